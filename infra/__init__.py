@@ -1,0 +1,1 @@
+"""Checkback's infrastructure: the CDK app, its bundles, and the local engine."""

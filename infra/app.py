@@ -1,0 +1,42 @@
+"""The CDK app: the two stacks of one stage, ``-c stage=dev``. Synthesises offline and without credentials."""
+
+from aws_cdk import App, Tags
+
+from infra.constructs.bundling import Bundler
+from infra.constructs.python_function import CodeFor, bundled
+from infra.stacks.service import ServiceStack
+from infra.stacks.state import StateStack
+from infra.stages import Stage
+
+
+def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, ServiceStack]:
+    """Adds the stacks of the stage that the context names. ``code_for`` replaces the real bundles in tests.
+
+    Raises UnusableStageError for a stage or setting that does not exist.
+    """
+    stage = Stage.from_context(app.node.try_get_context("stage") or "dev", app.node.try_get_context("stages"))
+    code_for = code_for or bundled(Bundler(stage.architecture))
+    state = StateStack(app, "State", stage=stage, stack_name=f"checkback-{stage.name}-state")
+    service = ServiceStack(
+        app,
+        "Service",
+        stage=stage,
+        state=state,
+        code_for=code_for,
+        engine_url=app.node.try_get_context("engine_url"),
+        stack_name=f"checkback-{stage.name}-service",
+    )
+    Tags.of(app).add("application", "checkback")
+    Tags.of(app).add("stage", stage.name)
+    return state, service
+
+
+def main() -> None:
+    """Synthesises into the folder that the CDK CLI names."""
+    app = App()
+    build(app)
+    app.synth()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Alarms, each with a text for the person it wakes.
+
+Each watches one metric: the local engine deploys no other kind.
+"""
+
+from collections.abc import Mapping
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_sns as sns
+from aws_cdk import aws_sns_subscriptions as subscriptions
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.constructs.python_function import PythonFunction
+from infra.constructs.queues import Queues
+from infra.functions import FunctionName
+from infra.stages import Stage
+
+_PERIOD = Duration.minutes(5)
+_STREAM_LAG = Duration.minutes(5)
+
+
+class Alarms(Construct):
+    """``topic`` receives every alarm; the stage's ``alarm_email`` is subscribed to it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        functions: Mapping[FunctionName, PythonFunction],
+        queues: Queues,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.topic = sns.Topic(
+            self, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True
+        )
+        if stage.alarm_email:
+            self.topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
+        self._of_queue("DeadLetters", queues.dead_letters, "Deliveries or stream records failed for good")
+        self._of_queue("MissedSchedules", queues.missed_schedules, "EventBridge could not start the sweep")
+        for function in functions.values():
+            self._of_function(function)
+        self._above(
+            "DispatchLag",
+            functions["dispatch"].function.metric("IteratorAge", period=_PERIOD, statistic="Maximum"),
+            _STREAM_LAG.to_milliseconds(),
+            "Dispatch is five minutes behind the table's stream: events and purchases arrive late. "
+            "The stream keeps 24 hours.",
+        )
+        self._above(
+            "Quarantined",
+            cloudwatch.Metric(
+                namespace="Checkback",
+                metric_name="Quarantined",
+                dimensions_map={"service": "ingest"},
+                period=_PERIOD,
+                statistic="Sum",
+            ),
+            0,
+            "Authentic webhooks were not understood; their bodies are kept: GET /v1/quarantine, then replay.",
+        )
+
+    def _of_queue(self, construct_id: str, queue: sqs.Queue, what: str) -> None:
+        metric = queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
+        self._above(construct_id, metric, 0, f"{what}; they wait up to 14 days for a redrive.")
+
+    def _of_function(self, function: PythonFunction) -> None:
+        errors = function.function.metric_errors(period=_PERIOD)
+        self._above(
+            f"{function.node.id}Errors", errors, 0, f"The function {function.name} failed: see its log group."
+        )
+        throttles = function.function.metric_throttles(period=_PERIOD)
+        self._above(
+            f"{function.node.id}Throttles",
+            throttles,
+            0,
+            f"The function {function.name} was throttled: the account's or its own concurrency is used up.",
+        )
+
+    def _above(self, construct_id: str, metric: cloudwatch.Metric, threshold: float, text: str) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            construct_id,
+            metric=metric,
+            threshold=threshold,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            alarm_description=text,
+        )
+        alarm.add_alarm_action(actions.SnsAction(self.topic))

@@ -1,0 +1,104 @@
+"""The HTTP API: one default stage, a route per public path, and the address the world knows it by."""
+
+import json
+from collections.abc import Sequence
+
+import jsii
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_logs as logs
+from aws_cdk.aws_apigateway import AccessLogFormat
+from constructs import Construct
+
+from infra.constructs.python_function import PythonFunction, retention
+from infra.stages import Stage
+
+_DEFAULT_STAGE = "$default"
+
+
+@jsii.implements(apigateway.IAccessLogSettings)
+class _AccessLogs:
+    """Where and what to log: JSON without the shopper's address. The library has no class for it."""
+
+    def __init__(self, destination: apigateway.IAccessLogDestination) -> None:
+        self._destination = destination
+        fields = {
+            "request_id": "$context.requestId",
+            "at": "$context.requestTime",
+            "route": "$context.routeKey",
+            "status": "$context.status",
+            "latency_ms": "$context.responseLatency",
+            "integration_error": "$context.integrationErrorMessage",
+        }
+        self._format = AccessLogFormat.custom(json.dumps(fields))
+
+    @property
+    def destination(self) -> apigateway.IAccessLogDestination:
+        return self._destination
+
+    @property
+    def format(self) -> AccessLogFormat:
+        return self._format
+
+
+class PublicApi(Construct):
+    """No CORS: nothing here is called from a browser's script. ``url`` has no trailing slash."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, engine_url: str | None) -> None:
+        """``engine_url``: where the local engine answers; only stage ``local`` has one."""
+        super().__init__(scope, construct_id)
+        self.http_api = apigateway.HttpApi(
+            self, "HttpApi", description=f"Checkback ({stage.name})", create_default_stage=False
+        )
+        domain = self._domain(stage)
+        apigateway.HttpStage(
+            self,
+            "DefaultStage",
+            http_api=self.http_api,
+            stage_name=_DEFAULT_STAGE,
+            auto_deploy=True,
+            throttle=apigateway.ThrottleSettings(
+                rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst
+            ),
+            access_log_settings=self._access_logs(stage),
+            domain_mapping=None if domain is None else apigateway.DomainMappingOptions(domain_name=domain),
+        )
+        self.url = self._public_url(stage, engine_url)
+
+    def route(self, function: PythonFunction, routes: Sequence[tuple[apigateway.HttpMethod, str]]) -> None:
+        """Sends the requests of ``routes`` (method, path) to ``function``."""
+        integration = integrations.HttpLambdaIntegration(
+            f"{function.node.id}Integration", function.function, scope_permission_to_route=False
+        )
+        for method, path in routes:
+            self.http_api.add_routes(path=path, methods=[method], integration=integration)
+
+    def _domain(self, stage: Stage) -> apigateway.DomainName | None:
+        if stage.domain_name is None or stage.certificate_arn is None:
+            return None
+        return apigateway.DomainName(
+            self,
+            "DomainName",
+            domain_name=stage.domain_name,
+            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", stage.certificate_arn),
+        )
+
+    def _access_logs(self, stage: Stage) -> apigateway.IAccessLogSettings | None:
+        if not stage.access_logs:
+            return None
+        group = logs.LogGroup(
+            self,
+            "AccessLogs",
+            retention=retention(stage.log_retention_days),
+            removal_policy=RemovalPolicy.DESTROY if stage.removable else RemovalPolicy.RETAIN,
+        )
+        return _AccessLogs(apigateway.LogGroupLogDestination(group))
+
+    def _public_url(self, stage: Stage, engine_url: str | None) -> str:
+        if stage.domain_name is not None:
+            return f"https://{stage.domain_name}"
+        if engine_url is not None:
+            return f"{engine_url}/_aws/execute-api/{self.http_api.api_id}/{_DEFAULT_STAGE}"
+        return self.http_api.api_endpoint

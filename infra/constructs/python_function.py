@@ -1,0 +1,106 @@
+"""The one way a function is made here: runtime, code, logs, tracing and rights alike for all."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.constructs.bundling import Bundler
+from infra.functions import FUNCTIONS, FunctionName
+from infra.stages import Stage
+
+CodeFor = Callable[[FunctionName], lambda_.Code]
+"""Gives a function's code. Template tests pass one that builds nothing."""
+
+
+def bundled(bundler: Bundler) -> CodeFor:
+    """Code from real bundles; their digest is the asset's, so an unchanged bundle is not uploaded again."""
+
+    bundler.build_all()
+
+    def code_for(name: FunctionName) -> lambda_.Code:
+        bundle = bundler.build(name)
+        return lambda_.Code.from_asset(str(bundle.path), asset_hash=bundle.digest)
+
+    return code_for
+
+
+class PythonFunction(Construct):
+    """A Lambda function from ``functions/<name>``, with its own role, log group and listed rights."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: FunctionName,
+        *,
+        stage: Stage,
+        code: lambda_.Code,
+        environment: Mapping[str, str],
+    ) -> None:
+        super().__init__(scope, "".join(word.capitalize() for word in name.split("_")))
+        spec = FUNCTIONS[name]
+        self.name = name
+        self.timeout = Duration.seconds(int(spec.timeout.total_seconds()))
+        self.log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=retention(stage.log_retention_days),
+            removal_policy=RemovalPolicy.DESTROY if stage.removable else RemovalPolicy.RETAIN,
+        )
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=spec.purpose,
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=_architecture(stage),
+            handler=f"functions.{name}.handler.handler",
+            code=code,
+            memory_size=spec.memory_mb,
+            timeout=self.timeout,
+            log_group=self.log_group,
+            tracing=lambda_.Tracing.ACTIVE if stage.tracing else lambda_.Tracing.DISABLED,
+            environment={
+                "STAGE": stage.name,
+                "DUE_SHARDS": str(stage.due_shards),
+                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_METRICS_NAMESPACE": "Checkback",
+                "POWERTOOLS_LOG_LEVEL": stage.log_level,
+                **environment,
+            },
+        )
+
+    def allow(self, actions: Sequence[str], resources: Sequence[str]) -> None:
+        """Lets the function do exactly ``actions`` on ``resources``."""
+        self.function.add_to_role_policy(
+            iam.PolicyStatement(actions=list(actions), resources=list(resources))
+        )
+
+    def tell(self, **environment: str) -> None:
+        """Adds environment variables."""
+        for variable, value in environment.items():
+            self.function.add_environment(variable, value)
+
+
+def _architecture(stage: Stage) -> lambda_.Architecture:
+    # The engine runs functions on this machine whatever is declared; x86_64 is what most such machines are.
+    return lambda_.Architecture.ARM_64 if stage.architecture == "arm64" else lambda_.Architecture.X86_64
+
+
+def retention(days: int) -> logs.RetentionDays:
+    """The CDK's name for a number of days. Raises ValueError for one that CloudWatch does not offer."""
+    by_days = {
+        1: logs.RetentionDays.ONE_DAY,
+        7: logs.RetentionDays.ONE_WEEK,
+        14: logs.RetentionDays.TWO_WEEKS,
+        30: logs.RetentionDays.ONE_MONTH,
+        90: logs.RetentionDays.THREE_MONTHS,
+        180: logs.RetentionDays.SIX_MONTHS,
+        365: logs.RetentionDays.ONE_YEAR,
+    }
+    if days not in by_days:
+        msg = f"log_retention_days must be one of {', '.join(map(str, by_days))}, is {days}"
+        raise ValueError(msg)
+    return by_days[days]

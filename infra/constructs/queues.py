@@ -1,0 +1,49 @@
+"""The queues: fresh deliveries, delayed retries, and where failures wait for a person."""
+
+from aws_cdk import Duration
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+_MAX_RECEIVES = 5
+_VISIBILITY_FACTOR = 6  # AWS's own advice: six times the consumer's timeout
+_KEPT = Duration.days(14)
+
+
+class Queues(Construct):
+    """``deliveries`` and ``retries`` redrive to ``dead_letters``; ``missed_schedules`` takes lost ticks.
+
+    Retries wait in a queue of their own, so that fresh events go first. Standard queues: senders set
+    ``MessageGroupId`` to the merchant, which makes them fair.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, consumer_timeout: Duration) -> None:
+        super().__init__(scope, construct_id)
+        self.dead_letters = self._queue("DeadLetters", retention_period=_KEPT)
+        self.missed_schedules = self._queue("MissedSchedules", retention_period=_KEPT)
+        self.deliveries = self._worked_off("Deliveries", consumer_timeout)
+        self.retries = self._worked_off("Retries", consumer_timeout)
+
+    def _worked_off(self, construct_id: str, consumer_timeout: Duration) -> sqs.Queue:
+        return self._queue(
+            construct_id,
+            visibility_timeout=Duration.seconds(_VISIBILITY_FACTOR * int(consumer_timeout.to_seconds())),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_MAX_RECEIVES),
+        )
+
+    def _queue(
+        self,
+        construct_id: str,
+        *,
+        retention_period: Duration | None = None,
+        visibility_timeout: Duration | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        return sqs.Queue(
+            self,
+            construct_id,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=retention_period,
+            visibility_timeout=visibility_timeout,
+            dead_letter_queue=dead_letter_queue,
+        )

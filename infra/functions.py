@@ -1,0 +1,71 @@
+"""The Lambda functions: size, time and the AWS services they call."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, get_args
+
+FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect"]
+FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionSpec:
+    """``services``: the AWS clients the function makes, by botocore's name; its bundle holds no other.
+
+    Its third-party packages are those of ``requirements/<name>.txt``.
+    """
+
+    name: FunctionName
+    purpose: str
+    memory_mb: int
+    timeout: timedelta
+    services: tuple[str, ...]
+
+
+FUNCTIONS: dict[FunctionName, FunctionSpec] = {
+    spec.name: spec
+    for spec in (
+        FunctionSpec(
+            name="ingest",
+            purpose="Proves, normalises and stores provider webhooks",
+            memory_mb=512,
+            timeout=timedelta(seconds=10),
+            services=("dynamodb", "kms", "s3", "secretsmanager"),
+        ),
+        FunctionSpec(
+            name="merchant_api",
+            purpose="Answers merchants and operators",
+            memory_mb=1024,
+            timeout=timedelta(seconds=29),
+            services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="sweep",
+            purpose="Moves what is due",
+            memory_mb=512,
+            timeout=timedelta(minutes=5),
+            services=("dynamodb", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="dispatch",
+            purpose="Turns committed transitions into events and deliveries",
+            memory_mb=512,
+            timeout=timedelta(minutes=1),
+            services=("dynamodb", "s3", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="deliver",
+            purpose="Sends deliveries to endpoints",
+            memory_mb=512,
+            timeout=timedelta(minutes=1),
+            services=("dynamodb", "kms", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="redirect",
+            purpose="Answers recovery and unsubscribe links",
+            memory_mb=512,
+            timeout=timedelta(seconds=10),
+            services=("dynamodb", "secretsmanager"),
+        ),
+    )
+}

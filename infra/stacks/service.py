@@ -1,0 +1,205 @@
+"""What can be thrown away and made again: the API, the functions, queues, schedules and alarms."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.aws_apigatewayv2 import HttpMethod
+from constructs import Construct
+
+from infra.constructs.alarms import Alarms
+from infra.constructs.public_api import PublicApi
+from infra.constructs.python_function import CodeFor, PythonFunction
+from infra.constructs.queues import Queues
+from infra.constructs.sweep_schedule import SweepSchedule
+from infra.functions import FUNCTION_NAMES, FunctionName
+from infra.stacks.state import StateStack
+from infra.stages import Stage
+
+ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
+    "ingest": ((HttpMethod.POST, "/hooks/{source_id}"), (HttpMethod.POST, "/hooks/{source_id}/{event}")),
+    "merchant_api": (
+        (HttpMethod.ANY, "/v1/{proxy+}"),
+        (HttpMethod.GET, "/healthz"),
+        (HttpMethod.GET, "/openapi.json"),
+        (HttpMethod.GET, "/docs"),
+    ),
+    "redirect": (
+        (HttpMethod.GET, "/r/{code}"),
+        (HttpMethod.GET, "/u/{code}"),
+        (HttpMethod.POST, "/u/{code}"),
+    ),
+}
+
+# Transactions are allowed through the actions they are made of. Nothing here may scan.
+_ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+_TRANSACTIONS = (*_ITEMS, "dynamodb:ConditionCheckItem")
+_QUERY = ("dynamodb:Query",)
+
+_STREAM_BATCH = 100
+_STREAM_RETRIES = 20
+_STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
+
+
+class ServiceStack(Stack):
+    """Wires the functions to the state and to each other, each with the rights it needs and no more."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: Stage,
+        state: StateStack,
+        code_for: CodeFor,
+        engine_url: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """``engine_url``: where the local engine answers, for the public address of stage ``local``."""
+        super().__init__(scope, construct_id, **kwargs)
+        self._stage = stage
+        self._state = state
+        self.api = PublicApi(self, "Api", stage=stage, engine_url=engine_url if stage.is_local else None)
+        self.functions = {name: self._make_function(name, code_for(name)) for name in FUNCTION_NAMES}
+        self.queues = Queues(self, "Queues", consumer_timeout=self.functions["deliver"].timeout)
+        for name, routes in ROUTES.items():
+            self.api.route(self.functions[name], routes)
+        self._allow_table()
+        self._allow_secrets()
+        self._allow_bucket()
+        self._allow_queues()
+        self._map_queue(self.queues.deliveries, stage.deliveries_concurrency)
+        self._map_queue(self.queues.retries, stage.retries_concurrency)
+        self._map_stream()
+        SweepSchedule(
+            self,
+            "SweepSchedule",
+            stage=stage,
+            sweep=self.functions["sweep"].function,
+            missed=self.queues.missed_schedules,
+        )
+        Alarms(self, "Alarms", stage=stage, functions=self.functions, queues=self.queues)
+        self._write_outputs()
+
+    def _make_function(self, name: FunctionName, code: lambda_.Code) -> PythonFunction:
+        return PythonFunction(
+            self,
+            name,
+            stage=self._stage,
+            code=code,
+            environment={
+                "TABLE_NAME": self._state.table.table_name,
+                "PUBLIC_URL": self.api.url,
+                "KEYS_SECRET_ARN": self._state.keys.secret_arn,
+            },
+        )
+
+    def _allow_table(self) -> None:
+        table, indexes = self._state.table.table_arn, f"{self._state.table.table_arn}/index/*"
+        allowed: tuple[tuple[FunctionName, tuple[str, ...], tuple[str, ...]], ...] = (
+            ("ingest", _TRANSACTIONS, (table,)),
+            ("ingest", _QUERY, (indexes,)),
+            ("merchant_api", (*_TRANSACTIONS, "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"), (table,)),
+            ("merchant_api", _QUERY, (table, indexes)),
+            ("sweep", _TRANSACTIONS, (table,)),
+            ("sweep", _QUERY, (table, indexes)),
+            ("dispatch", _TRANSACTIONS, (table,)),
+            ("dispatch", _QUERY, (table, indexes)),
+            ("deliver", _TRANSACTIONS, (table,)),
+            ("deliver", _QUERY, (table, indexes)),
+            ("redirect", _ITEMS, (table,)),
+        )
+        for name, actions, resources in allowed:
+            self.functions[name].allow(actions, resources)
+
+    def _allow_secrets(self) -> None:
+        for function in self.functions.values():
+            function.allow(["secretsmanager:GetSecretValue"], [self._state.keys.secret_arn])
+
+        admin_key = self._state.admin_key.secret_arn
+        self.functions["merchant_api"].allow(["secretsmanager:GetSecretValue"], [admin_key])
+        self.functions["merchant_api"].tell(ADMIN_SECRET_ARN=admin_key)
+
+        key = self._state.credentials_key.key_arn
+        encrypting: tuple[tuple[FunctionName, tuple[str, ...]], ...] = (
+            ("ingest", ("kms:Decrypt",)),
+            ("merchant_api", ("kms:Encrypt", "kms:Decrypt")),
+            ("deliver", ("kms:Decrypt",)),
+        )
+        for name, actions in encrypting:
+            self.functions[name].allow(actions, [key])
+            self.functions[name].tell(CREDENTIALS_KEY_ARN=key)
+
+    def _allow_bucket(self) -> None:
+        bucket = self._state.quarantine
+        allowed: tuple[tuple[FunctionName, tuple[str, ...], str], ...] = (
+            ("ingest", ("s3:PutObject",), "quarantine/*"),
+            ("merchant_api", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), "quarantine/*"),
+            ("dispatch", ("s3:PutObject",), "poison/*"),
+        )
+        for name, actions, objects in allowed:
+            self.functions[name].allow(actions, [bucket.arn_for_objects(objects)])
+            self.functions[name].tell(QUARANTINE_BUCKET=bucket.bucket_name)
+
+    def _allow_queues(self) -> None:
+        deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)
+        retries = ("RETRIES_QUEUE_URL", self.queues.retries)
+        dead_letters = ("DEAD_LETTERS_QUEUE_URL", self.queues.dead_letters)
+        senders: tuple[tuple[FunctionName, tuple[tuple[str, sqs.Queue], ...]], ...] = (
+            ("merchant_api", (deliveries, retries)),
+            ("sweep", (deliveries, retries)),
+            ("dispatch", (deliveries, retries, dead_letters)),
+            ("deliver", (retries,)),
+        )
+        for name, queues in senders:
+            self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])
+            self.functions[name].tell(**{variable: queue.queue_url for variable, queue in queues})
+
+    def _map_queue(self, queue: sqs.Queue, concurrency: int) -> None:
+        self.functions["deliver"].function.add_event_source(
+            sources.SqsEventSource(
+                queue, batch_size=10, report_batch_item_failures=True, max_concurrency=concurrency
+            )
+        )
+
+    def _map_stream(self) -> None:
+        self.functions["dispatch"].function.add_event_source(
+            sources.DynamoEventSource(
+                self._state.table,
+                # LATEST may miss what is written while the mapping is made.
+                starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+                # A filter cannot compare the old image with the new: a transition sets this mark.
+                filters=[
+                    lambda_.FilterCriteria.filter(
+                        {"dynamodb": {"NewImage": {"tr": {"N": lambda_.FilterRule.exists()}}}}
+                    )
+                ],
+                batch_size=_STREAM_BATCH,
+                parallelization_factor=self._stage.dispatch_parallelization,
+                report_batch_item_failures=True,
+                bisect_batch_on_error=True,
+                retry_attempts=_STREAM_RETRIES,
+                max_record_age=_STREAM_MAX_AGE,
+                on_failure=sources.SqsDlq(self.queues.dead_letters),
+            )
+        )
+
+    def _write_outputs(self) -> None:
+        outputs = {
+            "ApiUrl": self.api.url,
+            "ApiId": self.api.http_api.api_id,
+            "AdminKeySecretArn": self._state.admin_key.secret_arn,
+            "AdminKeyCommand": "aws secretsmanager get-secret-value --query SecretString --output text"
+            f" --secret-id {self._state.admin_key.secret_arn}",
+            "TableName": self._state.table.table_name,
+            "DeliveriesQueueUrl": self.queues.deliveries.queue_url,
+            "RetriesQueueUrl": self.queues.retries.queue_url,
+            "DeadLettersQueueUrl": self.queues.dead_letters.queue_url,
+        }
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+        for function in self.functions.values():
+            CfnOutput(self, f"{function.node.id}FunctionName", value=function.function.function_name)

@@ -1,0 +1,96 @@
+"""A stage's settings: a typed object read from the CDK context ``stages`` (cdk.json)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+Architecture = Literal["arm64", "native"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class UnusableStageError(ValueError):
+    """The context names no such stage, or a setting of it that does not exist or has a wrong value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What differs between stages; everything else is the same everywhere.
+
+    ``architecture``: ``arm64`` on AWS; ``native`` is this machine's own, for the local engine, which runs the
+    functions on it. ``removable``: whether the table, the key and the bucket go with their stack.
+    ``throttle_rate`` is requests/s. ``domain_name`` and ``certificate_arn`` (of the same region) go together;
+    without them the API's own address is the public one.
+    """
+
+    name: str
+    architecture: Architecture = "arm64"
+    removable: bool = False
+    access_logs: bool = True
+    tracing: bool = True
+    log_level: LogLevel = "INFO"
+    log_retention_days: int = 30
+    due_shards: int = 8
+    sweep_by_shard: bool = False
+    deliveries_concurrency: int = 10
+    retries_concurrency: int = 5
+    dispatch_parallelization: int = 2
+    throttle_rate: int = 500
+    throttle_burst: int = 250
+    domain_name: str | None = None
+    certificate_arn: str | None = None
+    alarm_email: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is the stage that runs on the local engine, which cannot deploy everything."""
+        return self.name == "local"
+
+    @classmethod
+    def from_context(cls, name: str, stages: object) -> Self:
+        """The settings of the stage ``name``. Raises UnusableStageError, which says what would be right."""
+        if not isinstance(stages, Mapping):
+            msg = "the CDK context has no map 'stages' (see cdk.json)"
+            raise UnusableStageError(msg)
+        settings = stages.get(name)
+        if not isinstance(settings, Mapping):
+            msg = f"unknown stage {name!r}: the CDK context 'stages' has {', '.join(sorted(stages))}"
+            raise UnusableStageError(msg)
+        known = {field.name: field for field in fields(cls) if field.name != "name"}
+        if unknown := sorted(set(settings) - set(known)):
+            msg = (
+                f"stage {name!r}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+            )
+            raise UnusableStageError(msg)
+        for key, value in settings.items():
+            _check(name, key, value, known[key].type)
+        stage = cls(name=name, **settings)
+        stage._check_together()
+        return stage
+
+    def _check_together(self) -> None:
+        ranges = {
+            "due_shards": (1, 64),
+            "deliveries_concurrency": (2, 1000),
+            "retries_concurrency": (2, 1000),
+            "dispatch_parallelization": (1, 10),
+        }
+        for key, (low, high) in ranges.items():
+            if not low <= getattr(self, key) <= high:
+                msg = f"stage {self.name!r}: {key} must be {low} to {high}, is {getattr(self, key)}"
+                raise UnusableStageError(msg)
+        if (self.domain_name is None) != (self.certificate_arn is None):
+            msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
+            raise UnusableStageError(msg)
+
+
+def _check(stage: str, key: str, value: object, wanted: Any) -> None:
+    """The value has the field's type: a plain type, one of a Literal's values, or a text that may be null."""
+    if choices := [choice for choice in get_args(wanted) if isinstance(choice, str)]:
+        right, expected = value in choices, f"one of {', '.join(choices)}"
+    elif get_args(wanted):
+        right, expected = value is None or isinstance(value, str), "a text"
+    else:
+        right, expected = type(value) is wanted, f"of type {wanted.__name__}"
+    if not right:
+        msg = f"stage {stage!r}: {key} must be {expected}, is {value!r}"
+        raise UnusableStageError(msg)
