@@ -1,0 +1,183 @@
+"""Kinds of destination by name, each loaded when first asked for.
+
+A kind is a module with a module-level ``destination`` that fits ``Destination``. Those of this package are
+listed below; anyone else calls ``register("my_kind", "my_package.my_module")`` before the first look-up.
+"""
+
+import importlib
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
+from shared.delivery.outcome import Attempt
+
+_BUILT_IN = {"webhook": "shared.destinations.webhook"}
+
+_KIND = re.compile(r"[a-z][a-z0-9_]{1,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A merchant's endpoint as a destination needs it, secrets decrypted and therefore never in its repr.
+
+    ``url`` is the endpoint's own, or the vendor's ``base_url``. ``signing_secrets`` holds every live
+    ``whsec_`` secret, newest first; during a rotation there are two.
+    """
+
+    id: str
+    kind: str
+    url: str
+    signing_secrets: tuple[str, ...] = field(default=(), repr=False)
+    bearer_token: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    timeout: timedelta = DEFAULT_TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What is to be delivered now: an event of the feed, or a campaign step.
+
+    Args:
+        id: the ``dlv_`` id; what a vendor's status events are correlated by.
+        message_id: the ``webhook-id``: the event's id, the same for every endpoint and every attempt.
+        event_type: ``checkout.abandoned`` and the like; for a step the type of the event it follows.
+        attempted_at: aware time of this attempt; part of the signature.
+        body: the stored bytes of the event, the same at every attempt to one endpoint.
+        facts: the event as parsed JSON, read anew, for kinds that fill a template.
+        step: the campaign step's own part (template, coupon, ...); None for the feed.
+    """
+
+    id: str
+    message_id: str
+    event_type: str
+    attempted_at: datetime
+    body: bytes = field(default=b"", repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    step: Mapping[str, Any] | None = field(default=None, repr=False)
+
+
+class Destination(Protocol):
+    """One kind of destination: pure functions between our facts and a vendor's wire format."""
+
+    @property
+    def kind(self) -> str:
+        """The name in the API, e.g. ``webhook``."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """One line for whoever chooses a kind."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """JSON Schema of the kind's own ``settings``; secrets are marked ``writeOnly``."""
+        ...
+
+    def problems(self, endpoint: Endpoint) -> list[tuple[str, str]]:
+        """What is wrong with an endpoint about to be stored: (RFC 6901 pointer into the request, detail)."""
+        ...
+
+    def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
+        """The request of one attempt. Sending the same delivery again makes the same body.
+
+        Raises:
+            ValueError: the endpoint's set-up does not allow one (``problems`` would have said so).
+        """
+        ...
+
+    def classify(self, result: SendResult, endpoint: Endpoint) -> Attempt:
+        """What became of the attempt; total: any answer and any error has an outcome."""
+        ...
+
+
+class UnknownKind(LookupError):  # noqa: N818  what it says about the kind
+    """No destination of that name is registered."""
+
+
+_modules = dict(_BUILT_IN)
+_loaded: dict[str, Destination] = {}
+_lock = threading.Lock()
+
+
+def register(kind: str, module: str) -> None:
+    """Make the kind in ``module`` (its dotted name) known. Loads nothing; repeating a call is harmless.
+
+    Raises:
+        ValueError: the name is not lower_snake_case, or belongs to another module already.
+    """
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"a destination kind is 2 to 40 characters of a-z, 0-9 and _: {kind!r}")
+    with _lock:
+        if _modules.setdefault(kind, module) != module:
+            raise ValueError(f"destination kind {kind!r} belongs to {_modules[kind]}")
+
+
+def kinds() -> list[str]:
+    """The registered names, sorted; loads nothing."""
+    return sorted(_modules)
+
+
+def destination(kind: str) -> Destination:
+    """The destination of that name; its module is imported at the first call.
+
+    Raises:
+        UnknownKind: nobody registered it.
+        TypeError: the module defines no destination of that kind.
+    """
+    found = _loaded.get(kind)
+    if found is not None:
+        return found
+    module = _modules.get(kind)
+    if module is None:
+        raise UnknownKind(kind)
+    candidate: Destination | None = getattr(importlib.import_module(module), "destination", None)
+    if candidate is None or candidate.kind != kind:
+        raise TypeError(f"{module} does not define `destination` of kind {kind!r}")
+    return _loaded.setdefault(kind, candidate)
+
+
+def describe() -> list[dict[str, Any]]:
+    """What ``GET /v1/destinations`` lists: kind, title and the JSON Schema of ``settings``, by name."""
+    return [
+        {"kind": kind, "title": known.title, "settings": _schema(known)}
+        for kind, known in ((kind, destination(kind)) for kind in kinds())
+    ]
+
+
+def _schema(known: Destination) -> dict[str, Any]:
+    own = dict(known.settings)
+    return {**own, "properties": {**_COMMON_SETTINGS, **own.get("properties", {})}}
+
+
+# Settings that every kind has: they steer our side of the delivery, not the vendor's format.
+_COMMON_SETTINGS: dict[str, Any] = {
+    "timeout": {
+        "type": "string",
+        "format": "duration",
+        "default": "PT15S",
+        "description": "For one attempt.",
+    },
+    "retry_schedule": {
+        "type": "array",
+        "items": {"type": "string", "format": "duration"},
+        "maxItems": 20,
+        "default": ["PT5S", "PT5M", "PT30M", "PT2H", "PT5H", "PT10H", "PT10H"],
+        "description": "Waits before attempts 2 to n.",
+    },
+    "rate_limit": {
+        "type": "object",
+        "properties": {
+            "max": {"type": "integer", "minimum": 1},
+            "per": {"type": "string", "format": "duration"},
+        },
+        "required": ["max", "per"],
+        "additionalProperties": False,
+    },
+    "filter": {"type": "object", "description": "Criteria, as of a campaign."},
+}
