@@ -1,0 +1,1 @@
+"""The pure heart of Checkback: no AWS, no HTTP, no environment, no clock of its own."""

@@ -1,0 +1,72 @@
+"""The shopper's identifiers, each as a keyed hash: no index, queue or identity row holds contact data.
+
+A shopper is, within one merchant, whoever shares a phone, an e-mail or the provider's customer id; a cart token
+joins an order to its checkout.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.domain.checkout import Checkout, LeafValue
+from shared.domain.ids import MerchantId
+
+_HMAC_BYTES = 15
+
+
+class IdentityKind(StrEnum):
+    """What identifies a shopper (or, for ``cart``, a cart)."""
+
+    PHONE = "phone"
+    EMAIL = "email"
+    CUSTOMER = "customer"
+    CART = "cart"
+
+
+SHOPPER_KINDS = (IdentityKind.PHONE, IdentityKind.EMAIL, IdentityKind.CUSTOMER)
+LEAF_OF = {
+    IdentityKind.PHONE: "customer.phone",
+    IdentityKind.EMAIL: "customer.email",
+    IdentityKind.CUSTOMER: "customer.id",
+    IdentityKind.CART: "cart_id",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identity:
+    """One identifier of one merchant's shopper: ``mac`` is 20 URL-safe characters."""
+
+    merchant_id: MerchantId
+    kind: IdentityKind
+    mac: str
+
+
+class IdentityHasher:
+    """Makes identity hashes under the stage's secret key."""
+
+    def __init__(self, key: bytes) -> None:
+        """``key`` is the stage's key for identities: 32 bytes or more."""
+        self._key = key
+
+    def identity(self, merchant_id: MerchantId, kind: IdentityKind, value: str) -> Identity:
+        """The identity behind ``value`` (a phone in E.164, an e-mail in any case, an id digit for digit)."""
+        plain = value.strip().lower() if kind is IdentityKind.EMAIL else value.strip()
+        message = f"{merchant_id}\x1f{kind}\x1f{plain}".encode()
+        mac = hmac.new(self._key, message, hashlib.sha256).digest()[:_HMAC_BYTES]
+        return Identity(merchant_id, kind, base64.urlsafe_b64encode(mac).decode())
+
+    def identities(self, merchant_id: MerchantId, leaves: Mapping[str, LeafValue]) -> dict[IdentityKind, Identity]:
+        """Every identity the leaves give, by kind."""
+        found: dict[IdentityKind, Identity] = {}
+        for kind, leaf in LEAF_OF.items():
+            value = leaves.get(leaf)
+            if isinstance(value, str) and value.strip():
+                found[kind] = self.identity(merchant_id, kind, value)
+        return found
+
+    def of_checkout(self, checkout: Checkout) -> dict[IdentityKind, Identity]:
+        """Every identity of a stored checkout."""
+        return self.identities(checkout.merchant_id, checkout.leaves)

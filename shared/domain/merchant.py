@@ -1,0 +1,119 @@
+"""Who uses Checkback and what they registered: merchants, their sources and their endpoints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from shared.domain.ids import EndpointId, MerchantId, SourceId
+from shared.domain.money import MoneyUnit
+from shared.domain.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Merchant:
+    """A shop. ``store_domains`` are lower-case hosts; ``country`` alpha-2; ``currency`` ISO 4217.
+
+    ``feed`` and ``raw`` say what ingest must keep because an endpoint asks for it: a mark at every update, the
+    provider's own body.
+    """
+
+    id: MerchantId
+    name: str
+    store_domains: tuple[str, ...]
+    country: str
+    currency: str
+    timezone: str
+    created_at: datetime
+    settings: Settings = Settings()
+    feed: bool = False
+    raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """How one source's payloads are read; None takes the merchant's setting or the provider's default."""
+
+    currency: str | None = None
+    country: str | None = None
+    idle_after: timedelta | None = None
+    on_arrival: Literal["timer", "abandoned"] | None = None
+    recovery_url_template: str | None = None
+    keep_click_ids: bool = False
+    money_unit: MoneyUnit | None = None
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    signature: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One connected checkout provider. ``sealed`` is the ciphertext of its credentials."""
+
+    id: SourceId
+    merchant_id: MerchantId
+    provider: str
+    created_at: datetime
+    name: str | None = None
+    settings: SourceSettings = SourceSettings()
+    sealed: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCredentials:
+    """A source's credentials in the clear, for the moment they are needed; never logged or shown again."""
+
+    secrets: tuple[str, ...] = ()
+    public_key: str | None = None
+    api: Mapping[str, str] = field(default_factory=dict)
+    url_token: str | None = None
+    """The ``?token=`` of a provider that signs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where events or messages go. ``settings`` is the kind's own; durations in it are milliseconds.
+
+    ``sealed`` is the ciphertext of signing secrets, bearer token and custom headers.
+    """
+
+    id: EndpointId
+    merchant_id: MerchantId
+    kind: str
+    created_at: datetime
+    name: str | None = None
+    url: str | None = None
+    event_types: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    status: Literal["active", "disabled"] = "active"
+    disabled_reason: str | None = None
+    sealed: bytes | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether anything may be sent to it."""
+        return self.status == "active"
+
+    def wants(self, event_type: str) -> bool:
+        """Whether it subscribed to the event type."""
+        return event_type in self.event_types
+
+
+@dataclass(frozen=True, slots=True)
+class SigningSecret:
+    """One Standard Webhooks secret; after a rotation the older one signs too until ``expires_at``."""
+
+    secret: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointCredentials:
+    """An endpoint's secrets in the clear, newest signing secret first."""
+
+    signing: tuple[SigningSecret, ...] = ()
+    bearer_token: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def signing_at(self, now: datetime) -> tuple[str, ...]:
+        """The secrets that sign an attempt at ``now``."""
+        return tuple(own.secret for own in self.signing if own.expires_at is None or own.expires_at > now)

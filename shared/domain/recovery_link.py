@@ -1,0 +1,90 @@
+"""Recovery links: a keyed, unforgeable code that names a checkout and a step; nothing is stored for it.
+
+A code is base64url of key version (1 byte), step (1 byte), checkout digest (16 bytes) and a 16-byte HMAC-SHA256 over
+them: 46 characters, 128 bits that cannot be guessed. It is valid from the first webhook on.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from shared.domain.checkout import Checkout, Status
+from shared.domain.ids import digest_bytes, digest_text
+
+_MAC_BYTES = 16
+_PAYLOAD_BYTES = 18
+CODE_LENGTH = 46
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTarget:
+    """What a genuine code names: a checkout and the step whose message carried it (0: the checkout's own link)."""
+
+    digest: str
+    step: int
+
+
+class RecoveryCodes:
+    """Makes and reads codes under versioned keys; the highest version signs."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        """``keys`` by version 1-255; an old version stays while its links are alive."""
+        self._keys = dict(keys)
+        self._newest = max(self._keys)
+
+    def code(self, of_digest: str, step: int = 0) -> str:
+        """The code of the checkout with this digest, for this step (0-255)."""
+        payload = bytes((self._newest, step)) + digest_bytes(of_digest)
+        return base64.urlsafe_b64encode(payload + self._mac(self._newest, payload)).decode().rstrip("=")
+
+    def read(self, code: str) -> LinkTarget | None:
+        """What the code names, or None when it was not made under one of our keys."""
+        if len(code) != CODE_LENGTH or not code.isascii():
+            return None
+        try:
+            raw = base64.b64decode(code + "==", altchars=b"-_", validate=True)
+        except binascii.Error:
+            return None
+        payload, mac = raw[:_PAYLOAD_BYTES], raw[_PAYLOAD_BYTES:]
+        version, step = payload[0], payload[1]
+        if version not in self._keys or not hmac.compare_digest(mac, self._mac(version, payload)):
+            return None
+        return LinkTarget(digest_text(payload[2:]), step)
+
+    def _mac(self, version: int, payload: bytes) -> bytes:
+        return hmac.new(self._keys[version], payload, hashlib.sha256).digest()[:_MAC_BYTES]
+
+
+def allowed_destination(url: str, hosts: frozenset[str]) -> str | None:
+    """The https destination of a recovery link, or None when its host is not one of ``hosts`` or under one."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return None
+    host = (parts.hostname or "").lower().rstrip(".")
+    if parts.scheme.lower() not in {"http", "https"} or parts.username is not None or parts.password is not None:
+        return None
+    if port not in {None, 80, 443} or not any(host == own or host.endswith(f".{own}") for own in hosts):
+        return None
+    if any(character.isspace() or ord(character) < 0x20 or character == "\\" for character in url.strip()):
+        return None
+    return urlunsplit(("https", host, parts.path, parts.query, parts.fragment))
+
+
+def with_tracking(destination: str, tracking: Mapping[str, str]) -> str:
+    """The destination with the tracking parameters it does not carry itself; the rest stays byte for byte."""
+    parts = urlsplit(destination)
+    carried = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    added = urlencode({name: value for name, value in tracking.items() if name not in carried})
+    query = "&".join(text for text in (parts.query, added) if text)
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, parts.fragment))
+
+
+def leads_back(checkout: Checkout) -> bool:
+    """Whether the link still leads to the checkout itself; a finished one leads to the shop."""
+    return checkout.status in {Status.OPEN, Status.PAYMENT_PENDING, Status.ABANDONED, Status.SUPERSEDED}

@@ -1,0 +1,1 @@
+"""Storage: DynamoDB only, one small repository per aggregate; keys live here and nowhere else."""

@@ -1,0 +1,207 @@
+"""Checkouts: reading them, the one-call write of a webhook in order, and every other write under its version."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
+
+from shared.domain.change import CheckoutChange
+from shared.domain.checkout import Checkout, Status
+from shared.domain.identity import Identity, IdentityHasher
+from shared.domain.instants import to_ms
+from shared.domain.settings import Settings
+from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest
+from shared.store import keys
+from shared.store.checkout_item import (
+    EVENT_SETS,
+    IDENTITY_ATTRIBUTE,
+    OUTBOX,
+    UNDIFFED,
+    from_item,
+    to_item,
+)
+from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
+
+_AT_CREATION = ("ca", "dq", "da")
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutPage:
+    """Checkouts of one page and where the next begins."""
+
+    checkouts: list[Checkout]
+    next_key: Item | None
+
+
+class StaleVersion(Exception):
+    """The checkout was written meanwhile; ``current`` is what stands there now."""
+
+    def __init__(self, current: Checkout | None) -> None:
+        """Keep what was met."""
+        super().__init__("checkout changed meanwhile")
+        self.current = current
+
+
+class CheckoutStore:
+    """Checkouts in the table. ``due_shards`` is the stage's number of due index shards per kind."""
+
+    def __init__(self, table: Table, hasher: IdentityHasher, due_shards: int) -> None:
+        """Share one table and one hasher per process."""
+        self._table = table
+        self._hasher = hasher
+        self._due_shards = due_shards
+
+    def get(self, digest: str) -> Checkout | None:
+        """The checkout, consistently read, or None."""
+        item = self._table.get(keys.checkout(digest))
+        return from_item(item) if item else None
+
+    def get_many(self, digests: Iterable[str]) -> dict[str, Checkout]:
+        """The checkouts that exist, by digest, consistently read."""
+        items = self._table.batch_get(keys.checkout(digest) for digest in digests)
+        found = (from_item(item) for item in items.values())
+        return {checkout.digest: checkout for checkout in found}
+
+    def merge_in_order(self, fresh: Checkout, change: CheckoutChange, arrival: Arrival) -> None:
+        """Create the checkout or merge activity in order into an open one, in one call and without reading.
+
+        ``fresh`` is the checkout that the event alone makes. Raises StaleVersion with the stored checkout for
+        everything else: a duplicate, an event out of order, a checkout that is not open.
+        """
+        item = self._item(fresh, arrival.settings)
+        event_sets = self._remember(change, arrival.at)
+        update = Update(
+            key=keys.checkout(fresh.digest),
+            set={name: value for name, value in item.items() if name not in {*UNDIFFED, *_AT_CREATION, "lu"}}
+            | ({"te": Mark.UPDATED.value} if arrival.feed else {}),
+            set_if_absent={name: item[name] for name in _AT_CREATION if name in item},
+            set_next=("tr", "lu") if arrival.feed else (),
+            remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX)),
+            add={"v": 1, **event_sets.add},
+            condition=_in_order(change, arrival),
+        )
+        self._write(update)
+
+    def replace(
+        self,
+        old: Checkout | None,
+        new: Checkout,
+        mark: Mark | None,
+        settings: Settings,
+        *,
+        change: CheckoutChange | None = None,
+        at: datetime | None = None,
+    ) -> None:
+        """Write ``new`` where ``old`` still stands (None: where nothing stands). Raises StaleVersion otherwise."""
+        self._write(self.replacement(old, new, mark, settings, change=change, at=at))
+
+    def replacement(
+        self,
+        old: Checkout | None,
+        new: Checkout,
+        mark: Mark | None,
+        settings: Settings,
+        *,
+        change: CheckoutChange | None = None,
+        at: datetime | None = None,
+    ) -> Update:
+        """``replace`` as a piece of a transaction. ``change`` and ``at`` remember the provider's event id."""
+        before = {} if old is None else self._item(old, settings)
+        after = self._item(new, settings)
+        event_sets = self._remember(change, at)
+        marks = {} if mark is None else {"tr": new.version, "te": mark.value}
+        gone = {name for name in before.keys() - after.keys() if name not in UNDIFFED}
+        changed = {
+            name: value
+            for name, value in after.items()
+            if name not in UNDIFFED and (name not in before or before[name] != value)
+        }
+        return Update(
+            key=keys.checkout(new.digest),
+            set=changed | marks | {"v": new.version},
+            remove=(*sorted(gone), *event_sets.forget, *(OUTBOX if mark is None else ())),
+            add=event_sets.add,
+            condition=Attr("pk").not_exists() if old is None else Attr("v").eq(old.version),
+        )
+
+    def due(self, kind: str, shard: int, now: datetime, limit: int) -> list[tuple[str, int]]:
+        """Partition keys and due times (ms) of what is due in one shard of the due index, earliest first."""
+        page = self._table.query(
+            Key("dq").eq(f"{kind}{shard}") & Key("da").lte(to_ms(now)), index=keys.DUE_INDEX, limit=limit
+        )
+        return [(item["pk"], int(item["da"])) for item in page.items]
+
+    def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
+        """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""
+        attribute = IDENTITY_ATTRIBUTE[identity.kind]
+        condition: ConditionBase = Key(attribute).eq(identity.mac)
+        if since is not None:
+            condition &= Key("ca").gte(to_ms(since))
+        found = self._table.query_all(condition, index=identity.kind.value)
+        return [item["pk"].removeprefix("C#") for item in found][::-1]
+
+    def listed(
+        self,
+        partition: str,
+        since: datetime | None,
+        before: datetime | None,
+        *,
+        limit: int,
+        start: Item | None,
+    ) -> tuple[list[str], Item | None]:
+        """Digests of one list partition by hour of activity, newest first, and where the next page begins."""
+        low, high = keys.list_range(since, before)
+        page = self._table.query(
+            Key("lp").eq(partition) & Key("ls").between(low, high),
+            index=keys.LIST_INDEX,
+            limit=limit,
+            start=start,
+            forward=False,
+        )
+        return [item["pk"].removeprefix("C#") for item in page.items], page.next_key
+
+    def forget(self, digest: str) -> Sequence[ItemKey]:
+        """The keys of everything kept with a checkout: itself, its events, its timeline."""
+        found = self._table.query_all(Key("pk").eq(keys.checkout(digest)[0]), consistent=True)
+        return [(item["pk"], item["sk"]) for item in found]
+
+    def _item(self, checkout: Checkout, settings: Settings) -> Item:
+        return to_item(checkout, self._hasher.of_checkout(checkout), settings, self._due_shards)
+
+    def _write(self, update: Update) -> None:
+        try:
+            self._table.update(update)
+        except ConditionFailed as failed:
+            raise StaleVersion(from_item(failed.old) if failed.old else None) from failed
+
+    @staticmethod
+    def _remember(change: CheckoutChange | None, at: datetime | None) -> "_EventSets":
+        """Event ids are remembered in three sets by day, the oldest of which is dropped: 24 to 48 hours."""
+        if change is None or change.event_id is None or at is None:
+            return _EventSets({}, ())
+        day = to_ms(at) // _DAY_MS
+        today, oldest = EVENT_SETS[day % 3], EVENT_SETS[(day + 1) % 3]
+        return _EventSets({today: {event_digest(change.event_id)}}, (oldest,))
+
+
+@dataclass(frozen=True, slots=True)
+class _EventSets:
+    add: dict[str, set[bytes]]
+    forget: tuple[str, ...]
+
+
+def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
+    """Nothing stands there, or an open checkout to which the event is new and in order."""
+    ordered: ConditionBase = Attr("o").lte(change.order_key.value)
+    if change.order_key.clockless:
+        ordered |= Attr("oa").lt(to_ms(arrival.at - REORDERING_WINDOW))
+    acted_at = to_ms(activity_at(change, arrival))
+    condition = Attr("st").eq(Status.OPEN.value) & ordered & Attr("la").lte(acted_at)
+    if change.event_id is None:
+        condition &= Attr("lb").ne(change.body_digest)
+    else:
+        for name in EVENT_SETS:
+            condition &= ~Attr(name).contains(event_digest(change.event_id))
+    return Attr("pk").not_exists() | condition

@@ -1,0 +1,262 @@
+"""Configuration: merchants, their tokens, sources and endpoints. Every read of one merchant stays in its partition."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from shared.domain.ids import EndpointId, MerchantId, SourceId, TokenId
+from shared.domain.instants import to_ms
+from shared.domain.merchant import Endpoint, Merchant, Source
+from shared.store import keys
+from shared.store.codec import pack, unpack
+from shared.store.table import ConditionFailed, Delete, Item, ItemKey, Put, Table, Update
+
+_ALL_MERCHANTS = "MERCHANTS"
+
+
+class VersionConflict(Exception):
+    """The row changed since it was read, or is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """A merchant token as stored: only its hash, never itself."""
+
+    id: TokenId
+    merchant_id: MerchantId
+    token_hash: str
+    created_at: datetime
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned[T]:
+    """A configuration object and the version it was read at (the API's ETag)."""
+
+    value: T
+    version: int
+
+
+class MerchantStore:
+    """Merchants by id, and all of them for the operator."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def get(self, merchant_id: MerchantId) -> Versioned[Merchant] | None:
+        """The merchant, or None."""
+        item = self._table.get(keys.profile(merchant_id))
+        return None if item is None else _versioned(Merchant, item)
+
+    def create(self, merchant: Merchant, token: TokenRecord) -> None:
+        """Write a new merchant with its first token, all or nothing."""
+        entry = {"pk": _ALL_MERCHANTS, "sk": merchant.id}
+        absent = Attr("pk").not_exists()
+        profile = _row(keys.profile(merchant.id), merchant)
+        self._table.transact([Put(profile, absent), Put(entry, absent), *_token_puts(token)])
+
+    def replace(self, merchant: Merchant, version: int) -> None:
+        """Write the merchant over the version it was read at. Raises VersionConflict."""
+        _replace(self._table, keys.profile(merchant.id), merchant, version)
+
+    def flag(self, merchant_id: MerchantId, *, feed: bool, raw: bool) -> None:
+        """Say what ingest must keep for the merchant's endpoints; the merchant's own version stays."""
+        flags = {"feed": feed, "raw": raw}
+        condition = Attr("pk").exists()
+        self._table.update(Update(keys.profile(merchant_id), set=flags, condition=condition))
+
+    def listed(self, limit: int, after: str | None) -> tuple[list[Merchant], str | None]:
+        """One page of all merchants by id, and the id after which the next page begins."""
+        start = {"pk": _ALL_MERCHANTS, "sk": after} if after else None
+        page = self._table.query(Key("pk").eq(_ALL_MERCHANTS), limit=limit, start=start)
+        ids = [MerchantId(item["sk"]) for item in page.items]
+        rows = self._table.batch_get(keys.profile(merchant_id) for merchant_id in ids)
+        found = [unpack(Merchant, rows[keys.profile(own)]) for own in ids if keys.profile(own) in rows]
+        return found, page.next_key["sk"] if page.next_key else None
+
+    def partition(self, merchant_id: MerchantId) -> list[ItemKey]:
+        """Every key in the merchant's partition, for erasure."""
+        found = self._table.query_all(Key("pk").eq(keys.merchant(merchant_id)), consistent=True)
+        return [(item["pk"], item["sk"]) for item in found]
+
+    def delete(self, merchant_id: MerchantId) -> None:
+        """Remove the merchant's profile, entry, tokens, sources and endpoints; checkouts are erased apart."""
+        tokens = [keys.token(own.token_hash) for own in TokenStore(self._table).listed(merchant_id)]
+        sources = [keys.source(own.value.id) for own in SourceStore(self._table).listed(merchant_id)]
+        entry = (_ALL_MERCHANTS, str(merchant_id))
+        self._table.delete_all([*tokens, *sources, *self.partition(merchant_id), entry])
+
+
+class TokenStore:
+    """Merchant tokens by hash."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def merchant_of(self, token_hash: str) -> MerchantId | None:
+        """Whose token has this hash, or None."""
+        item = self._table.get(keys.token(token_hash))
+        return MerchantId(item["merchant_id"]) if item else None
+
+    def create(self, token: TokenRecord) -> None:
+        """Write a new token."""
+        self._table.transact(_token_puts(token))
+
+    def listed(self, merchant_id: MerchantId) -> list[TokenRecord]:
+        """The merchant's living tokens, oldest first."""
+        return [unpack(TokenRecord, item) for item in _entries(self._table, merchant_id, "TOK#")]
+
+    def delete(self, token: TokenRecord) -> None:
+        """Revoke a token."""
+        entry = (keys.merchant(token.merchant_id), f"TOK#{token.id}")
+        self._table.transact([Delete(keys.token(token.token_hash)), Delete(entry)])
+
+
+class SourceStore:
+    """Sources by their own id (ingest) and by merchant (API)."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def get(self, source_id: SourceId) -> Versioned[Source] | None:
+        """The source, or None. Whoever acts for a merchant must compare ``merchant_id``."""
+        item = self._table.get(keys.source(source_id))
+        return None if item is None else _versioned(Source, item)
+
+    def with_merchant(self, source_id: SourceId) -> tuple[Source, Merchant] | None:
+        """The source and its merchant, as ingest needs them; None when either is gone."""
+        source = self.get(source_id)
+        if source is None:
+            return None
+        merchant = MerchantStore(self._table).get(source.value.merchant_id)
+        return None if merchant is None else (source.value, merchant.value)
+
+    def create(self, source: Source) -> None:
+        """Write a new source."""
+        pk, sk = keys.source_entry(source.merchant_id, source.id)
+        absent = Attr("pk").not_exists()
+        row = _row(keys.source(source.id), source)
+        self._table.transact([Put(row, absent), Put({"pk": pk, "sk": sk}, absent)])
+
+    def replace(self, source: Source, version: int) -> None:
+        """Write the source over the version it was read at. Raises VersionConflict."""
+        _replace(self._table, keys.source(source.id), source, version)
+
+    def listed(self, merchant_id: MerchantId) -> list[Versioned[Source]]:
+        """The merchant's sources, oldest first."""
+        ids = [SourceId(item["sk"].removeprefix("SRC#")) for item in _entries(self._table, merchant_id, "SRC#")]
+        rows = self._table.batch_get(keys.source(source_id) for source_id in ids)
+        return [_versioned(Source, rows[keys.source(own)]) for own in ids if keys.source(own) in rows]
+
+    def delete(self, source: Source) -> None:
+        """Remove the source; its checkouts stay."""
+        entry = keys.source_entry(source.merchant_id, source.id)
+        self._table.transact([Delete(keys.source(source.id)), Delete(entry)])
+
+
+class EndpointStore:
+    """Endpoints of a merchant."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def get(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> Versioned[Endpoint] | None:
+        """The merchant's endpoint, or None."""
+        item = self._table.get(keys.endpoint(merchant_id, endpoint_id))
+        return None if item is None else _versioned(Endpoint, item)
+
+    def create(self, endpoint: Endpoint) -> None:
+        """Write a new endpoint."""
+        row = _row(keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint)
+        self._table.put(Put(row, Attr("pk").not_exists()))
+
+    def replace(self, endpoint: Endpoint, version: int) -> None:
+        """Write the endpoint over the version it was read at. Raises VersionConflict."""
+        _replace(self._table, keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint, version)
+
+    def disable(self, merchant_id: MerchantId, endpoint_id: EndpointId, reason: str) -> None:
+        """Stop sending to the endpoint; one that is gone stays gone."""
+        update = Update(
+            keys.endpoint(merchant_id, endpoint_id),
+            set={"status": "disabled", "disabled_reason": reason},
+            add={"version": 1},
+            condition=Attr("pk").exists(),
+        )
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return
+
+    def listed(self, merchant_id: MerchantId) -> list[Versioned[Endpoint]]:
+        """The merchant's endpoints, oldest first."""
+        return [_versioned(Endpoint, item) for item in _entries(self._table, merchant_id, "EP#")]
+
+    def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
+        """Remove the endpoint."""
+        self._table.delete(Delete(keys.endpoint(merchant_id, endpoint_id)))
+
+
+class IdempotencyStore:
+    """First answers to requests with an Idempotency-Key, kept for a day."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def claim(self, owner: str, key: str, fingerprint: str, now: datetime, lives: int) -> Item | None:
+        """Claim the key for this request; returns the earlier claim instead where there is one.
+
+        ``fingerprint`` tells requests apart; ``lives`` is how many seconds the row may be believed.
+        """
+        pk, sk = keys.idempotency(owner, key)
+        expired = Attr("ttl").lt(to_ms(now) // 1000)
+        row = {"pk": pk, "sk": sk, "fingerprint": fingerprint, "ttl": to_ms(now) // 1000 + lives}
+        try:
+            self._table.put(Put(row, Attr("pk").not_exists() | expired))
+        except ConditionFailed as failed:
+            return failed.old
+        return None
+
+    def answer(self, owner: str, key: str, answer: bytes, now: datetime, lives: int) -> None:
+        """Keep the first answer (encrypted where it shows a secret)."""
+        values = {"answer": answer, "ttl": to_ms(now) // 1000 + lives}
+        self._table.update(Update(keys.idempotency(owner, key), set=values))
+
+    def release(self, owner: str, key: str) -> None:
+        """Give the key back after a request that had no effect."""
+        self._table.delete(Delete(keys.idempotency(owner, key)))
+
+
+def _token_puts(token: TokenRecord) -> list[Put]:
+    pk, sk = keys.token(token.token_hash)
+    lookup = {"pk": pk, "sk": sk, "merchant_id": token.merchant_id, "id": token.id}
+    entry = _row((keys.merchant(token.merchant_id), f"TOK#{token.id}"), token)
+    absent = Attr("pk").not_exists()
+    return [Put(lookup, absent), Put(entry, absent)]
+
+
+def _entries(table: Table, merchant_id: MerchantId, prefix: str) -> list[Item]:
+    condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with(prefix)
+    return list(table.query_all(condition, consistent=True))
+
+
+def _row(key: ItemKey, value: Any) -> Item:
+    return {**pack(value), "pk": key[0], "sk": key[1], "version": 1}
+
+
+def _versioned[T](kind: type[T], item: Item) -> Versioned[T]:
+    return Versioned(unpack(kind, item), int(item["version"]))
+
+
+def _replace(table: Table, key: ItemKey, value: Any, version: int) -> None:
+    row = _row(key, value) | {"version": version + 1}
+    try:
+        table.put(Put(row, Attr("version").eq(version)))
+    except ConditionFailed as failed:
+        raise VersionConflict from failed

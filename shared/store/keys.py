@@ -1,0 +1,137 @@
+"""Every key of the table. Nothing else spells one out.
+
+Times in keys are epoch milliseconds, zero-padded where they sort as text.
+"""
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+from shared.domain.checkout import Status
+from shared.domain.identity import Identity
+from shared.domain.ids import (
+    DeliveryId,
+    EndpointId,
+    EpisodeId,
+    MerchantId,
+    QuarantineId,
+    SourceId,
+    digest,
+    digest_bytes,
+)
+from shared.domain.instants import to_ms
+from shared.store.table import ItemKey
+
+DUE_INDEX: Final = "due"
+LIST_INDEX: Final = "list"
+HOUR_MS: Final = 3_600_000
+DELIVERY_SHARDS: Final = 8
+
+CHECKOUT_KIND: Final = "C"
+STEP_KIND: Final = "S"
+RETRY_KIND: Final = "R"
+DUE_KINDS: Final = (CHECKOUT_KIND, STEP_KIND, RETRY_KIND)
+
+
+def checkout(of_digest: str) -> ItemKey:
+    """The checkout itself."""
+    return f"C#{of_digest}", "C"
+
+
+def event(of_digest: str, version: int) -> ItemKey:
+    """The event that the checkout's write number ``version`` made."""
+    return f"C#{of_digest}", f"E#{version:08d}"
+
+
+def activity(of_digest: str, at: datetime, unique: str) -> ItemKey:
+    """One entry of the checkout's timeline; ``unique`` makes a retry the same entry."""
+    return f"C#{of_digest}", f"A#{to_ms(at):015d}#{unique}"
+
+
+def order(source_id: SourceId, order_id: str) -> ItemKey:
+    """One purchase of one source."""
+    return f"O#{digest(source_id, order_id).hex()[:32]}", "O"
+
+
+def identity(of: Identity) -> ItemKey:
+    """What is remembered of one identifier of a shopper."""
+    return f"I#{of.merchant_id}#{of.kind.value}#{of.mac}", "I"
+
+
+def episode(episode_id: EpisodeId) -> ItemKey:
+    """One recovery attempt."""
+    return f"P#{episode_id}", "P"
+
+
+def delivery(delivery_id: DeliveryId, endpoint_id: EndpointId) -> ItemKey:
+    """One delivery, in one of its endpoint's shards."""
+    shard = hashlib.sha256(delivery_id.encode()).digest()[0] % DELIVERY_SHARDS
+    return f"T#{endpoint_id}#{shard}", delivery_id
+
+
+def deliveries(endpoint_id: EndpointId) -> list[str]:
+    """The partitions that hold an endpoint's deliveries."""
+    return [f"T#{endpoint_id}#{shard}" for shard in range(DELIVERY_SHARDS)]
+
+
+def quarantine(quarantine_id: QuarantineId) -> ItemKey:
+    """One quarantined body."""
+    return f"Q#{quarantine_id}", "Q"
+
+
+def merchant(merchant_id: MerchantId) -> str:
+    """The partition of a merchant's configuration."""
+    return f"M#{merchant_id}"
+
+
+def profile(merchant_id: MerchantId) -> ItemKey:
+    """The merchant itself."""
+    return merchant(merchant_id), "PROFILE"
+
+
+def source(source_id: SourceId) -> ItemKey:
+    """A source by its own id, as ingest looks it up."""
+    return f"S#{source_id}", "S"
+
+
+def source_entry(merchant_id: MerchantId, source_id: SourceId) -> ItemKey:
+    """The source's entry in its merchant's partition."""
+    return merchant(merchant_id), f"SRC#{source_id}"
+
+
+def endpoint(merchant_id: MerchantId, endpoint_id: EndpointId) -> ItemKey:
+    """One endpoint."""
+    return merchant(merchant_id), f"EP#{endpoint_id}"
+
+
+def token(token_hash: str) -> ItemKey:
+    """A token by its hash, as every request looks it up."""
+    return f"K#{token_hash}", "K"
+
+
+def idempotency(merchant_id: str, key: str) -> ItemKey:
+    """The first answer to an Idempotency-Key."""
+    return f"X#{merchant_id}#{digest(key).hex()[:32]}", "X"
+
+
+def due_queue(kind: str, of_digest: str, shards: int) -> str:
+    """The due index partition: kind and shard, ``C3``."""
+    return f"{kind}{digest_bytes(of_digest)[0] % shards}"
+
+
+def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:
+    """The list index partition of a merchant's checkouts in one status (or of its ``quarantine``)."""
+    return f"{merchant_id}#{status}#{shard}"
+
+
+def list_hour(of_digest: str, at: datetime) -> str:
+    """The list index sort key: the hour of activity, its edge shifted per checkout, and the digest."""
+    shift = int.from_bytes(digest_bytes(of_digest)[1:5], "big") % HOUR_MS
+    return f"{(to_ms(at) + shift) // HOUR_MS:07d}#{of_digest}"
+
+
+def list_range(since: datetime | None, before: datetime | None) -> tuple[str, str]:
+    """The sort keys between which activity in [since, before) lies, an hour wider at the end for the shift."""
+    low = 0 if since is None else to_ms(since) // HOUR_MS
+    high = 9_999_998 if before is None else to_ms(before) // HOUR_MS + 1
+    return f"{low:07d}", f"{high:07d}#~"
