@@ -1,12 +1,14 @@
 """The CDK app: the two stacks of one stage, ``-c stage=dev``. Synthesises offline and without credentials."""
 
+import sys
+
 from aws_cdk import App, Tags
 
-from infra.constructs.bundling import Bundler
+from infra.constructs.bundling import Bundler, BundlingError
 from infra.constructs.python_function import CodeFor, bundled
 from infra.stacks.service import ServiceStack
 from infra.stacks.state import StateStack
-from infra.stages import Stage
+from infra.stages import Stage, UnusableStageError
 
 
 def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, ServiceStack]:
@@ -34,7 +36,10 @@ def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, Ser
 def main() -> None:
     """Synthesises into the folder that the CDK CLI names."""
     app = App()
-    build(app)
+    try:
+        build(app)
+    except (UnusableStageError, BundlingError) as error:
+        sys.exit(f"checkback: {error}")
     app.synth()
 
 

@@ -57,9 +57,7 @@ class Stage:
             raise UnusableStageError(msg)
         known = {field.name: field for field in fields(cls) if field.name != "name"}
         if unknown := sorted(set(settings) - set(known)):
-            msg = (
-                f"stage {name!r}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-            )
+            msg = f"stage {name!r}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}"
             raise UnusableStageError(msg)
         for key, value in settings.items():
             _check(name, key, value, known[key].type)

@@ -35,9 +35,7 @@ class Alarms(Construct):
         queues: Queues,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.topic = sns.Topic(
-            self, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True
-        )
+        self.topic = sns.Topic(self, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True)
         if stage.alarm_email:
             self.topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
         self._of_queue("DeadLetters", queues.dead_letters, "Deliveries or stream records failed for good")
@@ -70,9 +68,7 @@ class Alarms(Construct):
 
     def _of_function(self, function: PythonFunction) -> None:
         errors = function.function.metric_errors(period=_PERIOD)
-        self._above(
-            f"{function.node.id}Errors", errors, 0, f"The function {function.name} failed: see its log group."
-        )
+        self._above(f"{function.node.id}Errors", errors, 0, f"The function {function.name} failed: see its log group.")
         throttles = function.function.metric_throttles(period=_PERIOD)
         self._above(
             f"{function.node.id}Throttles",

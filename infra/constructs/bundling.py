@@ -2,8 +2,8 @@
 
 A bundle holds its function's locked packages (wheels only, for the platform it runs on), ``shared`` and
 its own folder. Lambda unpacks files with a fixed date, so ordinary bytecode would be stale and every cold
-start would compile again: all modules are compiled here, by the runtime's own minor version, with bytecode that is
-never checked against its source.
+start would compile again: all modules are compiled here, by the runtime's own minor version, to bytecode
+that is never checked against its source.
 """
 
 import hashlib
@@ -53,9 +53,7 @@ class Bundler:
     ``project`` has ``functions``, ``shared`` and ``requirements``; ``cache`` is where bundles are kept.
     """
 
-    def __init__(
-        self, architecture: Architecture, *, project: Path = PROJECT, cache: Path | None = None
-    ) -> None:
+    def __init__(self, architecture: Architecture, *, project: Path = PROJECT, cache: Path | None = None) -> None:
         self._platform = _uv_platform(architecture)
         self._project = project
         self._cache = cache or project / ".bundles"
@@ -182,11 +180,7 @@ def prune(root: Path, services: Iterable[str]) -> None:
 
 
 def _is_dead_weight(file: Path) -> bool:
-    return (
-        file.suffix in _DROPPED_SUFFIXES
-        or file.name in {"py.typed", ".lock"}
-        or file.match("examples-*.json*")
-    )
+    return file.suffix in _DROPPED_SUFFIXES or file.name in {"py.typed", ".lock"} or file.match("examples-*.json*")
 
 
 def _remove(path: Path) -> None:

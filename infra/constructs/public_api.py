@@ -59,9 +59,7 @@ class PublicApi(Construct):
             http_api=self.http_api,
             stage_name=_DEFAULT_STAGE,
             auto_deploy=True,
-            throttle=apigateway.ThrottleSettings(
-                rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst
-            ),
+            throttle=apigateway.ThrottleSettings(rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst),
             access_log_settings=self._access_logs(stage),
             domain_mapping=None if domain is None else apigateway.DomainMappingOptions(domain_name=domain),
         )

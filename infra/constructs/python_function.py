@@ -74,9 +74,7 @@ class PythonFunction(Construct):
 
     def allow(self, actions: Sequence[str], resources: Sequence[str]) -> None:
         """Lets the function do exactly ``actions`` on ``resources``."""
-        self.function.add_to_role_policy(
-            iam.PolicyStatement(actions=list(actions), resources=list(resources))
-        )
+        self.function.add_to_role_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))
 
     def tell(self, **environment: str) -> None:
         """Adds environment variables."""

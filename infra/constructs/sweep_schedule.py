@@ -32,9 +32,7 @@ class SweepSchedule(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         for number, inputs in enumerate(batched(_inputs(stage), _TARGETS_PER_RULE, strict=False)):
-            rule = events.Rule(
-                self, f"EveryMinute{number}", schedule=events.Schedule.rate(Duration.minutes(1))
-            )
+            rule = events.Rule(self, f"EveryMinute{number}", schedule=events.Schedule.rate(Duration.minutes(1)))
             for given in inputs:
                 rule.add_target(
                     targets.LambdaFunction(

@@ -160,9 +160,7 @@ class ServiceStack(Stack):
 
     def _map_queue(self, queue: sqs.Queue, concurrency: int) -> None:
         self.functions["deliver"].function.add_event_source(
-            sources.SqsEventSource(
-                queue, batch_size=10, report_batch_item_failures=True, max_concurrency=concurrency
-            )
+            sources.SqsEventSource(queue, batch_size=10, report_batch_item_failures=True, max_concurrency=concurrency)
         )
 
     def _map_stream(self) -> None:

@@ -1,6 +1,7 @@
 """What must survive a redeployment: the table, the credentials' key, the secrets, the quarantined bodies."""
 
 import json
+import string
 from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy, Stack
@@ -46,18 +47,18 @@ class StateStack(Stack):
             "AdminKey",
             description="The operator's bearer token",
             generate_secret_string=secretsmanager.SecretStringGenerator(
-                exclude_punctuation=True, password_length=48
+                exclude_characters=string.punctuation, password_length=48
             ),
             removal_policy=self._removal,
         )
         self.keys = secretsmanager.Secret(
             self,
             "Keys",
-            description="Keys identifiers with HMACs and signs recovery links",
+            description="Keys the HMACs of identifiers and recovery links",
             generate_secret_string=secretsmanager.SecretStringGenerator(
                 secret_string_template=json.dumps({"version": "1"}),
                 generate_string_key="key",
-                exclude_punctuation=True,
+                exclude_characters=string.punctuation,
                 password_length=64,
             ),
             removal_policy=self._removal,

