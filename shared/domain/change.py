@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.cart import Cart
 from shared.domain.checkout import LeafValue, Order
+from shared.domain.instants import EPOCH
 
 
 class Signal(StrEnum):
@@ -35,11 +36,26 @@ class OrderKey:
     clockless: bool = False
 
 
+def clock_key(instant: datetime, body_digest: bytes) -> OrderKey:
+    """The key of an event by the provider's own clock; the body breaks a tie, the same way in any order of arrival."""
+    return OrderKey(f"{(instant - EPOCH) // timedelta(microseconds=1):017d}.{body_digest[:4].hex()}")
+
+
+def sequence_key(sequence: int, body_digest: bytes) -> OrderKey:
+    """The key of an event by the provider's own sequence number."""
+    return OrderKey(f"{max(sequence, 0):020d}.{body_digest[:4].hex()}")
+
+
+NO_ORDER = OrderKey("")
+"""The event compares with no other: it fills gaps and moves the status only where a purchase does."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckoutChange:
     """One normalised event. ``leaves`` and ``cart`` hold only what the provider sent.
 
     ``event_id`` is the provider's own id of the event, where it has one; ``body_digest`` stands in where it has not.
+    ``join_token`` among the leaves is the token that this checkout's order will name, where it is not ``cart_id``.
     ``occurred_at`` is the event's own time, ``abandoned_at`` the provider's own time of abandonment.
     """
 
@@ -54,5 +70,10 @@ class CheckoutChange:
     leaves: Mapping[str, LeafValue] = field(default_factory=dict)
     cart: Cart | None = None
     test: bool = False
-    cart_token: str | None = None
-    """A purchase that names its cart instead of its checkout."""
+    join_tokens: tuple[str, ...] = ()
+    """For a purchase that may not name its checkout: tokens under which one may be known (cart, checkout), best first.
+
+    Such a purchase has an ``external_id`` of its own (``order:<id>``), used when no checkout is found.
+    """
+    join_contact: bool = False
+    """After the tokens, the shopper's newest unfinished checkout at the same source is the one bought."""

@@ -69,7 +69,7 @@ ATTRIBUTION_TEXTS = (
 ADDRESSES = ("shipping_address", "billing_address")
 
 TEXT_LEAVES = (
-    *("name", "cart_id", "stage", "note", "started_at", "expires_at"),
+    *("name", "cart_id", "join_token", "stage", "note", "started_at", "expires_at"),
     *(f"customer.{name}" for name in CUSTOMER_TEXTS),
     *(f"{address}.{name}" for address in ADDRESSES for name in ADDRESS_TEXTS),
     *(f"consent.channels.{channel}" for channel in CHANNELS),

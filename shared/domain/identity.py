@@ -27,12 +27,13 @@ class IdentityKind(StrEnum):
 
 
 SHOPPER_KINDS = (IdentityKind.PHONE, IdentityKind.EMAIL, IdentityKind.CUSTOMER)
-LEAF_OF = {
-    IdentityKind.PHONE: "customer.phone",
-    IdentityKind.EMAIL: "customer.email",
-    IdentityKind.CUSTOMER: "customer.id",
-    IdentityKind.CART: "cart_id",
+LEAVES_OF = {
+    IdentityKind.PHONE: ("customer.phone",),
+    IdentityKind.EMAIL: ("customer.email",),
+    IdentityKind.CUSTOMER: ("customer.id",),
+    IdentityKind.CART: ("join_token", "cart_id"),
 }
+"""Where each identity is read from; the first leaf that has a value counts."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -61,8 +62,8 @@ class IdentityHasher:
     def identities(self, merchant_id: MerchantId, leaves: Mapping[str, LeafValue]) -> dict[IdentityKind, Identity]:
         """Every identity the leaves give, by kind."""
         found: dict[IdentityKind, Identity] = {}
-        for kind, leaf in LEAF_OF.items():
-            value = leaves.get(leaf)
+        for kind, names in LEAVES_OF.items():
+            value = next((value for name in names if (value := leaves.get(name))), None)
             if isinstance(value, str) and value.strip():
                 found[kind] = self.identity(merchant_id, kind, value)
         return found

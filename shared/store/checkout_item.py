@@ -16,6 +16,7 @@ from shared.store.table import Item
 _SHORT = {
     "name": "nm",
     "cart_id": "ci",
+    "join_token": "jt",
     "stage": "sg",
     "note": "no",
     "started_at": "sa",

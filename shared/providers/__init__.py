@@ -1,0 +1,1 @@
+"""Checkout providers: one module each, found by name in the registry. Nothing else knows a provider by name."""

@@ -1,0 +1,116 @@
+"""What a checkout provider's module gives: proof of who sent a webhook, and what it says about checkouts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.domain.change import CheckoutChange
+from shared.domain.merchant import SourceCredentials, SourceSettings
+
+
+class AuthenticationFailed(Exception):
+    """The webhook is not proved to come from the provider: missing, wrong or stale."""
+
+
+class NotReadable(Exception):
+    """The body is not in the provider's encoding at all: not JSON, not a JWT."""
+
+
+class NotUnderstood(Exception):
+    """Authentic, but of a shape this module does not know. The text says what was missing; never personal data."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook as received. ``headers`` have lower-case names; ``body`` is exactly what was sent.
+
+    ``event`` is the vendor's own event name where only the URL carries it.
+    """
+
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes
+    arrived_at: datetime
+    event: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """The source a webhook came to: its settings with the merchant's filled in, and its credentials in the clear.
+
+    ``currency`` and ``country`` are assumed where a payload names none; ``hosts`` are the merchant's own store
+    domains, to which a recovery link may lead.
+    """
+
+    settings: SourceSettings
+    credentials: SourceCredentials
+    currency: str
+    country: str
+    hosts: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Content that the webhook only points to and that must be asked from the provider's API."""
+
+    kind: str
+    reference: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """What a webhook says: changes, or why it is ignored; ``missing`` and ``assumed`` explain a preview."""
+
+    changes: tuple[CheckoutChange, ...] = ()
+    ignored: str | None = None
+    pulls: tuple[Pull, ...] = ()
+    missing: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialField:
+    """One credential a merchant gives or gets. ``generated``: made by us when absent."""
+
+    name: str
+    description: str
+    required: bool = False
+    generated: bool = False
+    secret: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What ``GET /v1/providers`` tells: how to connect, and which credentials and settings it wants."""
+
+    title: str
+    authentication: str
+    credentials: tuple[CredentialField, ...]
+    setup: str
+    declares_abandonment: bool
+    events: tuple[str, ...] = ()
+    required_settings: tuple[str, ...] = ()
+    url_token: bool = False
+    """The provider signs nothing: the source's URL carries a token."""
+
+
+class Provider(Protocol):
+    """One checkout provider. Implementations hold no state and read no clock: everything is in the arguments."""
+
+    name: str
+    description: Description
+    checkout_hosts: frozenset[str]
+    """The provider's own checkout hosts, to which recovery links may lead beside the merchant's."""
+
+    def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
+        """Prove the sender over the exact bytes. Raises AuthenticationFailed."""
+        ...
+
+    def read(self, request: WebhookRequest, source: SourceContext) -> Any:
+        """The payload, decoded. Raises NotReadable (and AuthenticationFailed where the body is the proof)."""
+        ...
+
+    def normalise(self, payload: Any, request: WebhookRequest, source: SourceContext) -> Normalised:
+        """What the payload says. Raises NotUnderstood; never guesses."""
+        ...

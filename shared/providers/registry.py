@@ -1,0 +1,46 @@
+"""Providers by name, loaded when first asked for: a request imports no provider but its own.
+
+A module named ``shared.providers.<name>`` with a ``PROVIDER`` is found by itself; one from outside registers its
+module's path.
+"""
+
+import pkgutil
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from shared.providers.provider import Provider
+
+_PLUMBING = frozenset({"provider", "registry", "payload", "authentication", "mapping", "preview"})
+"""Modules of this package that are no provider."""
+
+_outside: dict[str, str] = {}
+
+
+class UnknownProvider(LookupError):
+    """No provider of this name is known."""
+
+
+def register(name: str, module: str) -> None:
+    """Make a provider from outside the package known: ``module`` is its import path and has a ``PROVIDER``."""
+    _outside[name] = module
+
+
+@cache
+def _own_names() -> frozenset[str]:
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return frozenset(found) - _PLUMBING
+
+
+def names() -> tuple[str, ...]:
+    """Every known provider's name, sorted."""
+    return tuple(sorted(_own_names() | _outside.keys()))
+
+
+@cache
+def provider(name: str) -> Provider:
+    """The provider's module object, imported at first use. Raises UnknownProvider."""
+    if name not in _own_names() and name not in _outside:
+        raise UnknownProvider(name)
+    found: Provider = import_module(_outside.get(name, f"shared.providers.{name}")).PROVIDER
+    return found
