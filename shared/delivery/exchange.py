@@ -10,8 +10,6 @@ DeliveryError
 +- UnexpectedFailure      a defect on our side; logged with its stack
 """
 
-# ruff: noqa: N818  the names say what became of the destination, as those of httpx do
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -120,7 +120,7 @@ class VettingBackend(httpcore.AsyncNetworkBackend):
         for index, address in enumerate(addresses):
             share = (deadline - time.monotonic()) / (len(addresses) - index)
             try:
-                return await self._dialler.connect_tcp(
+                stream = await self._dialler.connect_tcp(
                     address,
                     port,
                     timeout=max(share, 0.0),
@@ -133,6 +133,8 @@ class VettingBackend(httpcore.AsyncNetworkBackend):
             except (httpcore.ConnectError, OSError) as error:
                 failure = DestinationUnreachable("the connection was refused or is not possible")
                 failure.__cause__ = error
+            else:
+                return _DialledStream(stream)
             if index == len(addresses) - 1:
                 raise failure
         raise DestinationUnreachable("the host name has no address")
@@ -167,6 +169,42 @@ class VettingBackend(httpcore.AsyncNetworkBackend):
             raise ForbiddenAddress("the host does not resolve to public addresses only")
         # IPv4 first: a function without IPv6 egress would spend its time on addresses it cannot reach.
         return sorted(found, key=lambda address: ":" in address)[:MAX_ADDRESSES_TRIED]
+
+
+class _DialledStream(httpcore.AsyncNetworkStream):
+    """A connection that is closed when the deadline cancels its TLS handshake; httpcore leaves it open."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    @override
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            await self._stream.aclose()
+            raise
+
+    @override
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    @override
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    @override
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    @override
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
 
 
 class _AnswerStream(httpx.AsyncByteStream):

@@ -22,7 +22,7 @@ MAX_KEY_BYTES = 64
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 
 
-class InvalidSecret(ValueError):  # noqa: N818  what it says about the secret
+class InvalidSecret(ValueError):
     """Not a symmetric Standard Webhooks secret. The message never repeats the secret."""
 
 
@@ -72,9 +72,7 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: datetime, body: byt
     return " ".join(_v1(parse_secret(secret), signed) for secret in secrets)
 
 
-def signature_headers(
-    secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes
-) -> dict[str, str]:
+def signature_headers(secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes) -> dict[str, str]:
     """The three ``webhook-*`` headers of one attempt; raises as ``sign`` does."""
     return {
         "webhook-id": message_id,

@@ -64,6 +64,7 @@ _PRIVATE_SUFFIXES = ("localhost", "local", "internal", "home.arpa", "onion", "al
 _UNSAFE = re.compile(r"[\s\x00-\x20\x7f-\x9f\\]")
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_BRACKETED = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
 _MAX_NAME_LENGTH = 253
 
 
@@ -110,9 +111,7 @@ def is_public(address: str) -> bool:
         return False
     if isinstance(parsed, IPv4Address):
         return not any(parsed in block for block in _REFUSED_V4)
-    return (
-        parsed in _GLOBAL_V6 and parsed.scope_id is None and not any(parsed in block for block in _REFUSED_V6)
-    )
+    return parsed in _GLOBAL_V6 and parsed.scope_id is None and not any(parsed in block for block in _REFUSED_V6)
 
 
 def is_loopback(address: str) -> bool:
@@ -162,7 +161,8 @@ def _normal_host(parts: SplitResult) -> tuple[str, str | None]:
     host = parts.hostname or ""
     if "[" in parts.netloc:
         try:
-            address = IPv6Address(host)
+            # urlsplit drops what stands between the bracket and the port.
+            address = IPv6Address(host if _BRACKETED.fullmatch(parts.netloc.rpartition("@")[2]) else "")
         except ValueError:
             return host, "the host is not a valid IPv6 address"
         return (host, "an IPv6 address must not name a zone") if address.scope_id else (str(address), None)

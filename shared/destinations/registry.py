@@ -96,7 +96,7 @@ class Destination(Protocol):
         ...
 
 
-class UnknownKind(LookupError):  # noqa: N818  what it says about the kind
+class UnknownKind(LookupError):
     """No destination of that name is registered."""
 
 

@@ -82,9 +82,7 @@ class WebhookDestination:
         """Headers and token that cannot be sent or are not the merchant's to set."""
         found = header_problems(endpoint.headers, token_set=endpoint.bearer_token is not None)
         if endpoint.bearer_token is not None and not _BEARER.fullmatch(endpoint.bearer_token):
-            found.append(
-                ("/settings/bearer_token", "a bearer token consists of A-Z a-z 0-9 . _ ~ + / - and final =")
-            )
+            found.append(("/settings/bearer_token", "a bearer token consists of A-Z a-z 0-9 . _ ~ + / - and final ="))
         return found
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
@@ -95,9 +93,7 @@ class WebhookDestination:
             if not _reserved(name.lower(), token_set=endpoint.bearer_token is not None)
         }
         token = {} if endpoint.bearer_token is None else {"authorization": f"Bearer {endpoint.bearer_token}"}
-        signed = signature_headers(
-            endpoint.signing_secrets, delivery.message_id, delivery.attempted_at, delivery.body
-        )
+        signed = signature_headers(endpoint.signing_secrets, delivery.message_id, delivery.attempted_at, delivery.body)
         return OutboundRequest(
             url=endpoint.url,
             body=delivery.body,
