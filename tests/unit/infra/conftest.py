@@ -1,0 +1,91 @@
+"""Each stage's templates, synthesised once, with code that needs no bundle."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+from aws_cdk import App
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.assertions import Template
+
+from infra.app import build
+from infra.local.engine import PROJECT
+
+type Resource = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StackTemplate:
+    """A synthesised template, asked by resource type."""
+
+    json: Mapping[str, Any]
+
+    def resources(self, kind: str) -> dict[str, Resource]:
+        """Logical ids and resources of the type ``AWS::<kind>``."""
+        return {name: item for name, item in self.json["Resources"].items() if item["Type"] == f"AWS::{kind}"}
+
+    def only(self, kind: str) -> Resource:
+        """The one resource of the type."""
+        (found,) = self.resources(kind).values()
+        return found
+
+    def function(self, name: str) -> Resource:
+        """The Lambda function whose code is ``functions/<name>``."""
+        handler = f"functions.{name}.handler.handler"
+        (found,) = (
+            item for item in self.resources("Lambda::Function").values() if item["Properties"].get("Handler") == handler
+        )
+        return found
+
+    def statements(self, name: str) -> Iterator[Resource]:
+        """The IAM statements of the function's own role."""
+        role = self.function(name)["Properties"]["Role"]["Fn::GetAtt"][0]
+        for policy in self.resources("IAM::Policy").values():
+            if {"Ref": role} in policy["Properties"]["Roles"]:
+                yield from policy["Properties"]["PolicyDocument"]["Statement"]
+
+    def actions(self, name: str) -> set[str]:
+        """Everything the function may do."""
+        return {action for statement in self.statements(name) for action in as_list(statement["Action"])}
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """Both stacks of one stage."""
+
+    state: StackTemplate
+    service: StackTemplate
+
+
+def as_list(value: Any) -> list[Any]:
+    """CloudFormation writes a list of one as its element."""
+    return value if isinstance(value, list) else [value]
+
+
+@cache
+def _synthesise(stage: str) -> Templates:
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    app = App(context={**context, "stage": stage, "engine_url": "http://127.0.0.1:4666"})
+    state, service = build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
+    return Templates(
+        StackTemplate(Template.from_stack(state).to_json()), StackTemplate(Template.from_stack(service).to_json())
+    )
+
+
+@pytest.fixture(scope="session")
+def synthesise() -> Callable[[str], Templates]:
+    """Gives a stage's templates."""
+    return _synthesise
+
+
+@pytest.fixture
+def production() -> Templates:
+    return _synthesise("production")
+
+
+@pytest.fixture
+def local() -> Templates:
+    return _synthesise("local")

@@ -1,0 +1,160 @@
+"""What is deployed: the same bytes at every build, valid bytecode, nothing that only development needs."""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from infra.constructs.bundling import Bundler, BundlingError
+from infra.functions import FUNCTION_NAMES, FunctionName
+from infra.local.engine import PROJECT
+
+LARGEST_ZIP = 15 * 1024 * 1024
+
+# Every module a bundle loads must come from itself or from the standard library.
+IMPORT_ALONE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import functions.{name}.handler
+files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+homes = (sys.argv[1], os.path.dirname(os.__file__))
+strangers = [file for file in files if file and (not file.startswith(homes) or "site-packages" in file)]
+assert not strangers, strangers
+"""
+DOES_NOTHING = "KINDS = {'C', 'S', 'R'}\n\ndef handler(event, context):\n    return event in {'a', 'b'}\n"
+
+
+@pytest.fixture
+def small_project(tmp_path: Path) -> Path:
+    """A project whose ``sweep`` does nothing, with the real packages."""
+    project = tmp_path / "project"
+    for file, text in {
+        "functions/__init__.py": "",
+        "functions/sweep/__init__.py": "",
+        "functions/sweep/handler.py": DOES_NOTHING,
+        "shared/__init__.py": "",
+    }.items():
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        (project / file).write_text(text)
+    shutil.copytree(PROJECT / "requirements", project / "requirements")
+    return project
+
+
+@pytest.fixture(scope="session")
+def bundler() -> Bundler:
+    """The project's own bundles, for this machine; kept between runs."""
+    return Bundler("native")
+
+
+@pytest.fixture(params=FUNCTION_NAMES)
+def function(request: pytest.FixtureRequest) -> FunctionName:
+    name: FunctionName = request.param
+    return name
+
+
+def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
+    """Each module's file and that of its bytecode."""
+    for name in archive.namelist():
+        if name.endswith(".py"):
+            folder, _, file = name.rpartition("/")
+            yield name, f"{folder}/__pycache__/{file[:-3]}.cpython-313.pyc".lstrip("/")
+
+
+def test_two_builds_are_the_same_bytes(small_project: Path, tmp_path: Path) -> None:
+    builds = [
+        Bundler("native", project=small_project, cache=tmp_path / cache).build("sweep") for cache in ("one", "two")
+    ]
+
+    assert builds[0].path.read_bytes() == builds[1].path.read_bytes()
+    assert builds[0].digest == builds[1].digest
+
+
+def test_a_bundle_is_built_again_only_when_its_sources_change(small_project: Path, tmp_path: Path) -> None:
+    bundler = Bundler("native", project=small_project, cache=tmp_path / "cache")
+    first = bundler.build("sweep")
+    built_at = first.path.stat().st_mtime_ns
+
+    assert bundler.build("sweep").path.stat().st_mtime_ns == built_at
+
+    (small_project / "shared" / "__init__.py").write_text("CHANGED = True\n")
+    assert bundler.build("sweep").digest != first.digest
+
+
+def test_a_function_without_a_handler_is_refused(small_project: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundlingError, match=r"functions/ingest/handler\.py is missing"):
+        Bundler("native", project=small_project, cache=tmp_path).build("ingest")
+
+
+def test_a_package_with_another_hash_is_refused(small_project: Path, tmp_path: Path) -> None:
+    lock = small_project / "requirements" / "sweep.txt"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
+
+    with pytest.raises(BundlingError, match=r"installing sweep\.txt for .* failed"):
+        Bundler("native", project=small_project, cache=tmp_path).build("sweep")
+
+
+def test_code_that_does_not_compile_is_refused(small_project: Path, tmp_path: Path) -> None:
+    (small_project / "shared" / "broken.py").write_text("def :\n")
+
+    with pytest.raises(BundlingError, match="invalid syntax"):
+        Bundler("native", project=small_project, cache=tmp_path).build("sweep")
+
+
+def test_every_module_has_bytecode_that_is_used_unchecked(bundler: Bundler, function: FunctionName) -> None:
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        names = set(archive.namelist())
+        found = list(modules(archive))
+        assert len(found) > 100
+        for source, compiled in found:
+            assert compiled in names, source
+            header = archive.read(compiled)[:16]
+            assert header[:4] == importlib.util.MAGIC_NUMBER
+            assert int.from_bytes(header[4:8], "little") == 0b01  # hash-based, source not checked
+            assert header[8:16] == importlib.util.source_hash(archive.read(source))
+
+
+def test_a_bundle_holds_only_locked_packages_and_its_own_code(bundler: Bundler, function: FunctionName) -> None:
+    lock = (PROJECT / "requirements" / f"{function}.txt").read_text()
+    locked = {name.replace("-", "_") for name in re.findall(r"^([a-z0-9-]+)==", lock, flags=re.MULTILINE)}
+    owners = packages_distributions()
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        names = archive.namelist()
+
+    for top in {name.split("/")[0].removesuffix(".py") for name in names if ".dist-info/" not in name}:
+        if top in {"functions", "shared", "__pycache__"} or "." in top:
+            continue
+        assert {owner.lower().replace("-", "_") for owner in owners[top]} & locked, top
+    assert {name.split("/")[1] for name in names if name.startswith("functions/")} <= {
+        function, "__init__.py", "__pycache__",
+    }  # fmt: skip
+    assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", "py.typed"))]
+    assert not [name for name in names if name.startswith("botocore/data/ec2/")]
+    assert bundler.build(function).path.stat().st_size < LARGEST_ZIP
+
+
+def test_a_bundle_imports_with_nothing_but_itself(bundler: Bundler, function: FunctionName, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        archive.extractall(tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", IMPORT_ALONE.format(name=function), str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={
+            "AWS_DEFAULT_REGION": "ap-south-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            **json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text()),
+        },
+    )
+
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,312 @@
+"""The wiring: routes, mappings, schedules, rights, logs and alarms."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from tests.unit.infra.conftest import StackTemplate, Templates, as_list
+
+ENVIRONMENT = {
+    "STAGE", "TABLE_NAME", "PUBLIC_URL", "KEYS_SECRET_ARN", "DUE_SHARDS", "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
+}  # fmt: skip
+OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
+    "ingest": {"CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET"},
+    "merchant_api": {
+        "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
+    },
+    "sweep": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
+    "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
+    "deliver": {"CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
+    "redirect": set(),
+}  # fmt: skip
+
+READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
+WRITE = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
+TRANSACT = READ | WRITE | {"dynamodb:ConditionCheckItem"}
+SECRET = {"secretsmanager:GetSecretValue"}
+STREAM = {
+    "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+}  # fmt: skip
+CONSUME = {
+    "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueUrl",
+    "sqs:GetQueueAttributes",
+}  # fmt: skip
+RIGHTS: dict[FunctionName, set[str]] = {
+    "ingest": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject"},
+    "merchant_api": TRANSACT | SECRET | {
+        "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:Encrypt", "kms:Decrypt",
+        "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "sqs:SendMessage",
+    },
+    "sweep": TRANSACT | SECRET | {"dynamodb:Query", "sqs:SendMessage"},
+    "dispatch": TRANSACT | SECRET | STREAM | {
+        "dynamodb:Query", "s3:PutObject", "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
+    },
+    "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
+    "redirect": READ | WRITE | SECRET,
+}  # fmt: skip
+TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+ROUTES = {
+    "POST /hooks/{source_id}": "ingest",
+    "POST /hooks/{source_id}/{event}": "ingest",
+    "ANY /v1/{proxy+}": "merchant_api",
+    "GET /healthz": "merchant_api",
+    "GET /openapi.json": "merchant_api",
+    "GET /docs": "merchant_api",
+    "GET /r/{code}": "redirect",
+    "GET /u/{code}": "redirect",
+    "POST /u/{code}": "redirect",
+}
+
+
+@pytest.fixture(params=["local", "dev", "production"])
+def service(request: pytest.FixtureRequest, synthesise: Callable[[str], Templates]) -> StackTemplate:
+    return synthesise(request.param).service
+
+
+def mapping_of(service: StackTemplate, source: str) -> dict[str, object]:
+    """The event source mapping whose source's reference names ``source``."""
+    (found,) = (
+        dict(item["Properties"])
+        for item in service.resources("Lambda::EventSourceMapping").values()
+        if source in json.dumps(item["Properties"]["EventSourceArn"])
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_every_function_has_the_environment_it_needs_and_no_other(service: StackTemplate, name: FunctionName) -> None:
+    environment = service.function(name)["Properties"]["Environment"]["Variables"]
+
+    assert set(environment) == ENVIRONMENT | OWN_ENVIRONMENT[name]
+    assert environment["POWERTOOLS_SERVICE_NAME"] == name
+
+
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_every_function_may_do_what_is_listed_here_and_no_more(production: Templates, name: FunctionName) -> None:
+    assert production.service.actions(name) == RIGHTS[name] | TRACING
+
+
+def test_nobody_may_scan_or_do_everything(service: StackTemplate) -> None:
+    for policy in service.resources("IAM::Policy").values():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            for action in as_list(statement["Action"]):
+                assert "*" not in action
+                assert action != "dynamodb:Scan"
+
+
+def test_only_tracing_and_listing_streams_know_no_resource(production: Templates) -> None:
+    unbound = {
+        action
+        for name in FUNCTION_NAMES
+        for statement in production.service.statements(name)
+        if "*" in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    }
+
+    assert unbound <= TRACING | {"dynamodb:ListStreams"}
+
+
+def test_deliver_consumes_both_queues_and_sends_only_to_retries(production: Templates) -> None:
+    service = production.service
+    sending = [
+        json.dumps(statement["Resource"])
+        for statement in service.statements("deliver")
+        if "sqs:SendMessage" in as_list(statement["Action"])
+    ]
+
+    assert len(sending) == 1
+    assert "Retries" in sending[0]
+    assert "Deliveries" not in sending[0]
+
+
+def test_ingest_may_query_the_indexes_but_not_the_table(production: Templates) -> None:
+    (query,) = (
+        statement
+        for statement in production.service.statements("ingest")
+        if "dynamodb:Query" in as_list(statement["Action"])
+    )
+
+    (resource,) = as_list(query["Resource"])
+    assert resource["Fn::Join"][1][-1] == "/index/*"
+
+
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_every_function_runs_python_3_13_and_logs_where_retention_is_set(
+    service: StackTemplate, name: FunctionName
+) -> None:
+    properties = service.function(name)["Properties"]
+    group = service.resources("Logs::LogGroup")[properties["LoggingConfig"]["LogGroup"]["Ref"]]
+
+    assert properties["Runtime"] == "python3.13"
+    assert properties["Timeout"] == FUNCTIONS[name].timeout.total_seconds()
+    assert group["Properties"]["RetentionInDays"] in {1, 7, 90}
+    assert "LogGroupName" not in group["Properties"]
+
+
+def test_production_runs_on_arm_and_traces(production: Templates) -> None:
+    for name in FUNCTION_NAMES:
+        properties = production.service.function(name)["Properties"]
+        assert properties["Architectures"] == ["arm64"]
+        assert properties["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_every_public_path_reaches_its_function(service: StackTemplate) -> None:
+    functions = service.resources("Lambda::Function")
+    integrations = service.resources("ApiGatewayV2::Integration")
+    reached = {}
+    for route in service.resources("ApiGatewayV2::Route").values():
+        integration = integrations[route["Properties"]["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
+        function = functions[integration["IntegrationUri"]["Fn::GetAtt"][0]]["Properties"]
+        reached[route["Properties"]["RouteKey"]] = function["Handler"].split(".")[1]
+        assert integration["PayloadFormatVersion"] == "2.0"
+
+    assert reached == ROUTES
+
+
+def test_the_api_may_invoke_exactly_the_functions_it_has_routes_for(production: Templates) -> None:
+    service = production.service
+    functions = service.resources("Lambda::Function")
+    invoked = {
+        functions[item["Properties"]["FunctionName"]["Fn::GetAtt"][0]]["Properties"]["Handler"].split(".")[1]
+        for item in service.resources("Lambda::Permission").values()
+        if item["Properties"]["Principal"] == "apigateway.amazonaws.com"
+    }
+
+    assert invoked == set(ROUTES.values())
+
+
+def test_the_api_throttles_and_logs_without_the_callers_address(production: Templates) -> None:
+    stage = production.service.only("ApiGatewayV2::Stage")["Properties"]
+
+    assert stage["StageName"] == "$default"
+    assert stage["AutoDeploy"] is True
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 2500, "ThrottlingRateLimit": 5000}
+    assert "sourceIp" not in stage["AccessLogSettings"]["Format"]
+    assert "requestId" in stage["AccessLogSettings"]["Format"]
+
+
+def test_no_browser_script_may_call_the_api(service: StackTemplate) -> None:
+    assert "CorsConfiguration" not in service.only("ApiGatewayV2::Api")["Properties"]
+
+
+def test_only_marked_transitions_reach_dispatch(service: StackTemplate) -> None:
+    (pattern,) = mapping_of(service, "Table")["FilterCriteria"]["Filters"]  # type: ignore[index]
+
+    assert json.loads(pattern["Pattern"]) == {"dynamodb": {"NewImage": {"tr": {"N": [{"exists": True}]}}}}
+
+
+def test_one_bad_record_cannot_block_the_stream(service: StackTemplate) -> None:
+    mapping = mapping_of(service, "Table")
+
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["MaximumRetryAttempts"] == 20
+    assert mapping["MaximumRecordAgeInSeconds"] == 23 * 3600
+    assert "DeadLetters" in json.dumps(mapping["DestinationConfig"])
+
+
+def test_parallel_dispatch_is_the_stages_choice(production: Templates, local: Templates) -> None:
+    assert mapping_of(production.service, "Table")["ParallelizationFactor"] == 10
+    assert mapping_of(local.service, "Table")["ParallelizationFactor"] == 2
+
+
+@pytest.mark.parametrize(("source", "concurrency"), [("Deliveries", 100), ("Retries", 20)])
+def test_deliver_works_off_both_queues_with_capped_concurrency(
+    production: Templates, source: str, concurrency: int
+) -> None:
+    mapping = mapping_of(production.service, source)
+
+    assert mapping["BatchSize"] == 10
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": concurrency}
+
+
+@pytest.mark.parametrize("source", ["Deliveries", "Retries"])
+def test_a_message_stays_hidden_six_times_its_consumers_timeout_and_ends_as_a_dead_letter(
+    service: StackTemplate, source: str
+) -> None:
+    queue = next(item for name, item in service.resources("SQS::Queue").items() if source in name)["Properties"]
+
+    assert queue["VisibilityTimeout"] >= 6 * service.function("deliver")["Properties"]["Timeout"]
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
+    assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
+
+
+def test_every_queue_is_encrypted_standard_and_keeps_failures_for_two_weeks(service: StackTemplate) -> None:
+    queues = service.resources("SQS::Queue")
+    kept = {name for name, item in queues.items() if item["Properties"].get("MessageRetentionPeriod") == 1209600}
+
+    assert len(queues) == 4
+    assert len(kept) == 2
+    assert all(item["Properties"]["SqsManagedSseEnabled"] is True for item in queues.values())
+    assert not any("FifoQueue" in item["Properties"] for item in queues.values())
+
+
+def test_a_small_stage_sweeps_everything_every_minute(local: Templates) -> None:
+    rule = local.service.only("Events::Rule")["Properties"]
+
+    assert rule["ScheduleExpression"] == "rate(1 minute)"
+    (target,) = rule["Targets"]
+    assert target["Input"] == "{}"
+    assert "MissedSchedules" in json.dumps(target["DeadLetterConfig"])
+
+
+def test_production_sweeps_each_kind_and_shard_by_itself(production: Templates) -> None:
+    rules = [item["Properties"] for item in production.service.resources("Events::Rule").values()]
+    inputs = [json.loads(target["Input"]) for rule in rules for target in rule["Targets"]]
+
+    assert {rule["ScheduleExpression"] for rule in rules} == {"rate(1 minute)"}
+    assert max(len(rule["Targets"]) for rule in rules) <= 5
+    assert sorted((item["kind"], item["shard"]) for item in inputs) == [
+        (kind, shard) for kind in "CRS" for shard in range(8)
+    ]
+
+
+def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> None:
+    alarms = [item["Properties"] for item in service.resources("CloudWatch::Alarm").values()]
+    watched = {(item["Namespace"], item["MetricName"]) for item in alarms}
+
+    assert watched == {
+        ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("AWS/Lambda", "Errors"),
+        ("AWS/Lambda", "Throttles"),
+        ("AWS/Lambda", "IteratorAge"),
+        ("Checkback", "Quarantined"),
+    }
+    assert len(alarms) == 2 + 2 * len(FUNCTION_NAMES) + 2
+    for alarm in alarms:
+        assert len(alarm["AlarmDescription"]) > 20
+        assert alarm["AlarmActions"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_nothing_has_a_physical_name(service: StackTemplate) -> None:
+    names = {"FunctionName", "QueueName", "TopicName", "RoleName", "AlarmName", "LogGroupName"}
+    for kind in ("Lambda::Function", "SQS::Queue", "SNS::Topic", "IAM::Role", "CloudWatch::Alarm", "Logs::LogGroup"):
+        for resource in service.resources(kind).values():
+            assert not names & set(resource.get("Properties", {}))
+
+
+def test_the_public_address_is_the_engines_in_stage_local_and_the_apis_elsewhere(
+    local: Templates, production: Templates
+) -> None:
+    variables = [
+        stack.service.function("redirect")["Properties"]["Environment"]["Variables"]["PUBLIC_URL"]
+        for stack in (local, production)
+    ]
+
+    assert variables[0]["Fn::Join"][1][0] == "http://127.0.0.1:4666/_aws/execute-api/"
+    assert variables[0]["Fn::Join"][1][-1] == "/$default"
+    assert variables[1]["Fn::GetAtt"][1] == "ApiEndpoint"
+
+
+def test_the_outputs_say_where_everything_is(service: StackTemplate) -> None:
+    outputs = set(service.json["Outputs"])
+
+    assert {"ApiUrl", "AdminKeyCommand", "TableName", "DeliveriesQueueUrl", "DeadLettersQueueUrl"} <= outputs
+    assert sum(name.endswith("FunctionName") for name in outputs) == len(FUNCTION_NAMES)

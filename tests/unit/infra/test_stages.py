@@ -1,0 +1,56 @@
+"""A stage is what the context says, and a slip in the context is refused by name."""
+
+import json
+import re
+
+import pytest
+
+from infra.local.engine import PROJECT
+from infra.stages import Stage, UnusableStageError
+
+
+def test_every_stage_of_the_project_is_usable() -> None:
+    stages = json.loads((PROJECT / "cdk.json").read_text())["context"]["stages"]
+
+    assert [Stage.from_context(name, stages).name for name in stages] == ["local", "dev", "production"]
+
+
+def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
+    stage = Stage.from_context("production", {"production": {"due_shards": 16, "alarm_email": "ops@example.com"}})
+
+    assert (stage.due_shards, stage.alarm_email) == (16, "ops@example.com")
+    assert (stage.architecture, stage.removable, stage.is_local) == ("arm64", False, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"due_shard": 4}, "unknown setting due_shard; known are access_logs, "),
+        ({"due_shards": "4"}, "due_shards must be of type int, is '4'"),
+        ({"due_shards": True}, "due_shards must be of type int, is True"),
+        ({"due_shards": 0}, "due_shards must be 1 to 64, is 0"),
+        ({"deliveries_concurrency": 1}, "deliveries_concurrency must be 2 to 1000, is 1"),
+        ({"tracing": 1}, "tracing must be of type bool, is 1"),
+        ({"architecture": "x86"}, "architecture must be one of arm64, native, is 'x86'"),
+        ({"alarm_email": 5}, "alarm_email must be a text, is 5"),
+        ({"domain_name": "hooks.example.com"}, "domain_name and certificate_arn go together"),
+        ({"log_retention_days": 8}, "log_retention_days must be one of 1, 7, 14, 30, 90, 180, 365, is 8"),
+        ({"name": "dev"}, "unknown setting name"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(settings: dict[str, object], complaint: str) -> None:
+    with pytest.raises(UnusableStageError, match=re.escape(complaint)) as refusal:
+        Stage.from_context("dev", {"dev": settings})
+
+    assert "'dev'" in str(refusal.value)
+
+
+def test_an_unknown_stage_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(UnusableStageError, match=r"unknown stage 'prod': .* has dev, production"):
+        Stage.from_context("prod", {"production": {}, "dev": {}})
+
+
+@pytest.mark.parametrize("stages", [None, [], "local"])
+def test_a_context_without_stages_is_refused(stages: object) -> None:
+    with pytest.raises(UnusableStageError, match="no map 'stages'"):
+        Stage.from_context("local", stages)
