@@ -285,6 +285,15 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         assert alarm["TreatMissingData"] == "notBreaching"
 
 
+def test_alarms_may_publish_to_their_topic(service: StackTemplate) -> None:
+    statements = service.only("SNS::TopicPolicy")["Properties"]["PolicyDocument"]["Statement"]
+    allowed = [item for item in statements if item["Effect"] == "Allow"]
+
+    assert [(item["Principal"], item["Action"]) for item in allowed] == [
+        ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
+    ]
+
+
 def test_nothing_has_a_physical_name(service: StackTemplate) -> None:
     names = {"FunctionName", "QueueName", "TopicName", "RoleName", "AlarmName", "LogGroupName"}
     for kind in ("Lambda::Function", "SQS::Queue", "SNS::Topic", "IAM::Role", "CloudWatch::Alarm", "Logs::LogGroup"):
