@@ -130,10 +130,20 @@ def _is_engine(pid: int) -> bool:
     """Whether the process is an engine of this project: a number may long belong to something else."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+    return str(_BINARY) in _command_of(pid)
+
+
+def _command_of(pid: int) -> str:
+    proc = Path(f"/proc/{pid}/cmdline")
+    if Path("/proc/self").exists():  # small Linux images have no ps
+        try:
+            return proc.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
     listed = subprocess.run(
         ["ps", "-ww", "-o", "command=", "-p", str(pid)], check=False, capture_output=True, text=True
     )
-    return str(_BINARY) in listed.stdout
+    return listed.stdout
 
 
 def _free_port() -> int:
