@@ -60,6 +60,7 @@ class CredentialCipher:
             ],
             "bearer_token": credentials.bearer_token,
             "headers": dict(credentials.headers),
+            "settings": dict(credentials.settings),
         }
         return self._seal(plain, merchant_id, endpoint_id)
 
@@ -69,7 +70,9 @@ class CredentialCipher:
             return EndpointCredentials()
         plain = self._opened(endpoint.sealed, endpoint.merchant_id, endpoint.id)
         signing = tuple(SigningSecret(own, None if end is None else from_ms(end)) for own, end in plain["signing"])
-        return EndpointCredentials(signing, plain["bearer_token"], dict(plain["headers"]))
+        return EndpointCredentials(
+            signing, plain["bearer_token"], dict(plain["headers"]), dict(plain.get("settings", {}))
+        )
 
     def seal_answer(self, answer: str, merchant_id: str, key: str) -> bytes:
         """The ciphertext of an API answer that shows a secret, for the Idempotency-Key that may ask again."""

@@ -38,9 +38,9 @@ def at_deadline(
 ) -> Due | None:
     """What the due checkout becomes at ``now``; None when it is not due any more and holds no deadline."""
     if not checkout.status.unfinished or checkout.due_at is None:
-        return None if checkout.due_at is None else Due(_written(checkout, due_at=None), None)
+        return None if checkout.due_at is None else Due(_rearmed(checkout, None), None)
     if checkout.status is not Status.ABANDONED and bought_elsewhere(checkout, shopper_bought_at):
-        return Due(superseded(checkout), superseded_mark(checkout))
+        return Due(superseded(checkout, now), superseded_mark(checkout))
     horizon_ends = horizon_end(checkout, settings)
     if checkout.status is Status.ABANDONED:
         return _expired_or_later(checkout, now, horizon_ends)
@@ -49,14 +49,13 @@ def at_deadline(
         wait = settings.payment_pending_after
     deadline = checkout.last_activity_at + wait
     if deadline > now:
-        return Due(_written(checkout, due_at=deadline), None)
+        return Due(_rearmed(checkout, deadline), None)
     if not worth_recovering(checkout.cart):
         return _expired_or_later(checkout, now, horizon_ends)
     reason = checkout.reason or Reason.INCOMPLETE
     if checkout.status is Status.PAYMENT_PENDING:
         reason = Reason.PAYMENT_UNRESOLVED
-    moved = abandoned(_written(checkout), now, reason, settings)
-    return Due(replace(moved, sequence=moved.version), Mark.ABANDONED)
+    return Due(abandoned(_moved(checkout, now), now, reason, settings), Mark.ABANDONED)
 
 
 def horizon_end(checkout: Checkout, settings: Settings) -> datetime:
@@ -67,10 +66,10 @@ def horizon_end(checkout: Checkout, settings: Settings) -> datetime:
     return since + settings.recovery_horizon
 
 
-def superseded(checkout: Checkout) -> Checkout:
+def superseded(checkout: Checkout, now: datetime) -> Checkout:
     """The checkout after its shopper bought elsewhere."""
-    moved = _written(checkout, due_at=None)
-    return replace(moved, status=Status.SUPERSEDED, reason=Reason.PURCHASED_ELSEWHERE, sequence=moved.version)
+    moved = _moved(checkout, now)
+    return replace(moved, status=Status.SUPERSEDED, reason=Reason.PURCHASED_ELSEWHERE, due_at=None)
 
 
 def superseded_mark(checkout: Checkout) -> Mark | None:
@@ -80,12 +79,16 @@ def superseded_mark(checkout: Checkout) -> Mark | None:
 
 def _expired_or_later(checkout: Checkout, now: datetime, horizon_ends: datetime) -> Due:
     if horizon_ends > now:
-        return Due(_written(checkout, due_at=horizon_ends), None)
-    moved = _written(checkout, due_at=None)
-    return Due(replace(moved, status=Status.EXPIRED, reason=None, sequence=moved.version), Mark.EXPIRED)
+        return Due(_rearmed(checkout, horizon_ends), None)
+    return Due(replace(_moved(checkout, now), status=Status.EXPIRED, reason=None, due_at=None), Mark.EXPIRED)
 
 
-def _written(checkout: Checkout, **changes: datetime | None) -> Checkout:
-    """The next version of the checkout. Sweeps are not activity: ``updated_at`` stays."""
-    due_at = changes.get("due_at", checkout.due_at)
+def _rearmed(checkout: Checkout, due_at: datetime | None) -> Checkout:
+    """The next version, due at another time; nothing about it has changed."""
     return replace(checkout, version=checkout.version + 1, due_at=due_at)
+
+
+def _moved(checkout: Checkout, now: datetime) -> Checkout:
+    """The next version, whose status changes."""
+    version = checkout.version + 1
+    return replace(checkout, version=version, sequence=version, updated_at=now)

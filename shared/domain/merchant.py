@@ -87,6 +87,9 @@ class Endpoint:
     status: Literal["active", "disabled"] = "active"
     disabled_reason: str | None = None
     sealed: bytes | None = None
+    header_names: tuple[str, ...] = ()
+    secret_settings: tuple[str, ...] = ()
+    """Names of what is sealed: shown to the merchant without decrypting anything."""
 
     @property
     def active(self) -> bool:
@@ -113,6 +116,8 @@ class EndpointCredentials:
     signing: tuple[SigningSecret, ...] = ()
     bearer_token: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """The kind's own secret settings (``writeOnly`` in its schema) beside the bearer token."""
 
     def signing_at(self, now: datetime) -> tuple[str, ...]:
         """The secrets that sign an attempt at ``now``."""

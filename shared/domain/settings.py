@@ -28,3 +28,33 @@ class Settings:
     consent: Literal["required", "unknown_allowed"] = "required"
     holdout_percent: int = 5
     list_shards: int = 1
+
+
+_RANGES = {
+    "idle_after": (timedelta(minutes=10), timedelta(days=7)),
+    "payment_pending_after": (timedelta(minutes=10), timedelta(days=7)),
+    "recovery_horizon": (timedelta(days=1), timedelta(days=30)),
+    "retention": (timedelta(days=7), timedelta(days=90)),
+    "cooldown": (timedelta(), timedelta(days=30)),
+    "min_step_gap": (timedelta(minutes=15), timedelta(days=7)),
+    "do_not_send_after": (timedelta(hours=1), timedelta(days=30)),
+}
+_LOCAL_LEAST = {
+    "idle_after": timedelta(seconds=1),
+    "payment_pending_after": timedelta(seconds=1),
+    "min_step_gap": timedelta(),
+    "do_not_send_after": timedelta(seconds=1),
+}
+"""Only the stage ``local`` may be this quick: tests and demonstrations do not wait half an hour."""
+
+
+def duration_range(name: str, *, local: bool) -> tuple[timedelta, timedelta]:
+    """The least and the greatest value of a duration among the settings; ``local``: on the stage of that name."""
+    least, greatest = _RANGES[name]
+    return (_LOCAL_LEAST.get(name, least) if local else least), greatest
+
+
+def out_of_range(settings: Settings, *, local: bool) -> dict[str, tuple[timedelta, timedelta]]:
+    """The durations that lie outside their range, with it."""
+    ranges = {name: duration_range(name, local=local) for name in _RANGES}
+    return {name: own for name, own in ranges.items() if not own[0] <= getattr(settings, name) <= own[1]}

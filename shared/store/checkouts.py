@@ -126,12 +126,17 @@ class CheckoutStore:
             condition=Attr("pk").not_exists() if old is None else Attr("v").eq(old.version),
         )
 
-    def due(self, kind: str, shard: int, now: datetime, limit: int) -> list[tuple[str, int]]:
-        """Partition keys and due times (ms) of what is due in one shard of the due index, earliest first."""
-        page = self._table.query(
-            Key("dq").eq(f"{kind}{shard}") & Key("da").lte(to_ms(now)), index=keys.DUE_INDEX, limit=limit
+    @staticmethod
+    def announced(checkout: Checkout, episode_id: str | None) -> Update:
+        """Remember that the abandonment at ``checkout.sequence`` was told, while it is still true."""
+        values = {"ann": checkout.sequence, "epi": episode_id}
+        return Update(
+            key=keys.checkout(checkout.digest),
+            set={name: value for name, value in values.items() if value is not None},
+            add={"v": 1},
+            remove=OUTBOX,
+            condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
-        return [(item["pk"], int(item["da"])) for item in page.items]
 
     def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
         """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""

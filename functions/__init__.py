@@ -1,0 +1,1 @@
+"""Lambda functions: a thin handler each."""

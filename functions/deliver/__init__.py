@@ -1,0 +1,1 @@
+"""Delivers what the queues hold to the merchants' endpoints."""

@@ -1,0 +1,1 @@
+"""Reads the table's stream and tells committed transitions to the merchants' endpoints."""

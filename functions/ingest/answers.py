@@ -1,0 +1,42 @@
+"""Refusals of ingest as RFC 9457 problems, and the metric behind the quarantine alarm."""
+
+import json
+from typing import Any
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    """A problem+json answer."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/problem+json", **(headers or {})},
+        "body": json.dumps(body),
+    }
+
+
+def unknown_source() -> dict[str, Any]:
+    """404."""
+    return problem(404, "Not Found", "There is no such source.")
+
+
+def unauthenticated(detail: str) -> dict[str, Any]:
+    """401: what failed, never what was expected."""
+    return problem(401, "Unauthorized", f"The webhook is not proved to come from the provider: {detail}.")
+
+
+def not_readable(detail: str) -> dict[str, Any]:
+    """400."""
+    return problem(400, "Bad Request", f"{detail[:1].upper()}{detail[1:]}.")
+
+
+def unavailable() -> dict[str, Any]:
+    """503: nothing is stored and the provider must try again."""
+    return problem(503, "Service Unavailable", "The webhook could not be stored. Send it again.", {"retry-after": "1"})
+
+
+def count_quarantined() -> None:
+    """Count a quarantined body (CloudWatch embedded metric; the alarm watches namespace Checkback, service ingest)."""
+    from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
+    with single_metric(name="Quarantined", unit=MetricUnit.Count, value=1, namespace="Checkback") as metric:
+        metric.add_dimension(name="service", value="ingest")

@@ -1,0 +1,30 @@
+"""What ingest is made of, built once per process; the table's client is warmed at init, the rest at first need."""
+
+from functools import cache
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.store.configuration import SourceStore
+from shared.store.episodes import EpisodeStore
+from shared.store.quarantine import QuarantineStore
+from shared.store.shoppers import ShopperStore
+from shared.workflows.purchase import Purchases
+from shared.workflows.receive import Receiver
+from shared.workflows.sources import SourceDirectory
+
+
+@cache
+def receiver() -> Receiver:
+    """The receiver of this process."""
+    stores = Stores(Environment.read())
+    purchases = Purchases(
+        stores.table, stores.checkouts, ShopperStore(stores.table), EpisodeStore(stores.table), stores.hasher
+    )
+    return Receiver(
+        SourceDirectory(SourceStore(stores.table), now),
+        stores.cipher,
+        stores.checkouts,
+        purchases,
+        QuarantineStore(stores.table),
+        lambda: stores.bucket,
+    )

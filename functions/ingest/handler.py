@@ -1,0 +1,67 @@
+"""The ingest function: one webhook in, one durable write, one answer."""
+
+import base64
+import json
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from botocore.exceptions import BotoCoreError, ClientError
+
+from functions.ingest import answers
+from functions.ingest.composition import receiver
+from shared.aws.stores import now
+from shared.domain.ids import SourceId
+from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
+from shared.store.table import StoreUnavailable
+from shared.workflows.receive import Receipt, UnknownSource
+
+logger = Logger(service="ingest")
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Answer one HTTP API (payload 2.0) request."""
+    path = event.get("pathParameters") or {}
+    source_id = SourceId(path.get("source_id", ""))
+    try:
+        receipt = receiver().receive(source_id, _request(event, path.get("event")))
+    except UnknownSource:
+        return _refused(source_id, answers.unknown_source())
+    except AuthenticationFailed as failed:
+        return _refused(source_id, answers.unauthenticated(str(failed)))
+    except NotReadable as unreadable:
+        return _refused(source_id, answers.not_readable(str(unreadable)))
+    except (StoreUnavailable, ClientError, BotoCoreError):
+        logger.exception("webhook_not_stored", source_id=source_id)
+        return answers.unavailable()
+    _log(source_id, receipt)
+    return {
+        "statusCode": 200,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps(receipt.as_json()),
+    }
+
+
+def _request(event: dict[str, Any], event_name: str | None) -> WebhookRequest:
+    """The webhook as the provider sent it, byte for byte."""
+    body = event.get("body") or ""
+    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    return WebhookRequest(headers, event.get("queryStringParameters") or {}, raw, now(), event_name)
+
+
+def _refused(source_id: SourceId, answer: dict[str, Any]) -> dict[str, Any]:
+    logger.info("webhook_refused", source_id=source_id, status_code=answer["statusCode"])
+    return answer
+
+
+def _log(source_id: SourceId, receipt: Receipt) -> None:
+    logger.info(
+        "webhook_received",
+        source_id=source_id,
+        provider=receipt.provider,
+        outcome=receipt.status,
+        checkout_ids=receipt.checkout_ids,
+        quarantine_id=receipt.quarantine_id,
+    )
+    if receipt.status == "quarantined":
+        answers.count_quarantined()

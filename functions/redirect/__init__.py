@@ -1,0 +1,1 @@
+"""Answers shoppers: GET /r/{code} leads back to the checkout."""

@@ -1,0 +1,49 @@
+"""The sweep function. ``{}`` sweeps every shard of every kind; ``{"kind", "shard"}`` one of them."""
+
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.store.configuration import MerchantStore
+from shared.store.due import DueStore
+from shared.store.keys import DUE_KINDS
+from shared.store.shoppers import ShopperStore
+from shared.workflows.sweep import Sweeper
+
+logger = Logger(service="sweep")
+
+SPARE_MS = 15_000
+"""A page is not begun with less time left than this: the next minute's sweep goes on."""
+
+
+@cache
+def _stores() -> Stores:
+    return Stores(Environment.read())
+
+
+@cache
+def _sweeper() -> Sweeper:
+    stores = _stores()
+    return Sweeper(
+        DueStore(stores.table),
+        stores.checkouts,
+        ShopperStore(stores.table),
+        MerchantStore(stores.table),
+        stores.deliveries,
+        stores.queues,
+        stores.hasher,
+    )
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Sweep and return when everything due is written."""
+    shards = range(_stores().environment.due_shards)
+    parts = [(kind, shard) for kind in DUE_KINDS for shard in shards]
+    if "kind" in event:
+        parts = [(str(event["kind"]), int(event["shard"]))]
+    swept = _sweeper().sweep(parts, now(), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
+    logger.info("swept", parts=len(parts), outcomes=swept.counts, unfinished=swept.unfinished)
+    return {"outcomes": swept.counts, "unfinished": swept.unfinished}

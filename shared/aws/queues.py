@@ -1,0 +1,91 @@
+"""Delivery queues: fresh events first, retries apart, one fair-queue group per merchant; bodies hold ids only."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.ids import DeliveryId, EndpointId, MerchantId, endpoint_of
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+LONGEST_DELAY = timedelta(minutes=15)
+"""What SQS can hold a message back for."""
+_BATCH = 10
+
+
+class QueueUnavailable(Exception):
+    """Some messages could not be enqueued: a temporary failure of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryMessage:
+    """One attempt to make: the delivery, whose it is, and how many attempts it had when this was enqueued."""
+
+    delivery_id: DeliveryId
+    merchant_id: MerchantId
+    attempt_count: int = 0
+
+    @property
+    def endpoint_id(self) -> EndpointId:
+        """The endpoint named inside the delivery's id. Raises ValueError."""
+        endpoint_id = endpoint_of(self.delivery_id)
+        if endpoint_id is None:
+            raise ValueError("not a delivery id")
+        return endpoint_id
+
+    def text(self) -> str:
+        """The message body."""
+        plain = {"delivery_id": self.delivery_id, "merchant_id": self.merchant_id, "n": self.attempt_count}
+        return json.dumps(plain, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, body: str) -> "DeliveryMessage":
+        """The message of a body. Raises ValueError for anything else."""
+        try:
+            plain = json.loads(body)
+            message = cls(DeliveryId(plain["delivery_id"]), MerchantId(plain["merchant_id"]), int(plain["n"]))
+        except (KeyError, TypeError) as malformed:
+            raise ValueError("not a delivery message") from malformed
+        _ = message.endpoint_id
+        return message
+
+
+class DeliveryQueues:
+    """The two queues that the deliver function reads."""
+
+    def __init__(self, client: "SQSClient", deliveries_url: str, retries_url: str) -> None:
+        """``deliveries_url`` takes fresh events, ``retries_url`` everything that was tried before."""
+        self._client = client
+        self._deliveries_url = deliveries_url
+        self._retries_url = retries_url
+
+    def fresh(self, messages: Sequence[DeliveryMessage]) -> None:
+        """Enqueue first attempts. Raises QueueUnavailable when any entry was refused."""
+        self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
+
+    def retry(self, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
+        """Enqueue later attempts, each after its delay of at most 15 minutes. Raises QueueUnavailable."""
+        self._send(self._retries_url, messages)
+
+    def _send(self, url: str, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
+        for start in range(0, len(messages), _BATCH):
+            entries: list[Any] = [
+                {
+                    "Id": str(position),
+                    "MessageBody": message.text(),
+                    "MessageGroupId": message.merchant_id,
+                    "DelaySeconds": _seconds(delay),
+                }
+                for position, (message, delay) in enumerate(messages[start : start + _BATCH])
+            ]
+            answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+            if answer.get("Failed"):
+                raise QueueUnavailable(f"{len(answer['Failed'])} messages refused")
+
+
+def _seconds(delay: timedelta) -> int:
+    """Whole seconds, rounded up so that nothing comes early."""
+    return min(max(-(-delay // timedelta(seconds=1)), 0), LONGEST_DELAY // timedelta(seconds=1))

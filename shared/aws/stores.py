@@ -1,0 +1,72 @@
+"""The stores of one process over the real table: every function's composition starts here."""
+
+from datetime import UTC, datetime
+from functools import cached_property
+
+from shared.aws import clients
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.environment import Environment
+from shared.aws.quarantine_bucket import QuarantineBucket
+from shared.aws.queues import DeliveryQueues
+from shared.aws.stage_keys import StageKeys
+from shared.domain.identity import IdentityHasher
+from shared.store.checkouts import CheckoutStore
+from shared.store.deliveries import DeliveryStore
+from shared.store.table import Table
+
+
+def now() -> datetime:
+    """The clock."""
+    return datetime.now(UTC)
+
+
+class Stores:
+    """What a function needs of AWS, each made at first use and kept for the life of the process."""
+
+    def __init__(self, environment: Environment) -> None:
+        """``environment`` of the function."""
+        self.environment = environment
+
+    @cached_property
+    def table(self) -> Table:
+        """The table."""
+        return Table(clients.dynamodb(), self.environment.table_name)
+
+    @cached_property
+    def keys(self) -> StageKeys:
+        """The stage's keys; one call to Secrets Manager."""
+        return StageKeys.fetch(clients.secretsmanager(), self.environment.keys_secret_arn)
+
+    @cached_property
+    def hasher(self) -> IdentityHasher:
+        """Hashes identifiers."""
+        return self.keys.identity_hasher()
+
+    @cached_property
+    def checkouts(self) -> CheckoutStore:
+        """Checkouts."""
+        return CheckoutStore(self.table, self.hasher, self.environment.due_shards)
+
+    @cached_property
+    def deliveries(self) -> DeliveryStore:
+        """Deliveries."""
+        return DeliveryStore(self.table, self.environment.due_shards)
+
+    @cached_property
+    def cipher(self) -> CredentialCipher:
+        """Seals and opens credentials."""
+        return CredentialCipher(clients.kms(), self.environment.variable("CREDENTIALS_KEY_ARN"))
+
+    @cached_property
+    def queues(self) -> DeliveryQueues:
+        """The delivery queues."""
+        return DeliveryQueues(
+            clients.sqs(),
+            self.environment.variable("DELIVERIES_QUEUE_URL"),
+            self.environment.variable("RETRIES_QUEUE_URL"),
+        )
+
+    @cached_property
+    def bucket(self) -> QuarantineBucket:
+        """The quarantine bucket."""
+        return QuarantineBucket(clients.s3(), self.environment.variable("QUARANTINE_BUCKET"))

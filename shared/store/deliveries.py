@@ -1,0 +1,190 @@
+"""Deliveries: what was to reach an endpoint, every attempt, and when the next one is due."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from shared.domain.ids import DeliveryId, EndpointId, EventId, MerchantId
+from shared.domain.instants import from_ms, to_ms
+from shared.store import keys
+from shared.store.codec import thawed
+from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+
+KEPT_FOR = timedelta(days=30)
+KEPT_ATTEMPTS = 12
+
+
+class DeliveryStatus(StrEnum):
+    """The contract's delivery states."""
+
+    PENDING = "pending"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    HELD = "held"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an attempt may still be made by itself."""
+        return self in {DeliveryStatus.PENDING, DeliveryStatus.RETRYING}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One delivery of one event to one endpoint. ``attempts`` are the newest 12, as the API shows them."""
+
+    id: DeliveryId
+    endpoint_id: EndpointId
+    merchant_id: MerchantId
+    event_id: EventId
+    event_type: str
+    checkout_digest: str
+    event_version: int
+    status: DeliveryStatus
+    created_at: datetime
+    reason: str | None = None
+    attempt_count: int = 0
+    attempts: tuple[Mapping[str, Any], ...] = ()
+    next_attempt_at: datetime | None = None
+    first_attempt_at: datetime | None = None
+
+    @property
+    def key(self) -> ItemKey:
+        """Its place in the table."""
+        return keys.delivery(self.id, self.endpoint_id)
+
+    @property
+    def event_key(self) -> ItemKey:
+        """Its event's place in the table."""
+        return keys.event(self.checkout_digest, self.event_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one attempt (or the decision against one) makes of a delivery."""
+
+    status: DeliveryStatus
+    reason: str | None
+    attempt: Mapping[str, Any] | None = None
+    next_attempt_at: datetime | None = None
+    by_sweep: bool = False
+    """The next attempt is too far ahead for a queue's delay: the due index wakes it."""
+
+
+class DeliveryStore:
+    """Deliveries in their endpoint's shards."""
+
+    def __init__(self, table: Table, due_shards: int) -> None:
+        """``due_shards``: the stage's number of due index shards per kind."""
+        self._table = table
+        self._due_shards = due_shards
+
+    def create(self, delivery: DeliveryRecord) -> None:
+        """Write a delivery that is new; one that is there stays as it is."""
+        try:
+            self._table.put(Put(_item(delivery), Attr("pk").not_exists()))
+        except ConditionFailed:
+            return
+
+    def get(self, delivery_id: DeliveryId, endpoint_id: EndpointId) -> DeliveryRecord | None:
+        """The delivery, consistently read, or None."""
+        item = self._table.get(keys.delivery(delivery_id, endpoint_id))
+        return None if item is None else read_delivery(item)
+
+    def get_many(self, wanted: Iterable[ItemKey]) -> dict[ItemKey, DeliveryRecord]:
+        """Deliveries by key, consistently read."""
+        return {key: read_delivery(item) for key, item in self._table.batch_get(wanted).items()}
+
+    def of_endpoint(self, endpoint_id: EndpointId, *, limit: int, before: str | None = None) -> list[DeliveryRecord]:
+        """The endpoint's newest deliveries below the id ``before``: its shards merged by id."""
+        upper = before or "dlv_~"
+        found: list[DeliveryRecord] = []
+        for partition in keys.deliveries(endpoint_id):
+            condition = Key("pk").eq(partition) & Key("sk").lt(upper)
+            page = self._table.query(condition, limit=limit, forward=False, consistent=True)
+            found += [read_delivery(item) for item in page.items]
+        return sorted(found, key=lambda own: own.id, reverse=True)[:limit]
+
+    def record(self, delivery: DeliveryRecord, outcome: Recorded) -> bool:
+        """Record an outcome if the delivery still has the attempts it was read with; False when another was faster."""
+        count = delivery.attempt_count + (1 if outcome.attempt is not None else 0)
+        attempts: Sequence[Mapping[str, Any]] = delivery.attempts
+        if outcome.attempt is not None:
+            attempts = (*attempts, outcome.attempt)[-KEPT_ATTEMPTS:]
+        values: dict[str, Any] = {
+            "st": outcome.status.value,
+            "n": count,
+            "log": [dict(attempt) for attempt in attempts],
+            "why": outcome.reason,
+            "nx": None if outcome.next_attempt_at is None else to_ms(outcome.next_attempt_at),
+        }
+        if outcome.by_sweep and outcome.next_attempt_at is not None:
+            values["dq"] = keys.due_queue(keys.RETRY_KIND, delivery.checkout_digest, self._due_shards)
+            values["da"] = to_ms(outcome.next_attempt_at)
+        gone = tuple(name for name in ("why", "nx", "dq", "da") if values.get(name) is None)
+        update = Update(
+            key=delivery.key,
+            set={name: value for name, value in values.items() if value is not None},
+            remove=gone,
+            condition=Attr("n").eq(delivery.attempt_count) & Attr("st").eq(delivery.status.value),
+        )
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return False
+        return True
+
+    def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
+        """Push a due retry ahead while it is on its way to the queue; False when another sweep was faster."""
+        update = Update(key=key, set={"da": to_ms(until)}, condition=Attr("da").eq(seen))
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return False
+        return True
+
+
+def _item(delivery: DeliveryRecord) -> Item:
+    pk, sk = delivery.key
+    item: Item = {
+        "pk": pk,
+        "sk": sk,
+        "mer": delivery.merchant_id,
+        "ep": delivery.endpoint_id,
+        "eid": delivery.event_id,
+        "ty": delivery.event_type,
+        "chk": delivery.checkout_digest,
+        "ver": delivery.event_version,
+        "st": delivery.status.value,
+        "ca": to_ms(delivery.created_at),
+        "n": delivery.attempt_count,
+        "why": delivery.reason,
+        "ttl": to_ms(delivery.created_at + KEPT_FOR) // 1000,
+    }
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def read_delivery(item: Item) -> DeliveryRecord:
+    """The delivery of a row."""
+    return DeliveryRecord(
+        id=DeliveryId(item["sk"]),
+        endpoint_id=EndpointId(item["ep"]),
+        merchant_id=MerchantId(item["mer"]),
+        event_id=EventId(item["eid"]),
+        event_type=item["ty"],
+        checkout_digest=item["chk"],
+        event_version=int(item["ver"]),
+        status=DeliveryStatus(item["st"]),
+        created_at=from_ms(int(item["ca"])),
+        reason=item.get("why"),
+        attempt_count=int(item["n"]),
+        attempts=tuple(thawed(attempt) for attempt in item.get("log", ())),
+        next_attempt_at=from_ms(int(item["nx"])) if "nx" in item else None,
+    )

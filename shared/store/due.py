@@ -1,0 +1,43 @@
+"""The due index: what is due now in one shard of one kind, and nothing else is read."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from boto3.dynamodb.conditions import Key
+
+from shared.domain.instants import to_ms
+from shared.store import keys
+from shared.store.table import Item, ItemKey, Table
+
+
+@dataclass(frozen=True, slots=True)
+class DueRow:
+    """A due item's key and the due time (ms) it was seen at."""
+
+    key: ItemKey
+    seen: int
+
+
+class DueStore:
+    """The sparse, sharded due index."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def pages(self, kind: str, shard: int, now: datetime, size: int = 100) -> Iterable[list[DueRow]]:
+        """Everything due at ``now``, earliest first, in pages of at most ``size``."""
+        start: Item | None = None
+        while True:
+            page = self._table.query(
+                Key("dq").eq(f"{kind}{shard}") & Key("da").lte(to_ms(now)),
+                index=keys.DUE_INDEX,
+                limit=size,
+                start=start,
+            )
+            if page.items:
+                yield [DueRow((item["pk"], item["sk"]), int(item["da"])) for item in page.items]
+            start = page.next_key
+            if start is None:
+                return

@@ -1,0 +1,90 @@
+"""Events: the exact bytes told to endpoints, immutable, kept with their checkout."""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from shared.domain.ids import EndpointId, EventId, MerchantId
+from shared.domain.instants import from_ms, to_ms
+from shared.store import keys
+from shared.store.table import Item, ItemKey, Put, Table
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """One event. ``version`` is the checkout's write that made it; ``do_not_send_after`` ends its attempts."""
+
+    id: EventId
+    type: str
+    at: datetime
+    merchant_id: MerchantId
+    checkout_digest: str
+    version: int
+    body: bytes
+    endpoint_ids: tuple[EndpointId, ...]
+    do_not_send_after: datetime | None
+    expires_at: datetime
+
+
+class EventStore:
+    """Events by checkout and version."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def get(self, digest: str, version: int) -> EventRecord | None:
+        """The event that this write of the checkout made, or None."""
+        item = self._table.get(keys.event(digest, version))
+        return None if item is None else read_event(item)
+
+    def get_many(self, wanted: Iterable[ItemKey]) -> dict[ItemKey, EventRecord]:
+        """Events by key, consistently read."""
+        items = self._table.batch_get(wanted)
+        return {key: read_event(item) for key, item in items.items()}
+
+    def of_checkout(self, digest: str) -> list[EventRecord]:
+        """Every event of a checkout, oldest first."""
+        condition = Key("pk").eq(keys.checkout(digest)[0]) & Key("sk").begins_with("E#")
+        return [read_event(item) for item in self._table.query_all(condition, consistent=True)]
+
+    @staticmethod
+    def new(event: EventRecord) -> Put:
+        """The event, only where it is new."""
+        return Put(_item(event), Attr("pk").not_exists())
+
+
+def _item(event: EventRecord) -> Item:
+    pk, sk = keys.event(event.checkout_digest, event.version)
+    item: Item = {
+        "pk": pk,
+        "sk": sk,
+        "id": event.id,
+        "ty": event.type,
+        "at": to_ms(event.at),
+        "mer": event.merchant_id,
+        "body": zlib.compress(event.body, 9),
+        "eps": list(event.endpoint_ids),
+        "ttl": to_ms(event.expires_at) // 1000,
+    }
+    if event.do_not_send_after is not None:
+        item["dns"] = to_ms(event.do_not_send_after)
+    return item
+
+
+def read_event(item: Item) -> EventRecord:
+    return EventRecord(
+        id=EventId(item["id"]),
+        type=item["ty"],
+        at=from_ms(int(item["at"])),
+        merchant_id=MerchantId(item["mer"]),
+        checkout_digest=item["pk"].removeprefix("C#"),
+        version=int(item["sk"].removeprefix("E#")),
+        body=zlib.decompress(item["body"]),
+        endpoint_ids=tuple(EndpointId(own) for own in item["eps"]),
+        do_not_send_after=from_ms(int(item["dns"])) if "dns" in item else None,
+        expires_at=from_ms(int(item["ttl"]) * 1000),
+    )

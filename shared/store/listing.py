@@ -1,0 +1,52 @@
+"""The list index: a merchant's checkouts by status and hour of activity, newest first, partitions merged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from boto3.dynamodb.conditions import Key
+
+from shared.store import keys
+from shared.store.table import Table
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A checkout's place in the list (it sorts) and its digest."""
+
+    place: str
+    digest: str
+
+
+class CheckoutListing:
+    """Reads the list index. The place in the list is the sort key, one order for all partitions."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def newest(
+        self,
+        partitions: Sequence[str],
+        since: datetime | None,
+        before: datetime | None,
+        *,
+        below: str | None,
+        limit: int,
+    ) -> list[Listed]:
+        """At most ``limit`` checkouts below the place ``below``, newest first; fewer mean that the list ends."""
+        low, high = keys.list_range(since, before)
+        if below is not None:
+            high = min(high, below)
+        if high < low:
+            return []
+        found: list[Listed] = []
+        for partition in partitions:
+            # ``below`` itself is inside the range: it is left out, so one more is read.
+            page = self._table.query(
+                Key("lp").eq(partition) & Key("ls").between(low, high),
+                index=keys.LIST_INDEX,
+                limit=limit + 1,
+                forward=False,
+            )
+            found += [Listed(item["ls"], item["pk"].removeprefix("C#")) for item in page.items if item["ls"] != below]
+        return sorted(found, key=lambda own: own.place, reverse=True)[:limit]

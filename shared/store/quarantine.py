@@ -1,0 +1,109 @@
+"""Quarantine rows: where a body that was not understood lies, and why. The bytes themselves are in the bucket."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from shared.domain.ids import MerchantId, QuarantineId, SourceId
+from shared.domain.instants import from_ms, to_ms
+from shared.store import keys
+from shared.store.table import ConditionFailed, Delete, Item, Put, Table, Update
+
+KEPT_FOR = timedelta(days=30)
+_LIST = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRecord:
+    """One authentic body that was not understood. ``event`` is the event name from the URL, where it had one."""
+
+    id: QuarantineId
+    merchant_id: MerchantId
+    source_id: SourceId
+    provider: str
+    reason: str
+    object_key: str
+    size: int
+    received_at: datetime
+    event: str | None = None
+    replayed_at: datetime | None = None
+    replay_status: str | None = None
+
+
+class QuarantineStore:
+    """Quarantine rows by id and by merchant."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def add(self, record: QuarantineRecord) -> None:
+        """Write a row; the same body of the same source is the same row."""
+        try:
+            self._table.put(Put(_item(record), Attr("pk").not_exists()))
+        except ConditionFailed:
+            return
+
+    def get(self, quarantine_id: QuarantineId) -> QuarantineRecord | None:
+        """The row, or None. Whoever acts for a merchant must compare ``merchant_id``."""
+        item = self._table.get(keys.quarantine(quarantine_id))
+        return None if item is None else _record(item)
+
+    def listed(
+        self, merchant_id: MerchantId, *, limit: int, start: Item | None
+    ) -> tuple[list[QuarantineRecord], Item | None]:
+        """One page of the merchant's quarantine, newest first, and where the next begins."""
+        condition = Key("lp").eq(keys.list_partition(merchant_id, _LIST))
+        page = self._table.query(condition, index=keys.LIST_INDEX, limit=limit, start=start, forward=False)
+        rows = self._table.batch_get((item["pk"], item["sk"]) for item in page.items)
+        wanted = [(item["pk"], item["sk"]) for item in page.items]
+        return [_record(rows[key]) for key in wanted if key in rows], page.next_key
+
+    def replayed(self, quarantine_id: QuarantineId, at: datetime, status: str) -> None:
+        """Note what a replay made of it; a row that is gone stays gone."""
+        values = {"ra": to_ms(at), "rs": status}
+        try:
+            self._table.update(Update(keys.quarantine(quarantine_id), set=values, condition=Attr("pk").exists()))
+        except ConditionFailed:
+            return
+
+    def delete(self, quarantine_id: QuarantineId) -> None:
+        """Remove the row."""
+        self._table.delete(Delete(keys.quarantine(quarantine_id)))
+
+
+def _item(record: QuarantineRecord) -> Item:
+    pk, sk = keys.quarantine(record.id)
+    item: Item = {
+        "pk": pk,
+        "sk": sk,
+        "mer": record.merchant_id,
+        "src": record.source_id,
+        "pr": record.provider,
+        "why": record.reason,
+        "s3": record.object_key,
+        "size": record.size,
+        "ca": to_ms(record.received_at),
+        "ev": record.event,
+        "lp": keys.list_partition(record.merchant_id, _LIST),
+        "ls": f"{to_ms(record.received_at):015d}",
+        "ttl": to_ms(record.received_at + KEPT_FOR) // 1000,
+    }
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _record(item: Item) -> QuarantineRecord:
+    return QuarantineRecord(
+        id=QuarantineId(item["pk"].removeprefix("Q#")),
+        merchant_id=MerchantId(item["mer"]),
+        source_id=SourceId(item["src"]),
+        provider=item["pr"],
+        reason=item["why"],
+        object_key=item["s3"],
+        size=int(item["size"]),
+        received_at=from_ms(int(item["ca"])),
+        event=item.get("ev"),
+        replayed_at=from_ms(int(item["ra"])) if "ra" in item else None,
+        replay_status=item.get("rs"),
+    )

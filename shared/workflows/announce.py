@@ -1,0 +1,340 @@
+"""Dispatch: turns committed transitions into events and deliveries.
+
+A committed write that carries the outbox mark IS the fact; everything here may run any number of times for it and
+ends the same: ids are derived, rows are put if absent, a fact that is no longer true is dropped by its condition.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.domain.announcement import (
+    EventType,
+    Messaging,
+    do_not_send_after,
+    envelope,
+    messaging_verdict,
+)
+from shared.domain.checkout import Checkout
+from shared.domain.deadline import bought_elsewhere, floor_of, superseded, superseded_mark
+from shared.domain.episode import Episode, EpisodeStatus, episode_id
+from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.ids import EndpointId, EpisodeId, MerchantId, delivery_id, event_id
+from shared.domain.merchant import Endpoint, Merchant
+from shared.domain.recovery_link import RecoveryCodes
+from shared.domain.transitions import Mark, retention_end
+from shared.store.checkout_item import from_item
+from shared.store.checkouts import CheckoutStore, StaleVersion
+from shared.store.configuration import EndpointStore, MerchantStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.episodes import EpisodeStore
+from shared.store.events import EventRecord, EventStore
+from shared.store.orders import ORDER_MARK, OrderRecord, read_order
+from shared.store.shoppers import ShopperRecord, ShopperStore
+from shared.store.table import (
+    ConditionFailed,
+    Item,
+    StoreUnavailable,
+    Table,
+    TransactionCancelled,
+    Write,
+)
+
+_ROUNDS = 5
+SHARED_IDENTIFIER = 20
+"""An identifier seen on more checkouts than this in a day is a shop's phone or a placeholder: it joins nobody."""
+_DAY_MS = 86_400_000
+
+
+class MalformedRecord(ValueError):
+    """A stream record that no retry can make readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Audience:
+    """A merchant and its endpoints, read once per batch."""
+
+    merchant: Merchant
+    endpoints: tuple[Endpoint, ...]
+
+
+class Announcer:
+    """Tells committed transitions. One per process; ``begin`` starts a batch."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        checkouts: CheckoutStore,
+        shoppers: ShopperStore,
+        episodes: EpisodeStore,
+        events: EventStore,
+        deliveries: DeliveryStore,
+        merchants: MerchantStore,
+        endpoints: EndpointStore,
+        queues: DeliveryQueues,
+        hasher: IdentityHasher,
+        codes: RecoveryCodes,
+        public_url: str,
+    ) -> None:
+        """Share the stores of one process; ``public_url`` is what recovery links begin with."""
+        self._table = table
+        self._checkouts = checkouts
+        self._shoppers = shoppers
+        self._episodes = episodes
+        self._events = events
+        self._deliveries = deliveries
+        self._merchants = merchants
+        self._endpoints = endpoints
+        self._queues = queues
+        self._hasher = hasher
+        self._codes = codes
+        self._public_url = public_url
+        self._audiences: dict[MerchantId, _Audience | None] = {}
+
+    def begin(self) -> None:
+        """Forget what the last batch read: an endpoint registered since must hear."""
+        self._audiences.clear()
+
+    def announce(self, image: Item, now: datetime) -> str:
+        """Tell one marked image; returns the outcome for the log. Raises MalformedRecord for what is none of ours."""
+        fact = _fact_of(image)
+        if isinstance(fact, OrderRecord):
+            return self._settle_others(fact, now)
+        checkout, mark = fact
+        audience = self._audience(checkout.merchant_id)
+        if audience is None:
+            return "merchant_gone"
+        if mark is Mark.ABANDONED:
+            return self._abandoned(checkout, audience, now)
+        return self._told(checkout, mark, audience, now)
+
+    def _told(self, checkout: Checkout, mark: Mark, audience: _Audience, now: datetime) -> str:
+        """A fact that stays true: its event, put if absent, and its deliveries."""
+        event_type = EventType(mark.event_type)
+        recipients = {own.id: own for own in audience.endpoints if own.wants(event_type)}
+        if mark is Mark.REOPENED and checkout.announced is not None:
+            recipients |= self._told_before(checkout, audience)
+        if not recipients:
+            return f"{mark}:nobody"
+        episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+        event = self._event(checkout, event_type, audience, tuple(recipients), episode, now)
+        try:
+            self._table.put(self._events.new(event))
+        except ConditionFailed:
+            event = self._stored(event)
+        self._deliver(event, recipients.values())
+        return str(mark)
+
+    def _told_before(self, checkout: Checkout, audience: _Audience) -> dict[EndpointId, Endpoint]:
+        """Whoever received the abandonment also receives what calls it off."""
+        told = self._events.get(checkout.digest, checkout.announced or 0)
+        ids = told.endpoint_ids if told else ()
+        return {own.id: own for own in audience.endpoints if own.id in ids}
+
+    def _abandoned(self, checkout: Checkout, audience: _Audience, now: datetime) -> str:
+        """Announce an abandonment in one transaction that fails if it is not true any more."""
+        recipients = {own.id: own for own in audience.endpoints if own.wants(EventType.ABANDONED)}
+        shopper = self._shopper_of(checkout)
+        for _ in range(_ROUNDS):
+            records = self._shoppers.get_many(shopper)
+            bought_at = _last_purchase(records)
+            if bought_at is not None and bought_elsewhere(checkout, bought_at):
+                return self._superseded(checkout, bought_at, audience, now)
+            episode, episode_writes, ids = self._episode(checkout, records, now)
+            event = self._event(checkout, EventType.ABANDONED, audience, tuple(recipients), episode, now)
+            writes: list[Write] = [
+                self._events.new(event),
+                self._checkouts.announced(checkout, ids),
+                *(self._shoppers.joined(own, ids, floor_of(checkout), now) for own in records.values() if ids),
+                *episode_writes,
+            ]
+            try:
+                self._table.transact(writes)
+            except TransactionCancelled as cancelled:
+                refused = [own.failed_condition for own in cancelled.reasons]
+                if refused[0]:
+                    event = self._stored(event)
+                    break
+                if refused[1]:
+                    return "moved_on"
+            else:
+                break
+        else:
+            raise StoreUnavailable("the shopper's records kept changing")
+        self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
+        return "abandoned"
+
+    def _episode(
+        self, checkout: Checkout, records: dict[Identity, ShopperRecord], now: datetime
+    ) -> tuple[Episode | None, list[Write], EpisodeId | None]:
+        """The episode to open or join; an anonymous checkout has none. Of two open ones the older stays."""
+        if not records:
+            return None, [], None
+        held = {own.episode_id for own in records.values() if own.episode_id is not None}
+        known = self._episodes.get_many(held)
+        alive = sorted((own for own in known.values() if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id)
+        if not alive:
+            opened = Episode(
+                id=episode_id(checkout.abandoned_at or now, checkout.digest, checkout.sequence),
+                merchant_id=checkout.merchant_id,
+                status=EpisodeStatus.ACTIVE,
+                version=1,
+                anchor=checkout.last_activity_at,
+                started_at=checkout.abandoned_at or now,
+                identities=tuple(sorted(records)),
+                checkouts=(checkout.digest,),
+            )
+            return opened, [self._episodes.created(opened, now)], opened.id
+        oldest, *younger = alive
+        joined = replace(
+            oldest,
+            status=EpisodeStatus.ACTIVE,
+            version=oldest.version + 1,
+            anchor=max(oldest.anchor, checkout.last_activity_at),
+            identities=tuple(sorted({*oldest.identities, *records})),
+            checkouts=(*(own for own in oldest.checkouts if own != checkout.digest), checkout.digest),
+        )
+        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now)]
+        writes += [self._episodes.ended(own.id, "joined", now) for own in younger]
+        return joined, writes, joined.id
+
+    def _superseded(self, checkout: Checkout, bought_at: datetime, audience: _Audience, now: datetime) -> str:
+        """The shopper bought elsewhere: the checkout as it stands now is settled, unless it moved on by itself."""
+        current: Checkout | None = checkout
+        for _ in range(_ROUNDS):
+            if current is None or not current.status.unfinished or not bought_elsewhere(current, bought_at):
+                return "moved_on"
+            moved = superseded(current, now)
+            try:
+                self._checkouts.replace(current, moved, superseded_mark(current), audience.merchant.settings)
+            except StaleVersion as stale:
+                current = stale.current
+            else:
+                return "superseded"
+        raise StoreUnavailable("the checkout kept changing")
+
+    def _settle_others(self, order: OrderRecord, now: datetime) -> str:
+        """A new order: every unfinished checkout that its shopper began before it was bought elsewhere."""
+        audience = self._audience(order.merchant_id)
+        if audience is None:
+            return "merchant_gone"
+        settings = audience.merchant.settings
+        since = order.bought_at - settings.recovery_horizon - settings.retention
+        digests: set[str] = set()
+        for identity in order.identities:
+            found = self._checkouts.by_identity(identity, since=since)
+            if len(found) > SHARED_IDENTIFIER and self._shared(found, order.bought_at):
+                continue
+            digests |= set(found)
+        settled = 0
+        for checkout in self._checkouts.get_many(digests - {order.checkout_digest}).values():
+            if self._superseded(checkout, order.bought_at, audience, now) == "superseded":
+                settled += 1
+        return f"ordered:{settled}"
+
+    def _shared(self, digests: list[str], bought_at: datetime) -> bool:
+        """Whether an identifier stood on too many checkouts in the day before the purchase."""
+        recent = self._checkouts.get_many(digests[:100]).values()
+        in_a_day = [own for own in recent if abs((bought_at - own.created_at).total_seconds()) * 1000 <= _DAY_MS]
+        return len(in_a_day) > SHARED_IDENTIFIER
+
+    def _event(
+        self,
+        checkout: Checkout,
+        event_type: EventType,
+        audience: _Audience,
+        recipients: tuple[EndpointId, ...],
+        episode: Episode | None,
+        now: datetime,
+    ) -> EventRecord:
+        """The event, its bytes made once; the instant is the transition's, so that the id is the same at a retry."""
+        settings = audience.merchant.settings
+        at = _transition_instant(checkout, event_type)
+        own_id = event_id(at, checkout.digest, checkout.version, event_type)
+        verdict: Messaging = messaging_verdict(checkout, settings, now)
+        body = envelope(
+            own_id,
+            event_type,
+            at,
+            checkout,
+            recovery_url=f"{self._public_url}/r/{self._codes.code(checkout.digest)}",
+            episode=episode,
+            messaging=verdict,
+            settings=settings,
+        )
+        return EventRecord(
+            id=own_id,
+            type=event_type.value,
+            at=at,
+            merchant_id=checkout.merchant_id,
+            checkout_digest=checkout.digest,
+            version=checkout.version,
+            body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+            endpoint_ids=recipients,
+            do_not_send_after=(do_not_send_after(checkout, settings) if event_type is EventType.ABANDONED else None),
+            expires_at=retention_end(checkout, settings),
+        )
+
+    def _stored(self, event: EventRecord) -> EventRecord:
+        """The event an earlier run has written: its bytes are the ones that go out."""
+        stored = self._events.get(event.checkout_digest, event.version)
+        if stored is None:
+            raise StoreUnavailable("the event vanished")
+        return stored
+
+    def _deliver(self, event: EventRecord, recipients: Iterable[Endpoint]) -> None:
+        """One delivery per endpoint, put if absent, then enqueued; a disabled endpoint's is held."""
+        messages = []
+        for endpoint in recipients:
+            record = DeliveryRecord(
+                id=delivery_id(event.at, event.id, endpoint.id),
+                endpoint_id=endpoint.id,
+                merchant_id=event.merchant_id,
+                event_id=event.id,
+                event_type=event.type,
+                checkout_digest=event.checkout_digest,
+                event_version=event.version,
+                status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
+                created_at=event.at,
+                reason=None if endpoint.active else "endpoint_disabled",
+            )
+            self._deliveries.create(record)
+            if endpoint.active:
+                messages.append(DeliveryMessage(record.id, record.merchant_id))
+        self._queues.fresh(messages)
+
+    def _shopper_of(self, checkout: Checkout) -> list[Identity]:
+        own = self._hasher.of_checkout(checkout)
+        return [identity for kind, identity in own.items() if kind in SHOPPER_KINDS]
+
+    def _audience(self, merchant_id: MerchantId) -> _Audience | None:
+        if merchant_id not in self._audiences:
+            merchant = self._merchants.get(merchant_id)
+            endpoints = tuple(own.value for own in self._endpoints.listed(merchant_id)) if merchant else ()
+            self._audiences[merchant_id] = _Audience(merchant.value, endpoints) if merchant else None
+        return self._audiences[merchant_id]
+
+
+def _fact_of(image: Item) -> OrderRecord | tuple[Checkout, Mark]:
+    """What a marked image tells: an order, or a checkout as it stood at its transition."""
+    try:
+        if image["te"] == ORDER_MARK:
+            return read_order(image)
+        return replace(from_item(image), version=int(image["tr"])), Mark(image["te"])
+    except (KeyError, ValueError, TypeError, IndexError, zlib.error) as malformed:
+        raise MalformedRecord(f"{type(malformed).__name__} in a marked record") from malformed
+
+
+def _last_purchase(records: dict[Identity, ShopperRecord]) -> datetime | None:
+    return max((own.purchased_at for own in records.values() if own.purchased_at is not None), default=None)
+
+
+def _transition_instant(checkout: Checkout, event_type: EventType) -> datetime:
+    """When the transition happened, from the image itself."""
+    if event_type is EventType.ABANDONED and checkout.abandoned_at is not None:
+        return checkout.abandoned_at
+    return checkout.updated_at

@@ -1,0 +1,233 @@
+"""Delivery of a batch: truth first, then all sends at once, then what came of each.
+
+At every attempt, first or late, a consistent read decides whether the event is still true. A webhook is delivered at
+least once: every attempt carries the same id and the same bytes. Whatever is not sent says why.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues
+from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
+from shared.delivery.outcome import Attempt, Outcome
+from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
+from shared.destinations import registry
+from shared.domain.announcement import staleness
+from shared.domain.checkout import Checkout
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Endpoint
+from shared.store import keys
+from shared.store.checkout_item import from_item
+from shared.store.codec import unpack
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
+from shared.store.events import EventRecord, read_event
+from shared.store.table import ItemKey, Table
+
+type SendAll = Callable[[Sequence[OutboundRequest]], list[SendResult]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of one message; ``retry_message`` when the queue must give it back."""
+
+    outcome: str
+    retry_message: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A delivery whose attempt is to be made now."""
+
+    position: int
+    delivery: DeliveryRecord
+    event: EventRecord
+    endpoint: Endpoint
+    target: registry.Endpoint
+    kind: registry.Destination
+
+
+class Deliverer:
+    """Delivers batches of messages. One per process: connections are kept between batches."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        deliveries: DeliveryStore,
+        endpoints: EndpointStore,
+        queues: DeliveryQueues,
+        cipher: CredentialCipher,
+        send_all: SendAll,
+        now: Callable[[], datetime],
+    ) -> None:
+        """``send_all`` sends concurrently through the guarded client."""
+        self._table = table
+        self._deliveries = deliveries
+        self._endpoints = endpoints
+        self._queues = queues
+        self._cipher = cipher
+        self._send_all = send_all
+        self._now = now
+
+    def deliver(self, messages: Sequence[DeliveryMessage]) -> list[Handled]:
+        """Handle a batch; one result per message, in order."""
+        handled: list[Handled | None] = [None] * len(messages)
+        due = self._due(messages, handled)
+        requests = [own.kind.build(self._delivery(own), own.target) for own in due]
+        for own, result in zip(due, self._send_all(requests), strict=True):
+            attempt = own.kind.classify(result, own.target)
+            handled[own.position] = self._concluded(own, result, attempt)
+        return [own or Handled("failed", retry_message=True) for own in handled]
+
+    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
+        """The deliveries to attempt now; every other message gets its outcome here."""
+        records = self._deliveries.get_many(keys.delivery(own.delivery_id, own.endpoint_id) for own in messages)
+        open_messages: dict[int, DeliveryRecord] = {}
+        for position, message in enumerate(messages):
+            record = records.get(keys.delivery(message.delivery_id, message.endpoint_id))
+            early = self._settled(message, record)
+            if early is not None or record is None:
+                handled[position] = early or Handled("unknown_delivery")
+            elif record.key not in {own.key for own in open_messages.values()}:
+                open_messages[position] = record
+            else:
+                handled[position] = Handled("repeated")
+        rows = self._facts(open_messages.values())
+        due = []
+        for position, record in open_messages.items():
+            decided = self._decided(position, record, rows)
+            if isinstance(decided, _Due):
+                due.append(decided)
+            else:
+                self._deliveries.record(record, decided)
+                handled[position] = Handled(f"{decided.status}:{decided.reason}")
+        return due
+
+    def _settled(self, message: DeliveryMessage, record: DeliveryRecord | None) -> Handled | None:
+        """Messages that ask for no attempt: answered ones, foreign ones, and repeats of an earlier attempt."""
+        if record is None or record.merchant_id != message.merchant_id:
+            return Handled("unknown_delivery")
+        if not record.status.waiting:
+            return Handled(f"settled:{record.status}")
+        if record.attempt_count == message.attempt_count:
+            return None
+        if record.attempt_count == message.attempt_count + 1 and record.next_attempt_at is not None:
+            # The attempt was recorded, but the message came back: its successor may not have been enqueued.
+            self._enqueue(record, record.attempt_count, record.next_attempt_at)
+        return Handled("repeated")
+
+    def _facts(self, records: Iterable[DeliveryRecord]) -> dict[ItemKey, dict[str, Any]]:
+        """Events, checkouts and endpoints of the batch in one consistent read."""
+        wanted: list[ItemKey] = []
+        for record in records:
+            wanted += [
+                record.event_key,
+                keys.checkout(record.checkout_digest),
+                keys.endpoint(record.merchant_id, record.endpoint_id),
+            ]
+        return self._table.batch_get(wanted)
+
+    def _decided(
+        self, position: int, record: DeliveryRecord, rows: Mapping[ItemKey, dict[str, Any]]
+    ) -> "_Due | Recorded":
+        """Whether the delivery's attempt is made now, and if not, what is recorded instead."""
+        endpoint_row = rows.get(keys.endpoint(record.merchant_id, record.endpoint_id))
+        event_row = rows.get(record.event_key)
+        if endpoint_row is None:
+            return Recorded(DeliveryStatus.SKIPPED, "endpoint_deleted")
+        endpoint = unpack(Endpoint, endpoint_row)
+        if not endpoint.active:
+            return Recorded(DeliveryStatus.HELD, "endpoint_disabled")
+        if event_row is None:
+            return Recorded(DeliveryStatus.SKIPPED, "erased")
+        event = read_event(event_row)
+        checkout_row = rows.get(keys.checkout(record.checkout_digest))
+        checkout: Checkout | None = from_item(checkout_row) if checkout_row and "st" in checkout_row else None
+        stale = staleness(event.type, event.version, checkout)
+        if stale is not None:
+            return Recorded(DeliveryStatus.SKIPPED, stale)
+        if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:
+            return Recorded(DeliveryStatus.EXPIRED, "too_old")
+        return _Due(position, record, event, endpoint, self._target(endpoint), registry.destination(endpoint.kind))
+
+    def _target(self, endpoint: Endpoint) -> registry.Endpoint:
+        """The endpoint as its kind needs it, secrets in the clear."""
+        credentials = self._cipher.endpoint(endpoint)
+        timeout = endpoint.settings.get("timeout")
+        return registry.Endpoint(
+            id=endpoint.id,
+            kind=endpoint.kind,
+            url=endpoint.url or str(endpoint.settings.get("base_url", "")),
+            signing_secrets=credentials.signing_at(self._now()),
+            bearer_token=credentials.bearer_token,
+            headers=credentials.headers,
+            settings=endpoint.settings,
+            timeout=DEFAULT_TIMEOUT if timeout is None else timedelta(milliseconds=int(timeout)),
+        )
+
+    def _delivery(self, due: _Due) -> registry.Delivery:
+        return registry.Delivery(
+            id=due.delivery.id,
+            message_id=due.event.id,
+            event_type=due.event.type,
+            attempted_at=self._now(),
+            body=due.event.body,
+        )
+
+    def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:
+        """Record the attempt; then, where another follows, enqueue it."""
+        outcome = self._recorded(due, result, attempt)
+        if attempt.outcome is Outcome.GONE:
+            self._endpoints.disable(due.endpoint.merchant_id, due.endpoint.id, "gone")
+        if not self._deliveries.record(due.delivery, outcome):
+            return Handled("repeated")
+        if outcome.next_attempt_at is not None and not outcome.by_sweep:
+            self._enqueue(due.delivery, due.delivery.attempt_count + 1, outcome.next_attempt_at)
+        return Handled(outcome.status.value)
+
+    def _recorded(self, due: _Due, result: SendResult, attempt: Attempt) -> Recorded:
+        shown = {
+            "at": to_rfc3339(result.started_at),
+            "status_code": attempt.status_code,
+            "latency_ms": attempt.latency_ms,
+            "response_body": attempt.response_body,
+            "outcome": attempt.outcome.value,
+            "reason": attempt.reason,
+            "next_attempt_at": None,
+        }
+        if attempt.outcome is Outcome.DELIVERED:
+            return Recorded(DeliveryStatus.DELIVERED, None, shown)
+        if attempt.outcome is not Outcome.RETRY:
+            return Recorded(DeliveryStatus.FAILED, attempt.reason or attempt.outcome.value, shown)
+        now = self._now()
+        plan = plan_retry(
+            attempts_made=due.delivery.attempt_count + 1,
+            now=now,
+            random=random.random,
+            schedule=_schedule(due.endpoint),
+            retry_after=attempt.retry_after,
+            do_not_send_after=due.event.do_not_send_after,
+        )
+        if plan.at is None:
+            if plan.gave_up is GaveUp.TOO_LATE:
+                return Recorded(DeliveryStatus.EXPIRED, "too_old", shown)
+            return Recorded(DeliveryStatus.FAILED, attempt.reason, shown)
+        shown["next_attempt_at"] = to_rfc3339(plan.at)
+        return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=plan.at - now > LONGEST_DELAY)
+
+    def _enqueue(self, record: DeliveryRecord, attempt_count: int, at: datetime) -> None:
+        message = DeliveryMessage(record.id, record.merchant_id, attempt_count)
+        self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
+
+
+def _schedule(endpoint: Endpoint) -> RetrySchedule:
+    """The endpoint's own schedule (milliseconds before attempts 2 to n), else the default."""
+    own = endpoint.settings.get("retry_schedule")
+    if own is None:
+        return DEFAULT_SCHEDULE
+    return RetrySchedule(tuple(timedelta(milliseconds=int(delay)) for delay in own))
