@@ -1,6 +1,5 @@
 """A recovery link followed: where to send the shopper, and a click on the timeline. A GET changes nothing else."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,8 +57,7 @@ class Links:
         self, checkout: Checkout, target: LinkTarget, visitor: Visitor, settings: Settings, now: datetime
     ) -> None:
         detail: dict[str, str | int] = {"visitor": visitor_class(visitor), "step": target.step}
-        unique = hashlib.sha256(f"{target.step}|{visitor.user_agent}".encode()).hexdigest()[:12]
-        self._activities.add(checkout.digest, Activity(now, CLICKED, detail), unique, retention_end(checkout, settings))
+        self._activities.add(checkout.digest, Activity(now, CLICKED, detail), retention_end(checkout, settings))
 
 
 def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | None:

@@ -1,0 +1,136 @@
+"""A stage's AWS resources on moto: the table with its indexes, keys, secrets, queues and the bucket."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from shared.aws import clients
+from shared.domain.identity import IdentityHasher
+from shared.domain.recovery_link import RecoveryCodes
+from shared.store.table import Table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+REGION = "ap-south-1"
+DUE_SHARDS = 2
+STAGE_KEY = "k" * 64
+ADMIN_KEY = "a" * 48
+INDEXES = {"due": ("dq", "da"), "list": ("lp", "ls"), "phone": ("ip", "ca"), "email": ("ie", "ca")} | {
+    "customer": ("ic", "ca"),
+    "cart": ("ik", "ca"),
+}
+_NUMBERS = {"da", "ca"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Names of what a deployed stage has."""
+
+    table_name: str
+    bucket: str
+    deliveries_url: str
+    retries_url: str
+    dead_letters_url: str
+    key_arn: str
+    keys_secret_arn: str
+    admin_secret_arn: str
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches AWS, whatever the shell holds."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_SESSION_TOKEN": "testing",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+
+
+@pytest.fixture
+def aws(_environment: None) -> Iterator[None]:
+    """An empty AWS account; client caches are emptied around it."""
+    caches = (clients.dynamodb, clients.sqs, clients.s3, clients.kms, clients.secretsmanager)
+    for cached in caches:
+        cached.cache_clear()
+    with mock_aws():
+        yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def create_table(client: "DynamoDBClient", name: str) -> None:
+    """The table as the CDK app makes it."""
+    attributes = {"pk": "S", "sk": "S"}
+    attributes |= {own: "N" if own in _NUMBERS else "S" for pair in INDEXES.values() for own in pair}
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": own, "AttributeType": "N" if kind == "N" else "S"} for own, kind in attributes.items()
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": index,
+                "KeySchema": [
+                    {"AttributeName": partition, "KeyType": "HASH"},
+                    {"AttributeName": sort, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index, (partition, sort) in INDEXES.items()
+        ],
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+
+
+@pytest.fixture
+def stage(aws: None) -> Stage:
+    """Everything a stage has, empty."""
+    create_table(clients.dynamodb(), "checkback")
+    boto3.client("s3").create_bucket(
+        Bucket="quarantine", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"}
+    )
+    sqs = boto3.client("sqs")
+    urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("deliveries", "retries", "dead-letters")]
+    secrets = boto3.client("secretsmanager")
+    keys = json.dumps({"version": "1", "key": STAGE_KEY})
+    return Stage(
+        table_name="checkback",
+        bucket="quarantine",
+        deliveries_url=urls[0],
+        retries_url=urls[1],
+        dead_letters_url=urls[2],
+        key_arn=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
+        keys_secret_arn=secrets.create_secret(Name="keys", SecretString=keys)["ARN"],
+        admin_secret_arn=secrets.create_secret(Name="admin", SecretString=ADMIN_KEY)["ARN"],
+    )
+
+
+@pytest.fixture
+def table(stage: Stage) -> Table:
+    """The table, with waits cut out."""
+    return Table(clients.dynamodb(), stage.table_name, sleep=lambda _: None)
+
+
+@pytest.fixture
+def hasher() -> IdentityHasher:
+    """Identity hashes of this stage."""
+    return IdentityHasher(b"i" * 32)
+
+
+@pytest.fixture
+def codes() -> RecoveryCodes:
+    """Recovery codes of this stage."""
+    return RecoveryCodes({1: b"r" * 32})
