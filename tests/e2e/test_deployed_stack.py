@@ -1,8 +1,5 @@
 """The stack as the CDK CLI deployed it: reachable where it says, complete, and with the settings the engine drops."""
 
-import json
-import os
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -10,25 +7,9 @@ import httpx
 import pytest
 
 from infra.functions import FUNCTION_NAMES
+from infra.local.shop import engine_arguments
 
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def stack() -> dict[str, Any]:
-    """What ``make local`` wrote."""
-    described: dict[str, Any] = json.loads((Path(os.environ.get("LOCAL_DIR", ".local")) / "stack.json").read_text())
-    return described
-
-
-def of(stack: dict[str, Any]) -> dict[str, Any]:
-    """What makes a client the engine's."""
-    return {
-        "endpoint_url": stack["engine_url"],
-        "region_name": stack["region"],
-        "aws_access_key_id": stack["aws"]["access_key_id"],
-        "aws_secret_access_key": stack["aws"]["secret_access_key"],
-    }
 
 
 def test_the_description_is_complete(stack: dict[str, Any]) -> None:
@@ -46,19 +27,21 @@ def test_the_api_answers_its_paths_and_no_others(stack: dict[str, Any]) -> None:
 
 
 def test_items_expire(stack: dict[str, Any]) -> None:
-    described = boto3.client("dynamodb", **of(stack)).describe_time_to_live(TableName=stack["table"])
+    described = boto3.client("dynamodb", **engine_arguments(stack)).describe_time_to_live(TableName=stack["table"])
 
     assert described["TimeToLiveDescription"] == {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
 
 
 def test_functions_know_the_public_address(stack: dict[str, Any]) -> None:
-    functions = boto3.client("lambda", **of(stack))
+    functions = boto3.client("lambda", **engine_arguments(stack))
     for name in stack["functions"].values():
         environment = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         assert environment["PUBLIC_URL"] == stack["api_url"]
 
 
 def test_the_sweep_can_be_asked_to_do_all_that_is_due(stack: dict[str, Any]) -> None:
-    answer = boto3.client("lambda", **of(stack)).invoke(FunctionName=stack["functions"]["sweep"], Payload=b"{}")
+    answer = boto3.client("lambda", **engine_arguments(stack)).invoke(
+        FunctionName=stack["functions"]["sweep"], Payload=b"{}"
+    )
 
     assert "FunctionError" not in answer, answer["Payload"].read()

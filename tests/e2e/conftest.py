@@ -1,0 +1,32 @@
+"""The running stack, a shop on it, and a merchant's endpoint that receives over real HTTP."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local.receiver import Receiver
+from infra.local.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def stack() -> dict[str, Any]:
+    """What ``make local`` wrote."""
+    described: dict[str, Any] = json.loads((Path(os.environ.get("LOCAL_DIR", ".local")) / "stack.json").read_text())
+    return described
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A merchant's endpoint."""
+    with Receiver() as listening:
+        yield listening
+
+
+@pytest.fixture
+def shop(stack: dict[str, Any]) -> Shop:
+    """A merchant of its own, whose checkouts are abandoned after a second."""
+    return Shop(stack, {"idle_after": "PT1S"})
