@@ -1,0 +1,473 @@
+"""Wix eCommerce (dev.wix.com: about webhooks, structure of webhooks; abandoned checkout and order objects).
+
+The body is one compact JWT signed with RS256 by the app's key; the event is JSON text inside JSON text inside its
+claims. Wix declares abandonment itself; a purchase is the ``recovered`` event or an approved order. An app has one
+webhook URL for all its sites: where ``credentials.api.instance_id`` is set, other sites' events are ignored.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.domain.cart import Cart, Item, Totals
+from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key, sequence_key
+from shared.domain.checkout import Order
+from shared.domain.instants import EPOCH, parse_instant
+from shared.domain.money import Money, currency_code, parse_decimal, parse_money
+from shared.providers.mapping import codes, overridden
+from shared.providers.payload import (
+    Leaves,
+    first_text,
+    mapping,
+    objects,
+    quantity,
+    read_json,
+    read_object,
+    text,
+)
+from shared.providers.provider import (
+    AuthenticationFailed,
+    CredentialField,
+    Description,
+    Normalised,
+    NotReadable,
+    NotUnderstood,
+    SourceContext,
+    WebhookRequest,
+)
+
+ABANDONED_CHECKOUT = "wix.ecom.v1.abandoned_checkout"
+ORDER = "wix.ecom.v1.order"
+_LEEWAY = timedelta(minutes=1)
+_STALE_ORDER = timedelta(days=7)
+"""An order this old that is merely updated (fulfilled, archived) says nothing about a checkout."""
+
+_TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
+
+
+class Wix:
+    """The Wix adapter."""
+
+    name = "wix"
+    checkout_hosts = frozenset({"www.wixapis.com"})
+    """Recovery links go through ``www.wixapis.com/ecom/v1/abandoned-checkout/{id}/redirect-to-checkout``."""
+    description = Description(
+        title="Wix eCommerce",
+        authentication="JWT (RS256) in the body, checked with the app's public key",
+        credentials=(
+            CredentialField(
+                "public_key", "the app's public key (PEM) from the Webhooks page", required=True, secret=False
+            ),
+            CredentialField("api", "instance_id: accept only this site's events; optional", secret=False),
+        ),
+        setup="Wix app dashboard, Webhooks: paste the public key here, then add url as the callback of Abandoned "
+        "Checkout Created, Updated, Recovered and Deleted, and of Order Approved.",
+        declares_abandonment=True,
+        events=(
+            *("wix.ecom.v1.abandoned_checkout_created", "wix.ecom.v1.abandoned_checkout_updated"),
+            *("wix.ecom.v1.abandoned_checkout_recovered", "wix.ecom.v1.abandoned_checkout_deleted"),
+            "wix.ecom.v1.order_approved",
+        ),
+    )
+
+    def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
+        """Check the token's RS256 signature and expiry. Raises AuthenticationFailed; NotReadable for no JSON or JWT."""
+        token = _token(request.body)
+        if token is None:
+            raise AuthenticationFailed("the body is not a signed token")
+        claims = _verified(token, source)
+        _unexpired(claims, request.arrived_at)
+
+    def read(self, request: WebhookRequest, source: SourceContext) -> dict[str, Any]:  # noqa: ARG002 - interface
+        """The unwrapped event: ``eventType``, ``instanceId``, ``event`` and its ``entity``.
+
+        A claim set that is not signed, and what the abandoned checkouts API answers, are read too: for previews.
+        """
+        token = _token(request.body)
+        claims = read_object(request.body if token is None else _segment(token, 1))
+        if "data" not in claims:
+            return claims
+        envelope = _json(claims["data"])
+        event = _json(envelope.get("data"))
+        return {
+            "eventType": envelope.get("eventType"),
+            "instanceId": envelope.get("instanceId"),
+            "event": event,
+            "entity": _entity(event),
+        }
+
+    def normalise(self, payload: dict[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
+        """One event as a change of its checkout. Raises NotUnderstood."""
+        if "event" not in payload:
+            return _answered(payload, request, source)
+        own_site = source.credentials.api.get("instance_id")
+        if own_site and payload.get("instanceId") != own_site:
+            return Normalised(ignored="another site's event")
+        event = mapping(payload.get("event"))
+        kind, slug = _kind(payload, event)
+        if kind == ABANDONED_CHECKOUT:
+            return overridden(_checkout_event(slug, payload, request, source), payload, source)
+        if kind == ORDER:
+            return overridden(_order_event(slug, payload, request, source), payload, source)
+        return Normalised(ignored=f"not about a checkout: {kind}")
+
+
+def _token(body: bytes) -> bytes | None:
+    """The compact JWT in the body, bare, quoted or as ``{"data": "<jwt>"}``; None for other JSON."""
+    bare = body.strip()
+    if _TOKEN.fullmatch(bare):
+        return bare
+    document = read_json(body)
+    inner = document.get("data") if isinstance(document, dict) else document
+    if isinstance(inner, str):
+        raw = inner.strip().encode("utf-8", "surrogatepass")
+        return raw if _TOKEN.fullmatch(raw) else None
+    return None
+
+
+def _segment(token: bytes, position: int) -> bytes:
+    part = token.split(b".")[position]
+    try:
+        return base64.urlsafe_b64decode(part + b"=" * (-len(part) % 4))
+    except binascii.Error as broken:
+        raise NotReadable("the body is neither JSON nor a JWT") from broken
+
+
+def _verified(token: bytes, source: SourceContext) -> Mapping[str, Any]:
+    """The claims of a token signed by one of the source's keys; no other algorithm is ever tried."""
+    from jwt import PyJWTError
+    from jwt.api_jws import PyJWS
+
+    keys = tuple(_public_keys(source))
+    if not keys:
+        raise AuthenticationFailed("the source has no public key")
+    for key in keys:
+        try:
+            signed: bytes = PyJWS().decode(token, key, algorithms=["RS256"])
+            return read_object(signed)
+        except (PyJWTError, ValueError, TypeError):
+            continue
+        except (NotReadable, NotUnderstood) as odd:
+            raise AuthenticationFailed("the token's claims are no JSON object") from odd
+    raise AuthenticationFailed("wrong signature")
+
+
+def _public_keys(source: SourceContext) -> Iterator[str]:
+    """Every PEM key of the source; the dashboard shows it as PEM or as that text in base64."""
+    for given in (source.credentials.public_key, *source.credentials.secrets):
+        pem = (given or "").replace("\\n", "\n").strip()
+        if pem and "-----BEGIN" not in pem:
+            try:
+                pem = base64.b64decode("".join(pem.split()), validate=True).decode("ascii")
+            except (binascii.Error, ValueError):
+                continue
+        yield from (found.group(0) for found in _PEM.finditer(pem))
+
+
+def _unexpired(claims: Mapping[str, Any], now: datetime) -> None:
+    """Raises AuthenticationFailed unless ``exp`` is there and ahead, and ``nbf``, if any, behind."""
+    seconds = (now - EPOCH).total_seconds()
+    leeway = _LEEWAY.total_seconds()
+    expires, begins = (parse_decimal(claims.get(name)) for name in ("exp", "nbf"))
+    if expires is None or expires + int(leeway) <= seconds:
+        raise AuthenticationFailed("the token has expired")
+    if begins is not None and begins > seconds + leeway:
+        raise AuthenticationFailed("the token is not valid yet")
+
+
+def _json(value: Any) -> dict[str, Any]:
+    """An object, or the text of one. Raises NotUnderstood: by now the sender is known."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str):
+        raise NotUnderstood("the token carries no event")
+    try:
+        return read_object(value.encode("utf-8", "replace"))
+    except NotReadable as broken:
+        raise NotUnderstood("the event inside the token is not JSON") from broken
+
+
+def _entity(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The checkout or order an event carries, under whichever of the documented names."""
+    for holder, name in (
+        *(("createdEvent", "entity"), ("updatedEvent", "currentEntity"), ("updatedEvent", "entity")),
+        *(("deletedEvent", "deletedEntity"), ("deletedEvent", "entity"), ("actionEvent", "body")),
+    ):
+        held = mapping(event.get(holder))
+        value = held.get(name) if held.get(name) is not None else held.get(f"{name}AsJson")
+        if value is None:
+            continue
+        found = _json(value)
+        return next((part for key in ("abandonedCheckout", "order") if (part := mapping(found.get(key)))), found)
+    return {}
+
+
+def _kind(payload: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, str]:
+    """Entity and action: ``wix.ecom.v1.order`` and ``approved``."""
+    kind, slug = text(event.get("entityFqdn")), text(event.get("slug"))
+    if kind and slug:
+        return kind, slug.lower()
+    named = text(payload.get("eventType")) or ""
+    for known in (ABANDONED_CHECKOUT, ORDER):
+        if named.startswith(f"{known}_"):
+            return known, named.removeprefix(f"{known}_").lower()
+    if not named:
+        raise NotUnderstood("the event names neither its type nor its entity")
+    return named, ""
+
+
+def _order_key(event: Mapping[str, Any], at: datetime | None, digest: bytes) -> OrderKey:
+    """``entityEventSequence`` is a number in a text; the event's time stands in where it is absent."""
+    number = text(event.get("entityEventSequence")) or ""
+    if number.isascii() and number.isdigit() and len(number) <= 19:
+        return sequence_key(int(number), digest)
+    return clock_key(at, digest) if at else NO_ORDER
+
+
+def _checkout_event(
+    slug: str, payload: Mapping[str, Any], request: WebhookRequest, source: SourceContext
+) -> Normalised:
+    event, entity = mapping(payload["event"]), mapping(payload.get("entity"))
+    external_id = first_text(entity.get("id"), entity.get("_id"), event.get("entityId"))
+    if external_id is None:
+        raise NotUnderstood("the event names no abandoned checkout")
+    at = parse_instant(event.get("eventTime"))
+    digest = hashlib.sha256(request.body).digest()[:16]
+    signal = _signal(slug, event, entity, source)
+    cart, missing = _cart(entity, source)
+    bought = signal is Signal.PURCHASED
+    change = CheckoutChange(
+        external_id=external_id,
+        signal=signal,
+        order_key=_order_key(event, at, digest),
+        body_digest=digest,
+        event_id=text(event.get("id")),
+        occurred_at=at,
+        abandoned_at=_instant(entity, "createdDate"),
+        order=Order(None, _instant(entity, "checkoutRecoveredDate") or at, cart.total() if cart else None)
+        if bought
+        else None,
+        leaves={} if event.get("triggeredByAnonymizeRequest") is True else _leaves(entity, source),
+        cart=cart,
+    )
+    return Normalised(changes=(change,), missing=missing, assumed=_assumed(cart))
+
+
+def _signal(slug: str, event: Mapping[str, Any], entity: Mapping[str, Any], source: SourceContext) -> Signal:
+    status = (text(entity.get("status")) or "").upper()
+    if slug == "deleted":
+        return Signal.ENDED
+    if slug == "recovered" or status == "RECOVERED":
+        return Signal.PURCHASED
+    if slug not in {"created", "updated"}:
+        raise NotUnderstood("an abandoned checkout event of an unknown kind")
+    if event.get("triggeredByAnonymizeRequest") is True:
+        return Signal.ENDED
+    if status not in {"ABANDONED", ""}:
+        raise NotUnderstood("an abandoned checkout with an unknown status")
+    return Signal.ACTIVITY if source.settings.on_arrival == "timer" else Signal.ABANDONED
+
+
+def _order_event(slug: str, payload: Mapping[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
+    """An approved order is the purchase; the checkout it ends is named by ``checkoutId``."""
+    event, order = mapping(payload["event"]), mapping(payload.get("entity"))
+    placed_at = _instant(order, "createdDate")
+    if slug in {"canceled", "deleted"}:
+        return Normalised(ignored=f"an order {slug}")
+    if slug != "approved":
+        if (text(order.get("status")) or "").upper() != "APPROVED":
+            return Normalised(ignored="the order is not approved")
+        if placed_at is not None and request.arrived_at - placed_at > _STALE_ORDER:
+            return Normalised(ignored="an old order's update")
+    order_id = first_text(order.get("id"), order.get("_id"), event.get("entityId"))
+    if order_id is None:
+        raise NotUnderstood("the event names no order")
+    currency = currency_code(order.get("currency")) or source.currency
+    total = _amount(mapping(order.get("priceSummary")).get("total"), currency)
+    tokens = (text(order.get(name)) for name in ("checkoutId", "cartId"))
+    change = CheckoutChange(
+        external_id=f"order:{order_id}",
+        signal=Signal.PURCHASED,
+        order_key=NO_ORDER,
+        body_digest=hashlib.sha256(request.body).digest()[:16],
+        event_id=text(event.get("id")),
+        occurred_at=parse_instant(event.get("eventTime")),
+        order=Order(order_id, placed_at or parse_instant(event.get("eventTime")), total),
+        leaves=_order_leaves(order, source),
+        join_tokens=tuple(dict.fromkeys(token for token in tokens if token)),
+        join_contact=True,
+    )
+    return Normalised(changes=(change,))
+
+
+def _answered(payload: Mapping[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
+    """What the API answers for one abandoned checkout or a page of them; it fills gaps and orders nothing."""
+    one = mapping(payload.get("abandonedCheckout"))
+    entities = [one] if one else objects(payload.get("abandonedCheckouts"))
+    if not entities:
+        raise NotUnderstood("neither an event nor an abandoned checkout")
+    changes: list[CheckoutChange] = []
+    assumed: tuple[str, ...] = ()
+    for entity in entities:
+        external_id = first_text(entity.get("id"), entity.get("_id"))
+        if external_id is None:
+            raise NotUnderstood("an abandoned checkout without an id")
+        cart, _ = _cart(entity, source)
+        signal = _signal("updated", {}, entity, source)
+        bought_at = _instant(entity, "checkoutRecoveredDate")
+        changes.append(
+            CheckoutChange(
+                external_id=external_id,
+                signal=signal,
+                order_key=NO_ORDER,
+                body_digest=hashlib.sha256(request.body).digest()[:16],
+                occurred_at=_instant(entity, "updatedDate"),
+                abandoned_at=_instant(entity, "createdDate"),
+                order=Order(None, bought_at, cart.total() if cart else None) if signal is Signal.PURCHASED else None,
+                leaves=_leaves(entity, source),
+                cart=cart,
+            )
+        )
+        assumed = assumed or _assumed(cart)
+    normalised = Normalised(changes=tuple(changes), assumed=assumed)
+    return overridden(normalised, {**payload, "entity": entities[0]}, source)
+
+
+def _leaves(entity: Mapping[str, Any], source: SourceContext) -> dict[str, Any]:
+    buyer = mapping(entity.get("buyerInfo"))
+    contact = mapping(entity.get("contactDetails"))
+    leaves = Leaves(source)
+    leaves.text("stage", (text(entity.get("status")) or "").lower())
+    leaves.text("cart_id", entity.get("cartId"))
+    leaves.text("join_token", entity.get("checkoutId"))
+    _person(leaves, buyer, contact)
+    leaves.text("customer.locale", entity.get("buyerLanguage"))
+    leaves.checkout_url(entity.get("checkoutUrl"))
+    leaves.moment("started_at", _instant(entity, "createdDate"))
+    return leaves.found
+
+
+def _order_leaves(order: Mapping[str, Any], source: SourceContext) -> dict[str, Any]:
+    """The buyer of an order, by whom a checkout is found that the order does not name."""
+    billing = mapping(order.get("billingInfo"))
+    shipping = mapping(mapping(mapping(order.get("shippingInfo")).get("logistics")).get("shippingDestination"))
+    recipient = mapping(order.get("recipientInfo"))
+    contact = mapping(billing.get("contactDetails"))
+    others = (mapping(recipient.get("contactDetails")), mapping(shipping.get("contactDetails")))
+    address = next((found for part in (billing, recipient, shipping) if (found := mapping(part.get("address")))), {})
+    leaves = Leaves(source)
+    _person(leaves, mapping(order.get("buyerInfo")), contact, *others, country=address.get("country"))
+    leaves.text("customer.locale", order.get("buyerLanguage"))
+    return leaves.found
+
+
+def _person(leaves: Leaves, buyer: Mapping[str, Any], *contacts: Mapping[str, Any], country: Any = None) -> None:
+    leaves.text("customer.id", *(buyer.get(name) for name in ("contactId", "memberId", "visitorId", "userId")))
+    leaves.email(buyer.get("email"), *(contact.get("email") for contact in contacts))
+    leaves.phone(*(contact.get("phone") for contact in contacts), buyer.get("phone"), country=country)
+    for leaf, name in (("first_name", "firstName"), ("last_name", "lastName"), ("company", "company")):
+        leaves.text(f"customer.{leaf}", *(contact.get(name) for contact in contacts))
+
+
+def _cart(entity: Mapping[str, Any], source: SourceContext) -> tuple[Cart | None, tuple[str, ...]]:
+    """The cart in the buyer's currency, with the shop's own beside it where they differ, and what was not sent."""
+    lines = entity.get("lineItems")
+    prices = [entity.get("totalPrice"), entity.get("subtotalPrice")]
+    if not isinstance(lines, list) and not any(isinstance(price, dict) for price in prices):
+        return None, ("items", "totals")
+    shop = currency_code(entity.get("currency"))
+    buyer = currency_code(entity.get("conversionCurrency")) or shop
+    currency = shop or source.currency
+    prices += [line.get("price") for line in objects(lines)]
+    converted = (
+        shop is not None
+        and buyer is not None
+        and buyer != shop
+        and all(mapping(price).get("convertedAmount") is not None for price in prices if price is not None)
+    )
+    field = "convertedAmount" if converted else "amount"
+    shown = buyer if converted and buyer else currency
+    cart = Cart(
+        shown,
+        currency_assumed=shop is None,
+        items=tuple(_item(line, shown, field) for line in objects(lines)),
+        totals=_totals(entity, shown, field),
+        shop_totals=_totals(entity, currency, "amount") if converted else None,
+        discount_codes=codes([mapping(used.get("coupon")) for used in objects(entity.get("appliedDiscounts"))]),
+        items_known=isinstance(lines, list),
+    )
+    return cart, () if cart.items_known else ("items",)
+
+
+def _totals(entity: Mapping[str, Any], currency: str, field: str) -> Totals:
+    return Totals(
+        subtotal=_amount(entity.get("subtotalPrice"), currency, field),
+        total=_amount(entity.get("totalPrice"), currency, field),
+    )
+
+
+def _item(line: Mapping[str, Any], currency: str, field: str) -> Item:
+    product = mapping(line.get("catalogReference"))
+    descriptions = [_described(part) for part in objects(line.get("descriptionLines"))]
+    before = line.get("fullPrice") if line.get("fullPrice") is not None else line.get("priceBeforeDiscounts")
+    return Item(
+        quantity=quantity(line.get("quantity")),
+        id=first_text(line.get("id"), line.get("_id")),
+        product_id=text(product.get("catalogItemId")),
+        variant_id=text(mapping(product.get("options")).get("variantId")),
+        sku=first_text(mapping(line.get("physicalProperties")).get("sku"), line.get("sku")),
+        title=_translated(line.get("productName")),
+        variant_title=" / ".join(value for _, value in descriptions if value) or None,
+        unit_price=_amount(line.get("price"), currency, field),
+        compare_at_price=_amount(before, currency, field),
+        image_url=_image(line.get("image") if line.get("image") is not None else line.get("media")),
+        product_url=_link(line.get("url")),
+        attributes={name: value for name, value in descriptions if name and value},
+    )
+
+
+def _described(part: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """A description line: its name and what was chosen."""
+    chosen = next((part[key] for key in ("colorInfo", "plainText", "plainTextValue") if part.get(key)), None)
+    return _translated(part.get("name")), _translated(chosen)
+
+
+def _translated(value: Any) -> str | None:
+    """A text in the buyer's language where there is one."""
+    return first_text(mapping(value).get("translated"), mapping(value).get("original"), value)
+
+
+def _image(value: Any) -> str | None:
+    """An image's https address: an object over REST, ``wix:image://v1/<file>/...`` in the SDK."""
+    given = first_text(mapping(value).get("url"), value)
+    if given is None or given.startswith(("https://", "http://")):
+        return given
+    wix = re.match(r"wix:image://v1/([^/#?]+)", given)
+    file = wix.group(1) if wix else text(mapping(value).get("id"))
+    return f"https://static.wixstatic.com/media/{file}" if file else None
+
+
+def _link(value: Any) -> str | None:
+    given = first_text(mapping(value).get("url"), value)
+    return given if given and given.startswith(("https://", "http://")) else None
+
+
+def _amount(price: Any, currency: str, field: str = "amount") -> Money | None:
+    """``{"amount": "84.5", "convertedAmount": ...}``, decimal texts in major units."""
+    return parse_money(mapping(price).get(field), currency)
+
+
+def _instant(entity: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_instant(entity.get(name) or entity.get(f"_{name}"))
+
+
+def _assumed(cart: Cart | None) -> tuple[str, ...]:
+    return ("currency",) if cart is not None and cart.currency_assumed else ()
+
+
+PROVIDER = Wix()
