@@ -1,21 +1,25 @@
 """Kinds of destination by name, each loaded when first asked for.
 
-A kind is a module with a module-level ``destination`` that fits ``Destination``. Those of this package are
-listed below; anyone else calls ``register("my_kind", "my_package.my_module")`` before the first look-up.
+A kind is a module with a module-level ``destination`` that fits ``Destination``. A module of this package is
+found by its name, which is the kind's; anyone else calls ``register("my_kind", "my_package.my_module")`` before
+the first look-up.
 """
 
 import importlib
+import pkgutil
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
-from shared.delivery.outcome import Attempt
+from shared.delivery.outcome import Attempt, Outcome
 
-_BUILT_IN = {"webhook": "shared.destinations.webhook"}
+_PLUMBING = frozenset({"registry", "status", "liquid", "message", "vendor_answer", "whatsapp"})
+"""Modules of this package that are no kind."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{1,39}")
 
@@ -61,6 +65,19 @@ class Delivery:
     step: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
+class Unsendable(ValueError):
+    """No request can be made of this delivery, and trying again would not help.
+
+    ``outcome`` says whose fault it is: ``FAIL_MESSAGE`` (the content), ``FAIL_RECIPIENT`` (no usable address) or
+    ``FAIL_CONFIG`` (the endpoint's set-up). ``reason`` is for the merchant and holds no personal data.
+    """
+
+    def __init__(self, outcome: Outcome, reason: str) -> None:
+        super().__init__(reason)
+        self.outcome = outcome
+        self.reason = reason
+
+
 class Destination(Protocol):
     """One kind of destination: pure functions between our facts and a vendor's wire format."""
 
@@ -87,6 +104,7 @@ class Destination(Protocol):
         """The request of one attempt. Sending the same delivery again makes the same body.
 
         Raises:
+            Unsendable: no request can be made; the attempt is over with its outcome.
             ValueError: the endpoint's set-up does not allow one (``problems`` would have said so).
         """
         ...
@@ -100,7 +118,12 @@ class UnknownKind(LookupError):
     """No destination of that name is registered."""
 
 
-_modules = dict(_BUILT_IN)
+def _own_modules() -> dict[str, str]:
+    found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    return {name: f"shared.destinations.{name}" for name in found if name not in _PLUMBING}
+
+
+_modules = _own_modules()
 _loaded: dict[str, Destination] = {}
 _lock = threading.Lock()
 

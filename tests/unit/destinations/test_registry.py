@@ -56,6 +56,16 @@ def test_a_kind_of_ours_is_found() -> None:
     assert registry.destination("webhook") is found
 
 
+def test_a_module_of_the_package_is_a_kind_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pigeon.py").write_text(STRANGER)
+    monkeypatch.setattr(registry, "__file__", str(tmp_path / "registry.py"))
+    assert registry._own_modules() == {"pigeon": "shared.destinations.pigeon"}
+
+
+def test_every_module_that_is_no_kind_is_named() -> None:
+    assert [kind for kind in registry.kinds() if registry.destination(kind).kind != kind] == []
+
+
 def test_a_stranger_brings_a_kind_without_touching_ours(stranger: str) -> None:
     registry.register("pigeon", stranger)
     assert stranger not in sys.modules
