@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Receiver:
             try:
                 Webhook(self.secret).verify(body, headers)
                 verified = True
-            except Exception:  # the package lets several kinds escape; each means: not verified
+            except (WebhookVerificationError, ValueError):  # the package lets ValueErrors escape, too
                 verified = False
         with self._condition:
             count = sum(own.path == path for own in self.received)
