@@ -9,6 +9,7 @@ from boto3.dynamodb.conditions import Key
 from shared.store import keys
 from shared.store.table import Table
 
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A checkout's place in the list (it sorts) and its digest."""

@@ -1,4 +1,4 @@
-"""Registering an endpoint: what its kind allows, which of its settings are secret, how its signing secret turns over."""
+"""Registering an endpoint: what its kind allows, which settings are secret, how its signing secret turns over."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -69,7 +69,7 @@ def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCred
                   signing: tuple[SigningSecret, ...]) -> Endpoint:  # fmt: skip
     """The endpoint with the draft's contents; ``seal`` encrypts what is secret."""
     hidden = secret_names(draft.kind)
-    open_settings = {name: value for name, value in draft.settings.items() if name not in hidden}
+    open_settings = {name: _stored(value) for name, value in draft.settings.items() if name not in hidden}
     secret_settings = {name: str(value) for name, value in draft.settings.items() if name in hidden}
     credentials = EndpointCredentials(
         signing=signing,
@@ -85,6 +85,15 @@ def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCred
         secret_settings=tuple(secret_settings),
         sealed=seal(credentials),
     )
+
+
+def _stored(value: Any) -> Any:
+    """Durations as milliseconds, wherever they stand."""
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    if isinstance(value, dict):
+        return {name: _stored(part) for name, part in value.items()}
+    return [_stored(part) for part in value] if isinstance(value, list) else value
 
 
 def draft_of(endpoint: Endpoint, credentials: EndpointCredentials) -> Draft:

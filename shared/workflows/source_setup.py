@@ -55,9 +55,7 @@ def first_credentials(provider: Provider, given: GivenCredentials) -> SourceCred
     return SourceCredentials(own_secrets, given.public_key, dict(given.api), url_token)
 
 
-def changed_credentials(
-    provider: Provider, current: SourceCredentials, given: GivenCredentials
-) -> SourceCredentials:
+def changed_credentials(provider: Provider, current: SourceCredentials, given: GivenCredentials) -> SourceCredentials:
     """The credentials after a change: what is given replaces, the rest stays. Raises Invalid."""
     problems = _problems(provider.description, given)
     if problems:

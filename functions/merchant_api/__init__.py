@@ -1,0 +1,1 @@
+"""Answers merchants and operators: /v1/*, /healthz, /openapi.json and /docs."""

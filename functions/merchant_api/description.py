@@ -1,0 +1,110 @@
+"""The API's description of itself: OpenAPI 3.1, and Swagger UI without any foreign host."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from functions.merchant_api.resolver import Resolver
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "RFC 6901, into the request body"},
+                    "parameter": {"type": "string", "description": "A query parameter or header"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+_REFUSALS = {
+    "400": "Malformed JSON",
+    "401": "Missing, wrong or revoked credential",
+    "403": "A valid credential of the wrong kind",
+    "404": "Not found, or another merchant's",
+    "409": "Conflict with the present state",
+    "412": "If-Match names a version that is not the current one",
+    "422": "Not valid: see errors",
+    "503": "Briefly unavailable: try again",
+}
+_PUBLIC = ("/healthz",)
+_KEY_PARAMETER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "maxLength": 255},
+    "description": "The first answer is given again for 24 hours.",
+}
+_MATCH_PARAMETER = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the version that is meant.",
+}
+
+
+@cache
+def openapi_document(resolver: Resolver) -> str:
+    """The OpenAPI document; made once per process."""
+    document = json.loads(resolver.get_openapi_json_schema(title="Checkback", version="1.0.0", openapi_version="3.1.0"))
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas["Problem"] = _PROBLEM
+    components["securitySchemes"] = {
+        "merchantToken": {"type": "http", "scheme": "bearer", "description": "A merchant token (cbk_...)"},
+        "adminKey": {"type": "http", "scheme": "bearer", "description": "The operator's admin key"},
+    }
+    document["servers"] = [{"url": "."}]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(path, method, operation)
+    return json.dumps(document, separators=(",", ":"))
+
+
+@cache
+def swagger_page(resolver: Resolver) -> str:
+    """Swagger UI with everything inside the page."""
+    from aws_lambda_powertools.event_handler.openapi import swagger_ui
+
+    files = Path(swagger_ui.__file__).parent
+    return swagger_ui.generate_swagger_html(
+        spec=openapi_document(resolver).replace("</", "<\\/"),
+        swagger_js=(files / "swagger-ui-bundle.min.js").read_text(),
+        swagger_css=(files / "swagger-ui.min.css").read_text(),
+        swagger_base_url="",
+        oauth2_config=None,
+    )
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """What the routes do not say themselves: credentials, refusals, request headers, a free body."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    if path in _PUBLIC:
+        return
+    operation["security"] = [{"adminKey" if path.startswith("/v1/merchants") else "merchantToken": []}]
+    reference = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for status, description in _REFUSALS.items():
+        responses[status] = {"description": description, "content": reference}
+    parameters = operation.setdefault("parameters", [])
+    if method == "post" and not path.endswith("/preview"):
+        parameters.append(_KEY_PARAMETER)
+    if method in {"patch", "delete"}:
+        parameters.append(_MATCH_PARAMETER)
+    if path.endswith("/preview"):
+        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}

@@ -1,0 +1,144 @@
+"""Every request's way: who asks, may they, was it asked before, the route, one log line."""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from functions.merchant_api.description import openapi_document, swagger_page
+from functions.merchant_api.resolver import Resolver
+from functions.merchant_api.services import Services
+from functions.merchant_api.session import Session
+from shared.api.authentication import Principal, permit
+from shared.api.idempotency import Answer, fingerprint
+from shared.api.problems import Problem, malformed, problem_of, unsupported_media_type
+
+_PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP API (payload 2.0) request; header names in lower case, ``body`` as it was sent."""
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> "Request":
+        """Read the event. Raises Problem 400 for a body that is not what its encoding says."""
+        text = event.get("body") or ""
+        try:
+            body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+        except (binascii.Error, UnicodeEncodeError):
+            raise malformed("The body cannot be decoded.") from None
+        return cls(
+            method=event["requestContext"]["http"]["method"].upper(),
+            path=event["rawPath"],
+            query=event.get("rawQueryString") or "",
+            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            body=body,
+        )
+
+    @property
+    def takes_any_body(self) -> bool:
+        """Whether the body is somebody else's payload, of any type."""
+        return self.path.startswith("/v1/sources/") and self.path.endswith("/preview")
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key, where it counts."""
+        return None if self.method != "POST" or self.takes_any_body else self.headers.get("idempotency-key")
+
+
+class Pipeline:
+    """Answers events. ``services`` is asked for at first need: /healthz touches nothing."""
+
+    def __init__(self, resolver: Resolver, services: Callable[[], Services], logger: Logger) -> None:
+        """One per process."""
+        self._resolver = resolver
+        self._services = services
+        self._logger = logger
+
+    def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """The answer to one event; whatever happens it is one."""
+        started = time.monotonic()
+        principal: Principal | None = None
+        self._resolver.answered_by = None
+        try:
+            request = Request.of(event)
+            if request.path.startswith("/v1/"):
+                principal = self._services().authenticator.principal(request.headers.get("authorization"))
+                permit(principal, request.path)
+            answer = self._answered(request, principal, event, context)
+        except Exception as error:  # noqa: BLE001 - the last net: a trace must never reach the caller
+            answer = self._refused(error)
+        self._log(event, answer, principal, started)
+        return {
+            "statusCode": answer.status,
+            "headers": dict(answer.headers),
+            "body": answer.body,
+            "isBase64Encoded": False,
+        }
+
+    def _answered(self, request: Request, principal: Principal | None, event: dict[str, Any], context: Any) -> Answer:
+        if request.method == "GET" and request.path == "/openapi.json":
+            return Answer(200, openapi_document(self._resolver), {"Content-Type": "application/json"})
+        if request.method == "GET" and request.path == "/docs":
+            return Answer(200, swagger_page(self._resolver), {"Content-Type": "text/html; charset=utf-8"})
+        self._check_body(request)
+        session = None
+        if principal is not None:
+            session = Session(self._services(), principal, request.headers.get("if-match"), request.body)
+        self._resolver.begin(session)
+        key = request.idempotency_key
+        if key is None or principal is None:
+            return self._resolved(request, event, context)
+        same = fingerprint(request.method, request.path, request.query, request.body)
+        return self._services().idempotency.once(
+            principal.owner, key, same, lambda: self._resolved(request, event, context)
+        )
+
+    def _resolved(self, request: Request, event: dict[str, Any], context: Any) -> Answer:
+        # The type was checked here; the resolver compares it letter by letter.
+        plain = {**event, "headers": {**request.headers, "content-type": "application/json"}}
+        if request.takes_any_body:
+            plain["headers"] = dict(request.headers)
+        made = self._resolver.resolve(plain, context)
+        return Answer(int(made["statusCode"]), made["body"] or "", made["headers"])
+
+    def _check_body(self, request: Request) -> None:
+        if not request.body or request.takes_any_body:
+            return
+        media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise unsupported_media_type()
+        try:
+            request.body.decode()
+        except UnicodeDecodeError:
+            raise malformed("The body is not UTF-8.") from None
+
+    def _refused(self, error: Exception) -> Answer:
+        problem: Problem = problem_of(error)
+        if problem.status >= 500:
+            self._logger.error("request_failed", error_type=type(error).__name__, exc_info=error)
+        return Answer(problem.status, problem.body(), problem.all_headers())
+
+    def _log(self, event: Mapping[str, Any], answer: Answer, principal: Principal | None, started: float) -> None:
+        http = event.get("requestContext", {}).get("http", {})
+        self._logger.info(
+            "request",
+            method=http.get("method"),
+            route=self._resolver.answered_by,
+            status=answer.status,
+            caller=principal.kind if principal else _PUBLIC,
+            merchant_id=principal.merchant_id if principal else None,
+            request_id=event.get("requestContext", {}).get("requestId"),
+            duration_ms=round((time.monotonic() - started) * 1000),
+        )

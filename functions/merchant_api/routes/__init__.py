@@ -1,0 +1,25 @@
+"""The API's routes by subject. Each checks nothing twice: who may call and what is valid was settled before."""
+
+from aws_lambda_powertools.event_handler.api_gateway import Router
+
+from functions.merchant_api.routes import (
+    catalogue,
+    checkouts,
+    deliveries,
+    endpoints,
+    merchant,
+    operator,
+    quarantine,
+    sources,
+)
+
+ROUTERS: tuple[Router, ...] = (
+    operator.router,
+    merchant.router,
+    sources.router,
+    endpoints.router,
+    checkouts.router,
+    deliveries.router,
+    quarantine.router,
+    catalogue.router,
+)

@@ -1,0 +1,45 @@
+"""``/v1/deliveries``: what was sent to the merchant's endpoints, attempt by attempt."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Json, answer, listed, new_router, session
+from shared.api import cursors
+from shared.api.checkouts import Limit, delivery_json
+from shared.store.deliveries import DeliveryStatus
+from shared.workflows.delivery_history import DeliveryQuery
+
+router = new_router()
+_TAGS = ["Deliveries"]
+
+
+@router.get("/v1/deliveries", summary="Find deliveries, newest first", tags=_TAGS)
+def list_deliveries(
+    endpoint_id: Annotated[str | None, Query()] = None,
+    status: Annotated[DeliveryStatus | None, Query()] = None,
+    checkout_id: Annotated[str | None, Query()] = None,
+    limit: Annotated[Limit, Query()] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+) -> Json:
+    """A page may hold fewer than ``limit`` while ``next_cursor`` is not null."""
+    own = session(router)
+    filters = {"endpoint_id": endpoint_id, "status": status, "checkout_id": checkout_id}
+    before = cursors.decode(cursor, filters)
+    query = DeliveryQuery(endpoint_id, checkout_id, status)
+    found, place = own.services.history.find(own.merchant_id, query, limit=limit, before=before)
+    return listed([delivery_json(row) for row in found], cursors.encode(place, filters) if place else None)
+
+
+@router.get("/v1/deliveries/<delivery_id>", summary="Read a delivery", tags=_TAGS)
+def read_delivery(delivery_id: str) -> Json:
+    """With its newest attempts and the first 1 KiB of each answer."""
+    own = session(router)
+    return answer(delivery_json(own.services.history.read(own.merchant_id, delivery_id)))
+
+
+@router.post("/v1/deliveries/<delivery_id>/retry", summary="Try a delivery once more, now", tags=_TAGS)
+def retry_delivery(delivery_id: str) -> Json:
+    """For one that has ended; one that is delivered or still being tried is a conflict."""
+    own = session(router)
+    return answer(delivery_json(own.services.history.retry(own.merchant_id, delivery_id)), 202)

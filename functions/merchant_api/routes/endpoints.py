@@ -1,0 +1,161 @@
+"""``/v1/endpoints``: where the merchant's events and messages go."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Annotated, Literal
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from shared.api import cursors
+from shared.api.checkouts import Limit
+from shared.api.endpoints import EndpointBody, EndpointPatch, RotationBody, endpoint_json
+from shared.api.problems import conflict, not_found
+from shared.domain.announcement import EventType
+from shared.domain.ids import EndpointId, new_ulid
+from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.configuration import Versioned
+from shared.workflows.endpoint_setup import (
+    check,
+    default_event_types,
+    first_secret,
+    refresh_flags,
+    rotated,
+    with_contents,
+)
+
+router = new_router()
+_TAGS = ["Endpoints"]
+_MOST_ENDPOINTS = 50
+
+
+@router.post("/v1/endpoints", summary="Register an endpoint", tags=_TAGS)
+def create_endpoint(body: EndpointBody) -> Json:
+    """The signing secret is shown once."""
+    own = session(router)
+    draft = body.draft()
+    check(draft, local=own.local)
+    if len(own.services.endpoints.listed(own.merchant_id)) >= _MOST_ENDPOINTS:
+        raise conflict(f"A merchant has at most {_MOST_ENDPOINTS} endpoints.")
+    endpoint = Endpoint(
+        id=EndpointId(f"ep_{new_ulid(own.now)}"),
+        merchant_id=own.merchant_id,
+        kind=body.kind,
+        created_at=own.now,
+        name=body.name,
+        event_types=default_event_types(body.kind) if body.event_types is None else _unique(body.event_types),
+    )
+    signing = first_secret()
+    endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), signing)
+    own.services.endpoints.create(endpoint)
+    _refresh(own)
+    shown = endpoint_json(endpoint, signing_secret=signing[0].secret)
+    return answer(shown, 201, version=1, location=f"/v1/endpoints/{endpoint.id}")
+
+
+@router.get("/v1/endpoints", summary="List the own endpoints", tags=_TAGS)
+def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """Oldest first."""
+    own = session(router)
+    rows = [row.value for row in own.services.endpoints.listed(own.merchant_id)]
+    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    return listed([endpoint_json(row) for row in shown], after)
+
+
+@router.get("/v1/endpoints/<endpoint_id>", summary="Read an endpoint", tags=_TAGS)
+def read_endpoint(endpoint_id: str) -> Json:
+    """Without its secrets."""
+    found = _endpoint(session(router), endpoint_id)
+    return answer(endpoint_json(found.value), version=found.version)
+
+
+@router.patch("/v1/endpoints/<endpoint_id>", summary="Change an endpoint", tags=_TAGS)
+def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
+    """Settings merge, ``null`` drops one; headers are replaced together."""
+    own = session(router)
+    found = _endpoint(own, endpoint_id)
+    own.unless_stale(found.version)
+    endpoint = found.value
+    if body.model_fields_set & {"url", "headers", "settings"}:
+        credentials = own.services.cipher.endpoint(endpoint)
+        draft = body.on(endpoint, credentials)
+        check(draft, local=own.local)
+        endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), credentials.signing)
+    if "name" in body.model_fields_set:
+        endpoint = replace(endpoint, name=body.name)
+    if "event_types" in body.model_fields_set:
+        endpoint = replace(endpoint, event_types=_unique(body.event_types))
+    return _written(own, endpoint, found.version)
+
+
+@router.delete("/v1/endpoints/<endpoint_id>", summary="Remove an endpoint", tags=_TAGS)
+def delete_endpoint(endpoint_id: str) -> Empty:
+    """Deliveries still waiting for it end as skipped."""
+    own = session(router)
+    found = _endpoint(own, endpoint_id)
+    own.unless_stale(found.version)
+    own.services.endpoints.delete(own.merchant_id, found.value.id)
+    _refresh(own)
+    return nothing()
+
+
+@router.post("/v1/endpoints/<endpoint_id>/rotate-secret", summary="Turn over the signing secret", tags=_TAGS)
+def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
+    """The new secret is shown once; the older one signs too for ``overlap`` (PT24H)."""
+    own = session(router)
+    found = _endpoint(own, endpoint_id)
+    own.unless_stale(found.version)
+    credentials = own.services.cipher.endpoint(found.value)
+    overlap = (body or RotationBody()).overlap
+    signing = rotated(credentials.signing, own.now, overlap)
+    sealed = _sealer(own, found.value)(replace(credentials, signing=signing))
+    endpoint = replace(found.value, sealed=sealed)
+    version = own.replace(own.services.endpoints.replace, endpoint, found.version)
+    return answer(endpoint_json(endpoint, signing_secret=signing[0].secret), version=version)
+
+
+@router.post("/v1/endpoints/<endpoint_id>/enable", summary="Send to an endpoint again", tags=_TAGS)
+def enable_endpoint(endpoint_id: str) -> Json:
+    """What was held meanwhile is not sent by itself: see ``/recover``."""
+    return _switch(session(router), endpoint_id, "active")
+
+
+@router.post("/v1/endpoints/<endpoint_id>/disable", summary="Stop sending to an endpoint", tags=_TAGS)
+def disable_endpoint(endpoint_id: str) -> Json:
+    """What arrives meanwhile is held."""
+    return _switch(session(router), endpoint_id, "disabled")
+
+
+def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json:
+    found = _endpoint(own, endpoint_id)
+    own.unless_stale(found.version)
+    if found.value.status == status:
+        return answer(endpoint_json(found.value), version=found.version)
+    reason = "merchant" if status == "disabled" else None
+    return _written(own, replace(found.value, status=status, disabled_reason=reason), found.version)
+
+
+def _written(own: Session, endpoint: Endpoint, read_version: int) -> Json:
+    version = own.replace(own.services.endpoints.replace, endpoint, read_version)
+    _refresh(own)
+    return answer(endpoint_json(endpoint), version=version)
+
+
+def _endpoint(own: Session, endpoint_id: str) -> Versioned[Endpoint]:
+    found = own.services.endpoints.get(own.merchant_id, EndpointId(endpoint_id))
+    if found is None:
+        raise not_found("There is no such endpoint.")
+    return found
+
+
+def _sealer(own: Session, endpoint: Endpoint) -> Callable[[EndpointCredentials], bytes]:
+    return partial(own.services.cipher.seal_endpoint, endpoint.id, endpoint.merchant_id)
+
+
+def _refresh(own: Session) -> None:
+    refresh_flags(own.services.merchants, own.services.endpoints, own.merchant_id)
+
+
+def _unique(event_types: list[EventType]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(own.value for own in event_types))

@@ -1,0 +1,72 @@
+"""``/v1/merchant`` and ``/v1/tokens``: the merchant's own profile and tokens."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
+from shared.api import cursors
+from shared.api.authentication import new_token, token_hash
+from shared.api.checkouts import Limit
+from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
+from shared.api.problems import conflict, not_found
+from shared.domain.ids import TokenId, new_ulid
+from shared.store.configuration import TokenRecord
+from shared.workflows.endpoint_setup import refresh_flags
+
+router = new_router()
+_MOST_TOKENS = 50
+
+
+@router.get("/v1/merchant", summary="Read the own profile and settings", tags=["Merchant"])
+def read_profile() -> Json:
+    """Who the token belongs to."""
+    found = session(router).merchant()
+    return answer(merchant_json(found.value), version=found.version)
+
+
+@router.patch("/v1/merchant", summary="Change the own profile and settings", tags=["Merchant"])
+def change_profile(body: MerchantPatch) -> Json:
+    """What is not named stays; settings merge."""
+    own = session(router)
+    found = own.merchant()
+    own.unless_stale(found.version)
+    changed = body.on(found.value, local=own.local)
+    version = own.replace(own.services.merchants.replace, changed, found.version)
+    # The flags stand in the same row: an endpoint may have changed them since it was read.
+    refresh_flags(own.services.merchants, own.services.endpoints, changed.id)
+    return answer(merchant_json(changed), version=version)
+
+
+@router.post("/v1/tokens", summary="Create a further token", tags=["Tokens"])
+def create_token(body: TokenBody | None = None) -> Json:
+    """The token is shown once."""
+    own = session(router)
+    if len(own.services.tokens.listed(own.merchant_id)) >= _MOST_TOKENS:
+        raise conflict(f"A merchant has at most {_MOST_TOKENS} tokens; revoke one first.")
+    token = new_token()
+    record = TokenRecord(
+        TokenId(f"tok_{new_ulid(own.now)}"), own.merchant_id, token_hash(token), own.now, body.name if body else None
+    )
+    own.services.tokens.create(record)
+    return answer(token_json(record) | {"token": token}, 201, location=f"/v1/tokens/{record.id}")
+
+
+@router.get("/v1/tokens", summary="List the living tokens", tags=["Tokens"])
+def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """Never the tokens themselves."""
+    own = session(router)
+    shown, after = cursors.page(own.services.tokens.listed(own.merchant_id), lambda row: row.id, limit, cursor)
+    return listed([token_json(row) for row in shown], after)
+
+
+@router.delete("/v1/tokens/<token_id>", summary="Revoke a token", tags=["Tokens"])
+def revoke_token(token_id: str) -> Empty:
+    """Holds everywhere within 5 seconds."""
+    own = session(router)
+    found = next((row for row in own.services.tokens.listed(own.merchant_id) if row.id == token_id), None)
+    if found is None:
+        raise not_found("There is no such token.")
+    own.services.tokens.delete(found)
+    own.services.authenticator.forget(found.token_hash)
+    return nothing()

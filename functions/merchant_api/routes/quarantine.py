@@ -1,0 +1,68 @@
+"""``/v1/quarantine``: authentic webhooks that were not understood."""
+
+import base64
+import re
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from shared.api import cursors
+from shared.api.checkouts import Limit, quarantine_json
+from shared.api.problems import invalid_parameter, not_found
+from shared.domain.ids import QuarantineId
+from shared.store import keys
+from shared.store.quarantine import QuarantineRecord
+from shared.store.table import Item
+
+router = new_router()
+_TAGS = ["Quarantine"]
+_PLACE = re.compile(r"([0-9]{15})(qrn_[0-9A-Za-z]{26})")
+_LIST = "quarantine"
+
+
+@router.get("/v1/quarantine", summary="List quarantined bodies, newest first", tags=_TAGS)
+def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """Without the bodies."""
+    own = session(router)
+    start = _start(own, cursors.decode(cursor, {}))
+    found, after = own.services.quarantine.listed(own.merchant_id, limit=limit, start=start)
+    mine = [quarantine_json(row) for row in found if row.merchant_id == own.merchant_id]
+    return listed(mine, cursors.encode(after["ls"] + after["pk"].removeprefix("Q#"), {}) if after else None)
+
+
+@router.get("/v1/quarantine/<quarantine_id>", summary="Read a quarantined body", tags=_TAGS)
+def read_quarantined(quarantine_id: str) -> Json:
+    """``body_base64`` holds the exact bytes."""
+    own = session(router)
+    found = _record(own, quarantine_id)
+    body = own.services.bucket.body(found.object_key)
+    return answer(quarantine_json(found) | {"body_base64": base64.b64encode(body).decode()})
+
+
+@router.delete("/v1/quarantine/<quarantine_id>", summary="Drop a quarantined body", tags=_TAGS)
+def delete_quarantined(quarantine_id: str) -> Empty:
+    """The bytes too."""
+    own = session(router)
+    found = _record(own, quarantine_id)
+    own.services.bucket.delete_body(found.object_key)
+    own.services.quarantine.delete(found.id)
+    return nothing()
+
+
+def _record(own: Session, quarantine_id: str) -> QuarantineRecord:
+    found = own.services.quarantine.get(QuarantineId(quarantine_id))
+    if found is None or found.merchant_id != own.merchant_id:
+        raise not_found("There is no such quarantined body.")
+    return found
+
+
+def _start(own: Session, place: str | None) -> Item | None:
+    """The index key behind a cursor; its partition is always the asking merchant's."""
+    if place is None:
+        return None
+    parts = _PLACE.fullmatch(place)
+    if parts is None:
+        raise invalid_parameter("cursor", "not a cursor of this list")
+    pk, sk = keys.quarantine(QuarantineId(parts[2]))
+    return {"pk": pk, "sk": sk, "lp": keys.list_partition(own.merchant_id, _LIST), "ls": parts[1]}

@@ -1,0 +1,127 @@
+"""``/v1/sources``: the merchant's connected checkout providers."""
+
+from dataclasses import replace
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from shared.api import cursors
+from shared.api.checkouts import Limit
+from shared.api.problems import conflict, not_found
+from shared.api.sources import SourceBody, SourcePatch, source_json
+from shared.domain.ids import SourceId, new_ulid
+from shared.domain.merchant import Source, SourceCredentials, SourceSettings
+from shared.providers.provider import WebhookRequest
+from shared.store.configuration import Versioned
+from shared.workflows.preview import preview
+from shared.workflows.source_setup import changed_credentials, check_settings, first_credentials, provider_named
+
+router = new_router()
+_TAGS = ["Sources"]
+_MOST_SOURCES = 100
+
+
+@router.post("/v1/sources", summary="Connect a checkout provider", tags=_TAGS)
+def create_source(body: SourceBody) -> Json:
+    """The answer holds what the provider must be told: url and secret. Secrets are shown once."""
+    own = session(router)
+    provider = provider_named(body.provider)
+    settings = body.settings.on(SourceSettings(), local=own.local)
+    check_settings(provider, settings)
+    credentials = first_credentials(provider, body.credentials.given())
+    if len(own.services.sources.listed(own.merchant_id)) >= _MOST_SOURCES:
+        raise conflict(f"A merchant has at most {_MOST_SOURCES} sources.")
+    source_id = SourceId(f"src_{new_ulid(own.now)}")
+    source = Source(
+        id=source_id,
+        merchant_id=own.merchant_id,
+        provider=provider.name,
+        created_at=own.now,
+        name=body.name,
+        settings=settings,
+        sealed=own.services.cipher.seal_source(source_id, own.merchant_id, credentials),
+    )
+    own.services.sources.create(source)
+    return answer(_shown(own, source, credentials), 201, version=1, location=f"/v1/sources/{source.id}")
+
+
+@router.get("/v1/sources", summary="List the own sources", tags=_TAGS)
+def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """Oldest first."""
+    own = session(router)
+    rows = [row.value for row in own.services.sources.listed(own.merchant_id)]
+    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    return listed([_shown(own, row) for row in shown], after)
+
+
+@router.get("/v1/sources/<source_id>", summary="Read a source", tags=_TAGS)
+def read_source(source_id: str) -> Json:
+    """Without its secrets."""
+    own = session(router)
+    found = _source(own, source_id)
+    return answer(_shown(own, found.value), version=found.version)
+
+
+@router.patch("/v1/sources/<source_id>", summary="Change a source", tags=_TAGS)
+def change_source(source_id: str, body: SourcePatch) -> Json:
+    """Settings merge; credentials that are given replace those of the same name (``secrets`` while rotating)."""
+    own = session(router)
+    found = _source(own, source_id)
+    own.unless_stale(found.version)
+    source, provider = found.value, provider_named(found.value.provider)
+    if "settings" in body.model_fields_set:
+        source = replace(source, settings=body.settings.on(source.settings, local=own.local))
+        check_settings(provider, source.settings)
+    if "name" in body.model_fields_set:
+        source = replace(source, name=body.name)
+    if "credentials" in body.model_fields_set:
+        current = own.services.cipher.source(source)
+        credentials = changed_credentials(provider, current, body.credentials.given())
+        source = replace(source, sealed=own.services.cipher.seal_source(source.id, source.merchant_id, credentials))
+    version = own.replace(own.services.sources.replace, source, found.version)
+    return answer(_shown(own, source), version=version)
+
+
+@router.delete("/v1/sources/<source_id>", summary="Disconnect a source", tags=_TAGS)
+def delete_source(source_id: str) -> Empty:
+    """Its checkouts stay."""
+    own = session(router)
+    found = _source(own, source_id)
+    own.unless_stale(found.version)
+    own.services.sources.delete(found.value)
+    return nothing()
+
+
+@router.post("/v1/sources/<source_id>/preview", summary="Show what a payload becomes; nothing is stored", tags=_TAGS)
+def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None) -> Json:
+    """The body is the provider's payload, byte for byte, in whatever content type it has."""
+    own = session(router)
+    source = _source(own, source_id).value
+    request = WebhookRequest(
+        headers={name.lower(): value for name, value in router.current_event.headers.items()},
+        query=dict(router.current_event.query_string_parameters),
+        body=own.body,
+        arrived_at=own.now,
+        event=event,
+    )
+    shown = preview(provider_named(source.provider), request, source, own.merchant().value, own.now)
+    if shown.ignored is not None or len(shown.checkouts) != 1:
+        return answer({"data": shown.checkouts, "ignored": shown.ignored})
+    explained = {"Checkback-Missing": ", ".join(shown.missing), "Checkback-Assumed": ", ".join(shown.assumed)}
+    return Response(
+        200, "application/json", shown.checkouts[0], {name: text for name, text in explained.items() if text}
+    )
+
+
+def _source(own: Session, source_id: str) -> Versioned[Source]:
+    found = own.services.sources.get(SourceId(source_id))
+    if found is None or found.value.merchant_id != own.merchant_id:
+        raise not_found("There is no such source.")
+    return found
+
+
+def _shown(own: Session, source: Source, credentials: SourceCredentials | None = None) -> dict[str, object]:
+    url_token = provider_named(source.provider).description.url_token
+    return source_json(source, own.services.environment.public_url, url_token=url_token, shown=credentials)

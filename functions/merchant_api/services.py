@@ -1,0 +1,116 @@
+"""What the API's routes share: stores and workflows, each made at first use and kept for the life of the process."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache, cached_property
+
+from shared.api.authentication import Authenticator
+from shared.api.idempotency import Idempotency
+from shared.aws import clients
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.domain.recovery_link import RecoveryCodes
+from shared.store.activities import ActivityStore
+from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
+from shared.store.episodes import EpisodeStore
+from shared.store.events import EventStore
+from shared.store.listing import CheckoutListing
+from shared.store.quarantine import QuarantineStore
+from shared.store.shoppers import ShopperStore
+from shared.workflows.checkout_search import CheckoutSearch
+from shared.workflows.delivery_history import DeliveryHistory
+from shared.workflows.dismissal import Dismissals
+from shared.workflows.erasure import MerchantErasure
+from shared.workflows.purchase import Purchases
+
+
+class Services(Stores):
+    """The stores of every function and what only the API needs. ``now`` is the clock."""
+
+    now: Callable[[], datetime] = staticmethod(now)
+
+    def __init__(self, environment: Environment) -> None:
+        """``environment`` of the function."""
+        super().__init__(environment)
+        self._admin_secret_arn = environment.variable("ADMIN_SECRET_ARN")
+
+    @cached_property
+    def merchants(self) -> MerchantStore:
+        """Merchants."""
+        return MerchantStore(self.table)
+
+    @cached_property
+    def tokens(self) -> TokenStore:
+        """Merchant tokens."""
+        return TokenStore(self.table)
+
+    @cached_property
+    def sources(self) -> SourceStore:
+        """Sources."""
+        return SourceStore(self.table)
+
+    @cached_property
+    def endpoints(self) -> EndpointStore:
+        """Endpoints."""
+        return EndpointStore(self.table)
+
+    @cached_property
+    def activities(self) -> ActivityStore:
+        """Timelines."""
+        return ActivityStore(self.table)
+
+    @cached_property
+    def events(self) -> EventStore:
+        """Events."""
+        return EventStore(self.table)
+
+    @cached_property
+    def quarantine(self) -> QuarantineStore:
+        """Quarantined bodies."""
+        return QuarantineStore(self.table)
+
+    @cached_property
+    def codes(self) -> RecoveryCodes:
+        """Recovery codes."""
+        return self.keys.recovery_codes()
+
+    @cached_property
+    def authenticator(self) -> Authenticator:
+        """Who is asking."""
+        return Authenticator(self.tokens, self._admin_key)
+
+    @cached_property
+    def idempotency(self) -> Idempotency:
+        """First answers."""
+        return Idempotency(IdempotencyStore(self.table), self.cipher, self.now)
+
+    @cached_property
+    def search(self) -> CheckoutSearch:
+        """Finds checkouts."""
+        return CheckoutSearch(self.checkouts, CheckoutListing(self.table), self.hasher)
+
+    @cached_property
+    def dismissals(self) -> Dismissals:
+        """Ends checkouts at the merchant's word."""
+        episodes = EpisodeStore(self.table)
+        purchases = Purchases(self.table, self.checkouts, ShopperStore(self.table), episodes, self.hasher)
+        return Dismissals(self.table, self.checkouts, episodes, purchases, self.now)
+
+    @cached_property
+    def history(self) -> DeliveryHistory:
+        """Deliveries."""
+        return DeliveryHistory(self.deliveries, self.events, self.endpoints, lambda: self.queues, self.now)
+
+    @cached_property
+    def erasure(self) -> MerchantErasure:
+        """Erases merchants."""
+        return MerchantErasure(self.table, self.checkouts, self.hasher, self.bucket)
+
+    def _admin_key(self) -> str:
+        return clients.secretsmanager().get_secret_value(SecretId=self._admin_secret_arn)["SecretString"]
+
+
+@cache
+def services() -> Services:
+    """The process's services. Raises MissingVariable."""
+    return Services(Environment.read())

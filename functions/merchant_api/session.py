@@ -1,0 +1,107 @@
+"""One request as the routes see it: who asks, which version it means, and how it is answered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.api_gateway import Router
+
+from functions.merchant_api.services import Services
+from shared.api.authentication import Principal
+from shared.api.problems import not_found, precondition_failed, unauthorised
+from shared.domain.ids import MerchantId
+from shared.domain.merchant import Merchant
+from shared.store.configuration import VersionConflict, Versioned
+
+# Plain aliases: the library looks through no ``type`` statement.
+Json = Response[dict[str, Any]]
+JsonOrEmpty = Response[dict[str, Any] | None]
+Empty = Response[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One authenticated request. ``if_match`` is the header as sent, ``body`` exactly what was sent."""
+
+    services: Services
+    principal: Principal
+    if_match: str | None
+    body: bytes = b""
+
+    @property
+    def now(self) -> datetime:
+        """The time of the request."""
+        return self.services.now()
+
+    @property
+    def local(self) -> bool:
+        """Whether this is the local stage, which alone allows loopback and short durations."""
+        return self.services.environment.local
+
+    @property
+    def merchant_id(self) -> MerchantId:
+        """The merchant asking. Raises Problem 404 for the operator: there is nothing of a merchant's here."""
+        if self.principal.merchant_id is None:
+            raise not_found()
+        return self.principal.merchant_id
+
+    def merchant(self) -> Versioned[Merchant]:
+        """The merchant asking, read. Raises Problem 401 when it has been erased meanwhile."""
+        found = self.services.merchants.get(self.merchant_id)
+        if found is None:
+            raise unauthorised("The merchant has been erased.")
+        return found
+
+    def unless_stale(self, version: int) -> None:
+        """Raises Problem 412 where If-Match names another version than the one read."""
+        if self.if_match is None or self.if_match.strip() == "*":
+            return
+        if etag(version) not in {tag.strip().removeprefix("W/") for tag in self.if_match.split(",")}:
+            raise precondition_failed()
+
+    def replace(self, write: Any, value: Any, version: int) -> int:
+        """Write over the version read; returns the new version. Raises Problem 412, or VersionConflict (409)."""
+        try:
+            write(value, version)
+        except VersionConflict:
+            if self.if_match is not None:
+                raise precondition_failed() from None
+            raise
+        return version + 1
+
+
+def new_router() -> Router:
+    """A router for one subject."""
+    return Router()  # type: ignore[no-untyped-call]  # the library leaves its constructor unannotated
+
+
+def session(router: Router) -> Session:
+    """The session of the request that the router is answering."""
+    found: Session = router.context["session"]
+    return found
+
+
+def etag(version: int) -> str:
+    """The strong entity tag of a version."""
+    return f'"{version}"'
+
+
+def answer(body: dict[str, Any], status: int = 200, *, version: int | None = None, location: str | None = None) -> Json:
+    """A JSON answer."""
+    headers = {"Cache-Control": "no-store"}
+    if version is not None:
+        headers["ETag"] = etag(version)
+    if location is not None:
+        headers["Location"] = location
+    return Response(status, "application/json", body, headers)
+
+
+def listed(rows: list[dict[str, Any]], next_cursor: str | None) -> Json:
+    """One page of a list."""
+    return answer({"data": rows, "next_cursor": next_cursor})
+
+
+def nothing() -> Empty:
+    """204: done, and nothing to show."""
+    return Response(204)

@@ -1,0 +1,1 @@
+"""The merchant API's edge: request models, problem details, authentication, idempotency, cursors."""

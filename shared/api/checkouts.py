@@ -1,0 +1,103 @@
+"""Checkouts, their timeline and deliveries: query parameters, request bodies, and how they are shown."""
+
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from shared.api.fields import Strict
+from shared.api.problems import invalid_parameter
+from shared.domain.checkout import Activity
+from shared.domain.instants import parse_instant, to_rfc3339
+from shared.domain.phone import to_e164
+from shared.store.deliveries import DeliveryRecord
+from shared.store.quarantine import QuarantineRecord
+
+_DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+Limit = Annotated[int, Field(ge=1, le=200)]
+
+
+def _instant(value: Any) -> Any:
+    # An unescaped plus sign of an offset arrives as a space.
+    instant = parse_instant(value.replace(" ", "+") if isinstance(value, str) and "T" in value else value)
+    if instant is None:
+        raise ValueError("an RFC 3339 time, like 2026-11-21T10:00:00Z")
+    return instant
+
+
+def _decimal(value: Any) -> Any:
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
+        raise ValueError("a decimal amount, like 500.00")
+    return Decimal(value)
+
+
+def _email(value: str) -> str:
+    if not _EMAIL.fullmatch(value):
+        raise ValueError("not an e-mail address")
+    return value.lower()
+
+
+Instant = Annotated[datetime, BeforeValidator(_instant)]
+Amount = Annotated[Decimal, BeforeValidator(_decimal)]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(_email)]
+
+
+class CompletionBody(Strict):
+    """The order that completed a checkout, as far as it is known."""
+
+    order_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    completed_at: Instant | None = None
+
+
+def phone_parameter(phone: str | None, country: str) -> str | None:
+    """The phone asked for, in E.164. Raises Problem 422."""
+    if phone is None:
+        return None
+    # An unescaped plus sign arrives as a space.
+    written = f"+{phone.strip()}" if phone.startswith(" ") else phone
+    number = to_e164(written, country)
+    if number is None:
+        raise invalid_parameter("phone", "not a valid phone number")
+    return number
+
+
+def activity_json(activity: Activity) -> dict[str, Any]:
+    """One entry of a timeline."""
+    return {"at": to_rfc3339(activity.at), "type": activity.type, "detail": dict(activity.detail)}
+
+
+def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
+    """A delivery with its newest attempts."""
+    upcoming = delivery.next_attempt_at
+    return {
+        "id": delivery.id,
+        "endpoint_id": delivery.endpoint_id,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "checkout_id": f"chk_{delivery.checkout_digest}" if delivery.checkout_digest else None,
+        "status": delivery.status.value,
+        "reason": delivery.reason,
+        "attempt_count": delivery.attempt_count,
+        "attempts": [dict(attempt) for attempt in delivery.attempts],
+        "next_attempt_at": None if upcoming is None else to_rfc3339(upcoming),
+        "created_at": to_rfc3339(delivery.created_at),
+    }
+
+
+def quarantine_json(record: QuarantineRecord) -> dict[str, Any]:
+    """A quarantined body, without its bytes."""
+    return {
+        "id": record.id,
+        "source_id": record.source_id,
+        "provider": record.provider,
+        "event": record.event,
+        "reason": record.reason,
+        "size": record.size,
+        "received_at": to_rfc3339(record.received_at),
+        "replayed_at": None if record.replayed_at is None else to_rfc3339(record.replayed_at),
+        "replay_status": record.replay_status,
+    }

@@ -1,0 +1,187 @@
+"""Endpoints: request bodies, and how they are shown."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text
+from shared.domain.announcement import EventType
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.workflows.endpoint_setup import Draft, draft_of
+
+_HIDDEN = "***"
+_DEEPEST = 12
+_LARGEST_NUMBER = 10**15
+_LONGEST_LIQUID = 32_768
+LONGEST_OVERLAP = timedelta(days=7)
+
+_EventTypes = Annotated[list[Annotated[EventType, Field(strict=False)]], Field(max_length=20)]
+_Headers = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=128)], Annotated[str, StringConstraints(max_length=4096)]],
+    Field(max_length=20),
+]
+
+
+def _within(least: timedelta, greatest: timedelta, value: timedelta) -> timedelta:
+    if not least <= value <= greatest:
+        raise ValueError(f"must lie between {duration_text(least)} and {duration_text(greatest)}")
+    return value
+
+
+def _delay(value: timedelta) -> timedelta:
+    return _within(timedelta(), timedelta(days=1), value)
+
+
+class RateLimitBody(Strict):
+    """At most ``max`` sends in any window of ``per``."""
+
+    max: Annotated[int, Field(ge=1, le=100_000)]
+    per: Duration
+
+    @field_validator("per")
+    @classmethod
+    def _window(cls, per: timedelta) -> timedelta:
+        return _within(timedelta(seconds=1), timedelta(days=1), per)
+
+
+class LiquidBody(Strict):
+    """A payload made by a Liquid template."""
+
+    liquid: Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_LIQUID, strip_whitespace=False)]
+
+
+class EndpointSettingsBody(Patch):
+    """Settings that every kind has; a kind's own are checked against its schema (``GET /v1/destinations``)."""
+
+    model_config = ConfigDict(extra="allow")
+
+    timeout: Duration | None = None
+    retry_schedule: Annotated[list[Annotated[Duration, AfterValidator(_delay)]], Field(max_length=20)] | None = None
+    rate_limit: RateLimitBody | None = None
+    payload: Literal["checkback", "provider"] | LiquidBody | None = None
+    filter: dict[str, Any] | None = None
+    bearer_token: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """Every setting can be dropped."""
+        return frozenset(cls.model_fields)
+
+    @field_validator("timeout")
+    @classmethod
+    def _timeout(cls, timeout: timedelta | None) -> timedelta | None:
+        return None if timeout is None else _within(timedelta(seconds=1), timedelta(seconds=30), timeout)
+
+    @field_validator("filter")
+    @classmethod
+    def _storable(cls, criteria: dict[str, Any] | None) -> dict[str, Any] | None:
+        _check_storable(criteria, 0)
+        return criteria
+
+    def on(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings with what the request names; ``null`` drops one."""
+        given = self.given()
+        if self.model_extra:
+            _check_storable(self.model_extra, 0)
+            given |= self.model_extra
+        if self.rate_limit is not None:
+            given["rate_limit"] = {"max": self.rate_limit.max, "per": self.rate_limit.per}
+        if isinstance(self.payload, LiquidBody):
+            given["payload"] = {"liquid": self.payload.liquid}
+        return {name: value for name, value in (settings | given).items() if value is not None}
+
+
+class EndpointBody(Strict):
+    """A new endpoint. A webhook without ``event_types`` gets all types but ``checkout.updated``."""
+
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    name: Name | None = None
+    url: Url | None = None
+    event_types: _EventTypes | None = None
+    headers: _Headers = Field(default_factory=dict)
+    settings: EndpointSettingsBody = EndpointSettingsBody()
+
+    def draft(self) -> Draft:
+        """What the merchant wants."""
+        return Draft(self.kind, self.url, self.headers, self.settings.on({}))
+
+
+class EndpointPatch(Patch):
+    """Changes to an endpoint. ``headers`` replaces all of them; ``settings`` merges."""
+
+    name: Name | None = None
+    url: Url | None = None
+    event_types: _EventTypes = Field(default_factory=list)
+    headers: _Headers = Field(default_factory=dict)
+    settings: EndpointSettingsBody = EndpointSettingsBody()
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """Name and url may be dropped (where the kind needs no url)."""
+        return frozenset({"name", "url"})
+
+    def on(self, endpoint: Endpoint, credentials: EndpointCredentials) -> Draft:
+        """What the merchant wants now."""
+        now = draft_of(endpoint, credentials)
+        named = self.model_fields_set
+        return Draft(
+            endpoint.kind,
+            self.url if "url" in named else now.url,
+            self.headers if "headers" in named else now.headers,
+            self.settings.on(dict(now.settings)),
+        )
+
+
+class RotationBody(Strict):
+    """For how long the older secret signs too."""
+
+    overlap: Duration = timedelta(days=1)
+
+    @field_validator("overlap")
+    @classmethod
+    def _overlap(cls, overlap: timedelta) -> timedelta:
+        return _within(timedelta(), LONGEST_OVERLAP, overlap)
+
+
+def endpoint_json(endpoint: Endpoint, *, signing_secret: str | None = None) -> dict[str, Any]:
+    """An endpoint as the API shows it; the signing secret only in the answer that makes it."""
+    answer: dict[str, Any] = {
+        "id": endpoint.id,
+        "kind": endpoint.kind,
+        "name": endpoint.name,
+        "url": endpoint.url,
+        "event_types": list(endpoint.event_types),
+        "headers": dict.fromkeys(endpoint.header_names, _HIDDEN),
+        "settings": _settings_json(endpoint),
+        "status": endpoint.status,
+        "disabled_reason": endpoint.disabled_reason,
+        "created_at": to_rfc3339(endpoint.created_at),
+    }
+    return answer if signing_secret is None else answer | {"signing_secret": signing_secret}
+
+
+def _settings_json(endpoint: Endpoint) -> dict[str, Any]:
+    shown = dict(draft_of(endpoint, EndpointCredentials()).settings)
+    if "timeout" in shown:
+        shown["timeout"] = duration_text(shown["timeout"])
+    if "retry_schedule" in shown:
+        shown["retry_schedule"] = [duration_text(own) for own in shown["retry_schedule"]]
+    if "rate_limit" in shown:
+        shown["rate_limit"] = {"max": shown["rate_limit"]["max"], "per": duration_text(shown["rate_limit"]["per"])}
+    return shown | dict.fromkeys(endpoint.secret_settings, _HIDDEN)
+
+
+def _check_storable(value: Any, depth: int) -> None:
+    """Refuse what the table cannot hold: too deep, or numbers beyond its precision."""
+    if depth > _DEEPEST:
+        raise ValueError(f"nested more than {_DEEPEST} levels")
+    if isinstance(value, dict):
+        for part in value.values():
+            _check_storable(part, depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            _check_storable(part, depth + 1)
+    elif isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
+        raise ValueError("a number is too large")

@@ -1,0 +1,164 @@
+"""Merchants and tokens: request bodies, and how they are shown."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from shared.api.fields import (
+    Country,
+    Currency,
+    Duration,
+    Host,
+    Name,
+    Patch,
+    Strict,
+    TimeOfDay,
+    Timezone,
+    duration_text,
+)
+from shared.api.problems import FieldError, invalid, pointer
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Merchant
+from shared.domain.settings import QuietHours, Settings, out_of_range
+from shared.store.configuration import TokenRecord
+
+_DEFAULTS = Settings()
+MOST_LIST_SHARDS = 16
+
+
+class QuietHoursBody(Strict):
+    """The time in which nothing is sent, on the recipient's clock; it may span midnight."""
+
+    start: TimeOfDay
+    end: TimeOfDay
+
+
+class SettingsBody(Patch):
+    """A merchant's rules. What is not named stays as it is (at first: the default shown)."""
+
+    idle_after: Duration = _DEFAULTS.idle_after
+    recovery_horizon: Duration = _DEFAULTS.recovery_horizon
+    retention: Duration = _DEFAULTS.retention
+    cooldown: Duration = _DEFAULTS.cooldown
+    min_step_gap: Duration = _DEFAULTS.min_step_gap
+    payment_pending_after: Duration = _DEFAULTS.payment_pending_after
+    do_not_send_after: Duration = _DEFAULTS.do_not_send_after
+    quiet_hours: QuietHoursBody | None = QuietHoursBody.model_construct(
+        start=_DEFAULTS.quiet_hours.start, end=_DEFAULTS.quiet_hours.end  # type: ignore[union-attr]  # set above
+    )  # fmt: skip
+    consent: Literal["required", "unknown_allowed"] = _DEFAULTS.consent
+    holdout_percent: Annotated[int, Field(ge=0, le=100)] = _DEFAULTS.holdout_percent
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """No quiet hours at all is a choice."""
+        return frozenset({"quiet_hours"})
+
+    def on(self, settings: Settings, *, local: bool) -> Settings:
+        """The settings with what the request names. Raises Problem 422 for a duration out of its range."""
+        given = self.given()
+        if "quiet_hours" in given and self.quiet_hours is not None:
+            given["quiet_hours"] = QuietHours(self.quiet_hours.start, self.quiet_hours.end)
+        changed = replace(settings, **given)
+        wrong = {name: own for name, own in out_of_range(changed, local=local).items() if name in given}
+        if wrong:
+            raise invalid([FieldError(_range(*own), pointer("settings", name)) for name, own in wrong.items()])
+        return changed
+
+
+class OperatorSettingsBody(SettingsBody):
+    """A merchant's rules and what only the operator sets. ``list_shards`` may only rise: rows keep their shard."""
+
+    list_shards: Annotated[int, Field(ge=1, le=MOST_LIST_SHARDS)] = _DEFAULTS.list_shards
+
+    def on(self, settings: Settings, *, local: bool) -> Settings:
+        """As the merchant's own. Raises Problem 422 for fewer list shards."""
+        changed = super().on(settings, local=local)
+        if changed.list_shards < settings.list_shards:
+            raise invalid([FieldError("may only rise", pointer("settings", "list_shards"))])
+        return changed
+
+
+class MerchantBody(Strict):
+    """A new merchant."""
+
+    name: Name
+    store_domains: Annotated[list[Host], Field(max_length=50)] = Field(default_factory=list)
+    country: Country = "IN"
+    currency: Currency = "INR"
+    timezone: Timezone = "Asia/Kolkata"
+    settings: OperatorSettingsBody = OperatorSettingsBody()
+
+
+class _ProfilePatch(Patch):
+    name: Name = ""
+    store_domains: Annotated[list[Host], Field(max_length=50)] = Field(default_factory=list)
+    country: Country = ""
+    currency: Currency = ""
+    timezone: Timezone = ""
+
+    def _changed(self, merchant: Merchant, settings: SettingsBody, *, local: bool) -> Merchant:
+        given = {name: value for name, value in self.given().items() if name != "settings"}
+        if "store_domains" in given:
+            given["store_domains"] = tuple(dict.fromkeys(given["store_domains"]))
+        return replace(merchant, **given, settings=settings.on(merchant.settings, local=local))
+
+
+class MerchantPatch(_ProfilePatch):
+    """Changes a merchant makes to itself."""
+
+    settings: SettingsBody = SettingsBody()
+
+    def on(self, merchant: Merchant, *, local: bool) -> Merchant:
+        """The merchant with what the request names."""
+        return self._changed(merchant, self.settings, local=local)
+
+
+class OperatorMerchantPatch(_ProfilePatch):
+    """Changes the operator makes to a merchant."""
+
+    settings: OperatorSettingsBody = OperatorSettingsBody()
+
+    def on(self, merchant: Merchant, *, local: bool) -> Merchant:
+        """The merchant with what the request names."""
+        return self._changed(merchant, self.settings, local=local)
+
+
+class TokenBody(Strict):
+    """A new token; the name is for the merchant's own overview."""
+
+    name: Name | None = None
+
+
+def merchant_json(merchant: Merchant) -> dict[str, Any]:
+    """A merchant as the API shows it."""
+    return {
+        "id": merchant.id,
+        "name": merchant.name,
+        "store_domains": list(merchant.store_domains),
+        "country": merchant.country,
+        "currency": merchant.currency,
+        "timezone": merchant.timezone,
+        "settings": settings_json(merchant.settings),
+        "created_at": to_rfc3339(merchant.created_at),
+    }
+
+
+def settings_json(settings: Settings) -> dict[str, Any]:
+    """The settings as the API shows them."""
+    hours = settings.quiet_hours
+    shown = {name: getattr(settings, name) for name in OperatorSettingsBody.model_fields}
+    shown |= {name: duration_text(own) for name, own in shown.items() if isinstance(own, timedelta)}
+    clock = None if hours is None else {"start": f"{hours.start:%H:%M}", "end": f"{hours.end:%H:%M}"}
+    return shown | {"quiet_hours": clock}
+
+
+def token_json(token: TokenRecord) -> dict[str, Any]:
+    """A token as it is listed: never itself."""
+    return {"id": token.id, "name": token.name, "created_at": to_rfc3339(token.created_at)}
+
+
+def _range(least: timedelta, greatest: timedelta) -> str:
+    return f"must lie between {duration_text(least)} and {duration_text(greatest)}"

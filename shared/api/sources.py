@@ -1,0 +1,147 @@
+"""Sources: request bodies, and how they are shown."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, field_validator
+
+from shared.api.fields import Country, Currency, Duration, Name, Patch, Secret, Strict, Url, duration_text
+from shared.api.problems import FieldError, invalid, pointer
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Source, SourceCredentials, SourceSettings
+from shared.domain.settings import duration_range
+from shared.workflows.source_setup import GivenCredentials
+
+_Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
+
+
+class SignatureBody(Strict):
+    """How a webhook is signed, where the vendor does not publish it (and for ``custom``)."""
+
+    header: _Header
+    algorithm: Literal["sha1", "sha256", "sha384", "sha512", "plain"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    signed_parts: Annotated[list[Annotated[str, StringConstraints(max_length=200)]], Field(max_length=10)] = Field(
+        default_factory=lambda: ["body"]
+    )
+    timestamp_header: _Header | None = None
+
+
+class SourceSettingsBody(Patch):
+    """How this source's payloads are read; ``null`` takes the merchant's setting or the provider's default."""
+
+    currency: Currency | None = None
+    country: Country | None = None
+    idle_after: Duration | None = None
+    on_arrival: Literal["timer", "abandoned"] | None = None
+    recovery_url_template: Url | None = None
+    keep_click_ids: bool = False
+    money_unit: Literal["minor", "major"] | None = None
+    mapping: Annotated[
+        dict[Annotated[str, StringConstraints(max_length=200)], Annotated[str, StringConstraints(max_length=2000)]],
+        Field(max_length=200),
+    ] = Field(default_factory=dict)
+    signature: SignatureBody | None = None
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """All but the switches and the map."""
+        return frozenset(cls.model_fields) - {"keep_click_ids", "mapping"}
+
+    @field_validator("recovery_url_template")
+    @classmethod
+    def _https(cls, template: str | None) -> str | None:
+        if template is not None and not template.lower().startswith("https://"):
+            raise ValueError("must begin with https://")
+        return template
+
+    def on(self, settings: SourceSettings, *, local: bool) -> SourceSettings:
+        """The settings with what the request names. Raises Problem 422 for an idle time out of its range."""
+        given = self.given()
+        if "signature" in given:
+            given["signature"] = {} if self.signature is None else self.signature.model_dump(exclude_none=True)
+        least, greatest = duration_range("idle_after", local=local)
+        if self.idle_after is not None and not least <= self.idle_after <= greatest:
+            detail = f"must lie between {duration_text(least)} and {duration_text(greatest)}"
+            raise invalid([FieldError(detail, pointer("settings", "idle_after"))])
+        return replace(settings, **given)
+
+
+class CredentialsBody(Strict):
+    """A provider's credentials: which of them it takes is told by ``GET /v1/providers``."""
+
+    secret: Secret | None = None
+    secrets: Annotated[list[Secret], Field(min_length=1, max_length=5)] | None = None
+    public_key: Annotated[str, StringConstraints(min_length=32, max_length=4096)] | None = None
+    api: Annotated[
+        dict[Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")], Secret], Field(max_length=10)
+    ] | None = None  # fmt: skip
+
+    def given(self) -> GivenCredentials:
+        """The credentials; one secret counts before the list."""
+        listed = ([self.secret] if self.secret else []) + (self.secrets or [])
+        return GivenCredentials(tuple(dict.fromkeys(listed)), self.public_key, self.api or {})
+
+
+class SourceBody(Strict):
+    """A new source."""
+
+    provider: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    name: Name | None = None
+    credentials: CredentialsBody = CredentialsBody()
+    settings: SourceSettingsBody = SourceSettingsBody()
+
+
+class SourcePatch(Patch):
+    """Changes to a source. Credentials that are given replace the stored ones of the same name."""
+
+    name: Name | None = None
+    credentials: CredentialsBody = CredentialsBody()
+    settings: SourceSettingsBody = SourceSettingsBody()
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """The name may be dropped."""
+        return frozenset({"name"})
+
+
+def source_json(
+    source: Source, public_url: str, *, url_token: bool, shown: SourceCredentials | None = None
+) -> dict[str, Any]:
+    """A source as the API shows it; ``shown`` are its credentials in the one answer that shows them."""
+    url = f"{public_url}/hooks/{source.id}"
+    if url_token:
+        url += f"?token={shown.url_token if shown is not None and shown.url_token else '***'}"
+    answer: dict[str, Any] = {
+        "id": source.id,
+        "provider": source.provider,
+        "name": source.name,
+        "url": url,
+        "settings": _settings_json(source.settings),
+        "created_at": to_rfc3339(source.created_at),
+    }
+    if shown is not None:
+        answer["credentials"] = _credentials_json(shown)
+    return answer
+
+
+def _settings_json(settings: SourceSettings) -> dict[str, Any]:
+    shown = {name: getattr(settings, name) for name in SourceSettingsBody.model_fields}
+    return shown | {
+        "idle_after": None if settings.idle_after is None else duration_text(settings.idle_after),
+        "mapping": dict(settings.mapping),
+        "signature": dict(settings.signature) or None,
+    }
+
+
+def _credentials_json(credentials: SourceCredentials) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    if credentials.secrets:
+        shown["secret"] = credentials.secrets[0]
+    if len(credentials.secrets) > 1:
+        shown["secrets"] = list(credentials.secrets)
+    if credentials.public_key is not None:
+        shown["public_key"] = credentials.public_key
+    if credentials.api:
+        shown["api"] = dict.fromkeys(credentials.api, "***")
+    return shown
