@@ -167,7 +167,7 @@ def _mutated(payload: Any, changes: list[tuple[tuple[Any, ...], str, Any]]) -> A
             elif action == "repeat" and isinstance(holder[whole[-1]], list):
                 holder[whole[-1]] = holder[whole[-1]] * 30
             else:
-                holder[whole[-1]] = value
+                holder[whole[-1]] = json.loads(json.dumps(value))
         except (LookupError, TypeError):
             continue  # an earlier change took the place away
     return root[0]
