@@ -24,8 +24,12 @@ class Due:
 
 
 def floor_of(checkout: Checkout) -> datetime:
-    """A purchase of the same shopper at or after this instant is the one the checkout was heading for."""
-    return max(checkout.created_at, checkout.last_activity_at - PURCHASE_SLACK)
+    """A purchase of the same shopper at or after this instant is the one the checkout was heading for.
+
+    A checkout whose first webhook arrived late began with its activity, not with the arrival.
+    """
+    begun_at = min(checkout.created_at, checkout.last_activity_at)
+    return max(begun_at, checkout.last_activity_at - PURCHASE_SLACK)
 
 
 def bought_elsewhere(checkout: Checkout, shopper_bought_at: datetime | None) -> bool:
