@@ -88,7 +88,7 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
     if change.signal is Signal.PURCHASED:
         return Applied(*_purchase(merged, change, arrival, effect))
     if stale:
-        return Applied(merged, effect, Mark.UPDATED if arrival.feed else None)
+        return Applied(_dated(merged, change, arrival), effect, Mark.UPDATED if arrival.feed else None)
     moved, mark = _move(merged, change, arrival)
     if mark is None and arrival.feed:
         mark = Mark.UPDATED
@@ -241,9 +241,21 @@ def _reopened(
 
 def _declared_abandoned(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -> tuple[Checkout, Mark | None]:
     if checkout.status in {Status.ABANDONED, Status.SUPERSEDED, Status.DISCARDED}:
-        return checkout, None
+        return _dated(checkout, change, arrival), None
     at = _declared_at(change, arrival) or arrival.at
     return abandoned(checkout, at, Reason.PROVIDER_DECLARED, arrival.settings), Mark.ABANDONED
+
+
+def _dated(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -> Checkout:
+    """The checkout with a declared abandonment on record that moves no status: a later purchase is held to it."""
+    at = _declared_at(change, arrival) if change.signal is Signal.ABANDONED else None
+    if at is None:
+        return checkout
+    return replace(
+        checkout,
+        first_abandoned_at=min(checkout.first_abandoned_at or at, at),
+        abandoned_at=max(checkout.abandoned_at or at, at),
+    )
 
 
 def abandoned(checkout: Checkout, at: datetime, reason: Reason, settings: Settings) -> Checkout:
