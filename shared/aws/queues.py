@@ -56,14 +56,19 @@ class DeliveryMessage:
 class DeliveryQueues:
     """The two queues that the deliver function reads."""
 
-    def __init__(self, client: "SQSClient", deliveries_url: str, retries_url: str) -> None:
-        """``deliveries_url`` takes fresh events, ``retries_url`` everything that was tried before."""
+    def __init__(self, client: "SQSClient", deliveries_url: str | None, retries_url: str) -> None:
+        """``deliveries_url`` takes fresh events, ``retries_url`` everything that was tried before.
+
+        The deliver function itself may only retry: it is given no ``deliveries_url``.
+        """
         self._client = client
         self._deliveries_url = deliveries_url
         self._retries_url = retries_url
 
     def fresh(self, messages: Sequence[DeliveryMessage]) -> None:
         """Enqueue first attempts. Raises QueueUnavailable when any entry was refused."""
+        if self._deliveries_url is None:
+            raise QueueUnavailable("this function may not enqueue fresh events")
         self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
 
     def retry(self, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:

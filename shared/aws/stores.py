@@ -60,11 +60,8 @@ class Stores:
     @cached_property
     def queues(self) -> DeliveryQueues:
         """The delivery queues."""
-        return DeliveryQueues(
-            clients.sqs(),
-            self.environment.variable("DELIVERIES_QUEUE_URL"),
-            self.environment.variable("RETRIES_QUEUE_URL"),
-        )
+        fresh = self.environment.variables.get("DELIVERIES_QUEUE_URL")
+        return DeliveryQueues(clients.sqs(), fresh, self.environment.variable("RETRIES_QUEUE_URL"))
 
     @cached_property
     def bucket(self) -> QuarantineBucket:
