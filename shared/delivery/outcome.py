@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -28,6 +28,48 @@ class Outcome(StrEnum):
     FAIL_MESSAGE = "fail_message"
     FAIL_CONFIG = "fail_config"
     GONE = "gone"
+
+
+class Refusal(StrEnum):
+    """Why a vendor refuses one recipient: the closed list that suppressions are derived from.
+
+    It opens the ``reason`` of a ``fail_recipient`` attempt and of a failed status, as in
+    ``opted_out: WhatsApp 131050``; ``refusal_of`` reads it back.
+    """
+
+    OPTED_OUT = "opted_out"
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    INVALID_ADDRESS = "invalid_address"
+    NOT_ON_CHANNEL = "not_on_channel"
+    REGION_BLOCKED = "region_blocked"
+    FREQUENCY_CAP = "frequency_cap"
+    THIS_MESSAGE = "this_message"
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it stands until the recipient or the merchant changes it."""
+        return self in {Refusal.OPTED_OUT, Refusal.HARD_BOUNCE, Refusal.COMPLAINT, Refusal.INVALID_ADDRESS}
+
+    @property
+    def lasts(self) -> timedelta | None:
+        """For how long trying again is pointless; None for a permanent one, zero when only this message is."""
+        return {
+            Refusal.NOT_ON_CHANNEL: timedelta(days=30),
+            Refusal.REGION_BLOCKED: timedelta(days=30),
+            Refusal.FREQUENCY_CAP: timedelta(days=1),
+            Refusal.THIS_MESSAGE: timedelta(),
+        }.get(self)
+
+    def because(self, detail: str) -> str:
+        """The reason to store: this refusal and what the vendor said."""
+        return f"{self.value}: {detail}"
+
+
+def refusal_of(reason: str | None) -> Refusal | None:
+    """The refusal that opens a stored reason, None when it tells of none."""
+    opening = (reason or "").partition(":")[0]
+    return Refusal(opening) if opening in Refusal else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.destinations.status import StatusSource
 
 _PLUMBING = frozenset({"registry", "status", "liquid", "message", "vendor_answer", "whatsapp"})
 """Modules of this package that are no kind."""
@@ -163,6 +164,18 @@ def destination(kind: str) -> Destination:
     if candidate is None or candidate.kind != kind:
         raise TypeError(f"{module} does not define `destination` of kind {kind!r}")
     return _loaded.setdefault(kind, candidate)
+
+
+def statuses(kind: str) -> StatusSource | None:
+    """What reads the kind's status webhooks: its module's ``statuses``; None for a kind that has none.
+
+    Raises:
+        UnknownKind: nobody registered it.
+        TypeError: the module defines no destination of that kind.
+    """
+    destination(kind)
+    found: StatusSource | None = getattr(importlib.import_module(_modules[kind]), "statuses", None)
+    return found
 
 
 def describe() -> list[dict[str, Any]]:
