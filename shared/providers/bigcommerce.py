@@ -182,6 +182,8 @@ class BigCommerce:
         updated_at = parse_instant(cart_body.get("updated_time")) or parse_instant(body.get("updated_time"))
         newest = max((at for at in (asked_at, updated_at) if at is not None), default=None)
         declared = pull.reference.get("event") == "abandoned" and source.settings.on_arrival != "timer"
+        if updated_at is not None and asked_at is not None and updated_at > asked_at:
+            declared = False  # the shopper came back before the content was read
         change = CheckoutChange(
             external_id=cart_id,
             signal=Signal.ABANDONED if declared else Signal.ACTIVITY,

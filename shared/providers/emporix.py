@@ -112,13 +112,16 @@ class Emporix:
             raise NotUnderstood("unknown cart or order event")
         else:
             return Normalised(ignored="the event is not about a checkout")
-        return overridden(normalised, payload, source)
+        normalised = overridden(normalised, payload, source)
+        if event in CART_EVENTS and any(_anonymous(own.leaves) and not _ends(own) for own in normalised.changes):
+            return Normalised(ignored=_ANONYMOUS)
+        return normalised
 
-    def from_content(self, content: Any, pull: Pull, source: SourceContext) -> Normalised:
+    def from_content(self, content: Any, pull: Pull, fetched_at: datetime, source: SourceContext) -> Normalised:
         """What a pulled cart or customer says; ``content`` is the API's answer as JSON, None where it is gone.
 
-        A cart takes its place by its own version, so that a late answer never overwrites a newer event; a customer
-        fills gaps only. Raises NotUnderstood.
+        A cart takes its place by its own version, so that a late answer never overwrites a newer event, and behind the
+        events of that version, which tell less; a customer fills gaps only. Raises NotUnderstood.
         """
         if content is None:
             return Normalised(ignored="the content no longer exists")
@@ -131,10 +134,12 @@ class Emporix:
         if not cart_id:
             raise NotUnderstood("the cart has no id")
         leaves = self._cart_leaves(content, cart_id, source)
-        cart = _cart(content, source)
-        if _anonymous(leaves):
+        if _closed(content):
+            return _ended(content, cart_id, leaves, _digest(content), at or fetched_at)
+        if _anonymous(leaves.found):
             return Normalised(ignored=_ANONYMOUS)
-        return self._snapshot(content, cart_id, leaves, cart, _digest(content), at=at)
+        cart = _cart(content, source)
+        return self._snapshot(content, cart_id, leaves, cart, _digest(content), at=at, fetched_at=fetched_at)
 
     @staticmethod
     def content_path(pull: Pull, source: SourceContext) -> str:
@@ -154,20 +159,8 @@ class Emporix:
             raise NotUnderstood("the cart has no id")
         published_at = _published_at(request)
         leaves = self._cart_leaves(body, cart_id, source)
-        if event in CART_ENDED or (text(body.get("status")) or "").upper() == "CLOSED":
-            modified_at = _modified_at(body) or published_at
-            change = CheckoutChange(
-                external_id=cart_id,
-                signal=Signal.ENDED,
-                order_key=_order_key(body, digest),
-                body_digest=digest,
-                event_id=_event_id(request),
-                occurred_at=modified_at,
-                leaves=leaves.found,
-            )
-            return Normalised((change,))
-        if _anonymous(leaves):
-            return Normalised(ignored=_ANONYMOUS)
+        if event in CART_ENDED or _closed(body):
+            return _ended(body, cart_id, leaves, digest, published_at or request.arrived_at, _event_id(request))
         cart = _cart(body, source)
         asked_at = published_at or request.arrived_at
         return self._snapshot(
@@ -205,16 +198,20 @@ class Emporix:
         cart: Cart | None,
         digest: bytes,
         *,
-        at: datetime | None,
+        at: datetime | None = None,
         event_id: str | None = None,
+        fetched_at: datetime | None = None,
         asked_at: datetime | None = None,
     ) -> Normalised:
-        """A cart as it stands: an event's, a pulled one, one of a page. With ``asked_at`` its gaps are to be pulled."""
+        """A cart as it stands: an event's, or with ``fetched_at`` the API's.
+
+        With ``asked_at`` what it lacks is to be pulled.
+        """
         modified_at = _modified_at(body) or at
         change = CheckoutChange(
             external_id=cart_id,
             signal=Signal.ACTIVITY,
-            order_key=_order_key(body, digest),
+            order_key=_order_key(body, digest, fetched_at),
             body_digest=digest,
             event_id=event_id,
             occurred_at=modified_at,
@@ -243,10 +240,11 @@ class Emporix:
                 unknown += 1
                 continue
             leaves = self._cart_leaves(body, cart_id, source)
-            if _anonymous(leaves) or (text(body.get("status")) or "").upper() == "CLOSED":
+            if _anonymous(leaves.found) or _closed(body):
                 continue
+            cart = _cart(body, source)
             found.append(
-                self._snapshot(body, cart_id, leaves, _cart(body, source), _digest(body), at=None, asked_at=asked_at)
+                self._snapshot(body, cart_id, leaves, cart, _digest(body), fetched_at=asked_at, asked_at=asked_at)
             )
         if not found:
             if unknown or len(objects(carts)) < len(carts):
@@ -472,13 +470,49 @@ def _modified_at(body: Mapping[str, Any]) -> datetime | None:
     return parse_instant(metadata.get("modifiedAt")) or parse_instant(metadata.get("createdAt"))
 
 
-def _order_key(body: Mapping[str, Any], digest: bytes) -> OrderKey:
-    """By the cart's version; by its time where the configuration excludes the version; else it compares with none."""
+def _order_key(body: Mapping[str, Any], digest: bytes, fetched_at: datetime | None = None) -> OrderKey:
+    """By the cart's version; by its time where the configuration excludes the version; else it compares with none.
+
+    What was fetched comes after the events of the same version, among itself by the time of fetching.
+    """
     version = parse_decimal(mapping(body.get("metadata")).get("version"))
-    if version is not None and 0 <= version < 10**18:
-        return sequence_key(int(version), digest)
     modified_at = _modified_at(body)
-    return NO_ORDER if modified_at is None else clock_key(modified_at, digest)
+    if version is not None and 0 <= version < 10**18:
+        key = sequence_key(int(version), digest)
+    elif modified_at is not None:
+        key = clock_key(modified_at, digest)
+    else:
+        return NO_ORDER
+    if fetched_at is None:
+        return key
+    return OrderKey(f"{key.value.split('.', 1)[0]}.~{clock_key(fetched_at, digest).value}")
+
+
+def _ended(
+    body: Mapping[str, Any], cart_id: str, leaves: Leaves, digest: bytes, at: datetime, event_id: str | None = None
+) -> Normalised:
+    """A cart that is closed: bought, as its order will tell, or given up. Nothing of its version comes after that."""
+    key = _order_key(body, digest)
+    if not key.value:
+        key = clock_key(at, digest)
+    change = CheckoutChange(
+        external_id=cart_id,
+        signal=Signal.ENDED,
+        order_key=OrderKey(f"{key.value.split('.', 1)[0]}.~~"),
+        body_digest=digest,
+        event_id=event_id,
+        occurred_at=_modified_at(body) or at,
+        leaves=leaves.found,
+    )
+    return Normalised((change,))
+
+
+def _closed(body: Mapping[str, Any]) -> bool:
+    return (text(body.get("status")) or "").upper() == "CLOSED"
+
+
+def _ends(change: CheckoutChange) -> bool:
+    return change.signal is Signal.ENDED
 
 
 def _digest(content: Any) -> bytes:
@@ -490,8 +524,8 @@ def _pull(kind: str, at: datetime, **reference: str | None) -> Pull:
     return Pull(kind, {"at": to_rfc3339(at), **{name: value for name, value in reference.items() if value is not None}})
 
 
-def _anonymous(leaves: Leaves) -> bool:
-    return not any(name in leaves.found for name in ("customer.id", "customer.email", "customer.phone"))
+def _anonymous(leaves: Mapping[str, Any]) -> bool:
+    return not any(name in leaves for name in ("customer.id", "customer.email", "customer.phone"))
 
 
 def _recovery_link(leaves: Leaves, cart_id: str, source: SourceContext) -> None:

@@ -189,8 +189,10 @@ class Shopify:
         _names(leaves, customer, shipping, billing, default)
         leaves.text("customer.locale", payload.get("customer_locale"))
         leaves.text("customer.legal_entity_id", _id(mapping(payload.get("company")).get("id")))
-        leaves.consent("email", payload.get("buyer_accepts_marketing"))
-        leaves.consent("sms", payload.get("buyer_accepts_sms_marketing"))
+        for channel, asked in (("email", "buyer_accepts_marketing"), ("sms", "buyer_accepts_sms_marketing")):
+            standing = mapping(customer.get(f"{channel}_marketing_consent")).get("state")
+            given = payload.get(asked)
+            leaves.consent(channel, given if isinstance(given, bool) else _subscribed(standing))
         leaves.address("shipping_address", _address(shipping))
         leaves.address("billing_address", _address(billing))
         leaves.text("note", payload.get("note"))
