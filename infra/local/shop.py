@@ -50,6 +50,10 @@ class Shop:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json() if answer.content else None
 
+    def close(self) -> None:
+        """Close the connections to the stack."""
+        self.http.close()
+
     def source(self, provider: str = "flexype", **fields: Any) -> dict[str, Any]:
         """Register a source."""
         made: dict[str, Any] = self.call("POST", "/v1/sources", json={"provider": provider, **fields})

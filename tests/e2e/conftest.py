@@ -27,6 +27,8 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def shop(stack: dict[str, Any]) -> Shop:
+def shop(stack: dict[str, Any]) -> Iterator[Shop]:
     """A merchant of its own, whose checkouts are abandoned after a second."""
-    return Shop(stack, {"idle_after": "PT1S"})
+    registered = Shop(stack, {"idle_after": "PT1S"})
+    yield registered
+    registered.close()
