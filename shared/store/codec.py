@@ -1,6 +1,7 @@
 """Frozen dataclasses as item maps and back, for configuration rows: no field is named twice.
 
-Instants become milliseconds, durations milliseconds, times of day ``HH:MM``; None is left out.
+Instants become milliseconds, durations milliseconds, times of day ``HH:MM``; None is left out where it is the
+default.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,9 @@ def pack(value: Any) -> Any:
     """A dataclass (or a part of one) as plain values DynamoDB takes."""
     if is_dataclass(value) and not isinstance(value, type):
         packed = {own.name: pack(getattr(value, own.name)) for own in fields(value)}
-        return {name: part for name, part in packed.items() if part is not None}
+        # None is left out only where it comes back by itself: no quiet hours at all is not the default.
+        silent = {own.name for own in fields(value) if own.default is None or own.default is MISSING}
+        return {name: part for name, part in packed.items() if part is not None or name not in silent}
     if isinstance(value, datetime):
         return to_ms(value)
     if isinstance(value, timedelta):

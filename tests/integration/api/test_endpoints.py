@@ -1,0 +1,168 @@
+"""Where a merchant's events go."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from functions.merchant_api import services
+from shared.domain.ids import EndpointId, MerchantId
+from shared.domain.merchant import EndpointCredentials, Merchant
+from tests.integration.api.conftest import Api
+
+URL = "https://bsp.example.com/hooks"
+
+
+def credentials_of(merchant: Api, endpoint_id: str) -> EndpointCredentials:
+    """An endpoint's secrets in the clear."""
+    own = services.services()
+    found = own.endpoints.get(MerchantId(merchant("GET", "/v1/merchant").json["id"]), EndpointId(endpoint_id))
+    assert found is not None
+    return own.cipher.endpoint(found.value)
+
+
+def stored_merchant(merchant: Api) -> Merchant:
+    """The merchant's row."""
+    found = services.services().merchants.get(MerchantId(merchant("GET", "/v1/merchant").json["id"]))
+    assert found is not None
+    return found.value
+
+
+def test_a_webhook_gets_a_signing_secret_once_and_all_facts_but_the_feed(merchant: Api) -> None:
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL})
+
+    assert made.status == 201, made.text
+    assert made.json["status"] == "active"
+    assert made.json["signing_secret"].startswith("whsec_")
+    assert "checkout.abandoned" in made.json["event_types"]
+    assert "checkout.updated" not in made.json["event_types"]
+    shown = merchant("GET", f"/v1/endpoints/{made.json['id']}")
+    assert shown.json == {name: value for name, value in made.json.items() if name != "signing_secret"}
+
+
+def test_tokens_and_headers_are_never_shown_again(merchant: Api) -> None:
+    body = {
+        "kind": "webhook",
+        "url": URL,
+        "headers": {"X-Tenant": "tenant-secret"},
+        "settings": {
+            "bearer_token": "bsp-token",
+            "timeout": "PT5S",
+            "retry_schedule": ["PT30S", "PT90M"],
+            "rate_limit": {"max": 10, "per": "PT1M"},
+            "filter": {"all": [{"field": "total", "op": "gte", "value": "500.00"}]},
+            "payload": {"liquid": "{{ checkout.id }}"},
+        },
+    }
+    made = merchant("POST", "/v1/endpoints", body)
+
+    assert made.status == 201, made.text
+    shown = merchant("GET", f"/v1/endpoints/{made.json['id']}")
+    assert shown.json["headers"] == {"X-Tenant": "***"}
+    assert shown.json["settings"] == body["settings"] | {  # type: ignore[operator]  # a dict
+        "bearer_token": "***",
+        "retry_schedule": ["PT30S", "PT1H30M"],
+    }
+    for answer in (made, shown, merchant("GET", "/v1/endpoints")):
+        assert "bsp-token" not in answer.text
+        assert "tenant-secret" not in answer.text
+    secrets = credentials_of(merchant, made.json["id"])
+    assert secrets.bearer_token == "bsp-token"
+    assert secrets.headers == {"X-Tenant": "tenant-secret"}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"kind": "pigeon", "url": URL}, "/kind"),
+        ({"kind": "webhook"}, "/url"),
+        ({"kind": "webhook", "url": "http://bsp.example.com/"}, "/url"),
+        ({"kind": "webhook", "url": "https://127.0.0.1/"}, "/url"),
+        ({"kind": "webhook", "url": "https://169.254.169.254/latest"}, "/url"),
+        ({"kind": "webhook", "url": "https://user:pw@bsp.example.com/"}, "/url"),
+        ({"kind": "webhook", "url": URL, "event_types": ["checkout.sneezed"]}, "/event_types/0"),
+        ({"kind": "webhook", "url": URL, "headers": {"Host": "x"}}, "/headers/Host"),
+        ({"kind": "webhook", "url": URL, "headers": {"webhook-id": "x"}}, "/headers/webhook-id"),
+        ({"kind": "webhook", "url": URL, "settings": {"timeout": "PT31S"}}, "/settings/timeout"),
+        ({"kind": "webhook", "url": URL, "settings": {"retry_schedule": ["PT1S"]}}, "/settings/retry_schedule/0"),
+        (
+            {"kind": "webhook", "url": URL, "settings": {"retry_schedule": ["PT5S", "P2D"]}},
+            "/settings/retry_schedule/0",
+        ),
+        ({"kind": "webhook", "url": URL, "settings": {"retry_schedule": ["PT5S"] * 21}}, "/settings/retry_schedule"),
+        (
+            {"kind": "webhook", "url": URL, "settings": {"rate_limit": {"max": 0, "per": "PT1S"}}},
+            "/settings/rate_limit/max",
+        ),
+        ({"kind": "webhook", "url": URL, "settings": {"payload": "xml"}}, "/settings/payload"),
+        ({"kind": "webhook", "url": URL, "settings": {"template": "x"}}, "/settings/template"),
+        ({"kind": "webhook", "url": URL, "settings": {"filter": {"a": 10**40}}}, "/settings/filter"),
+        ({"kind": "webhook", "url": URL, "settings": {"bearer_token": "two words"}}, "/settings/bearer_token"),
+        ({"kind": "webhook", "url": URL, "status": "active"}, "/status"),
+    ],
+)
+def test_what_could_not_be_delivered_is_refused(merchant: Api, body: dict[str, object], pointer: str) -> None:
+    refused = merchant("POST", "/v1/endpoints", body)
+
+    assert refused.status == 422, refused.text
+    assert pointer in [error["pointer"] for error in refused.json["errors"]]
+    assert merchant("GET", "/v1/endpoints").json["data"] == []
+
+
+def test_settings_merge_and_null_drops_one(merchant: Api) -> None:
+    settings = {"bearer_token": "bsp-token", "timeout": "PT5S"}
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL, "settings": settings}).json
+
+    changed = merchant("PATCH", f"/v1/endpoints/{made['id']}", {"settings": {"timeout": None}, "name": "BSP"})
+
+    assert changed.status == 200, changed.text
+    assert changed.json["settings"] == {"bearer_token": "***"}
+    assert changed.json["name"] == "BSP"
+    kept = credentials_of(merchant, made["id"])
+    assert kept.bearer_token == "bsp-token"
+    assert kept.signing[0].secret == made["signing_secret"]
+    assert merchant("PATCH", f"/v1/endpoints/{made['id']}", {"url": "http://10.0.0.1/"}).status == 422
+
+
+def test_after_a_rotation_both_secrets_sign_until_the_overlap_ends(merchant: Api) -> None:
+    with time_machine.travel("2026-11-21T10:00:00Z", tick=False) as clock:
+        made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+
+        rotated = merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "PT1H"})
+
+        assert rotated.status == 200, rotated.text
+        new, old = rotated.json["signing_secret"], made["signing_secret"]
+        assert new != old
+        own = credentials_of(merchant, made["id"])
+        assert own.signing_at(services.services().now()) == (new, old)
+        clock.shift(timedelta(hours=1))
+        assert own.signing_at(services.services().now()) == (new,)
+    assert merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret").status == 200
+    assert merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "P8D"}).status == 422
+
+
+def test_ingest_keeps_what_some_active_endpoint_asks_for(merchant: Api) -> None:
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+    path = f"/v1/endpoints/{made['id']}"
+    assert (stored_merchant(merchant).feed, stored_merchant(merchant).raw) == (False, False)
+
+    merchant("PATCH", path, {"event_types": ["checkout.updated"], "settings": {"payload": "provider"}})
+    assert (stored_merchant(merchant).feed, stored_merchant(merchant).raw) == (True, True)
+    merchant("PATCH", "/v1/merchant", {"name": "Renamed"})
+    assert stored_merchant(merchant).feed
+
+    assert merchant("POST", f"{path}/disable").json["status"] == "disabled"
+    assert not stored_merchant(merchant).feed
+    assert merchant("POST", f"{path}/enable").json["status"] == "active"
+    assert stored_merchant(merchant).raw
+
+    assert merchant("DELETE", path).status == 204
+    assert (stored_merchant(merchant).feed, stored_merchant(merchant).raw) == (False, False)
+    assert merchant("GET", path).status == 404
+
+
+def test_every_kind_describes_its_settings(merchant: Api) -> None:
+    listed = merchant("GET", "/v1/destinations").json["data"]
+
+    webhook = next(row for row in listed if row["kind"] == "webhook")
+    assert webhook["settings"]["properties"]["bearer_token"]["writeOnly"] is True

@@ -1,0 +1,122 @@
+"""Connecting checkout providers."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from functions.merchant_api import services
+from shared.domain.ids import SourceId
+from tests.integration.api.conftest import PUBLIC_URL, Api
+
+EVENTS = Path(__file__).parents[3] / "events"
+
+
+def test_a_generated_secret_is_shown_once(merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "flexype", "name": "Main shop"})
+
+    assert made.status == 201, made.text
+    assert made.json["url"] == f"{PUBLIC_URL}/hooks/{made.json['id']}"
+    assert len(made.json["credentials"]["secret"]) >= 32
+    shown = merchant("GET", f"/v1/sources/{made.json['id']}")
+    assert "credentials" not in shown.json
+    assert made.json["credentials"]["secret"] not in shown.text
+    assert shown.headers["etag"] == '"1"'
+
+
+def test_a_given_secret_is_kept_encrypted_and_turned_over_with_a_list(merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "flexype", "credentials": {"secret": "first-secret"}}).json
+    rotated = merchant(
+        "PATCH", f"/v1/sources/{made['id']}", {"credentials": {"secrets": ["new-secret", "first-secret"]}}
+    )
+
+    assert rotated.status == 200, rotated.text
+    assert "new-secret" not in rotated.text
+    own = services.services()
+    source = own.sources.get(SourceId(made["id"]))
+    assert source is not None
+    assert own.cipher.source(source.value).secrets == ("new-secret", "first-secret")
+    assert b"first-secret" not in (source.value.sealed or b"")
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"provider": "nobody"}, "/provider"),
+        ({}, "/provider"),
+        ({"provider": "flexype", "credentials": {"public_key": "-" * 40}}, "/credentials/public_key"),
+        ({"provider": "flexype", "credentials": {"secret": "short"}}, "/credentials/secret"),
+        ({"provider": "flexype", "credentials": {"password": "x"}}, "/credentials/password"),
+        ({"provider": "flexype", "settings": {"currency": "XXXX"}}, "/settings/currency"),
+        ({"provider": "flexype", "settings": {"idle_after": "PT1S"}}, "/settings/idle_after"),
+        ({"provider": "flexype", "settings": {"on_arrival": "never"}}, "/settings/on_arrival"),
+        ({"provider": "flexype", "settings": {"mapping": {"customer.phone": "not ]["}}}, "/settings/mapping"),
+        ({"provider": "flexype", "settings": {"recovery_url_template": "ftp://x"}}, "/settings/recovery_url_template"),
+        ({"provider": "flexype", "settings": {"signature": {"header": "a b"}}}, "/settings/signature/header"),
+        ({"provider": "razorpay"}, "/settings/money_unit"),
+        (
+            {"provider": "wix", "credentials": {"public_key": "-----BEGIN PUBLIC KEY-----\nxyz\n"}},
+            "/credentials/public_key",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_provider_is_refused(merchant: Api, body: dict[str, object], pointer: str) -> None:
+    refused = merchant("POST", "/v1/sources", body)
+
+    assert refused.status == 422, refused.text
+    assert pointer in [error["pointer"] for error in refused.json["errors"]]
+    assert merchant("GET", "/v1/sources").json["data"] == []
+
+
+def test_settings_of_a_source_merge_and_null_takes_the_default(merchant: Api) -> None:
+    given = {"currency": "eur", "idle_after": "PT1H"}
+    made = merchant("POST", "/v1/sources", {"provider": "flexype", "settings": given}).json
+    assert made["settings"]["currency"] == "EUR"
+
+    changed = merchant("PATCH", f"/v1/sources/{made['id']}", {"settings": {"currency": None}, "name": None})
+
+    assert changed.json["settings"]["currency"] is None
+    assert changed.json["settings"]["idle_after"] == "PT1H"
+    assert merchant("PATCH", f"/v1/sources/{made['id']}", {"settings": {"mapping": None}}).status == 422
+
+
+def test_a_deleted_source_is_gone(merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "flexype"}).json
+
+    assert merchant("DELETE", f"/v1/sources/{made['id']}", headers={"if-match": '"9"'}).status == 412
+    assert merchant("DELETE", f"/v1/sources/{made['id']}").status == 204
+    assert merchant("GET", f"/v1/sources/{made['id']}").status == 404
+    assert merchant("GET", "/v1/sources").json == {"data": [], "next_cursor": None}
+
+
+def test_a_preview_shows_the_checkout_and_stores_nothing(merchant: Api) -> None:
+    source = merchant("POST", "/v1/sources", {"provider": "flexype"}).json["id"]
+    payload = (EVENTS / "flexype" / "acr.json").read_bytes()
+
+    for content_type in ("application/json", "application/octet-stream", "text/plain"):
+        shown = merchant("POST", f"/v1/sources/{source}/preview", raw=payload, headers={"content-type": content_type})
+
+        assert shown.status == 200, shown.text
+        assert shown.json["provider"] == "flexype"
+        assert shown.json["totals"]["total"]["currency"] == "INR"
+        assert shown.headers["checkback-assumed"] == "currency"
+    assert merchant("GET", "/v1/checkouts").json["data"] == []
+    assert merchant("GET", f"/v1/checkouts/{shown.json['id']}").status == 404
+
+
+def test_a_preview_of_what_is_not_understood_says_what_is_missing(merchant: Api) -> None:
+    source = merchant("POST", "/v1/sources", {"provider": "flexype"}).json["id"]
+
+    unreadable = merchant("POST", f"/v1/sources/{source}/preview", raw=b"<xml/>")
+    strange = merchant("POST", f"/v1/sources/{source}/preview", raw=json.dumps({"hello": 1}).encode())
+
+    assert unreadable.status == 400
+    assert strange.status == 422
+    assert "session_state" in strange.json["detail"]
+
+
+def test_every_provider_says_how_it_is_connected(merchant: Api) -> None:
+    listed = merchant("GET", "/v1/providers").json["data"]
+
+    assert {"flexype", "wix", "cashfree"} <= {row["provider"] for row in listed}
+    assert all(row["setup"] and row["authentication"] and isinstance(row["credentials"], list) for row in listed)
