@@ -15,8 +15,8 @@ from shared.domain.change import CheckoutChange, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.money import Money, currency_code, parse_money
 from shared.providers.authentication import fresh, hmac_signature
-from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden
-from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, query_pairs, read_object, text
+from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden, units
+from shared.providers.payload import Leaves, first_text, mapping, objects, query_pairs, read_object, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -412,7 +412,7 @@ def _item(line: _Sections, money: Callable[..., Money | None]) -> Item:
     variant = line.text("varianttitle", "variantname", "variant")
     image = line.first("imageurl", "image", "img", "featuredimage", "thumbnail")
     return Item(
-        quantity=quantity(line.first("quantity", "qty", "itemquantity", "count")),
+        quantity=units(line.first("quantity", "qty", "itemquantity", "count")),
         id=line.text("id", "lineitemid", "itemid", "key"),
         product_id=line.text("productid"),
         variant_id=line.text("variantid"),

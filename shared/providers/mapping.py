@@ -91,6 +91,7 @@ FIELDS = frozenset(
 _LONGEST_EXPRESSION = 2_000
 _MOST_EXPRESSIONS = 200
 _EPOCH_IN_MS_FROM = 10**11
+_MOST_UNITS_DIGITS = 9
 _EVALUATION_FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What the interpreter lets through for values an expression was not written for, beside its own errors."""
 
@@ -419,6 +420,12 @@ def marketing_consent(leaves: Leaves, value: Any) -> None:
             leaves.consent(channel, given)
 
 
+def units(value: Any) -> Decimal:
+    """Units of a line; a number no cart holds (over a thousand million) counts as not sent."""
+    number = parse_decimal(value)
+    return quantity(None if number is not None and number.adjusted() > _MOST_UNITS_DIGITS else value)
+
+
 def codes(value: Any) -> tuple[str, ...]:
     """Discount codes from a list of texts or of objects with a ``code``, or from one text; each once."""
     parts = value if isinstance(value, list) else [value]
@@ -449,7 +456,7 @@ def _item(line: Mapping[str, Any], money: _MoneyReader) -> Item:
     amounts: dict[str, Any] = {name: money(line.get(name)) for name in ITEM_MONEY}
     named = mapping(line.get("attributes"))
     attributes = {name: known for name, value in named.items() if (known := text(value)) is not None}
-    return Item(quantity=quantity(line.get("quantity")), attributes=attributes, **texts, **amounts)
+    return Item(quantity=units(line.get("quantity")), attributes=attributes, **texts, **amounts)
 
 
 def _tax_lines(value: Any, money: _MoneyReader) -> Iterable[TaxLine]:

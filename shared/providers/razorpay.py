@@ -14,8 +14,8 @@ from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Order
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_money, total_of
 from shared.providers.authentication import hmac_signature
-from shared.providers.mapping import codes, found_in, instant, overridden
-from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_object, text
+from shared.providers.mapping import codes, found_in, instant, overridden, units
+from shared.providers.payload import Leaves, first_text, mapping, objects, read_object, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -235,7 +235,7 @@ def _item(line: Mapping[str, Any], currency: str, unit: MoneyUnit) -> Item:
     """``offer_price`` is what a line of Razorpay's order API costs after its own discount; ``price`` is before it."""
     price, offered = (parse_money(line.get(name), currency, unit) for name in ("price", "offer_price"))
     return Item(
-        quantity=quantity(line.get("quantity")),
+        quantity=units(line.get("quantity")),
         id=first_text(line.get("id"), line.get("line_item_id")),
         product_id=text(line.get("product_id")),
         variant_id=text(line.get("variant_id")),

@@ -16,8 +16,8 @@ from shared.domain.change import NO_ORDER, CheckoutChange, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.money import currency_code, parse_money
 from shared.providers.authentication import shared_secret
-from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden
-from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, query_pairs, read_object, text
+from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden, units
+from shared.providers.payload import Leaves, first_text, mapping, objects, query_pairs, read_object, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -215,7 +215,7 @@ def _cart(payload: Mapping[str, Any], source: SourceContext) -> Cart | None:
     }
     items = tuple(
         Item(
-            quantity=quantity(line.get("quantity")),
+            quantity=units(line.get("quantity")),
             id=text(line.get("id")),
             product_id=text(line.get("product_id")),
             variant_id=text(line.get("variant_id")),

@@ -18,13 +18,12 @@ from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clo
 from shared.domain.checkout import Order
 from shared.domain.instants import EPOCH, parse_instant
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money
-from shared.providers.mapping import codes, overridden
+from shared.providers.mapping import codes, overridden, units
 from shared.providers.payload import (
     Leaves,
     first_text,
     mapping,
     objects,
-    quantity,
     read_json,
     read_object,
     text,
@@ -416,7 +415,7 @@ def _item(line: Mapping[str, Any], currency: str, field: str) -> Item:
     descriptions = [_described(part) for part in objects(line.get("descriptionLines"))]
     before = line.get("fullPrice") if line.get("fullPrice") is not None else line.get("priceBeforeDiscounts")
     return Item(
-        quantity=quantity(line.get("quantity")),
+        quantity=units(line.get("quantity")),
         id=first_text(line.get("id"), line.get("_id")),
         product_id=text(product.get("catalogItemId")),
         variant_id=text(mapping(product.get("options")).get("variantId")),
