@@ -157,8 +157,7 @@ def _leaves(payload: Mapping[str, Any], source: SourceContext) -> dict[str, Any]
     shipping = _lower(customer.get("shipping_address") or payload.get("shipping_address"))
     billing = _lower(customer.get("billing_address") or payload.get("billing_address"))
     leaves = Leaves(source)
-    leaves.text("cart_id", payload.get("cart_token"))
-    leaves.text("join_token", payload.get("token"))
+    leaves.text("cart_id", payload.get("cart_token"))  # the token a shop's order knows; the checkout's own it does not
     leaves.text("customer.id", customer.get("id"))
     leaves.email(payload.get("email"), customer.get("email"), shipping.get("email"))
     phones = (payload.get("phone"), customer.get("phone"), customer.get("contact"), shipping.get("phone"))

@@ -62,6 +62,7 @@ class Wix:
             CredentialField(
                 "public_key", "the app's public key (PEM) from the Webhooks page", required=True, secret=False
             ),
+            CredentialField("secrets", "further public keys (PEM) while the app's key is rotated", secret=False),
             CredentialField("api", "instance_id: accept only this site's events; optional", secret=False),
         ),
         setup="Wix app dashboard, Webhooks: paste the public key here, then add url as the callback of Abandoned "
@@ -76,7 +77,10 @@ class Wix:
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
         """Check the token's RS256 signature and expiry. Raises AuthenticationFailed; NotReadable for no JSON or JWT."""
-        token = _token(request.body)
+        try:
+            token = _token(request.body)
+        except NotUnderstood:
+            token = None
         if token is None:
             raise AuthenticationFailed("the body is not a signed token")
         claims = _verified(token, source)
