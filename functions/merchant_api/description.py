@@ -62,7 +62,7 @@ def openapi_document(resolver: Resolver) -> str:
     document = json.loads(resolver.get_openapi_json_schema(title="Checkback", version="1.0.0", openapi_version="3.1.0"))
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for unused in ("HTTPValidationError", "ValidationError"):
+    for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _PROBLEM
     components["securitySchemes"] = {

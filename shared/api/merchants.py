@@ -93,11 +93,11 @@ class MerchantBody(Strict):
 
 
 class _ProfilePatch(Patch):
-    name: Name = ""
+    name: Name = Field(default_factory=str)
     store_domains: Annotated[list[Host], Field(max_length=50)] = Field(default_factory=list)
-    country: Country = ""
-    currency: Currency = ""
-    timezone: Timezone = ""
+    country: Country = Field(default_factory=str)
+    currency: Currency = Field(default_factory=str)
+    timezone: Timezone = Field(default_factory=str)
 
     def _changed(self, merchant: Merchant, settings: SettingsBody, *, local: bool) -> Merchant:
         given = {name: value for name, value in self.given().items() if name != "settings"}

@@ -39,59 +39,57 @@ def test_a_new_merchant_gets_an_id_a_token_and_the_defaults(operator: Api) -> No
     assert shown == {name: value for name, value in made.json.items() if name != "token"}
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"name": ""}, "/name"),
-        ({"name": "Tea\u0000House"}, "/name"),
-        ({"store_domains": ["https://tea.example"]}, "/store_domains/0"),
-        ({"store_domains": ["tea.example", "tea.example:8443"]}, "/store_domains/1"),
-        ({"store_domains": ["com"]}, "/store_domains/0"),
-        ({"store_domains": ["192.0.2.1"]}, "/store_domains/0"),
-        ({"country": "XX"}, "/country"),
-        ({"country": "IND"}, "/country"),
-        ({"currency": "RUPEES"}, "/currency"),
-        ({"currency": "ABC"}, "/currency"),
-        ({"timezone": "Mars/Olympus"}, "/timezone"),
-        ({"timezone": "../etc/passwd"}, "/timezone"),
-        ({"colour": "red"}, "/colour"),
-        ({"a/b~c": 1}, "/a~1b~0c"),
-        ({"settings": {"idle_after": "PT9M59S"}}, "/settings/idle_after"),
-        ({"settings": {"idle_after": "P8D"}}, "/settings/idle_after"),
-        ({"settings": {"idle_after": "30m"}}, "/settings/idle_after"),
-        ({"settings": {"idle_after": 1800}}, "/settings/idle_after"),
-        ({"settings": {"idle_after": None}}, "/settings/idle_after"),
-        ({"settings": {"idle_after": "P1M"}}, "/settings/idle_after"),
-        ({"settings": {"retention": "P6D"}}, "/settings/retention"),
-        ({"settings": {"retention": "P91D"}}, "/settings/retention"),
-        ({"settings": {"recovery_horizon": "PT1H"}}, "/settings/recovery_horizon"),
-        ({"settings": {"min_step_gap": "PT0S"}}, "/settings/min_step_gap"),
-        ({"settings": {"quiet_hours": {"start": "21:00"}}}, "/settings/quiet_hours/end"),
-        ({"settings": {"quiet_hours": {"start": "24:00", "end": "09:00"}}}, "/settings/quiet_hours/start"),
-        ({"settings": {"consent": "maybe"}}, "/settings/consent"),
-        ({"settings": {"holdout_percent": 101}}, "/settings/holdout_percent"),
-        ({"settings": {"holdout_percent": "5"}}, "/settings/holdout_percent"),
-        ({"settings": {"pace": "fast"}}, "/settings/pace"),
-        ({"settings": []}, "/settings"),
-    ],
-)
-def test_what_is_not_valid_is_refused_with_a_pointer_to_it(
-    operator: Api, body: dict[str, object], pointer: str
-) -> None:
-    refused = operator("POST", "/v1/merchants", {"name": "Tea House"} | body)
+INVALID: list[tuple[dict[str, object], str]] = [
+    ({"name": ""}, "/name"),
+    ({"name": "Tea\u0000House"}, "/name"),
+    ({"store_domains": ["https://tea.example"]}, "/store_domains/0"),
+    ({"store_domains": ["tea.example", "tea.example:8443"]}, "/store_domains/1"),
+    ({"store_domains": ["com"]}, "/store_domains/0"),
+    ({"store_domains": ["192.0.2.1"]}, "/store_domains/0"),
+    ({"country": "XX"}, "/country"),
+    ({"country": "IND"}, "/country"),
+    ({"currency": "RUPEES"}, "/currency"),
+    ({"currency": "ABC"}, "/currency"),
+    ({"timezone": "Mars/Olympus"}, "/timezone"),
+    ({"timezone": "../etc/passwd"}, "/timezone"),
+    ({"colour": "red"}, "/colour"),
+    ({"a/b~c": 1}, "/a~1b~0c"),
+    ({"settings": {"idle_after": "PT9M59S"}}, "/settings/idle_after"),
+    ({"settings": {"idle_after": "P8D"}}, "/settings/idle_after"),
+    ({"settings": {"idle_after": "30m"}}, "/settings/idle_after"),
+    ({"settings": {"idle_after": 1800}}, "/settings/idle_after"),
+    ({"settings": {"idle_after": None}}, "/settings/idle_after"),
+    ({"settings": {"idle_after": "P1M"}}, "/settings/idle_after"),
+    ({"settings": {"retention": "P6D"}}, "/settings/retention"),
+    ({"settings": {"retention": "P91D"}}, "/settings/retention"),
+    ({"settings": {"recovery_horizon": "PT1H"}}, "/settings/recovery_horizon"),
+    ({"settings": {"min_step_gap": "PT0S"}}, "/settings/min_step_gap"),
+    ({"settings": {"quiet_hours": {"start": "21:00"}}}, "/settings/quiet_hours/end"),
+    ({"settings": {"quiet_hours": {"start": "24:00", "end": "09:00"}}}, "/settings/quiet_hours/start"),
+    ({"settings": {"consent": "maybe"}}, "/settings/consent"),
+    ({"settings": {"holdout_percent": 101}}, "/settings/holdout_percent"),
+    ({"settings": {"holdout_percent": "5"}}, "/settings/holdout_percent"),
+    ({"settings": {"pace": "fast"}}, "/settings/pace"),
+    ({"settings": []}, "/settings"),
+]
 
-    assert refused.status == 422, refused.text
-    assert refused.headers["content-type"] == "application/problem+json"
-    assert [error["pointer"] for error in refused.json["errors"]] == [pointer]
+
+def test_what_is_not_valid_is_refused_with_a_pointer_to_it(operator: Api) -> None:
+    for body, pointer in INVALID:
+        refused = operator("POST", "/v1/merchants", {"name": "Tea House"} | body)
+
+        assert refused.status == 422, (body, refused.text)
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert [error["pointer"] for error in refused.json["errors"]] == [pointer], body
     assert operator("GET", "/v1/merchants").json["data"] == []
 
 
-@pytest.mark.parametrize("text", [b"{", b'{"name": NaN}', b'{"name": "\\ud800"}', b'{"name": "\xff"}', b"[" * 100_000])
-def test_malformed_json_is_400(operator: Api, text: bytes) -> None:
-    refused = operator("POST", "/v1/merchants", raw=text, headers={"content-type": "application/json"})
+def test_malformed_json_is_400(operator: Api) -> None:
+    for text in [b"{", b'{"name": NaN}', b'{"name": "\\ud800"}', b'{"name": "\xff"}', b"[" * 100_000]:
+        refused = operator("POST", "/v1/merchants", raw=text, headers={"content-type": "application/json"})
 
-    assert refused.status == 400
-    assert refused.json["title"] == "Malformed JSON"
+        assert refused.status == 400, text[:40]
+        assert refused.json["title"] == "Malformed JSON"
 
 
 def test_a_body_that_is_json_but_no_object_is_422(operator: Api) -> None:
