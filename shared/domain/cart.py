@@ -6,6 +6,9 @@ from decimal import Decimal
 
 from shared.domain.money import Money, total_of
 
+MOST_UNITS = Decimal(10**9)
+"""More units on one line than this are a provider's mistake: they are counted and priced as unknown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -28,7 +31,7 @@ class Item:
 
     def line_total(self) -> Money | None:
         """What the line costs: as sent, else unit price times quantity, else unknown."""
-        if self.total is not None or self.unit_price is None:
+        if self.total is not None or self.unit_price is None or self.quantity > MOST_UNITS:
             return self.total
         return self.unit_price.times(self.quantity)
 
@@ -78,7 +81,7 @@ class Cart:
 
     def item_count(self) -> Decimal:
         """Units in the cart."""
-        return sum((item.quantity for item in self.items), Decimal(0))
+        return sum((item.quantity for item in self.items if item.quantity <= MOST_UNITS), Decimal(0))
 
     def is_empty(self) -> bool:
         """Whether the provider said that nothing is in the cart."""

@@ -8,9 +8,10 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import digest_bytes, digest_text
@@ -18,6 +19,8 @@ from shared.domain.ids import digest_bytes, digest_text
 _MAC_BYTES = 16
 _PAYLOAD_BYTES = 18
 CODE_LENGTH = 46
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class RecoveryCodes:
         version, step = payload[0], payload[1]
         if version not in self._keys or not hmac.compare_digest(mac, self._mac(version, payload)):
             return None
+        if base64.urlsafe_b64encode(raw).decode().rstrip("=") != code:
+            # Four bits of the last character carry nothing: of their spellings only our own is a code.
+            return None
         return LinkTarget(digest_text(payload[2:]), step)
 
     def _mac(self, version: int, payload: bytes) -> bytes:
@@ -60,7 +66,11 @@ class RecoveryCodes:
 
 
 def allowed_destination(url: str, hosts: frozenset[str]) -> str | None:
-    """The https destination of a recovery link, or None when its host is not one of ``hosts`` or under one."""
+    """The https destination of a recovery link, or None when its host is not one of ``hosts`` or under one.
+
+    It is ASCII, fit for a ``location`` header: a path or query in another script is percent-encoded, a host in
+    another script is not taken (shops send those as punycode).
+    """
     try:
         parts = urlsplit(url.strip())
         port = parts.port
@@ -71,9 +81,16 @@ def allowed_destination(url: str, hosts: frozenset[str]) -> str | None:
         return None
     if port not in {None, 80, 443} or not any(host == own or host.endswith(f".{own}") for own in hosts):
         return None
+    if not _HOST.fullmatch(host):
+        return None
     if any(character.isspace() or ord(character) < 0x20 or character == "\\" for character in url.strip()):
         return None
-    return urlunsplit(("https", host, parts.path, parts.query, parts.fragment))
+    path, query, fragment = (_NOT_ASCII.sub(_encoded, part) for part in (parts.path, parts.query, parts.fragment))
+    return urlunsplit(("https", host, path, query, fragment))
+
+
+def _encoded(text: re.Match[str]) -> str:
+    return quote(text.group(), errors="replace")
 
 
 def with_tracking(destination: str, tracking: Mapping[str, str]) -> str:

@@ -50,7 +50,8 @@ def test_a_stale_payload_brings_the_cart_that_nobody_sent_before() -> None:
 
 def test_a_name_and_its_code_move_together() -> None:
     own = merged(
-        (0, told(leaves={PROVINCE: ("Gujarat", "GJ")})), (1, told(at=after(minutes=1), leaves={PROVINCE: ("Goa", None)}))
+        (0, told(leaves={PROVINCE: ("Gujarat", "GJ")})),
+        (1, told(at=after(minutes=1), leaves={PROVINCE: ("Goa", None)})),
     )
     assert own.pair(PROVINCE) == ("Goa", None)
 

@@ -28,7 +28,9 @@ def bought(at: datetime) -> CheckoutChange:
         (after(days=7, minutes=31), Status.COMPLETED),
     ],
 )
-def test_an_order_after_our_abandonment_and_inside_the_horizon_is_recovered(bought_at: datetime, status: Status) -> None:
+def test_an_order_after_our_abandonment_and_inside_the_horizon_is_recovered(
+    bought_at: datetime, status: Status
+) -> None:
     walked_away = abandoned(begun(), after(minutes=30), Reason.INCOMPLETE, SETTINGS)
     applied = apply(walked_away, bought(bought_at), arrival(bought_at))
     assert applied.checkout.status is status
