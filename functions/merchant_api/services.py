@@ -3,15 +3,20 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
+from importlib import import_module
+from typing import Protocol
 
 from shared.api.authentication import Authenticator
 from shared.api.idempotency import Idempotency
+from shared.api.problems import not_implemented
 from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
+from shared.domain.merchant import Endpoint
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
 from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
+from shared.store.deliveries import DeliveryRecord
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
 from shared.store.listing import CheckoutListing
@@ -22,6 +27,14 @@ from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
 from shared.workflows.erasure import MerchantErasure
 from shared.workflows.purchase import Purchases
+
+
+class SendsTestEvent(Protocol):
+    """What ``/test`` needs of ``shared.workflows.test_event``, whose ``test_events(stores)`` makes it."""
+
+    def send(self, endpoint: Endpoint) -> DeliveryRecord:
+        """Make an ``endpoint.test`` event for this endpoint alone and enqueue its delivery."""
+        ...
 
 
 class Services(Stores):
@@ -100,6 +113,16 @@ class Services(Stores):
     def history(self) -> DeliveryHistory:
         """Deliveries."""
         return DeliveryHistory(self.deliveries, self.events, self.endpoints, lambda: self.queues, self.now)
+
+    @cached_property
+    def test_events(self) -> SendsTestEvent:
+        """Sends test events. Raises Problem 501 in a build without that workflow."""
+        try:
+            workflow = import_module("shared.workflows.test_event")
+        except ModuleNotFoundError:
+            raise not_implemented("This build sends no test events.") from None
+        made: SendsTestEvent = workflow.test_events(self)
+        return made
 
     @cached_property
     def erasure(self) -> MerchantErasure:

@@ -38,7 +38,7 @@ def read_delivery(delivery_id: str) -> Json:
     return answer(delivery_json(own.services.history.read(own.merchant_id, delivery_id)))
 
 
-@router.post("/v1/deliveries/<delivery_id>/retry", summary="Try a delivery once more, now", tags=_TAGS)
+@router.post("/v1/deliveries/<delivery_id>/retry", summary="Try a delivery once more, now", tags=_TAGS, status_code=202)
 def retry_delivery(delivery_id: str) -> Json:
     """For one that has ended; one that is delivered or still being tried is a conflict."""
     own = session(router)

@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
-from shared.api.checkouts import Limit
+from shared.api.checkouts import Limit, delivery_json
 from shared.api.endpoints import EndpointBody, EndpointPatch, RotationBody, endpoint_json
 from shared.api.problems import conflict, not_found
 from shared.domain.announcement import EventType
@@ -30,7 +30,7 @@ _TAGS = ["Endpoints"]
 _MOST_ENDPOINTS = 50
 
 
-@router.post("/v1/endpoints", summary="Register an endpoint", tags=_TAGS)
+@router.post("/v1/endpoints", summary="Register an endpoint", tags=_TAGS, status_code=201)
 def create_endpoint(body: EndpointBody) -> Json:
     """The signing secret is shown once."""
     own = session(router)
@@ -89,7 +89,7 @@ def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
     return _written(own, endpoint, found.version)
 
 
-@router.delete("/v1/endpoints/<endpoint_id>", summary="Remove an endpoint", tags=_TAGS)
+@router.delete("/v1/endpoints/<endpoint_id>", summary="Remove an endpoint", tags=_TAGS, status_code=204)
 def delete_endpoint(endpoint_id: str) -> Empty:
     """Deliveries still waiting for it end as skipped."""
     own = session(router)
@@ -125,6 +125,16 @@ def enable_endpoint(endpoint_id: str) -> Json:
 def disable_endpoint(endpoint_id: str) -> Json:
     """What arrives meanwhile is held."""
     return _switch(session(router), endpoint_id, "disabled")
+
+
+@router.post("/v1/endpoints/<endpoint_id>/test", summary="Send a test event", tags=_TAGS, status_code=202)
+def send_test_event(endpoint_id: str) -> Json:
+    """An ``endpoint.test`` event, delivered as every other: the answer names the delivery to look at."""
+    own = session(router)
+    endpoint = _endpoint(own, endpoint_id).value
+    if not endpoint.active:
+        raise conflict("The endpoint is disabled; enable it first.")
+    return answer(delivery_json(own.services.test_events.send(endpoint)), 202)
 
 
 def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json:

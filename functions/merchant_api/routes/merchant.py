@@ -38,7 +38,7 @@ def change_profile(body: MerchantPatch) -> Json:
     return answer(merchant_json(changed), version=version)
 
 
-@router.post("/v1/tokens", summary="Create a further token", tags=["Tokens"])
+@router.post("/v1/tokens", summary="Create a further token", tags=["Tokens"], status_code=201)
 def create_token(body: TokenBody | None = None) -> Json:
     """The token is shown once."""
     own = session(router)
@@ -60,7 +60,7 @@ def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | N
     return listed([token_json(row) for row in shown], after)
 
 
-@router.delete("/v1/tokens/<token_id>", summary="Revoke a token", tags=["Tokens"])
+@router.delete("/v1/tokens/<token_id>", summary="Revoke a token", tags=["Tokens"], status_code=204)
 def revoke_token(token_id: str) -> Empty:
     """Holds everywhere within 5 seconds."""
     own = session(router)

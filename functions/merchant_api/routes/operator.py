@@ -21,7 +21,7 @@ router = new_router()
 _TAGS = ["Operator"]
 
 
-@router.post("/v1/merchants", summary="Create a merchant with its first token", tags=_TAGS)
+@router.post("/v1/merchants", summary="Create a merchant with its first token", tags=_TAGS, status_code=201)
 def create_merchant(body: MerchantBody) -> Json:
     """The token is shown once."""
     own = session(router)
@@ -67,7 +67,7 @@ def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
     return answer(merchant_json(changed), version=version)
 
 
-@router.delete("/v1/merchants/<merchant_id>", summary="Erase a merchant and all its data", tags=_TAGS)
+@router.delete("/v1/merchants/<merchant_id>", summary="Erase a merchant and all its data", tags=_TAGS, status_code=204)
 def erase_merchant(merchant_id: str) -> JsonOrEmpty:
     """204 when everything is gone; 202 when more is left than one call can do: repeat it."""
     own = session(router)
@@ -78,7 +78,7 @@ def erase_merchant(merchant_id: str) -> JsonOrEmpty:
     return Response(202, "application/json", {"id": found.value.id, "status": "erasing"})
 
 
-@router.post("/v1/merchants/<merchant_id>/tokens", summary="Create a token for a merchant", tags=_TAGS)
+@router.post("/v1/merchants/<merchant_id>/tokens", summary="Create a token for a merchant", tags=_TAGS, status_code=201)
 def create_merchant_token(merchant_id: str, body: TokenBody | None = None) -> Json:
     """The token is shown once."""
     own = session(router)

@@ -40,7 +40,7 @@ def read_quarantined(quarantine_id: str) -> Json:
     return answer(quarantine_json(found) | {"body_base64": base64.b64encode(body).decode()})
 
 
-@router.delete("/v1/quarantine/<quarantine_id>", summary="Drop a quarantined body", tags=_TAGS)
+@router.delete("/v1/quarantine/<quarantine_id>", summary="Drop a quarantined body", tags=_TAGS, status_code=204)
 def delete_quarantined(quarantine_id: str) -> Empty:
     """The bytes too."""
     own = session(router)

@@ -23,7 +23,7 @@ _TAGS = ["Sources"]
 _MOST_SOURCES = 100
 
 
-@router.post("/v1/sources", summary="Connect a checkout provider", tags=_TAGS)
+@router.post("/v1/sources", summary="Connect a checkout provider", tags=_TAGS, status_code=201)
 def create_source(body: SourceBody) -> Json:
     """The answer holds what the provider must be told: url and secret. Secrets are shown once."""
     own = session(router)
@@ -84,7 +84,7 @@ def change_source(source_id: str, body: SourcePatch) -> Json:
     return answer(_shown(own, source), version=version)
 
 
-@router.delete("/v1/sources/<source_id>", summary="Disconnect a source", tags=_TAGS)
+@router.delete("/v1/sources/<source_id>", summary="Disconnect a source", tags=_TAGS, status_code=204)
 def delete_source(source_id: str) -> Empty:
     """Its checkouts stay."""
     own = session(router)

@@ -5,8 +5,9 @@ from datetime import timedelta
 import time_machine
 
 from functions.merchant_api import services
-from shared.domain.ids import EndpointId, MerchantId
-from shared.domain.merchant import EndpointCredentials, Merchant
+from shared.domain.ids import EndpointId, EventId, MerchantId, delivery_id
+from shared.domain.merchant import Endpoint, EndpointCredentials, Merchant
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from tests.integration.api.conftest import Api
 
 URL = "https://bsp.example.com/hooks"
@@ -165,3 +166,34 @@ def test_every_kind_describes_its_settings(merchant: Api) -> None:
 
     webhook = next(row for row in listed if row["kind"] == "webhook")
     assert webhook["settings"]["properties"]["bearer_token"]["writeOnly"] is True
+
+
+def test_a_test_event_is_told_by_its_delivery(merchant: Api) -> None:
+    sent: list[Endpoint] = []
+
+    class Sender:
+        def send(self, endpoint: Endpoint) -> DeliveryRecord:
+            sent.append(endpoint)
+            now = services.services().now()
+            return DeliveryRecord(
+                id=delivery_id(now, "evt_1", endpoint.id),
+                endpoint_id=endpoint.id,
+                merchant_id=endpoint.merchant_id,
+                event_id=EventId("evt_1"),
+                event_type="endpoint.test",
+                checkout_digest="",
+                event_version=0,
+                status=DeliveryStatus.PENDING,
+                created_at=now,
+            )
+
+    services.services().test_events = Sender()
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+
+    answer = merchant("POST", f"/v1/endpoints/{made['id']}/test")
+
+    assert (answer.status, answer.json["event_type"]) == (202, "endpoint.test")
+    assert answer.json["checkout_id"] is None
+    assert [endpoint.id for endpoint in sent] == [made["id"]]
+    merchant("POST", f"/v1/endpoints/{made['id']}/disable")
+    assert merchant("POST", f"/v1/endpoints/{made['id']}/test").status == 409
