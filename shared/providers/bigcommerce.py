@@ -158,7 +158,8 @@ class BigCommerce:
         return overridden(normalised, payload, source)
 
     def from_content(self, content: Any, pull: Pull, fetched_at: datetime, source: SourceContext) -> Normalised:
-        """What a pulled cart, checkout or order says; ``content`` is the API's answer as JSON, None where it is gone.
+        """What a pulled cart, checkout or order says; ``content`` is the API's answer as ``read_json`` gives it, None
+        where it is gone.
 
         A cart is as new as its own ``updated_time`` or the event that asked for it, whichever is later; of two answers
         of the same second the one fetched later counts. Raises NotUnderstood.
@@ -204,14 +205,14 @@ class BigCommerce:
         store = source.credentials.api.get("store_hash") or pull.reference.get("store_hash")
         if not store:
             raise NotUnderstood("neither credentials.api nor the webhook names the store")
-        root = f"/stores/{quote(store, safe='')}"
+        base = f"/stores/{_quoted(store)}"
         if pull.kind == "order":
-            return f"{root}/v2/orders/{quote(pull.reference['order_id'], safe='')}"
-        cart_id = quote(pull.reference["cart_id"], safe="")
+            return f"{base}/v2/orders/{_quoted(pull.reference['order_id'])}"
+        cart_id = _quoted(pull.reference["cart_id"])
         return (
-            f"{root}/v3/checkouts/{cart_id}"
+            f"{base}/v3/checkouts/{cart_id}"
             if pull.kind == "checkout"
-            else (f"{root}/v3/carts/{cart_id}?include=redirect_urls")
+            else (f"{base}/v3/carts/{cart_id}?include=redirect_urls")
         )
 
     @staticmethod
@@ -277,12 +278,21 @@ class BigCommerce:
         leaves.address("shipping_address", _address(shipping))
         urls = mapping(cart.get("redirect_urls")) or mapping(checkout.get("redirect_urls"))
         template = source.settings.recovery_url_template
-        built = re.sub(r"\{\{?\s*(?:cart_id|external_id|id)\s*\}?\}", lambda _: quote(cart_id, safe=""), template or "")
+        built = re.sub(
+            r"\{\{?\s*(?:cart_id|external_id|id)\s*\}?\}",
+            lambda _: _quoted(cart_id),
+            template or "",
+        )
         leaves.checkout_url(urls.get("checkout_url"), urls.get("cart_url"), built)
         leaves.text("customer.locale", cart.get("locale"))
         leaves.text("note", checkout.get("customer_message"))
         leaves.moment("started_at", parse_instant(cart.get("created_time")))
         return leaves
+
+
+def _quoted(part: str) -> str:
+    """A part of a URL's path or query."""
+    return quote(part, safe="", errors="replace")
 
 
 def _is_line(event: str) -> bool:

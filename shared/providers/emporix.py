@@ -118,7 +118,8 @@ class Emporix:
         return normalised
 
     def from_content(self, content: Any, pull: Pull, fetched_at: datetime, source: SourceContext) -> Normalised:
-        """What a pulled cart or customer says; ``content`` is the API's answer as JSON, None where it is gone.
+        """What a pulled cart or customer says; ``content`` is the API's answer as ``read_json`` gives it, None
+        where it is gone.
 
         A cart takes its place by its own version, so that a late answer never overwrites a newer event, and behind the
         events of that version, which tell less; a customer fills gaps only. Raises NotUnderstood.
@@ -147,9 +148,10 @@ class Emporix:
         tenant = source.credentials.api.get("tenant") or pull.reference.get("tenant")
         if not tenant:
             raise NotUnderstood("credentials.api names no tenant")
+        own = _quoted(tenant)
         if pull.kind == "customer":
-            return f"/customer/{quote(tenant, safe='')}/customers/{quote(pull.reference['customer_id'], safe='')}"
-        return f"/cart/{quote(tenant, safe='')}/carts/{quote(pull.reference['cart_id'], safe='')}"
+            return f"/customer/{own}/customers/{_quoted(pull.reference['customer_id'])}"
+        return f"/cart/{own}/carts/{_quoted(pull.reference['cart_id'])}"
 
     def _cart_event(
         self, event: str, body: Mapping[str, Any], request: WebhookRequest, digest: bytes, source: SourceContext
@@ -528,6 +530,11 @@ def _anonymous(leaves: Mapping[str, Any]) -> bool:
     return not any(name in leaves for name in ("customer.id", "customer.email", "customer.phone"))
 
 
+def _quoted(part: str) -> str:
+    """A part of a URL's path or query."""
+    return quote(part, safe="", errors="replace")
+
+
 def _recovery_link(leaves: Leaves, cart_id: str, source: SourceContext) -> None:
     """The link of the source's template: ``{cart_id}`` (also ``{id}``, ``{external_id}``, doubled braces) is the cart.
 
@@ -535,7 +542,7 @@ def _recovery_link(leaves: Leaves, cart_id: str, source: SourceContext) -> None:
     """
     template = source.settings.recovery_url_template
     if template:
-        value = quote(cart_id, safe="")
+        value = _quoted(cart_id)
         leaves.checkout_url(re.sub(r"\{\{?\s*(?:cart_id|external_id|id)\s*\}?\}", lambda _: value, template))
 
 

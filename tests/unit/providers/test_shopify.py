@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
@@ -409,6 +409,7 @@ def test_every_authentic_body_is_understood_or_refused(name: str) -> None:
     bench = Bench("shopify")
     named = WEBHOOKS.get(name, "checkouts/delete" if name == "checkouts-delete" else "checkouts/update")
 
+    @settings(deadline=None, max_examples=60)
     @given(mutations(copy.deepcopy(_SAMPLES[name])))
     def holds(body: Any) -> None:
         for headers in ({}, topic(named)):
