@@ -10,7 +10,7 @@ from shared.aws.queues import DeliveryMessage
 from shared.aws.stores import Stores, now
 from shared.delivery.guarded_http import SendPool
 from shared.store.configuration import EndpointStore
-from shared.workflows.deliver import Deliverer
+from shared.workflows.deliver import Deliverer, send_prepared
 
 logger = Logger(service="deliver")
 
@@ -24,9 +24,13 @@ def _deliverer() -> Deliverer:
         endpoints=EndpointStore(stores.table),
         queues=stores.queues,
         cipher=stores.cipher,
-        send_all=SendPool(allow_loopback=stores.environment.local).send_all,
         now=now,
     )
+
+
+@cache
+def _pool() -> SendPool:
+    return SendPool(allow_loopback=Environment.read().local)
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001 - signature
@@ -39,7 +43,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
         except ValueError:
             logger.error("message_unreadable", message_id=record["messageId"])
             failed.append(record["messageId"])
-    results = _deliverer().deliver([message for _, message in readable])
+    prepared = _deliverer().prepare([message for _, message in readable])
+    results = send_prepared(prepared, _pool().send_all)
     for (message_id, message), result in zip(readable, results, strict=True):
         logger.info("delivery_handled", delivery_id=message.delivery_id, outcome=result.outcome)
         if result.retry_message:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from shared.aws.credential_cipher import CredentialCipher
@@ -39,6 +40,24 @@ class Handled:
     retry_message: bool = False
 
 
+_GIVEN_BACK = Handled("failed", retry_message=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that is ready to go out, and what to do with its result."""
+
+    request: OutboundRequest
+    conclude: Callable[[SendResult], Handled]
+
+
+def send_prepared(prepared: Sequence[Handled | Prepared], send_all: SendAll) -> list[Handled]:
+    """Make every attempt of a batch at once; one result per message, in order."""
+    ready = [own for own in prepared if isinstance(own, Prepared)]
+    results = iter(send_all([own.request for own in ready]))
+    return [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
+
+
 @dataclass(frozen=True, slots=True)
 class _Due:
     """A delivery whose attempt is to be made now."""
@@ -62,27 +81,28 @@ class Deliverer:
         endpoints: EndpointStore,
         queues: DeliveryQueues,
         cipher: CredentialCipher,
-        send_all: SendAll,
         now: Callable[[], datetime],
     ) -> None:
-        """``send_all`` sends concurrently through the guarded client."""
+        """``now`` is the clock."""
         self._table = table
         self._deliveries = deliveries
         self._endpoints = endpoints
         self._queues = queues
         self._cipher = cipher
-        self._send_all = send_all
         self._now = now
 
-    def deliver(self, messages: Sequence[DeliveryMessage]) -> list[Handled]:
-        """Handle a batch; one result per message, in order."""
+    def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Handled | Prepared]:
+        """What each message asks for, in order: an attempt to make now, or what became of it without one."""
         handled: list[Handled | None] = [None] * len(messages)
-        due = self._due(messages, handled)
-        requests = [own.kind.build(self._delivery(own), own.target) for own in due]
-        for own, result in zip(due, self._send_all(requests), strict=True):
-            attempt = own.kind.classify(result, own.target)
-            handled[own.position] = self._concluded(own, result, attempt)
-        return [own or Handled("failed", retry_message=True) for own in handled]
+        prepared: dict[int, Prepared] = {}
+        for own in self._due(messages, handled):
+            request = own.kind.build(self._delivery(own), own.target)
+            prepared[own.position] = Prepared(request, partial(self._conclude, own))
+        return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
+
+    def _conclude(self, due: "_Due", result: SendResult) -> Handled:
+        """Classify the answer and record it."""
+        return self._concluded(due, result, due.kind.classify(result, due.target))
 
     def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
         """The deliveries to attempt now; every other message gets its outcome here."""
