@@ -105,6 +105,8 @@ class Cashfree:
             return _abandoned(kind, payload, request, source)
         if upper.startswith(_NOT_CHECKOUTS):
             return Normalised(ignored=f"not about a checkout: {upper.lower()}"[:100])
+        if found_in(payload, source).text("external_id") is not None:
+            return _abandoned(kind, payload, request, source)
         raise NotUnderstood("a webhook of an unknown type")
 
 

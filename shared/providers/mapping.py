@@ -2,7 +2,7 @@
 
 Form: ``{"<field>": "<JMESPath over the whole payload>"}``. Fields are those of the contract's checkout, dotted:
 
-- texts: ``external_id``, ``cart_id``, ``name``, ``stage``, ``note``, ``checkout_url``, ``customer.*``,
+- texts: ``external_id``, ``cart_id``, ``cart_type``, ``name``, ``stage``, ``note``, ``checkout_url``, ``customer.*``,
   ``shipping_address.*``, ``billing_address.*``, ``attribution.*``, ``attributes.<any name>``, ``order.id``;
 - times (RFC 3339, or epoch seconds or milliseconds): ``started_at``, ``updated_at`` (the event's own time),
   ``abandoned_at``, ``completed_at``, ``expires_at``, ``order.at``;
@@ -77,11 +77,17 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "consent.channels": CHANNELS,
     "order": ("id", "at", "total"),
 }
-_ALIASES = {"id": "external_id", "occurred_at": "updated_at", "created_at": "started_at", "total": "totals.total"}
+_ALIASES = {
+    **dict.fromkeys(("id", "checkout_id"), "external_id"),
+    "occurred_at": "updated_at",
+    "created_at": "started_at",
+    "total": "totals.total",
+    "recovery_url": "checkout_url",
+}
 FIELDS = frozenset(
     {
         *("external_id", "event_id", "sequence", "status", "test", "currency", "checkout_url", "items", "tax_lines"),
-        *("discount_codes", "attributes", "started_at", "updated_at", "last_activity_at", "abandoned_at"),
+        *("cart_type", "discount_codes", "attributes", "started_at", "updated_at", "last_activity_at", "abandoned_at"),
         *("completed_at", "expires_at", *_PLAIN_TEXTS, *_GROUPS),
         *(f"{group}.{part}" for group, parts in _GROUPS.items() for part in parts),
     }
@@ -326,6 +332,7 @@ def cart_of(
         ),
         tax_lines=tuple(_tax_lines(values["tax_lines"], money)) if "tax_lines" in values else cart.tax_lines,
         discount_codes=codes(values["discount_codes"]) if "discount_codes" in values else cart.discount_codes,
+        cart_type=found.text("cart_type") or cart.cart_type,
         items_known=cart.items_known or found.items is not None,
     )
 
@@ -433,7 +440,7 @@ def codes(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(code for code in named if code is not None))
 
 
-_CART_FIELDS = frozenset({"totals", "discount_codes", "tax_lines"})
+_CART_FIELDS = frozenset({"totals", "discount_codes", "tax_lines", "cart_type"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,6 +256,16 @@ class TestAbandonedCarts:
         assert shown["items"][0]["unit_price"] == {"amount": "10.50", "currency": "INR"}
         assert shown["totals"]["total"] == {"amount": "21.00", "currency": "INR"}
 
+    @pytest.mark.parametrize("kind", [None, "ABANDONED_CHECKOUT_WEBHOOK", "CHECKOUT_DROPPED_WEBHOOK"])
+    def test_a_mapping_that_finds_the_checkout_makes_any_name_of_the_event_do(
+        self, bench: Bench, kind: str | None
+    ) -> None:
+        bench.configure(mapping={"external_id": "ref", "customer.email": "who"})
+        body = {"ref": "r-1", "who": "a@b.in"} | ({"type": kind} if kind else {})
+        assert bench.checkout(body)["external_id"] == "r-1"
+        with pytest.raises(NotUnderstood):
+            bench.normalise({"who": "a@b.in"} | ({"type": kind} if kind else {}))
+
     def test_the_request_id_tells_repeats(self, bench: Bench) -> None:
         body = bench.sample_bytes("ecom360-abandoned-checkout")
         assert bench.change(body, {**ECOM360, "x-request-id": "r-1"}).event_id == "r-1"

@@ -119,6 +119,15 @@ class TestFields:
         assert mapping.read({"type": "paid"}).signal() is Signal.PURCHASED
         assert mapping.read({"type": "x"}).signal() is Signal.ACTIVITY
 
+    def test_a_cart_field_alone_does_not_invent_items(self) -> None:
+        source = context(mapping={"cart_type": "'wishlist'", "id": "ref", "recovery_url": "go"})
+        found = found_in(SHOP | {"go": "https://shop.example.com/c"}, source)
+        cart = cart_of(found, source)
+        assert cart is not None
+        assert (cart.cart_type, cart.items_known, cart.items) == ("wishlist", False, ())
+        assert found.text("external_id") == "9007199254740993"
+        assert found.text("checkout_url") == "https://shop.example.com/c"
+
     def test_an_unknown_status_is_not_guessed(self) -> None:
         assert compiled({"status": "s"}).read({}).signal() is None
         with pytest.raises(NotUnderstood):
