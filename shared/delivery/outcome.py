@@ -42,6 +42,7 @@ class Refusal(StrEnum):
     COMPLAINT = "complaint"
     INVALID_ADDRESS = "invalid_address"
     NOT_ON_CHANNEL = "not_on_channel"
+    NO_OPT_IN = "no_opt_in"
     REGION_BLOCKED = "region_blocked"
     FREQUENCY_CAP = "frequency_cap"
     THIS_MESSAGE = "this_message"
@@ -56,6 +57,7 @@ class Refusal(StrEnum):
         """For how long trying again is pointless; None for a permanent one, zero when only this message is."""
         return {
             Refusal.NOT_ON_CHANNEL: timedelta(days=30),
+            Refusal.NO_OPT_IN: timedelta(days=30),
             Refusal.REGION_BLOCKED: timedelta(days=30),
             Refusal.FREQUENCY_CAP: timedelta(days=1),
             Refusal.THIS_MESSAGE: timedelta(),

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.status import StatusSource
 
-_PLUMBING = frozenset({"registry", "status", "liquid", "message", "vendor_answer", "whatsapp"})
+_PLUMBING = frozenset(
+    {"registry", "status", "liquid", "message", "vendor_answer", "whatsapp", "whatsapp_errors", "interakt"}
+)
 """Modules of this package that are no kind."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{1,39}")
@@ -115,6 +117,22 @@ class Destination(Protocol):
         ...
 
 
+class Preparing(Protocol):
+    """A destination whose vendor must be told something before each attempt's own request.
+
+    ``prepare``'s request changes nothing when repeated. It goes out first; the request of ``build`` follows only
+    if ``classify`` calls the answer delivered, else that classification is the attempt's.
+    """
+
+    def prepare(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest | None:
+        """The request to send first, None when there is nothing to tell.
+
+        Raises:
+            Unsendable: as ``build`` does.
+        """
+        ...
+
+
 class UnknownKind(LookupError):
     """No destination of that name is registered."""
 
@@ -164,6 +182,11 @@ def destination(kind: str) -> Destination:
     if candidate is None or candidate.kind != kind:
         raise TypeError(f"{module} does not define `destination` of kind {kind!r}")
     return _loaded.setdefault(kind, candidate)
+
+
+def preparing(known: Destination) -> Preparing | None:
+    """The destination as one that has a request to send first, None when it has none."""
+    return cast("Preparing", known) if hasattr(known, "prepare") else None
 
 
 def statuses(kind: str) -> StatusSource | None:

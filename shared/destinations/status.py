@@ -4,14 +4,23 @@ A kind whose vendor reports back has, beside ``destination``, a module-level ``s
 Reports come late, repeatedly and out of order; whoever folds them keeps the highest state.
 """
 
+import hashlib
+import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from shared.domain.instants import from_ms
+
 if TYPE_CHECKING:
     from shared.destinations.registry import Endpoint
+
+
+_STOP = re.compile(r"(?:stop|stop promotions|unsubscribe|opt[ -]?out)[.!]?")
+_DELIVERY = re.compile(r"dlv_[0-9A-Za-z]{1,64}")
 
 
 class Status(StrEnum):
@@ -91,13 +100,52 @@ class StatusSource(Protocol):
         ...
 
 
+def check_hmac(request: CallbackRequest, header: str, secret: object) -> None:
+    """Hex HMAC-SHA256 of the body in ``header``, with or without ``sha256=`` before it.
+
+    Raises:
+        NotAuthentic: no such header, another signature, or no secret to compare with.
+    """
+    if not isinstance(secret, str) or not secret:
+        raise NotAuthentic("the endpoint has no secret for status webhooks")
+    sent = request.headers.get(header, "").strip().removeprefix("sha256=").lower()
+    expected = hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise NotAuthentic(f"{header} is missing or wrong")
+
+
+def check_token(request: CallbackRequest, secret: object) -> None:
+    """The endpoint's own random token as ``?token=``: for vendors that sign nothing.
+
+    Raises:
+        NotAuthentic: another token, or none to compare with.
+    """
+    if not isinstance(secret, str) or not secret:
+        raise NotAuthentic("the endpoint has no token for status webhooks")
+    if not hmac.compare_digest(request.query.get("token", "").encode(), secret.encode()):
+        raise NotAuthentic("the token is missing or wrong")
+
+
+def reply(phone: str | None, text: object, message_id: str | None, at: datetime | None) -> list[StatusReport]:
+    """The reports of a shopper's answer: a reply, and an opt-out where it says nothing else."""
+    reports = [StatusReport(Status.REPLIED, message_id, at, recipient_phone=phone)]
+    if isinstance(text, str) and _STOP.fullmatch(" ".join(text.split()).lower()):
+        reports.append(StatusReport(Status.OPTED_OUT, message_id, at, recipient_phone=phone))
+    return reports
+
+
+def own_delivery(value: object) -> str | None:
+    """Our delivery's id in a vendor's correlation field, None when it is somebody else's."""
+    return value if isinstance(value, str) and _DELIVERY.fullmatch(value) else None
+
+
 def epoch(value: object) -> datetime | None:
     """A Unix time in seconds or milliseconds, as number or digits, as an aware time; None for anything else."""
     text = str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 13):
         return None
-    seconds = int(text) / (1000 if len(text) > 11 else 1)
-    return datetime.fromtimestamp(seconds, UTC)
+    milliseconds = int(text) if len(text) > 10 else int(text) * 1000
+    return from_ms(milliseconds)
 
 
 def e164(value: object) -> str | None:

@@ -7,6 +7,7 @@ hands over facts that carry their id: what is uncertain is repeated.
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from shared.delivery.exchange import (
     RefusedDestination,
     SendResult,
 )
-from shared.delivery.outcome import Attempt, Outcome, excerpt
+from shared.delivery.outcome import Attempt, Outcome, excerpt, mask
 from shared.delivery.retry import parse_retry_after
 from shared.destinations.registry import Endpoint
 from shared.destinations.webhook import USER_AGENT
@@ -34,6 +35,8 @@ class Verdict:
     outcome: Outcome
     reason: str | None = None
     vendor_message_id: str | None = None
+    wait: timedelta | None = None
+    """Before a retry, where the vendor says so elsewhere than in ``Retry-After``."""
 
 
 type Judge = Callable[[Answer, Mapping[str, Any] | None], Verdict]
@@ -65,15 +68,21 @@ def attempt_of(
     else:
         verdict = Verdict(Outcome.UNKNOWN, f"HTTP {answer.status_code}, but the answer broke off")
     outcome = Outcome.RETRY if repeatable and verdict.outcome is Outcome.UNKNOWN else verdict.outcome
-    asked = answer.headers.get("retry-after") if outcome is Outcome.RETRY else None
+    hidden = {*secrets_of(endpoint), *secrets}
+    retry_after = None
+    if outcome is Outcome.RETRY:
+        asked = answer.headers.get("retry-after")
+        retry_after = parse_retry_after(asked, result.finished_at) if asked else None
+        if retry_after is None and verdict.wait is not None:
+            retry_after = result.finished_at + verdict.wait
     return Attempt(
         at=result.started_at,
         status_code=answer.status_code,
         latency_ms=result.latency_ms,
         outcome=outcome,
-        reason=verdict.reason,
-        response_body=excerpt(answer, {*secrets_of(endpoint), *secrets}),
-        retry_after=parse_retry_after(asked, result.finished_at) if asked else None,
+        reason=None if verdict.reason is None else mask(verdict.reason, hidden),
+        response_body=excerpt(answer, hidden),
+        retry_after=retry_after,
         vendor_message_id=verdict.vendor_message_id if outcome is Outcome.DELIVERED else None,
     )
 
@@ -104,10 +113,20 @@ def json_object(body: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def mapping(value: object) -> Mapping[str, Any]:
+    """``value`` where it is a JSON object, else an empty one: vendors' bodies are read without trust."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def rows(value: object) -> list[Mapping[str, Any]]:
+    """The JSON objects in ``value`` where it is a list, else none."""
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+
+
 def detail_of(value: object) -> str | None:
     """A vendor's own words for a reason, in one short line; None when there are none."""
     words = " ".join(value.split()) if isinstance(value, str) else ""
-    return words[:_LONGEST_DETAIL] or None
+    return mask(words[: 4 * _LONGEST_DETAIL])[:_LONGEST_DETAIL] or None
 
 
 def text_of(value: object) -> str | None:
@@ -129,10 +148,16 @@ def form_request(url: str, form: Mapping[str, str], endpoint: Endpoint, headers:
     return _request(url, content, "application/x-www-form-urlencoded", endpoint, headers)
 
 
-def address(endpoint: Endpoint, vendor: str, path: str) -> str:
-    """The URL to call: the endpoint's own base, else the vendor's, with ``path`` unless it ends in it already."""
+def address(endpoint: Endpoint, vendor: str, path: str, *others: str) -> str:
+    """The URL to call: the endpoint's own base, else the vendor's, and ``path``.
+
+    A merchant may paste a whole URL of the vendor's documentation: ``path`` or one of its ``others`` at its end is no
+    part of the base.
+    """
     base = (endpoint.url or str(endpoint.settings.get("base_url") or "") or vendor).rstrip("/")
-    return base if base.endswith(path.rstrip("/")) else base + path
+    for known in (path, *others):
+        base = base.removesuffix(known.rstrip("/"))
+    return base + path
 
 
 def token_problems(endpoint: Endpoint, what: str) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -31,7 +32,17 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 _INVISIBLE: Final = frozenset("\u00ad\u200b\u2060\ufeff")
 _URL_SAFE: Final = "-._~:/?#[]@!$&'()*+,;=%"
 _COPY_CODE: Final = re.compile(r"[!-~]+")
+_LINK: Final = re.compile(r"https?://\S+")
+_LANGUAGE: Final = "^[A-Za-z]{2,3}([_-][A-Za-z]{2,4})?$"
 _LIQUID: Final = {"type": "string", "minLength": 1, "maxLength": 4000}
+_HTTPS: Final = {"type": "string", "pattern": "^https://", "maxLength": 2000}
+_ORDERED: Final = {"type": "array", "items": _LIQUID, "maxItems": 50, "description": "Variables in order, as Liquid."}
+_NAMED: Final = {
+    "type": "object",
+    "additionalProperties": _LIQUID,
+    "maxProperties": 50,
+    "description": "Variables by name, as Liquid.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,137 +74,172 @@ class Message:
     buttons: tuple[Button, ...]
 
 
-def template_schema(name: str = "name", *, named_only: bool = False, language: bool = True) -> dict[str, Any]:
-    """The JSON Schema of ``settings.template`` of a kind that calls its template ``name``."""
-    named = {
-        "type": "object",
-        "additionalProperties": _LIQUID,
-        "maxProperties": 50,
-        "description": "Variables by name, each a Liquid template.",
-    }
-    in_order = {"type": "array", "items": _LIQUID, "maxItems": 50, "description": "Variables in order, as Liquid."}
-    properties: dict[str, Any] = {
-        name: {"type": "string", "minLength": 1, "maxLength": 512},
-        "body": named if named_only else {"oneOf": [in_order, named]},
-        "header": {
-            "type": "object",
-            "properties": {
-                "type": {"enum": ["text", "image", "video", "document"]},
-                "value": {**_LIQUID, "description": "The text, or the https address; an image's is {{ image_url }}."},
-                "fallback": {"type": "string", "pattern": "^https://", "maxLength": 2048},
-                "filename": {"type": "string", "maxLength": 240},
-            },
-            "required": ["type"],
-            "additionalProperties": False,
-        },
-        "buttons": {
-            "type": "array",
-            "maxItems": 10,
-            "items": {
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a vendor's API can fill in a template, and what it calls things.
+
+    Args:
+        name: the field that names the template.
+        body: variables by position, by name, or either.
+        headers: the types of header with a variable part.
+        buttons: the types of button with a variable part.
+        language: whether the call names the language (else it belongs to the template's id).
+    """
+
+    name: str = "name"
+    body: Literal["ordered", "named", "either"] = "ordered"
+    headers: tuple[HeaderType, ...] = ("text", "image", "video", "document")
+    buttons: tuple[ButtonType, ...] = ("url", "copy_code", "quick_reply")
+    language: bool = True
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of ``settings.template``."""
+        properties: dict[str, Any] = {
+            self.name: {"type": "string", "minLength": 1, "maxLength": 512},
+            "body": {"ordered": _ORDERED, "named": _NAMED, "either": {"oneOf": [_ORDERED, _NAMED]}}[self.body],
+        }
+        if self.language:
+            properties["language"] = {"type": "string", "pattern": _LANGUAGE, "default": DEFAULT_LANGUAGE}
+        if self.headers:
+            properties["header"] = {
                 "type": "object",
                 "properties": {
-                    "type": {"enum": ["url", "copy_code", "quick_reply"]},
-                    "index": {"type": "integer", "minimum": 0, "maximum": 9},
-                    "value": {**_LIQUID, "description": "By default {{ recovery_url }} or {{ coupon_code }}."},
-                    "prefix": {
-                        "type": "string",
-                        "pattern": "^https://",
-                        "maxLength": 2000,
-                        "description": "The approved address up to {{1}}; by default that of Checkback's own links.",
-                    },
+                    "type": {"enum": list(self.headers)},
+                    "value": {**_LIQUID, "description": "The text, or the https address; by default {{ image_url }}."},
+                    "fallback": {**_HTTPS, "description": "Taken where the checkout has no usable picture."},
+                    "filename": {"type": "string", "maxLength": 240},
                 },
                 "required": ["type"],
                 "additionalProperties": False,
-            },
-        },
-    }
-    if language:
-        properties["language"] = {"type": "string", "pattern": "^[A-Za-z]{2,3}([_-][A-Za-z]{2,4})?$", "default": "en"}
-    return {
-        "oneOf": [
-            {"type": "string", "minLength": 1, "maxLength": 512},
-            {"type": "object", "properties": properties, "required": [name], "additionalProperties": False},
-        ],
-        "description": "The approved template and what fills it; a bare name is one without variables.",
-    }
+            }
+        if self.buttons:
+            button = {
+                "type": {"enum": list(self.buttons)},
+                "index": {"type": "integer", "minimum": 0, "maximum": 9, "description": "By default its place here."},
+                "value": {**_LIQUID, "description": "By default {{ recovery_url }} or {{ coupon_code }}."},
+                "prefix": {**_HTTPS, "description": "The approved address up to {{1}}; not needed for our own links."},
+            }
+            properties["buttons"] = {
+                "type": "array",
+                "maxItems": 10,
+                "items": {
+                    "type": "object",
+                    "properties": button,
+                    "required": ["type"],
+                    "additionalProperties": False,
+                },
+            }
+        return {
+            "description": "The approved template and what fills it; a bare name is one without variables.",
+            "oneOf": [
+                {"type": "string", "minLength": 1, "maxLength": 512},
+                {
+                    "type": "object",
+                    "properties": properties,
+                    "required": [self.name],
+                    "additionalProperties": False,
+                },
+            ],
+        }
+
+    def problems(self, endpoint: Endpoint) -> list[tuple[str, str]]:
+        """What is wrong with ``settings.template``: (RFC 6901 pointer into the request, detail). Total."""
+        template = endpoint.settings.get("template")
+        if template is None or (isinstance(template, str) and template.strip()):
+            return []
+        where = "/settings/template"
+        if not isinstance(template, Mapping):
+            return [(where, "an object, or the template's name")]
+        known = {self.name, "body", *(("language",) if self.language else ())}
+        known |= {"header"} if self.headers else set()
+        known |= {"buttons"} if self.buttons else set()
+        found = [
+            (f"{where}/{_escaped(str(field))}", "unknown field for this kind")
+            for field in template
+            if field not in known
+        ]
+        name = template.get(self.name)
+        if not isinstance(name, str) or not name.strip():
+            found.append((f"{where}/{self.name}", "required"))
+        language = template.get("language")
+        if language is not None and not (isinstance(language, str) and re.fullmatch(_LANGUAGE, language)):
+            found.append((f"{where}/language", "a language code as of the template, like en or en_US"))
+        found += self._body_problems(f"{where}/body", template.get("body"))
+        found += self._header_problems(f"{where}/header", template.get("header"))
+        return found + self._button_problems(f"{where}/buttons", template.get("buttons"))
+
+    def _body_problems(self, where: str, body: object) -> list[tuple[str, str]]:
+        if body is None:
+            return []
+        allowed = {"ordered": (list, tuple), "named": (Mapping,), "either": (list, tuple, Mapping)}[self.body]
+        if not isinstance(body, allowed):
+            wanted = {"ordered": "a list", "named": "an object", "either": "a list or an object"}[self.body]
+            return [(where, f"{wanted} of Liquid templates")]
+        return [
+            problem
+            for place, source in _entries(body)
+            for problem in _source_problems(f"{where}/{_escaped(str(place))}", source)
+        ]
+
+    def _header_problems(self, where: str, header: object) -> list[tuple[str, str]]:
+        if header is None:
+            return []
+        if not isinstance(header, Mapping) or header.get("type") not in self.headers:
+            return [(f"{where}/type", f"one of {', '.join(self.headers)}")] if self.headers else []
+        fallback = header.get("fallback")
+        if fallback is not None and not (isinstance(fallback, str) and fallback.startswith("https://")):
+            return [(f"{where}/fallback", "an https address")]
+        return _value_problems(where, header, optional=header["type"] == "image")
+
+    def _button_problems(self, where: str, buttons: object) -> list[tuple[str, str]]:
+        if buttons is None or not self.buttons:
+            return []
+        if not isinstance(buttons, list | tuple):
+            return [(where, "a list")]
+        found: list[tuple[str, str]] = []
+        seen: set[int] = set()
+        for position, button in enumerate(buttons):
+            if not isinstance(button, Mapping) or button.get("type") not in self.buttons:
+                found.append((f"{where}/{position}/type", f"one of {', '.join(self.buttons)}"))
+                continue
+            index = _index(button, position)
+            if index is None or index in seen:
+                found.append((f"{where}/{position}/index", "0 to 9, another one for each button"))
+            seen.add(position if index is None else index)
+            prefix = button.get("prefix")
+            if prefix is not None and not (isinstance(prefix, str) and prefix.startswith("https://")):
+                found.append((f"{where}/{position}/prefix", "an https address"))
+            found += _value_problems(f"{where}/{position}", button, optional=button["type"] != "quick_reply")
+        return found
 
 
-def template_problems(endpoint: Endpoint, name: str = "name", *, named_only: bool = False) -> list[tuple[str, str]]:
-    """What is wrong with ``settings.template`` beyond its schema: (RFC 6901 pointer into the request, detail)."""
-    template = endpoint.settings.get("template")
-    if template is None or isinstance(template, str):
-        return []
-    where = "/settings/template"
-    if not isinstance(template, Mapping):
-        return [(where, "an object, or the template's name")]
-    found: list[tuple[str, str]] = []
-    if not isinstance(template.get(name), str) or not template[name].strip():
-        found.append((f"{where}/{name}", "required"))
-    body = template.get("body")
-    if named_only and body is not None and not isinstance(body, Mapping):
-        found.append((f"{where}/body", "this kind's templates have named variables: an object"))
-    for place, source in _entries(body):
-        found += _syntax_problems(f"{where}/body/{_escaped(str(place))}", source)
-    header = template.get("header")
-    if isinstance(header, Mapping):
-        found += _value_problems(f"{where}/header", header, optional=header.get("type") == "image")
-    return found + _button_problems(f"{where}/buttons", template.get("buttons"))
-
-
-def _button_problems(where: str, buttons: object) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    seen: set[int] = set()
-    for position, button in _entries(buttons):
-        if not isinstance(button, Mapping):
-            continue
-        index = int(button.get("index", position))
-        if index in seen:
-            found.append((f"{where}/{position}/index", "two buttons have this index"))
-        seen.add(index)
-        found += _value_problems(f"{where}/{position}", button, optional=button.get("type") != "quick_reply")
-    return found
-
-
-def _value_problems(where: str, part: Mapping[str, Any], *, optional: bool) -> list[tuple[str, str]]:
-    if part.get("value"):
-        return _syntax_problems(f"{where}/value", part["value"])
-    return [] if optional else [(f"{where}/value", "required for this type")]
-
-
-def _syntax_problems(pointer: str, source: object) -> list[tuple[str, str]]:
-    problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
-    return [] if problem is None else [(pointer, problem)]
-
-
-def message_of(delivery: Delivery, endpoint: Endpoint, name: str = "name") -> Message:
+def message_of(delivery: Delivery, endpoint: Endpoint, shape: Shape) -> Message:
     """The step's template with every parameter filled from the checkout, clean and within its limit.
 
     Raises:
         Unsendable: a parameter would be empty or breaks a rule that cannot be kept by shortening it.
     """
     template = template_of(delivery, endpoint)
-    called = template.get(name) or template.get("name")
-    if not isinstance(called, str) or not called.strip():
-        raise Unsendable(Outcome.FAIL_CONFIG, f"the template has no {name}")
+    name = template.get(shape.name) or template.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise Unsendable(Outcome.FAIL_CONFIG, f"the template has no {shape.name}")
     language = str(template.get("language") or DEFAULT_LANGUAGE)
     filler = _Filler(variables(delivery), locale_of(delivery, language))
     body = tuple(
         (place if isinstance(place, str) else None, filler.body_value(place, source))
         for place, source in _entries(template.get("body") or ())
     )
-    if sum(len(value) for _, value in body) > MAX_BODY:
+    if shape.body != "named" and sum(len(value) for _, value in body) > MAX_BODY:
         raise Unsendable(Outcome.FAIL_MESSAGE, f"the body's values exceed {MAX_BODY} characters together")
-    header = template.get("header")
-    buttons = template.get("buttons")
+    header = template.get("header") if shape.headers else None
+    buttons = template.get("buttons") if shape.buttons else None
     return Message(
-        name=called.strip(),
+        name=name.strip(),
         language=language,
         header=filler.header(header) if isinstance(header, Mapping) else None,
         body=body,
         buttons=tuple(
-            filler.button(position, button)
-            for position, button in enumerate(buttons if isinstance(buttons, list | tuple) else ())
-            if isinstance(button, Mapping)
+            filler.button(position, button) for position, button in _entries(buttons) if isinstance(button, Mapping)
         ),
     )
 
@@ -266,7 +312,11 @@ class _Filler:
 
     def body_value(self, place: int | str, source: object) -> str:
         what = f"body parameter {place + 1 if isinstance(place, int) else place}"
-        return self._text(source, what, MAX_VALUE)
+        value = self._text(source, what, MAX_BODY)
+        if _LINK.fullmatch(value):
+            # Half a link is worse than none.
+            return value
+        return clean(value, MAX_VALUE)
 
     def header(self, header: Mapping[str, Any]) -> Header:
         kind: HeaderType = header.get("type") or "text"
@@ -276,9 +326,11 @@ class _Filler:
         filename = header.get("filename")
         return Header(kind, link, clean(filename, 240) if isinstance(filename, str) else None)
 
-    def button(self, position: int, button: Mapping[str, Any]) -> Button:
+    def button(self, position: int | str, button: Mapping[str, Any]) -> Button:
         kind: ButtonType = button.get("type") or "url"
-        index = int(button.get("index", position))
+        index = _index(button, position)
+        if index is None:
+            raise Unsendable(Outcome.FAIL_CONFIG, "a button's index is 0 to 9")
         what = f"button {index}"
         if kind == "copy_code":
             source = button.get("value") or "{{ coupon_code | default: '' }}"
@@ -308,7 +360,10 @@ class _Filler:
         raise Unsendable(Outcome.FAIL_MESSAGE, f"header: no https address of a usable {kind}, and no fallback")
 
     def _text(self, source: object, what: str, limit: int) -> str:
-        value = clean(self._filled(source, what), limit)
+        filled_in = self._filled(source, what)
+        if len(filled_in) > limit and _LINK.fullmatch(filled_in.strip()):
+            raise Unsendable(Outcome.FAIL_MESSAGE, f"{what} is a link of more than {limit} characters")
+        value = clean(filled_in, limit)
         if not value:
             raise Unsendable(Outcome.FAIL_MESSAGE, f"{what} is empty")
         return value
@@ -335,6 +390,28 @@ def _entries(body: object) -> list[tuple[int | str, object]]:
     if isinstance(body, Mapping):
         return [(str(name), source) for name, source in body.items()]
     return list(enumerate(body)) if isinstance(body, list | tuple) else []
+
+
+def _index(button: Mapping[str, Any], position: int | str) -> int | None:
+    """A button's place in the template: given, else its place in the list."""
+    index = button.get("index", position)
+    # A stored number comes back as a Decimal.
+    if isinstance(index, bool) or not isinstance(index, int | Decimal) or index not in range(10):
+        return None
+    return int(index)
+
+
+def _value_problems(where: str, part: Mapping[str, Any], *, optional: bool) -> list[tuple[str, str]]:
+    if part.get("value") is not None:
+        return _source_problems(f"{where}/value", part["value"])
+    return [] if optional else [(f"{where}/value", "required for this type")]
+
+
+def _source_problems(pointer: str, source: object) -> list[tuple[str, str]]:
+    if not isinstance(source, str) or not source.strip():
+        return [(pointer, "a text")]
+    problem = syntax_problem(source) if is_template(source) else None
+    return [] if problem is None else [(pointer, problem)]
 
 
 def _escaped(part: str) -> str:
