@@ -193,8 +193,8 @@ def _field_error(error: Mapping[str, Any]) -> FieldError:
 
 
 def _names_a_branch(part: str | int) -> bool:
-    """Whether pydantic put a union's branch, not a field, into the path."""
-    return isinstance(part, str) and ("[" in part or part in {"str", "constrained-str"} or part[:1].isupper())
+    """Whether pydantic put a union's branch (of the body models) or the mark of a map's key into the path."""
+    return isinstance(part, str) and (part in {"[key]", "LiquidBody"} or part.startswith("literal["))
 
 
 def _detail(error: Mapping[str, Any]) -> str:
