@@ -18,6 +18,7 @@ from shared.providers.provider import NotReadable, NotUnderstood, SourceContext
 _LONGEST_INTEGER = 400
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONGEST_TEXT = 4_096
+_MOST_UNITS_DIGITS = 9
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 CLICK_IDS = frozenset(
     {
@@ -99,9 +100,11 @@ def first_text(*values: Any) -> str | None:
 
 
 def quantity(value: Any) -> Decimal:
-    """Units of a line: never negative; a line without a quantity holds one."""
+    """Units of a line: never negative; a line without a quantity, or with one that no cart holds, holds one."""
     number = parse_decimal(value)
-    return Decimal(1) if number is None else max(number, Decimal(0))
+    if number is None or number.adjusted() > _MOST_UNITS_DIGITS:
+        return Decimal(1)
+    return max(number, Decimal(0))
 
 
 class Leaves:
