@@ -4,27 +4,50 @@ Nothing here calls a provider or knows of campaigns: the answer is given as soon
 """
 
 import hashlib
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from shared.aws.credential_cipher import CredentialCipher
-from shared.domain.change import CheckoutChange, Signal
-from shared.domain.checkout import Checkout
+from shared.aws.pull_queue import PullQueue, content_message
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
-from shared.domain.merchant import Merchant, Source
-from shared.domain.transitions import Applied, Arrival, Effect, apply
+from shared.domain.merchant import Merchant, Source, SourceCredentials
+from shared.domain.transitions import Effect
 from shared.providers import registry
-from shared.providers.provider import Normalised, NotUnderstood, Provider, SourceContext, WebhookRequest
-from shared.store.checkouts import CheckoutStore, StaleVersion
+from shared.providers.provider import (
+    AuthenticationFailed,
+    Normalised,
+    NotReadable,
+    NotUnderstood,
+    Provider,
+    SourceContext,
+    WebhookRequest,
+)
 from shared.store.quarantine import QuarantineRecord, QuarantineStore
-from shared.store.table import StoreUnavailable
-from shared.workflows.purchase import Purchases
-from shared.workflows.sources import SourceDirectory, context_of, settings_of
+from shared.workflows.merge import Merger, arrival_at, deferred
+from shared.workflows.sources import SourceDirectory, context_of
 
-_ROUNDS = 5
 LARGEST_BODY = 256 * 1024
+_SECRET_HEADERS = re.compile(
+    r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
+)
+_HEADERS_KEPT = 40
+_HEADER_LENGTH = 512
+
+
+def kept_headers(headers: Mapping[str, str], credentials: SourceCredentials) -> dict[str, str]:
+    """The headers a replay needs (topic, version, event id), without any that proves the sender or names a caller."""
+    secret = {*credentials.secrets, *([credentials.url_token] if credentials.url_token else [])}
+    kept = (
+        (name, value)
+        for name, value in sorted(headers.items())
+        if _SECRET_HEADERS.search(name) is None
+        and len(value) <= _HEADER_LENGTH
+        and not any(own in value for own in secret)
+    )
+    return dict(itertools.islice(kept, _HEADERS_KEPT))
 
 
 class UnknownSource(LookupError):
@@ -70,18 +93,18 @@ class Receiver:
         self,
         sources: SourceDirectory,
         cipher: CredentialCipher,
-        checkouts: CheckoutStore,
-        purchases: Purchases,
+        merger: Merger,
         quarantine: QuarantineStore,
         bodies: Callable[[], Bodies],
+        pulls: Callable[[], PullQueue],
     ) -> None:
-        """``bodies`` makes the bucket at first need: most webhooks never touch it."""
+        """``bodies`` and ``pulls`` make the bucket and the queue at first need: most webhooks never touch them."""
         self._sources = sources
         self._cipher = cipher
-        self._checkouts = checkouts
-        self._purchases = purchases
+        self._merger = merger
         self._quarantine = quarantine
         self._bodies = bodies
+        self._pulls = pulls
 
     def receive(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
         """Take a webhook in.
@@ -97,64 +120,58 @@ class Receiver:
         context = context_of(source, merchant, self._cipher.source(source), provider)
         provider.authenticate(request, context)
         if len(request.body) > LARGEST_BODY:
-            return self._set_aside(source, request, "body_too_large")
+            return self._set_aside(source, request, "body_too_large", context)
         try:
             normalised = self._normalised(provider, request, context)
+            return self._taken_in(normalised, source, context, merchant, request)
         except NotUnderstood as unknown:
-            return self._set_aside(source, request, str(unknown))
-        if normalised.ignored is not None and not normalised.changes:
-            return Receipt("ignored", source.provider, reason=normalised.ignored)
-        return self._merge_all(normalised, source, merchant, request.arrived_at)
+            return self._set_aside(source, request, str(unknown), context)
 
-    def merge(self, change: CheckoutChange, arrival: Arrival) -> Applied:
-        """Merge one change durably. Raises StoreUnavailable when others kept writing the same checkout."""
-        if change.signal is Signal.PURCHASED:
-            return self._purchases.record(change, arrival)
-        applied = apply(None, change, arrival)
+    def replay(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
+        """Take in once more what was authentic when it came; ``request.arrived_at`` is that time.
+
+        What is still not understood is answered as ``quarantined`` and stays where it is. Raises UnknownSource and
+        StoreUnavailable.
+        """
+        found = self._sources.find(source_id)
+        if found is None:
+            raise UnknownSource(source_id)
+        source, merchant = found
+        provider = registry.provider(source.provider)
+        context = context_of(source, merchant, self._cipher.source(source), provider)
         try:
-            if change.signal is Signal.ACTIVITY:
-                self._checkouts.merge_in_order(applied.checkout, change, arrival)
-                return applied
-            self._checkouts.replace(
-                None, applied.checkout, applied.mark, arrival.settings, change=change, at=arrival.at
-            )
-        except StaleVersion as stale:
-            old = stale.current
-        else:
-            return applied
-        return self._merge_over(old, change, arrival)
-
-    def _merge_over(self, old: Checkout | None, change: CheckoutChange, arrival: Arrival) -> Applied:
-        """The write under the version read, as often as others are faster, but not for ever."""
-        for _ in range(_ROUNDS):
-            applied = apply(old, change, arrival)
-            if applied.effect is Effect.DUPLICATE:
-                return applied
-            try:
-                self._checkouts.replace(
-                    old, applied.checkout, applied.mark, arrival.settings, change=change, at=arrival.at
-                )
-            except StaleVersion as stale:
-                old = stale.current
-            else:
-                return applied
-        raise StoreUnavailable("the checkout kept changing")
+            normalised = self._normalised(provider, request, context)
+            return self._taken_in(normalised, source, context, merchant, request)
+        except (NotUnderstood, NotReadable, AuthenticationFailed) as unknown:
+            return Receipt("quarantined", source.provider, reason=str(unknown))
 
     @staticmethod
     def _normalised(provider: Provider, request: WebhookRequest, context: SourceContext) -> Normalised:
         payload = provider.read(request, context)
         return provider.normalise(payload, request, context)
 
-    def _merge_all(self, normalised: Normalised, source: Source, merchant: Merchant, at: datetime) -> Receipt:
-        arrival = Arrival(
-            merchant.id, source.id, source.provider, at, settings_of(source, merchant), feed=merchant.feed
-        )
-        merged = [self.merge(change, arrival) for change in normalised.changes]
+    def _taken_in(
+        self, normalised: Normalised, source: Source, context: SourceContext, merchant: Merchant, request: WebhookRequest
+    ) -> Receipt:
+        """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
+
+        Raises NotUnderstood where all of it is elsewhere and nobody may ask there.
+        """
+        if normalised.ignored is not None and not normalised.changes:
+            return Receipt("ignored", source.provider, reason=normalised.ignored)
+        asking = bool(normalised.pulls) and bool(context.credentials.api)
+        if normalised.pulls and not asking and not normalised.changes:
+            raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
+        changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
+        merged = self._merger.merge_all(changes, arrival_at(request.arrived_at, source, merchant))
+        if asking:
+            wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]
+            self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at))
         repeated = bool(merged) and all(own.effect is Effect.DUPLICATE for own in merged)
         ids = tuple(dict.fromkeys(own.checkout.id for own in merged))
         return Receipt("duplicate" if repeated else "accepted", source.provider, ids)
 
-    def _set_aside(self, source: Source, request: WebhookRequest, reason: str) -> Receipt:
+    def _set_aside(self, source: Source, request: WebhookRequest, reason: str, context: SourceContext) -> Receipt:
         """Keep an authentic body whole: bytes first, then the row that shows it.
 
         The id is made of the day, the source and the body, so that a provider's repeats of one body are one row.
@@ -174,6 +191,7 @@ class Receiver:
                 size=len(request.body),
                 received_at=request.arrived_at,
                 event=request.event,
+                headers=kept_headers(request.headers, context.credentials),
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)

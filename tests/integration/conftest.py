@@ -13,6 +13,7 @@ from shared.aws import clients
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.table import Table
+from tests.integration.shop import Shop, open_shop
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -134,3 +135,25 @@ def hasher() -> IdentityHasher:
 def codes() -> RecoveryCodes:
     """Recovery codes of this stage."""
     return RecoveryCodes({1: b"r" * 32})
+
+
+@pytest.fixture
+def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """A merchant with one source on this stage, played through the handlers; what would be sent lands in ``sent``."""
+    environment = {
+        "STAGE": "dev",
+        "TABLE_NAME": stage.table_name,
+        "PUBLIC_URL": "https://hooks.example.com",
+        "KEYS_SECRET_ARN": stage.keys_secret_arn,
+        "CREDENTIALS_KEY_ARN": stage.key_arn,
+        "QUARANTINE_BUCKET": stage.bucket,
+        "DELIVERIES_QUEUE_URL": stage.deliveries_url,
+        "RETRIES_QUEUE_URL": stage.retries_url,
+        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "DUE_SHARDS": str(DUE_SHARDS),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    for opened in open_shop(environment):
+        monkeypatch.setattr("functions.deliver.handler.SendPool", lambda **_: opened)
+        yield opened
