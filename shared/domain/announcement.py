@@ -5,12 +5,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.domain import gate as gating
 from shared.domain.checkout import Checkout, Status
 from shared.domain.episode import Episode
 from shared.domain.ids import EventId
 from shared.domain.instants import to_rfc3339
 from shared.domain.representation import checkout_json
 from shared.domain.settings import Settings
+from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 
 
 class EventType(StrEnum):
@@ -65,35 +67,39 @@ def envelope(
 
 def do_not_send_after(checkout: Checkout, settings: Settings) -> datetime:
     """After this instant no message about the checkout may go out: counted from the shopper's last activity."""
-    return checkout.last_activity_at + min(settings.do_not_send_after, settings.recovery_horizon)
+    return gating.do_not_send_after(checkout, settings)
 
 
-def messaging_verdict(checkout: Checkout, settings: Settings, now: datetime) -> Messaging:
-    """Whether a BSP may message the shopper now, by what the checkout itself tells; first failing reason wins."""
-    refusal = _refusal(checkout, settings, now)
-    return Messaging(may_send=refusal is None, reason=refusal)
+def messaging_verdict(
+    checkout: Checkout,
+    settings: Settings,
+    now: datetime,
+    *,
+    merchant_zone: str | None = None,
+    merchant_country: str | None = None,
+    episode: Episode | None = None,
+    shopper: Shopper = UNKNOWN_SHOPPER,
+) -> Messaging:
+    """The gate's verdict for a BSP that messages on its own, over whichever channel it chooses.
+
+    What is not given is not judged: without the shopper's memory no suppression, cap or purchase elsewhere; without
+    the merchant's zone no quiet hours for a recipient whose own zone is unknown.
+    """
+    facts = gating.GateFacts(
+        now=now,
+        checkout=checkout,
+        settings=settings,
+        merchant_zone=merchant_zone,
+        merchant_country=merchant_country,
+        episode=episode,
+        shopper=shopper,
+    )
+    return messaging(gating.gate(facts))
 
 
-def _refusal(checkout: Checkout, settings: Settings, now: datetime) -> str | None:
-    by_status = {
-        Status.RECOVERED: "purchased",
-        Status.COMPLETED: "purchased",
-        Status.PAYMENT_PENDING: "payment_pending",
-        Status.SUPERSEDED: "superseded",
-        Status.OPEN: "shopper_active",
-        Status.DISCARDED: "suppressed",
-        Status.EXPIRED: "too_old",
-    }.get(checkout.status)
-    if by_status is not None:
-        return by_status
-    if now >= do_not_send_after(checkout, settings):
-        return "too_old"
-    if checkout.text("customer.phone") is None and checkout.text("customer.email") is None:
-        return "no_contact"
-    consents = {checkout.text(f"consent.channels.{channel}") for channel in ("email", "sms", "whatsapp")}
-    if "granted" in consents or (settings.consent == "unknown_allowed" and consents != {"denied"}):
-        return None
-    return "no_consent"
+def messaging(decision: gating.Decision) -> Messaging:
+    """A decision as a BSP is told it."""
+    return Messaging(isinstance(decision, gating.Send), None if decision.reason is None else decision.reason.value)
 
 
 def staleness(event_type: str, event_version: int, checkout: Checkout | None) -> str | None:

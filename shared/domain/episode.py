@@ -8,6 +8,7 @@ from typing import Any
 from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId, MerchantId, derived_ulid
 from shared.domain.instants import to_rfc3339
+from shared.domain.step_state import EpisodeStep
 
 
 class EpisodeStatus(StrEnum):
@@ -20,7 +21,11 @@ class EpisodeStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """``anchor`` is the last activity that steps count from; ``checkouts`` are digests, newest last."""
+    """``anchor`` is the last activity that steps count from; ``checkouts`` are digests, newest last.
+
+    The campaign stays the version it was chosen at. ``steps`` are numbered from 1 as in the campaign; one that was
+    never planned is absent. ``closed_channels`` are refused for the rest of the episode.
+    """
 
     id: EpisodeId
     merchant_id: MerchantId
@@ -32,6 +37,25 @@ class Episode:
     checkouts: tuple[str, ...] = ()
     ended_at: datetime | None = None
     end_reason: str | None = None
+    campaign_id: str | None = None
+    campaign_version: int = 0
+    holdout: bool = False
+    steps: tuple[EpisodeStep, ...] = ()
+    closed_channels: frozenset[str] = frozenset()
+
+    def step(self, number: int) -> EpisodeStep | None:
+        """The step with this number, or None where it was never planned."""
+        return next((own for own in self.steps if own.number == number), None)
+
+    @property
+    def newest_checkout(self) -> str | None:
+        """The digest of the checkout that messages are about."""
+        return self.checkouts[-1] if self.checkouts else None
+
+    @property
+    def last_hand_over(self) -> datetime | None:
+        """When a message of the episode was last handed over."""
+        return max((own.handed_over_at for own in self.steps if own.handed_over_at is not None), default=None)
 
     def as_json(self) -> dict[str, Any]:
         """The contract's episode object inside an event."""
