@@ -8,6 +8,8 @@ from typing import Literal
 
 MoneyUnit = Literal["major", "minor"]
 
+_LONGEST_NUMBER = 400
+"""A number of more digits than this is no number anybody sends: arithmetic on it would take for ever."""
 _LARGEST = 10**15
 """Minor units beyond this are a provider's mistake, not a cart."""
 
@@ -59,7 +61,7 @@ def currency_code(value: object) -> str | None:
 
 
 def parse_decimal(value: object) -> Decimal | None:
-    """A finite Decimal from a JSON number or a numeric text; None for anything else.
+    """A finite Decimal of sane length from a JSON number or a numeric text; None for anything else.
 
     A float goes through its shortest text, so that ``19.99`` stays ``19.99``.
     """
@@ -76,7 +78,7 @@ def parse_decimal(value: object) -> Decimal | None:
             return None
     else:
         return None
-    return number if number.is_finite() else None
+    return number if number.is_finite() and abs(number.adjusted()) <= _LONGEST_NUMBER else None
 
 
 def parse_money(value: object, currency: str, unit: MoneyUnit = "major") -> Money | None:

@@ -88,7 +88,8 @@ def text(value: Any) -> str | None:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        number = parse_decimal(value)
+        return None if number is None else f"{number:f}"
     if isinstance(value, str) and value.strip():
         return value.strip()[:_LONGEST_TEXT]
     return None
