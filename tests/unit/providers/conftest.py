@@ -165,7 +165,7 @@ def _mutated(payload: Any, changes: list[tuple[tuple[Any, ...], str, Any]]) -> A
             if action == "drop" and path:
                 del holder[whole[-1]]
             elif action == "repeat" and isinstance(holder[whole[-1]], list):
-                holder[whole[-1]] = holder[whole[-1]] * 30
+                holder[whole[-1]] = (holder[whole[-1]] * 30)[:30]
             else:
                 holder[whole[-1]] = json.loads(json.dumps(value))
         except (LookupError, TypeError):
