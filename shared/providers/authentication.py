@@ -40,7 +40,10 @@ def fresh(given: str | None, now: datetime, tolerance: timedelta, *, millisecond
     """Prove that a signed timestamp (epoch seconds, or milliseconds) is within ``tolerance`` of now, either way."""
     if given is None or not given.isascii() or not given.isdigit() or len(given) > 16:
         raise AuthenticationFailed("missing or malformed timestamp")
-    at = from_ms(int(given) * (1 if milliseconds else 1000))
+    try:
+        at = from_ms(int(given) * (1 if milliseconds else 1000))
+    except OverflowError as absurd:
+        raise AuthenticationFailed("stale timestamp") from absurd
     if abs(now - at) > tolerance:
         raise AuthenticationFailed("stale timestamp")
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,7 +32,7 @@ def read_json(body: bytes) -> Any:
     """The JSON document in ``body``: decimals exact, lone surrogates replaced. Raises NotReadable, NotUnderstood."""
     try:
         text = body.decode("utf-8-sig")
-        document = json.loads(text, parse_float=Decimal, parse_int=_integer, parse_constant=_refuse)
+        document = json.loads(text, parse_float=_decimal, parse_int=_integer, parse_constant=_refuse)
     except RecursionError as deep:
         raise NotUnderstood("nested too deeply") from deep
     except ValueError as broken:
@@ -50,6 +50,14 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _LONGEST_INTEGER else Decimal(text)
+
+
+def _decimal(text: str) -> Decimal:
+    """The exact number; one whose exponent nobody can hold is no number (and read as none later on)."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("NaN")
 
 
 def _refuse(constant: str) -> Any:
