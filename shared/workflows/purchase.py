@@ -14,7 +14,7 @@ from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.orders import OrderRecord, order_put
+from shared.store.orders import OrderRecord, order_put, read_order
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
 
@@ -27,7 +27,8 @@ class _Known:
     """What stands in the table before the purchase is written."""
 
     checkout: Checkout | None
-    order_known: bool
+    order: OrderRecord | None
+    """The order as recorded before, where it is known."""
     shoppers: dict[Identity, ShopperRecord]
 
 
@@ -51,14 +52,14 @@ class Purchases:
 
     def record(self, change: CheckoutChange, arrival: Arrival) -> Applied:
         """Record the purchase. Raises StoreUnavailable when others kept writing: the provider must try again."""
-        joined = self._joined(change, arrival)
+        joined = self.joined(change, arrival)
         missing_episodes: frozenset[EpisodeId] = frozenset()
         for _ in range(_ROUNDS):
             known = self._read(joined, arrival)
             if known.checkout is not None and is_duplicate(known.checkout, joined):
                 return Applied(known.checkout, Effect.DUPLICATE, None)
             applied = apply(known.checkout, joined, arrival)
-            if known.order_known and applied.mark is None:
+            if known.order is not None and applied.mark is None:
                 applied = replace(applied, effect=Effect.DUPLICATE)
             writes, episodes = self._writes(joined, arrival, known, applied, missing_episodes)
             try:
@@ -71,8 +72,8 @@ class Purchases:
                 return applied
         raise StoreUnavailable("the checkout kept changing")
 
-    def _joined(self, change: CheckoutChange, arrival: Arrival) -> CheckoutChange:
-        """The change under the checkout it belongs to, where the purchase names only a cart or a contact."""
+    def joined(self, change: CheckoutChange, arrival: Arrival) -> CheckoutChange:
+        """The change under the checkout it belongs to, where it names that only by a cart token or a contact."""
         merchant_id = arrival.merchant_id
         if not change.join_tokens and not change.join_contact:
             return change
@@ -113,7 +114,8 @@ class Purchases:
         if checkout is not None:
             others = [own for own in self._hasher.of_checkout(checkout).values() if own not in shoppers]
             shoppers |= self._shoppers.get_many(others) if others else {}
-        return _Known(checkout, order_key in rows, shoppers)
+        order = read_order(rows[order_key]) if order_key in rows else None
+        return _Known(checkout, order, shoppers)
 
     def _writes(
         self,
@@ -124,14 +126,14 @@ class Purchases:
         missing_episodes: frozenset[EpisodeId],
     ) -> tuple[list[Write], list[EpisodeId]]:
         """The transaction, its episodes last."""
-        bought_at = purchased_at(change, arrival)
+        bought_at = purchased_at(change, arrival) if known.order is None else known.order.bought_at
         settings = arrival.settings
         writes: list[Write] = [
             self._checkouts.replacement(
                 known.checkout, applied.checkout, applied.mark, settings, change=change, at=arrival.at
             )
         ]
-        if not known.order_known:
+        if known.order is None:
             order = OrderRecord(
                 merchant_id=arrival.merchant_id,
                 source_id=arrival.source_id,
