@@ -26,8 +26,6 @@ from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import attempt_of, mapping, rows
 from shared.destinations.whatsapp import clean
 
-USERS: Final = "/v1/public/track/users/"
-EVENTS: Final = "/v1/public/track/events/"
 LONGEST_TRAIT: Final = 1000
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4000}
 _TRAITS: Final = {"type": "object", "additionalProperties": _TEXT, "maxProperties": 50}
@@ -97,7 +95,7 @@ class InteraktEventDestination:
         own = mapping(endpoint.settings.get("user_traits"))
         return interakt.request(
             endpoint,
-            USERS,
+            interakt.USERS,
             {**_who(delivery), "traits": {**traits, **_filled(own, delivery, "user trait")}, "tags": []},
         )
 
@@ -108,7 +106,7 @@ class InteraktEventDestination:
         name = template if isinstance(template, str) else given.get("event")
         return interakt.request(
             endpoint,
-            EVENTS,
+            interakt.EVENTS,
             {
                 **_who(delivery),
                 "event": str(name or _default_name(delivery.event_type)),

@@ -15,7 +15,6 @@ from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import attempt_of
 from shared.destinations.whatsapp import Shape, message_of
 
-MESSAGES: Final = "/v1/public/message/"
 SHAPE: Final = Shape(buttons=("url",))
 
 
@@ -65,7 +64,7 @@ class InteraktTemplateDestination:
             "template": template,
         }
         campaign = endpoint.settings.get("campaign_id")
-        return interakt.request(endpoint, MESSAGES, body | ({"campaignId": str(campaign)} if campaign else {}))
+        return interakt.request(endpoint, interakt.MESSAGES, body | ({"campaignId": str(campaign)} if campaign else {}))
 
     def classify(self, result: SendResult, endpoint: Endpoint) -> Attempt:
         """By ``result``, whatever the HTTP status."""

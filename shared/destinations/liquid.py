@@ -16,6 +16,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from shared.domain.money import currency_code
+
 if TYPE_CHECKING:
     from liquid import Environment
     from liquid.ast import Node
@@ -107,8 +109,10 @@ def money_text(amount: str | Decimal, currency: str, locale: str = _DEFAULT_LOCA
     Raises:
         ValueError: not a decimal number or not a currency code.
     """
+    if currency_code(currency) is None:
+        raise ValueError("not an amount of money: no currency code")
     from babel.core import Locale, UnknownLocaleError
-    from babel.numbers import UnknownCurrencyError, format_currency
+    from babel.numbers import format_currency
 
     try:
         known: Locale | str = Locale.parse(locale.replace("-", "_"))
@@ -116,7 +120,7 @@ def money_text(amount: str | Decimal, currency: str, locale: str = _DEFAULT_LOCA
         known = _DEFAULT_LOCALE
     try:
         text: str = format_currency(Decimal(amount), currency, locale=known)
-    except (InvalidOperation, UnknownCurrencyError, TypeError) as error:
+    except (InvalidOperation, TypeError) as error:
         raise ValueError("not an amount of money") from error
     return text.replace("\u00a0", " ").replace("\u202f", " ")
 

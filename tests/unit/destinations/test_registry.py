@@ -110,7 +110,8 @@ def test_listing_and_validating_load_no_http_client() -> None:
     code = (
         "import sys; from shared.destinations import registry; registry.describe();"
         "from shared.delivery.target import check_url; check_url('https://hooks.bsp.example/');"
-        "print({'httpx', 'httpcore', 'anyio', 'pydantic', 'boto3', 'idna'} & set(sys.modules))"
+        "print({'httpx', 'httpcore', 'anyio', 'pydantic', 'boto3', 'idna',"
+        " 'liquid', 'babel', 'phonenumbers', 'wcwidth'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "set()"
