@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
 
-FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect"]
+FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "pull"]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 
 
@@ -30,7 +30,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Proves, normalises and stores provider webhooks",
             memory_mb=512,
             timeout=timedelta(seconds=10),
-            services=("dynamodb", "kms", "s3", "secretsmanager"),
+            services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
         ),
         FunctionSpec(
             name="merchant_api",
@@ -66,6 +66,13 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(seconds=10),
             services=("dynamodb", "secretsmanager"),
+        ),
+        FunctionSpec(
+            name="pull",
+            purpose="Asks providers' APIs for contents and past checkouts",
+            memory_mb=512,
+            timeout=timedelta(minutes=2),
+            services=("dynamodb", "kms", "secretsmanager", "sqs"),
         ),
     )
 }

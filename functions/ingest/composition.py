@@ -8,6 +8,7 @@ from shared.store.configuration import SourceStore
 from shared.store.episodes import EpisodeStore
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.merge import Merger
 from shared.workflows.purchase import Purchases
 from shared.workflows.receive import Receiver
 from shared.workflows.sources import SourceDirectory
@@ -23,8 +24,8 @@ def receiver() -> Receiver:
     return Receiver(
         SourceDirectory(SourceStore(stores.table), now),
         stores.cipher,
-        stores.checkouts,
-        purchases,
+        Merger(stores.checkouts, purchases),
         QuarantineStore(stores.table),
         lambda: stores.bucket,
+        lambda: stores.pulls,
     )

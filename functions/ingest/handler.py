@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.ingest import answers
 from functions.ingest.composition import receiver
+from shared.aws.queues import QueueUnavailable
 from shared.aws.stores import now
 from shared.domain.ids import SourceId
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
@@ -30,7 +31,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         return _refused(source_id, answers.unauthenticated(str(failed)))
     except NotReadable as unreadable:
         return _refused(source_id, answers.not_readable(str(unreadable)))
-    except (StoreUnavailable, ClientError, BotoCoreError):
+    except (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError):
         logger.exception("webhook_not_stored", source_id=source_id)
         return answers.unavailable()
     _log(source_id, receipt)

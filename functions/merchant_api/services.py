@@ -19,14 +19,20 @@ from shared.store.configuration import EndpointStore, IdempotencyStore, Merchant
 from shared.store.deliveries import DeliveryRecord
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
+from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.backfill import Backfills
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
 from shared.workflows.erasure import MerchantErasure
+from shared.workflows.merge import Merger
 from shared.workflows.purchase import Purchases
+from shared.workflows.receive import Receiver
+from shared.workflows.replay import Replays
+from shared.workflows.sources import SourceDirectory
 
 
 class SendsTestEvent(Protocol):
@@ -128,6 +134,31 @@ class Services(Stores):
     def erasure(self) -> MerchantErasure:
         """Erases merchants."""
         return MerchantErasure(self.table, self.checkouts, self.hasher, self.bucket)
+
+    @cached_property
+    def backfills(self) -> Backfills:
+        """Backfill jobs."""
+        return Backfills(JobStore(self.table), self.cipher, lambda: self.pulls, self.now)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """Replays quarantined bodies."""
+        return Replays(lambda: self._receiver, self.quarantine, lambda: self.bucket, self.now)
+
+    @property
+    def _receiver(self) -> Receiver:
+        """Made anew for each replay: a mapping that was changed a moment ago must be seen."""
+        purchases = Purchases(
+            self.table, self.checkouts, ShopperStore(self.table), EpisodeStore(self.table), self.hasher
+        )
+        return Receiver(
+            SourceDirectory(self.sources, self.now),
+            self.cipher,
+            Merger(self.checkouts, purchases),
+            self.quarantine,
+            lambda: self.bucket,
+            lambda: self.pulls,
+        )
 
     def _admin_key(self) -> str:
         return clients.secretsmanager().get_secret_value(SecretId=self._admin_secret_arn)["SecretString"]

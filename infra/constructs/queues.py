@@ -10,24 +10,30 @@ _KEPT = Duration.days(14)
 
 
 class Queues(Construct):
-    """``deliveries`` and ``retries`` redrive to ``dead_letters``; ``missed_schedules`` takes lost ticks.
+    """``deliveries`` and ``retries`` redrive to ``dead_letters``, ``pulls`` to ``pull_dead_letters``.
+
+    ``missed_schedules`` takes lost ticks.
 
     Retries wait in a queue of their own, so that fresh events go first. Standard queues: senders set
     ``MessageGroupId`` to the merchant, which makes them fair.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, consumer_timeout: Duration) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, consumer_timeout: Duration, pull_timeout: Duration
+    ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = self._queue("DeadLetters", retention_period=_KEPT)
         self.missed_schedules = self._queue("MissedSchedules", retention_period=_KEPT)
-        self.deliveries = self._worked_off("Deliveries", consumer_timeout)
-        self.retries = self._worked_off("Retries", consumer_timeout)
+        self.pull_dead_letters = self._queue("PullDeadLetters", retention_period=_KEPT)
+        self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
+        self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
+        self.pulls = self._worked_off("Pulls", pull_timeout, self.pull_dead_letters)
 
-    def _worked_off(self, construct_id: str, consumer_timeout: Duration) -> sqs.Queue:
+    def _worked_off(self, construct_id: str, consumer_timeout: Duration, dead_letters: sqs.Queue) -> sqs.Queue:
         return self._queue(
             construct_id,
             visibility_timeout=Duration.seconds(_VISIBILITY_FACTOR * int(consumer_timeout.to_seconds())),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead_letters, max_receive_count=_MAX_RECEIVES),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
         )
 
     def _queue(

@@ -139,6 +139,8 @@ def _describe(engine: Engine, outputs: dict[str, str]) -> dict[str, Any]:
             "deliveries": outputs["DeliveriesQueueUrl"],
             "retries": outputs["RetriesQueueUrl"],
             "dead_letters": outputs["DeadLettersQueueUrl"],
+            "pulls": outputs["PullsQueueUrl"],
+            "pull_dead_letters": outputs["PullDeadLettersQueueUrl"],
         },
         "aws": CREDENTIALS,
     }

@@ -39,6 +39,7 @@ _ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dyna
 _TRANSACTIONS = (*_ITEMS, "dynamodb:ConditionCheckItem")
 _QUERY = ("dynamodb:Query",)
 
+_PULLS_CONCURRENCY = 5  # each works off ten messages at a time; the providers' rates bound it further
 _STREAM_BATCH = 100
 _STREAM_RETRIES = 20
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -64,15 +65,21 @@ class ServiceStack(Stack):
         self._state = state
         self.api = PublicApi(self, "Api", stage=stage, engine_url=engine_url if stage.is_local else None)
         self.functions = {name: self._make_function(name, code_for(name)) for name in FUNCTION_NAMES}
-        self.queues = Queues(self, "Queues", consumer_timeout=self.functions["deliver"].timeout)
+        self.queues = Queues(
+            self,
+            "Queues",
+            consumer_timeout=self.functions["deliver"].timeout,
+            pull_timeout=self.functions["pull"].timeout,
+        )
         for name, routes in ROUTES.items():
             self.api.route(self.functions[name], routes)
         self._allow_table()
         self._allow_secrets()
         self._allow_bucket()
         self._allow_queues()
-        self._map_queue(self.queues.deliveries, stage.deliveries_concurrency)
-        self._map_queue(self.queues.retries, stage.retries_concurrency)
+        self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
+        self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
+        self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
         self._map_stream()
         SweepSchedule(
             self,
@@ -111,6 +118,8 @@ class ServiceStack(Stack):
             ("deliver", _TRANSACTIONS, (table,)),
             ("deliver", _QUERY, (table, indexes)),
             ("redirect", _ITEMS, (table,)),
+            ("pull", _TRANSACTIONS, (table,)),
+            ("pull", _QUERY, (indexes,)),
         )
         for name, actions, resources in allowed:
             self.functions[name].allow(actions, resources)
@@ -128,6 +137,7 @@ class ServiceStack(Stack):
             ("ingest", ("kms:Decrypt",)),
             ("merchant_api", ("kms:Encrypt", "kms:Decrypt")),
             ("deliver", ("kms:Decrypt",)),
+            ("pull", ("kms:Decrypt",)),
         )
         for name, actions in encrypting:
             self.functions[name].allow(actions, [key])
@@ -148,18 +158,21 @@ class ServiceStack(Stack):
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)
         retries = ("RETRIES_QUEUE_URL", self.queues.retries)
         dead_letters = ("DEAD_LETTERS_QUEUE_URL", self.queues.dead_letters)
+        pulls = ("PULLS_QUEUE_URL", self.queues.pulls)
         senders: tuple[tuple[FunctionName, tuple[tuple[str, sqs.Queue], ...]], ...] = (
-            ("merchant_api", (deliveries, retries)),
+            ("ingest", (pulls,)),
+            ("merchant_api", (deliveries, retries, pulls)),
             ("sweep", (deliveries, retries)),
             ("dispatch", (deliveries, retries, dead_letters)),
             ("deliver", (retries,)),
+            ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
         )
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])
             self.functions[name].tell(**{variable: queue.queue_url for variable, queue in queues})
 
-    def _map_queue(self, queue: sqs.Queue, concurrency: int) -> None:
-        self.functions["deliver"].function.add_event_source(
+    def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int) -> None:
+        self.functions[name].function.add_event_source(
             sources.SqsEventSource(queue, batch_size=10, report_batch_item_failures=True, max_concurrency=concurrency)
         )
 
@@ -196,6 +209,8 @@ class ServiceStack(Stack):
             "DeliveriesQueueUrl": self.queues.deliveries.queue_url,
             "RetriesQueueUrl": self.queues.retries.queue_url,
             "DeadLettersQueueUrl": self.queues.dead_letters.queue_url,
+            "PullsQueueUrl": self.queues.pulls.queue_url,
+            "PullDeadLettersQueueUrl": self.queues.pull_dead_letters.queue_url,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

@@ -6,6 +6,7 @@ from functools import cached_property
 from shared.aws import clients
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
+from shared.aws.pull_queue import PullQueue
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues
 from shared.aws.stage_keys import StageKeys
@@ -62,6 +63,12 @@ class Stores:
         """The delivery queues."""
         fresh = self.environment.variables.get("DELIVERIES_QUEUE_URL")
         return DeliveryQueues(clients.sqs(), fresh, self.environment.variable("RETRIES_QUEUE_URL"))
+
+    @cached_property
+    def pulls(self) -> PullQueue:
+        """The queue of what must be asked from providers."""
+        given_up = self.environment.variables.get("PULLS_DEAD_LETTERS_QUEUE_URL")
+        return PullQueue(clients.sqs(), self.environment.variable("PULLS_QUEUE_URL"), given_up)
 
     @cached_property
     def bucket(self) -> QuarantineBucket:

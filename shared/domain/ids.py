@@ -22,6 +22,7 @@ EventId = NewType("EventId", str)
 DeliveryId = NewType("DeliveryId", str)
 QuarantineId = NewType("QuarantineId", str)
 TokenId = NewType("TokenId", str)
+JobId = NewType("JobId", str)
 
 _ULID_LENGTH = 26
 _CHECKOUT_DIGEST_BYTES = 16

@@ -33,6 +33,17 @@ from shared.providers.provider import (
     SourceContext,
     WebhookRequest,
 )
+from shared.providers.pull import (
+    Access,
+    ApiPage,
+    ApiRequest,
+    BackfillQuery,
+    Limit,
+    PullFailed,
+    StaticAccess,
+    credential,
+    root,
+)
 
 SECRET_HEADER = "x-checkback-secret"  # noqa: S105 - a header's name
 
@@ -46,10 +57,52 @@ _LATEST_SECONDS = 253_402_300_799
 _LINE_GROUPS = ("physical_items", "digital_items", "custom_items", "gift_certificates")
 
 
+_API = "https://api.bigcommerce.com"
+
+
+class BigCommerceApi:
+    """Carts, checkouts and orders by id. There is no list of carts: no backfill."""
+
+    limit = Limit(100, timedelta(seconds=30))
+    lists = False
+    filters: frozenset[str] = frozenset()
+
+    def access(self, source: SourceContext) -> Access:
+        """The API account's token. Raises PullFailed."""
+        return StaticAccess({"x-auth-token": credential(source, "access_token")})
+
+    def content(self, pull: Pull, source: SourceContext) -> ApiRequest:
+        """A cart, checkout or order. Raises PullFailed."""
+        try:
+            return ApiRequest("GET", root(source, _API) + PROVIDER.content_path(pull, source))
+        except (NotUnderstood, KeyError) as unknown:
+            raise PullFailed(f"cannot be asked for: {unknown}") from unknown
+
+    def read_content(self, content: Any, pull: Pull, at: datetime, source: SourceContext) -> Normalised:
+        """What it says; a cart that became an order exists no more."""
+        return PROVIDER.from_content(content, pull, at, source)
+
+    def page(self, query: BackfillQuery, cursor: str | None, source: SourceContext) -> ApiRequest:  # noqa: ARG002
+        """Nothing."""
+        raise PullFailed("BigCommerce does not list carts")
+
+    def read_page(
+        self,
+        content: Any,  # noqa: ARG002 - interface
+        query: BackfillQuery,  # noqa: ARG002 - interface
+        cursor: str | None,  # noqa: ARG002 - interface
+        at: datetime,  # noqa: ARG002 - interface
+        source: SourceContext,  # noqa: ARG002 - interface
+    ) -> ApiPage:
+        """Nothing."""
+        raise PullFailed("BigCommerce does not list carts")
+
+
 class BigCommerce:
     """The BigCommerce adapter."""
 
     name = "bigcommerce"
+    api = BigCommerceApi()
     checkout_hosts = frozenset({"mybigcommerce.com"})
     description = Description(
         title="BigCommerce",
@@ -62,7 +115,7 @@ class BigCommerce:
                 "secret", "the app's client secret, or a secret of your own for the custom header", generated=True
             ),
             CredentialField(
-                "api", "store_hash and access token (carts, checkouts and orders, read-only): the contents"
+                "api", "store_hash and access_token (carts, checkouts and orders, read-only): the contents"
             ),
         ),
         setup=(

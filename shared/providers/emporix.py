@@ -36,6 +36,18 @@ from shared.providers.provider import (
     SourceContext,
     WebhookRequest,
 )
+from shared.providers.pull import (
+    Access,
+    ApiPage,
+    ApiRequest,
+    BackfillQuery,
+    Limit,
+    PullFailed,
+    TokenGrant,
+    client_credentials,
+    credential,
+    root,
+)
 
 CART_EVENTS = frozenset({"cart.created", "cart.updated", "cart.merged"})
 ITEM_EVENTS = frozenset({"cart.item-added", "cart.item-updated", "cart.item-deleted"})
@@ -49,10 +61,74 @@ _TOLERANCE = timedelta(minutes=5)
 _ANONYMOUS = "an anonymous cart without contact"
 
 
+_API = "https://api.emporix.io"
+_CARTS_TO_A_PAGE = 60
+
+
+class EmporixApi:
+    """Cart and customer service behind client credentials; ``carts/search`` lists a tenant's open carts by page number.
+
+    The search knows nothing of a time: carts older than asked for are left out by whoever reads the page.
+    """
+
+    limit = Limit(50, timedelta(seconds=10))
+    lists = True
+    filters = frozenset({"customer_id", "legal_entity_id"})
+
+    def access(self, source: SourceContext) -> Access:
+        """A token of the tenant. Raises PullFailed."""
+        scope = f"tenant={credential(source, 'tenant')}"
+        return TokenGrant(client_credentials(f"{root(source, _API)}/oauth/token", source, scope=scope))
+
+    def content(self, pull: Pull, source: SourceContext) -> ApiRequest:
+        """A cart or a customer. Raises PullFailed."""
+        try:
+            return ApiRequest("GET", root(source, _API) + PROVIDER.content_path(pull, source))
+        except (NotUnderstood, KeyError) as unknown:
+            raise PullFailed(f"cannot be asked for: {unknown}") from unknown
+
+    def read_content(self, content: Any, pull: Pull, at: datetime, source: SourceContext) -> Normalised:
+        """What the cart or customer says."""
+        return PROVIDER.from_content(content, pull, at, source)
+
+    def page(self, query: BackfillQuery, cursor: str | None, source: SourceContext) -> ApiRequest:
+        """Open carts, oldest first, so that a new cart comes last. Raises PullFailed."""
+        wanted = ["status:OPEN"]
+        for name, field in (("customer_id", "customerId"), ("legal_entity_id", "legalEntityId")):
+            if name in query.filters:
+                wanted.append(f"{field}:{_searched(query.filters[name])}")
+        tenant = quote(credential(source, "tenant"), safe="", errors="replace")
+        page = f"pageNumber={int(cursor or 1)}&pageSize={_CARTS_TO_A_PAGE}&sort=metadata.createdAt:asc"
+        url = f"{root(source, _API)}/cart/{tenant}/carts/search?{page}"
+        return ApiRequest("POST", url, body=json.dumps({"q": " ".join(wanted)}).encode())
+
+    def read_page(
+        self,
+        content: Any,
+        query: BackfillQuery,  # noqa: ARG002 - interface
+        cursor: str | None,
+        at: datetime,
+        source: SourceContext,
+    ) -> ApiPage:
+        """The page's carts; a short page is the last."""
+        if not isinstance(content, list):
+            raise NotUnderstood("the answer is not a list of carts")
+        normalised = PROVIDER.normalise(content, WebhookRequest({}, {}, b"", at), source)
+        return ApiPage(normalised, str(int(cursor or 1) + 1) if len(content) >= _CARTS_TO_A_PAGE else None)
+
+
+def _searched(value: str) -> str:
+    """A value inside a search expression. Raises PullFailed for one that would change the expression."""
+    if re.fullmatch(r"[A-Za-z0-9_.@-]{1,128}", value) is None:
+        raise PullFailed("a filter holds characters that the search does not take")
+    return value
+
+
 class Emporix:
     """The Emporix adapter."""
 
     name = "emporix"
+    api = EmporixApi()
     checkout_hosts: frozenset[str] = frozenset()
     description = Description(
         title="Emporix",

@@ -7,16 +7,17 @@ and an order by ``checkout_token``; ids above 2^53 are kept digit for digit. Any
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from shared.domain.cart import Cart, Item, TaxLine, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key
 from shared.domain.checkout import Order
-from shared.domain.instants import parse_instant
+from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
 from shared.providers.authentication import hmac_signature
 from shared.providers.mapping import overridden
@@ -37,8 +38,24 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Pull,
     SourceContext,
     WebhookRequest,
+)
+from shared.providers.pull import (
+    Access,
+    AccessRefused,
+    ApiPage,
+    ApiRequest,
+    BackfillQuery,
+    Limit,
+    PullFailed,
+    StaticAccess,
+    TokenGrant,
+    TryLater,
+    client_credentials,
+    credential,
+    root,
 )
 
 CHECKOUT_CHANGED = frozenset({"checkouts/create", "checkouts/update"})
@@ -48,10 +65,157 @@ ORDER_PLACED = frozenset({"orders/create", "orders/paid"})
 """``orders/updated`` is none: it also fires when a year-old order is edited."""
 
 
+API_VERSION = "2026-04"
+_FIRST_PAGE = 10
+_LINES = 50
+_SHOP = re.compile(r"[a-z0-9][a-z0-9-]{0,62}(\.myshopify\.com)?")
+_MONEY = "{ shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } }"
+_ADDRESS = "{ firstName lastName company phone address1 address2 city province provinceCode zip country countryCodeV2 }"
+_ABANDONED_CHECKOUTS = f"""
+query AbandonedCheckouts($first: Int!, $after: String, $lines: Int!, $query: String) {{
+  abandonedCheckouts(first: $first, after: $after, query: $query) {{
+    nodes {{
+      id name abandonedCheckoutUrl createdAt updatedAt completedAt note taxesIncluded discountCodes
+      customAttributes {{ key value }}
+      customer {{
+        id firstName lastName locale
+        defaultEmailAddress {{ emailAddress marketingState }}
+        defaultPhoneNumber {{ phoneNumber marketingState }}
+      }}
+      shippingAddress {_ADDRESS}
+      billingAddress {_ADDRESS}
+      subtotalPriceSet {_MONEY} totalPriceSet {_MONEY} totalDiscountSet {_MONEY} totalTaxSet {_MONEY}
+      totalDutiesSet {_MONEY}
+      lineItems(first: $lines) {{
+        nodes {{
+          id title variantTitle sku quantity
+          originalUnitPriceSet {_MONEY} originalTotalPriceSet {_MONEY} discountedTotalPriceSet {_MONEY}
+          product {{ id handle }} variant {{ id }} image {{ url }}
+        }}
+        pageInfo {{ hasNextPage }}
+      }}
+    }}
+    pageInfo {{ hasNextPage endCursor }}
+  }}
+}}
+"""
+"""Abandoned and recovered checkouts alike: without a filter on ``recovery_state`` the list holds both."""
+
+
+class ShopifyApi:
+    """Admin GraphQL ``abandonedCheckouts``. A cursor holds the place and how many checkouts fit into the query cost."""
+
+    limit = Limit(2, timedelta(seconds=1))
+    lists = True
+    filters: frozenset[str] = frozenset()
+
+    def access(self, source: SourceContext) -> Access:
+        """The shop's token, or client credentials of an app of the same organisation. Raises PullFailed."""
+        token = source.credentials.api.get("access_token", "").strip()
+        if token or "client_id" not in source.credentials.api:
+            return StaticAccess({"x-shopify-access-token": token or credential(source, "access_token")})
+        url = f"{self._root(source)}/admin/oauth/access_token"
+        return TokenGrant(client_credentials(url, source), header="x-shopify-access-token", prefix="")
+
+    def content(self, pull: Pull, source: SourceContext) -> ApiRequest:  # noqa: ARG002 - interface
+        """Nothing: Shopify's webhooks carry everything."""
+        raise PullFailed("Shopify's webhooks point to nothing")
+
+    def read_content(self, content: Any, pull: Pull, at: datetime, source: SourceContext) -> Normalised:  # noqa: ARG002
+        """Nothing."""
+        raise PullFailed("Shopify's webhooks point to nothing")
+
+    def page(self, query: BackfillQuery, cursor: str | None, source: SourceContext) -> ApiRequest:
+        """Checkouts updated since, by id. Raises PullFailed."""
+        after, first = _place(cursor)
+        variables = {
+            "first": first,
+            "after": after,
+            "lines": _LINES,
+            "query": f"updated_at:>='{to_rfc3339(query.since)}'",
+        }
+        body = json.dumps({"query": _ABANDONED_CHECKOUTS, "variables": variables}).encode()
+        return ApiRequest("POST", f"{self._root(source)}/admin/api/{API_VERSION}/graphql.json", body=body)
+
+    def read_page(
+        self,
+        content: Any,
+        query: BackfillQuery,  # noqa: ARG002 - interface
+        cursor: str | None,
+        at: datetime,
+        source: SourceContext,
+    ) -> ApiPage:
+        """The page's checkouts. A query that costs too much is asked again for half as many."""
+        after, first = _place(cursor)
+        payload = mapping(content)
+        codes = {str(mapping(error.get("extensions")).get("code")) for error in objects(payload.get("errors"))}
+        if "MAX_COST_EXCEEDED" in codes and first > 1:
+            return ApiPage(Normalised(ignored="asked for too much at once"), _cursor(after, first // 2))
+        if "THROTTLED" in codes:
+            raise TryLater("the provider throttles", _restored_in(payload))
+        if "ACCESS_DENIED" in codes:
+            raise AccessRefused("the token may not read abandoned checkouts (read_orders, manage_abandoned_checkouts)")
+        if "INTERNAL_SERVER_ERROR" in codes:
+            raise TryLater("the provider failed inside the query")
+        connection = mapping(mapping(payload.get("data")).get("abandonedCheckouts"))
+        nodes = [_without_partial_lines(node) for node in objects(connection.get("nodes"))]
+        if not isinstance(connection.get("nodes"), list):
+            raise NotUnderstood("the GraphQL answer holds no abandoned checkouts")
+        page = {"data": {"abandonedCheckouts": {"nodes": nodes}}}
+        normalised = PROVIDER.normalise(page, WebhookRequest({}, {}, b"", at), source)
+        info = mapping(connection.get("pageInfo"))
+        end = text(info.get("endCursor"))
+        return ApiPage(normalised, _cursor(end, first) if info.get("hasNextPage") is True and end else None)
+
+    @staticmethod
+    def _root(source: SourceContext) -> str:
+        """The shop's own host. Raises PullFailed for anything that is no shop."""
+        given = source.credentials.api.get("base_url")
+        if given:
+            return root(source, given)
+        shop = credential(source, "shop").lower().removeprefix("https://").rstrip("/")
+        if _SHOP.fullmatch(shop) is None:
+            raise PullFailed("credentials.api.shop is not a myshopify.com host")
+        return f"https://{shop.removesuffix('.myshopify.com')}.myshopify.com"
+
+
+def _place(cursor: str | None) -> tuple[str | None, int]:
+    """Where to go on, and how many checkouts to ask for."""
+    if cursor is None:
+        return None, _FIRST_PAGE
+    first, _, after = cursor.partition(":")
+    return after or None, int(first)
+
+
+def _cursor(after: str | None, first: int) -> str:
+    return f"{first}:{after or ''}"
+
+
+def _without_partial_lines(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A checkout with more lines than one answer holds keeps its totals, but no part of its lines as the whole."""
+    if mapping(mapping(node.get("lineItems")).get("pageInfo")).get("hasNextPage") is not True:
+        return node
+    return {name: value for name, value in node.items() if name != "lineItems"}
+
+
+def _restored_in(payload: Mapping[str, Any]) -> timedelta | None:
+    """When the query's cost will be there again: the bucket restores points at a known rate."""
+    cost = mapping(mapping(payload.get("extensions")).get("cost"))
+    status = mapping(cost.get("throttleStatus"))
+    wanted, there, rate = (
+        parse_decimal(own)
+        for own in (cost.get("requestedQueryCost"), status.get("currentlyAvailable"), status.get("restoreRate"))
+    )
+    if wanted is None or there is None or rate is None or rate <= 0:
+        return None
+    return min(max(timedelta(seconds=int((wanted - there) / rate)), timedelta(seconds=1)), timedelta(minutes=1))
+
+
 class Shopify:
     """The Shopify adapter."""
 
     name = "shopify"
+    api = ShopifyApi()
     checkout_hosts = frozenset({"myshopify.com", "checkout.shopify.com"})
     description = Description(
         title="Shopify",
@@ -60,7 +224,11 @@ class Shopify:
             CredentialField(
                 "secret", "the app's client secret (API secret key), which signs its webhooks", required=True
             ),
-            CredentialField("api", "shop and access token (read_orders), for backfill only"),
+            CredentialField(
+                "api",
+                "shop (myshopify host) and access_token, or client_id and client_secret of an app installed there "
+                "(read_orders, manage_abandoned_checkouts); for backfill only",
+            ),
         ),
         setup=(
             "Subscribe the app to checkouts/create, checkouts/update, checkouts/delete and orders/create with this url "
@@ -235,6 +403,7 @@ class Shopify:
             order=Order(None, completed_at, total) if signal is Signal.PURCHASED else None,
             leaves=self._node_leaves(node, source).found,
             cart=cart,
+            join_tokens=(cart_token,) if (cart_token := _cart_token(node.get("abandonedCheckoutUrl"))) else (),
         )
 
     def _node_leaves(self, node: Mapping[str, Any], source: SourceContext) -> Leaves:

@@ -13,6 +13,7 @@ from shared.domain.ids import (
     DeliveryId,
     EndpointId,
     EpisodeId,
+    JobId,
     MerchantId,
     QuarantineId,
     SourceId,
@@ -77,6 +78,21 @@ def deliveries(endpoint_id: EndpointId) -> list[str]:
 def quarantine(quarantine_id: QuarantineId) -> ItemKey:
     """One quarantined body."""
     return f"Q#{quarantine_id}", "Q"
+
+
+def job(job_id: JobId) -> ItemKey:
+    """One backfill job."""
+    return f"J#{job_id}", "J"
+
+
+def source_pause(source_id: SourceId) -> ItemKey:
+    """Until when a source's API wants to be left alone."""
+    return f"B#{source_id}", "B"
+
+
+def source_window(source_id: SourceId, window: int) -> ItemKey:
+    """How often a source's API was asked in one rate window."""
+    return f"B#{source_id}", f"W#{window}"
 
 
 def merchant(merchant_id: MerchantId) -> str:

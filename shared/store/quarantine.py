@@ -1,6 +1,7 @@
 """Quarantine rows: where a body that was not understood lies, and why. The bytes themselves are in the bucket."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr, Key
@@ -16,7 +17,10 @@ _LIST = "quarantine"
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRecord:
-    """One authentic body that was not understood. ``event`` is the event name from the URL, where it had one."""
+    """One authentic body that was not understood. ``event`` is the event name from the URL, where it had one.
+
+    ``headers`` are those a replay may need, none that proves the sender.
+    """
 
     id: QuarantineId
     merchant_id: MerchantId
@@ -27,6 +31,7 @@ class QuarantineRecord:
     size: int
     received_at: datetime
     event: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     replayed_at: datetime | None = None
     replay_status: str | None = None
 
@@ -86,6 +91,7 @@ def _item(record: QuarantineRecord) -> Item:
         "size": record.size,
         "ca": to_ms(record.received_at),
         "ev": record.event,
+        "hd": dict(record.headers) or None,
         "lp": keys.list_partition(record.merchant_id, _LIST),
         "ls": f"{to_ms(record.received_at):015d}",
         "ttl": to_ms(record.received_at + KEPT_FOR) // 1000,
@@ -104,6 +110,7 @@ def _record(item: Item) -> QuarantineRecord:
         size=int(item["size"]),
         received_at=from_ms(int(item["ca"])),
         event=item.get("ev"),
+        headers=item.get("hd", {}),
         replayed_at=from_ms(int(item["ra"])) if "ra" in item else None,
         replay_status=item.get("rs"),
     )

@@ -30,6 +30,8 @@ from shared.workflows.merge import Merger, arrival_at, deferred
 from shared.workflows.sources import SourceDirectory, context_of
 
 LARGEST_BODY = 256 * 1024
+_DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a provider's module raises over a payload nobody thought of: the body is kept, a retry would not help."""
 _SECRET_HEADERS = re.compile(
     r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
 )
@@ -148,10 +150,18 @@ class Receiver:
     @staticmethod
     def _normalised(provider: Provider, request: WebhookRequest, context: SourceContext) -> Normalised:
         payload = provider.read(request, context)
-        return provider.normalise(payload, request, context)
+        try:
+            return provider.normalise(payload, request, context)
+        except _DEFECTS as defect:
+            raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
 
     def _taken_in(
-        self, normalised: Normalised, source: Source, context: SourceContext, merchant: Merchant, request: WebhookRequest
+        self,
+        normalised: Normalised,
+        source: Source,
+        context: SourceContext,
+        merchant: Merchant,
+        request: WebhookRequest,
     ) -> Receipt:
         """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
 

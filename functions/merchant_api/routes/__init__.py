@@ -3,6 +3,7 @@
 from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions.merchant_api.routes import (
+    backfills,
     catalogue,
     checkouts,
     deliveries,
@@ -17,6 +18,7 @@ ROUTERS: tuple[Router, ...] = (
     operator.router,
     merchant.router,
     sources.router,
+    backfills.router,
     endpoints.router,
     checkouts.router,
     deliveries.router,

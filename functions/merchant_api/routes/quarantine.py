@@ -40,6 +40,18 @@ def read_quarantined(quarantine_id: str) -> Json:
     return answer(quarantine_json(found) | {"body_base64": base64.b64encode(body).decode()})
 
 
+@router.post("/v1/quarantine/<quarantine_id>/replay", summary="Read a quarantined body once more", tags=_TAGS)
+def replay_quarantined(quarantine_id: str) -> Json:
+    """As on the day it came. What is still not understood is answered 200 with ``quarantined`` and the reason.
+
+    A repeat changes nothing. The body stays until it is deleted or its 30 days are over.
+    """
+    own = session(router)
+    found = _record(own, quarantine_id)
+    receipt = own.services.replays.replay(found)
+    return answer({"quarantine_id": found.id, **receipt.as_json()})
+
+
 @router.delete("/v1/quarantine/<quarantine_id>", summary="Drop a quarantined body", tags=_TAGS, status_code=204)
 def delete_quarantined(quarantine_id: str) -> Empty:
     """The bytes too."""

@@ -13,14 +13,16 @@ ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
 }  # fmt: skip
 OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
-    "ingest": {"CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET"},
+    "ingest": {"CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "PULLS_QUEUE_URL"},
     "merchant_api": {
         "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
+        "PULLS_QUEUE_URL",
     },
     "sweep": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
     "deliver": {"CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
     "redirect": set(),
+    "pull": {"CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -35,7 +37,7 @@ CONSUME = {
     "sqs:GetQueueAttributes",
 }  # fmt: skip
 RIGHTS: dict[FunctionName, set[str]] = {
-    "ingest": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject"},
+    "ingest": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject", "sqs:SendMessage"},
     "merchant_api": TRANSACT | SECRET | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:Encrypt", "kms:Decrypt",
         "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "sqs:SendMessage",
@@ -46,6 +48,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
     },
     "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
     "redirect": READ | WRITE | SECRET,
+    "pull": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
 }  # fmt: skip
 TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
@@ -215,8 +218,8 @@ def test_parallel_dispatch_is_the_stages_choice(production: Templates, local: Te
     assert mapping_of(local.service, "Table")["ParallelizationFactor"] == 2
 
 
-@pytest.mark.parametrize(("source", "concurrency"), [("Deliveries", 100), ("Retries", 20)])
-def test_deliver_works_off_both_queues_with_capped_concurrency(
+@pytest.mark.parametrize(("source", "concurrency"), [("Deliveries", 100), ("Retries", 20), ("QueuesPulls", 5)])
+def test_every_queue_is_worked_off_with_capped_concurrency(
     production: Templates, source: str, concurrency: int
 ) -> None:
     mapping = mapping_of(production.service, source)
@@ -226,13 +229,15 @@ def test_deliver_works_off_both_queues_with_capped_concurrency(
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": concurrency}
 
 
-@pytest.mark.parametrize("source", ["Deliveries", "Retries"])
+@pytest.mark.parametrize(
+    ("source", "consumer"), [("QueuesDeliveries", "deliver"), ("QueuesRetries", "deliver"), ("QueuesPulls", "pull")]
+)
 def test_a_message_stays_hidden_six_times_its_consumers_timeout_and_ends_as_a_dead_letter(
-    service: StackTemplate, source: str
+    service: StackTemplate, source: str, consumer: FunctionName
 ) -> None:
     queue = next(item for name, item in service.resources("SQS::Queue").items() if source in name)["Properties"]
 
-    assert queue["VisibilityTimeout"] >= 6 * service.function("deliver")["Properties"]["Timeout"]
+    assert queue["VisibilityTimeout"] >= 6 * service.function(consumer)["Properties"]["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
     assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
 
@@ -241,8 +246,8 @@ def test_every_queue_is_encrypted_standard_and_keeps_failures_for_two_weeks(serv
     queues = service.resources("SQS::Queue")
     kept = {name for name, item in queues.items() if item["Properties"].get("MessageRetentionPeriod") == 1209600}
 
-    assert len(queues) == 4
-    assert len(kept) == 2
+    assert len(queues) == 6
+    assert len(kept) == 3
     assert all(item["Properties"]["SqsManagedSseEnabled"] is True for item in queues.values())
     assert not any("FifoQueue" in item["Properties"] for item in queues.values())
 
@@ -278,7 +283,7 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("AWS/Lambda", "IteratorAge"),
         ("Checkback", "Quarantined"),
     }
-    assert len(alarms) == 2 + 2 * len(FUNCTION_NAMES) + 2
+    assert len(alarms) == 3 + 2 * len(FUNCTION_NAMES) + 2
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]

@@ -1,0 +1,28 @@
+"""``/v1/sources/{id}/backfill`` and ``/v1/jobs``: what already lies at the provider."""
+
+from functions.merchant_api.session import Json, answer, new_router, session
+from shared.api.backfills import BackfillBody, job_json
+from shared.api.problems import not_found
+from shared.domain.ids import SourceId
+
+router = new_router()
+_TAGS = ["Sources"]
+
+
+@router.post("/v1/sources/<source_id>/backfill", summary="Read past checkouts from the provider", tags=_TAGS)
+def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
+    """A job, worked off page by page. ``since`` is at most the recovery horizon ago, which is also the default."""
+    own = session(router)
+    found = own.services.sources.get(SourceId(source_id))
+    if found is None or found.value.merchant_id != own.merchant_id:
+        raise not_found("There is no such source.")
+    given = body or BackfillBody()
+    job = own.services.backfills.start(found.value, own.merchant().value, given.since, given.filters())
+    return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
+
+
+@router.get("/v1/jobs/<job_id>", summary="Read a backfill job", tags=_TAGS)
+def read_job(job_id: str) -> Json:
+    """How far it is, and what became of the checkouts it read."""
+    own = session(router)
+    return answer(job_json(own.services.backfills.read(own.merchant_id, job_id)))

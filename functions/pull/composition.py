@@ -1,0 +1,37 @@
+"""What the pull function is made of, built once per process."""
+
+from functools import cache
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.delivery.guarded_http import SendPool
+from shared.store.api_limits import ApiLimits
+from shared.store.configuration import SourceStore
+from shared.store.episodes import EpisodeStore
+from shared.store.jobs import JobStore
+from shared.store.shoppers import ShopperStore
+from shared.workflows.merge import Merger
+from shared.workflows.provider_api import ApiClient
+from shared.workflows.pull import Puller
+from shared.workflows.purchase import Purchases
+from shared.workflows.sources import SourceDirectory
+
+
+@cache
+def puller() -> Puller:
+    """The puller of this process."""
+    stores = Stores(Environment.read())
+    table = stores.table
+    purchases = Purchases(table, stores.checkouts, ShopperStore(table), EpisodeStore(table), stores.hasher)
+    pool = SendPool(allow_loopback=stores.environment.local)
+    return Puller(
+        sources=SourceDirectory(SourceStore(table), now),
+        cipher=stores.cipher,
+        client=ApiClient(pool.send_all, ApiLimits(table), now),
+        merger=Merger(stores.checkouts, purchases),
+        purchases=purchases,
+        checkouts=stores.checkouts,
+        jobs=JobStore(table),
+        queue=stores.pulls,
+        now=now,
+    )

@@ -1,0 +1,115 @@
+"""The queue of what must be asked from providers' APIs: one fair-queue group per merchant, bodies hold ids only."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from shared.aws.queues import LONGEST_DELAY, QueueUnavailable
+from shared.domain.ids import JobId, MerchantId, SourceId
+from shared.domain.instants import from_ms, to_ms
+
+if TYPE_CHECKING:
+    from types_boto3_sqs import SQSClient
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One thing to ask for: the provider's own kind of it, and the ids it is found by."""
+
+    kind: str
+    reference: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentMessage:
+    """What one webhook points to. ``asked_at`` is the webhook's arrival; ``attempts`` counts answers that failed."""
+
+    source_id: SourceId
+    merchant_id: MerchantId
+    wanted: tuple[Wanted, ...]
+    asked_at: datetime
+    attempts: int = 0
+
+    def again(self) -> "ContentMessage":
+        """The message of the next attempt."""
+        return replace(self, attempts=self.attempts + 1)
+
+    def as_json(self) -> dict[str, Any]:
+        """The message's body."""
+        return {
+            "source_id": self.source_id,
+            "merchant_id": self.merchant_id,
+            "wanted": [[own.kind, dict(own.reference)] for own in self.wanted],
+            "at": to_ms(self.asked_at),
+            "n": self.attempts,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PageMessage:
+    """The next page of a backfill job: ``page`` counts from 0 and tells a late copy from the turn it is."""
+
+    job_id: JobId
+    merchant_id: MerchantId
+    page: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The message's body."""
+        return {"job_id": self.job_id, "merchant_id": self.merchant_id, "page": self.page}
+
+
+type PullMessage = ContentMessage | PageMessage
+
+
+def read_message(body: str) -> PullMessage:
+    """The message of a body. Raises ValueError for anything else."""
+    try:
+        plain = json.loads(body)
+        merchant_id = MerchantId(plain["merchant_id"])
+        if "job_id" in plain:
+            return PageMessage(JobId(plain["job_id"]), merchant_id, int(plain["page"]))
+        wanted = tuple(Wanted(str(kind), dict(reference)) for kind, reference in plain["wanted"])
+        return ContentMessage(
+            SourceId(plain["source_id"]), merchant_id, wanted, from_ms(int(plain["at"])), int(plain["n"])
+        )
+    except (KeyError, TypeError) as malformed:
+        raise ValueError("not a pull message") from malformed
+
+
+class PullQueue:
+    """Sends to the pull function, and to where it leaves what it gave up."""
+
+    def __init__(self, client: "SQSClient", url: str, dead_letters_url: str | None = None) -> None:
+        """``dead_letters_url``: only the pull function itself gives up."""
+        self._client = client
+        self._url = url
+        self._dead_letters_url = dead_letters_url
+
+    def send(self, message: PullMessage, delay: timedelta = timedelta(0)) -> None:
+        """Enqueue durably, to come after ``delay`` (at most 15 minutes). Raises QueueUnavailable."""
+        seconds = min(max(-(-delay // timedelta(seconds=1)), 0), LONGEST_DELAY // timedelta(seconds=1))
+        self._send(self._url, message, {"DelaySeconds": seconds})
+
+    def give_up(self, message: PullMessage, reason: str) -> None:
+        """Leave the message to a person, ready to be sent again. Raises QueueUnavailable."""
+        if self._dead_letters_url is None:
+            raise QueueUnavailable("this function may not give up pulls")
+        fresh = replace(message, attempts=0) if isinstance(message, ContentMessage) else message
+        attributes = {"reason": {"DataType": "String", "StringValue": reason[:256] or "unknown"}}
+        self._send(self._dead_letters_url, fresh, {"MessageAttributes": attributes})
+
+    def _send(self, url: str, message: PullMessage, more: Mapping[str, Any]) -> None:
+        body = json.dumps(message.as_json(), separators=(",", ":"))
+        entry: Any = {"Id": "0", "MessageBody": body, "MessageGroupId": message.merchant_id, **more}
+        answer = self._client.send_message_batch(QueueUrl=url, Entries=[entry])
+        if answer.get("Failed"):
+            raise QueueUnavailable("the message was refused")
+
+
+def content_message(
+    source_id: SourceId, merchant_id: MerchantId, wanted: Sequence[tuple[str, Mapping[str, str]]], asked_at: datetime
+) -> ContentMessage:
+    """What a webhook asks for: kinds and references."""
+    return ContentMessage(source_id, merchant_id, tuple(Wanted(kind, dict(own)) for kind, own in wanted), asked_at)

@@ -1,0 +1,117 @@
+"""Backfill jobs: where each stands, and who works on it. The cursor is in the row, so that a crash loses one page.
+
+Turns: a message names the page it is for. ``claim`` gives a turn to one worker at a time; ``turned`` ends it after the
+next page's message is out. A message for a page whose successor is out already is a late copy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from boto3.dynamodb.conditions import Attr
+
+from shared.domain.ids import JobId, MerchantId, SourceId
+from shared.domain.instants import to_ms
+from shared.store import keys
+from shared.store.codec import pack, unpack
+from shared.store.table import ConditionFailed, Put, Table, Update
+
+KEPT_FOR = timedelta(days=90)
+JobStatus = Literal["queued", "running", "completed", "failed"]
+_LIVE = ("queued", "running")
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """Checkouts read from the provider, and what became of each."""
+
+    read: int = 0
+    created: int = 0
+    merged: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+
+    def plus(self, other: "JobCounts") -> "JobCounts":
+        """Both together."""
+        return JobCounts(
+            self.read + other.read,
+            self.created + other.created,
+            self.merged + other.merged,
+            self.unchanged + other.unchanged,
+            self.skipped + other.skipped,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One backfill. ``attempts`` counts the present page's failures; ``announced`` is the page whose message is out."""
+
+    id: JobId
+    merchant_id: MerchantId
+    source_id: SourceId
+    since: datetime
+    created_at: datetime
+    updated_at: datetime
+    filters: Mapping[str, str] = field(default_factory=dict)
+    status: JobStatus = "queued"
+    reason: str | None = None
+    cursor: str | None = None
+    page: int = 0
+    announced: int = 0
+    attempts: int = 0
+    counts: JobCounts = JobCounts()
+    finished_at: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether there is anything left to do."""
+        return self.status in _LIVE
+
+
+class JobStore:
+    """Jobs by id."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def create(self, job: Job) -> None:
+        """Write a new job."""
+        pk, sk = keys.job(job.id)
+        row = {**pack(job), "pk": pk, "sk": sk, "version": 1, "ttl": to_ms(job.created_at + KEPT_FOR) // 1000}
+        self._table.put(Put(row, Attr("pk").not_exists()))
+
+    def get(self, job_id: JobId) -> Job | None:
+        """The job, or None. Whoever acts for a merchant must compare ``merchant_id``."""
+        item = self._table.get(keys.job(job_id))
+        return None if item is None else unpack(Job, item)
+
+    def claim(self, job: Job, now: datetime, lease: timedelta) -> bool:
+        """Take the turn at the job as it was read; False where another worker has it or it moved on."""
+        condition = (
+            Attr("page").eq(job.page)
+            & Attr("status").is_in(list(_LIVE))
+            & (Attr("lease").not_exists() | Attr("lease").lt(to_ms(now)))
+        )
+        values = {"lease": to_ms(now + lease), "status": "running", "updated_at": to_ms(now)}
+        try:
+            self._table.update(Update(keys.job(job.id), set=values, condition=condition))
+        except ConditionFailed:
+            return False
+        return True
+
+    def save(self, job: Job, page: int) -> bool:
+        """Write down how far the job is, whose turn was claimed for ``page``; False where another took the turn over."""
+        values = {name: value for name, value in pack(job).items() if name not in {"id", "merchant_id", "source_id"}}
+        absent = [name for name in ("cursor", "reason", "finished_at") if getattr(job, name) is None]
+        condition = Attr("page").eq(page) & Attr("status").is_in(list(_LIVE))
+        try:
+            self._table.update(Update(keys.job(job.id), set=values, remove=absent, condition=condition))
+        except ConditionFailed:
+            return False
+        return True
+
+    def turned(self, job: Job) -> None:
+        """The next page's message is out (or there is none): the turn is free."""
+        self._table.update(Update(keys.job(job.id), set={"announced": job.page}, remove=["lease"]))
