@@ -199,9 +199,12 @@ def _holdout(run: _Run) -> Decision | None:
 
 def _already_sent(run: _Run) -> Decision | None:
     facts = run.facts
-    step = facts.episode.step(facts.step) if facts.episode is not None and facts.step is not None else None
-    if step is None or step.state is StepState.PLANNED:
+    episode = facts.episode
+    step = episode.step(facts.step) if episode is not None and facts.step is not None else None
+    if episode is None or step is None or step.state is StepState.PLANNED:
         return None
+    if episode.status is EpisodeStatus.ENDED and step.state is StepState.SKIPPED:
+        return None  # why the episode ended says more
     return Skip(Refusal.ALREADY_SENT)
 
 
