@@ -7,7 +7,9 @@ import hashlib
 from datetime import datetime
 from typing import Final
 
+from shared.domain.campaign import CampaignId
 from shared.domain.checkout import Status
+from shared.domain.coupon import PoolId
 from shared.domain.identity import Identity
 from shared.domain.ids import (
     DeliveryId,
@@ -27,6 +29,7 @@ DUE_INDEX: Final = "due"
 LIST_INDEX: Final = "list"
 HOUR_MS: Final = 3_600_000
 DELIVERY_SHARDS: Final = 8
+UNSCHEDULED: Final = "SCHEDULES"
 
 CHECKOUT_KIND: Final = "C"
 STEP_KIND: Final = "S"
@@ -133,6 +136,51 @@ def idempotency(merchant_id: str, key: str) -> ItemKey:
 def due_queue(kind: str, of_digest: str, shards: int) -> str:
     """The due index partition: kind and shard, ``C3``."""
     return f"{kind}{digest_bytes(of_digest)[0] % shards}"
+
+
+def campaign(merchant_id: MerchantId, campaign_id: CampaignId) -> ItemKey:
+    """A campaign as it is now."""
+    return merchant(merchant_id), f"CMP#{campaign_id}"
+
+
+def campaign_version(merchant_id: MerchantId, campaign_id: CampaignId, version: int) -> ItemKey:
+    """One version of a campaign. Its own prefix: reading the campaigns reads no versions."""
+    return merchant(merchant_id), f"CMPV#{campaign_id}#{version:08d}"
+
+
+def unscheduled(merchant_id: MerchantId, campaign_id: CampaignId) -> ItemKey:
+    """A campaign whose schedule may not yet be as the campaign says."""
+    return UNSCHEDULED, f"{merchant_id}#{campaign_id}"
+
+
+def run(campaign_id: CampaignId, fired_at: datetime) -> ItemKey:
+    """One run of a scheduled campaign."""
+    return f"R#{campaign_id}#{to_ms(fired_at):015d}", "R"
+
+
+def run_claim(campaign_id: CampaignId, fired_at: datetime, of_digest: str) -> ItemKey:
+    """A run's claim on one checkout."""
+    return run(campaign_id, fired_at)[0], f"C#{of_digest}"
+
+
+def coupon_pool(merchant_id: MerchantId, pool_id: PoolId) -> ItemKey:
+    """A pool of single-use codes."""
+    return merchant(merchant_id), f"POOL#{pool_id}"
+
+
+def coupon_code(pool_id: PoolId, number: int) -> ItemKey:
+    """The code with this number, counted from 1, in its pool."""
+    return f"L#{pool_id}", f"N#{number:09d}"
+
+
+def coupon_known(pool_id: PoolId, code_hash: str) -> ItemKey:
+    """That a code is in its pool already."""
+    return f"L#{pool_id}", f"H#{code_hash}"
+
+
+def coupon_allocation(episode_id: EpisodeId, step: int) -> ItemKey:
+    """The code given to one step of an episode."""
+    return episode(episode_id)[0], f"K#{step:02d}"
 
 
 def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:
