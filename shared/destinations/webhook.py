@@ -79,10 +79,16 @@ class WebhookDestination:
     }
 
     def problems(self, endpoint: Endpoint) -> list[tuple[str, str]]:
-        """Headers and token that cannot be sent or are not the merchant's to set."""
+        """Headers and token that cannot be sent or are not the merchant's to set; a payload that is no template."""
         found = header_problems(endpoint.headers, token_set=endpoint.bearer_token is not None)
         if endpoint.bearer_token is not None and not _BEARER.fullmatch(endpoint.bearer_token):
             found.append(("/settings/bearer_token", "a bearer token consists of A-Z a-z 0-9 . _ ~ + / - and final ="))
+        payload = endpoint.settings.get("payload")
+        if isinstance(payload, Mapping):
+            from shared.destinations.liquid import syntax_problem
+
+            problem = syntax_problem(str(payload.get("liquid")), "json")
+            found += [] if problem is None else [("/settings/payload/liquid", problem)]
         return found
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:

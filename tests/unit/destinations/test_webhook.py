@@ -152,6 +152,13 @@ def test_problems_point_into_the_request() -> None:
     assert set(found) == {"/headers/a~1b~0c", "/headers/Host", "/headers/X-A", "/settings/bearer_token"}
 
 
+def test_a_payload_of_the_merchants_own_must_be_a_template() -> None:
+    good = endpoint(settings={"payload": {"liquid": '{"id": "{{ checkout.id }}"}'}})
+    assert destination.problems(good) == []
+    bad = endpoint(settings={"payload": {"liquid": '{"id": "{{ checkout.id"}'}})
+    assert [pointer for pointer, _ in destination.problems(bad)] == ["/settings/payload/liquid"]
+
+
 def test_the_number_of_headers_is_bounded() -> None:
     found = header_problems({f"x-{n}": "v" for n in range(21)}, token_set=False)
     assert found == [("/headers", "at most 20 headers")]
