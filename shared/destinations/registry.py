@@ -20,7 +20,17 @@ from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.status import StatusSource
 
 _PLUMBING = frozenset(
-    {"registry", "status", "liquid", "message", "vendor_answer", "whatsapp", "whatsapp_errors", "interakt"}
+    {
+        "email_layout",
+        "interakt",
+        "liquid",
+        "message",
+        "registry",
+        "status",
+        "vendor_answer",
+        "whatsapp",
+        "whatsapp_errors",
+    }
 )
 """Modules of this package that are no kind."""
 
