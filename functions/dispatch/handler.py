@@ -16,6 +16,7 @@ from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.queues import QueueUnavailable
 from shared.aws.stores import Stores, now
+from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
@@ -39,11 +40,12 @@ def _announcer() -> Announcer:
         table=stores.table,
         checkouts=stores.checkouts,
         shoppers=ShopperStore(stores.table),
-        episodes=EpisodeStore(stores.table),
+        episodes=EpisodeStore(stores.table, stores.environment.due_shards),
         events=EventStore(stores.table),
         deliveries=stores.deliveries,
         merchants=MerchantStore(stores.table),
         endpoints=EndpointStore(stores.table),
+        campaigns=CampaignStore(stores.table),
         queues=stores.queues,
         hasher=stores.hasher,
         codes=stores.keys.recovery_codes(),

@@ -7,11 +7,15 @@ from aws_lambda_powertools import Logger
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
+from shared.domain.ids import MerchantId
+from shared.domain.settings import Settings
 from shared.store.configuration import MerchantStore
 from shared.store.due import DueStore
+from shared.store.episodes import EpisodeStore
 from shared.store.keys import DUE_KINDS
 from shared.store.shoppers import ShopperStore
 from shared.workflows.sweep import Sweeper
+from shared.workflows.sweep_episodes import EpisodeSweeper
 
 logger = Logger(service="sweep")
 
@@ -25,16 +29,25 @@ def _stores() -> Stores:
 
 
 @cache
-def _sweeper() -> Sweeper:
+def sweeper() -> Sweeper:
+    """The sweeper of this process."""
     stores = _stores()
+    merchants, shoppers = MerchantStore(stores.table), ShopperStore(stores.table)
+
+    def settings_of(merchant_id: MerchantId) -> Settings:
+        merchant = merchants.get(merchant_id)
+        return merchant.value.settings if merchant else Settings()
+
+    episodes = EpisodeStore(stores.table, stores.environment.due_shards)
     return Sweeper(
         DueStore(stores.table),
         stores.checkouts,
-        ShopperStore(stores.table),
-        MerchantStore(stores.table),
+        shoppers,
+        merchants,
         stores.deliveries,
         stores.queues,
         stores.hasher,
+        EpisodeSweeper(episodes, shoppers, stores.queues, settings_of),
     )
 
 
@@ -44,6 +57,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     parts = [(kind, shard) for kind in DUE_KINDS for shard in shards]
     if "kind" in event:
         parts = [(str(event["kind"]), int(event["shard"]))]
-    swept = _sweeper().sweep(parts, now(), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
+    swept = sweeper().sweep(parts, now(), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
     logger.info("swept", parts=len(parts), outcomes=swept.counts, unfinished=swept.unfinished)
     return {"outcomes": swept.counts, "unfinished": swept.unfinished}

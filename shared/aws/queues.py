@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.domain.ids import DeliveryId, EndpointId, MerchantId, endpoint_of
+from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, MerchantId, endpoint_of
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -53,6 +53,27 @@ class DeliveryMessage:
         return message
 
 
+@dataclass(frozen=True, slots=True)
+class StepMessage:
+    """An episode whose next step is due; which one, and whether at all, is read when it is handled."""
+
+    episode_id: EpisodeId
+    merchant_id: MerchantId
+
+    def text(self) -> str:
+        """The message body."""
+        plain = {"episode_id": self.episode_id, "merchant_id": self.merchant_id}
+        return json.dumps(plain, separators=(",", ":"))
+
+
+def read_message(body: str) -> DeliveryMessage | StepMessage:
+    """The message of a body. Raises ValueError for anything that is neither."""
+    plain = json.loads(body)
+    if isinstance(plain, dict) and isinstance(plain.get("episode_id"), str):
+        return StepMessage(EpisodeId(plain["episode_id"]), MerchantId(str(plain.get("merchant_id"))))
+    return DeliveryMessage.read(body)
+
+
 class DeliveryQueues:
     """The two queues that the deliver function reads."""
 
@@ -71,11 +92,17 @@ class DeliveryQueues:
             raise QueueUnavailable("this function may not enqueue fresh events")
         self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
 
+    def steps(self, messages: Sequence[StepMessage]) -> None:
+        """Enqueue episodes whose next step is due. Raises QueueUnavailable when any entry was refused."""
+        if self._deliveries_url is None:
+            raise QueueUnavailable("this function may not enqueue steps")
+        self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
+
     def retry(self, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
         """Enqueue later attempts, each after its delay of at most 15 minutes. Raises QueueUnavailable."""
         self._send(self._retries_url, messages)
 
-    def _send(self, url: str, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
+    def _send(self, url: str, messages: Sequence[tuple[DeliveryMessage | StepMessage, timedelta]]) -> None:
         for start in range(0, len(messages), _BATCH):
             entries: list[Any] = [
                 {

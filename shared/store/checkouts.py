@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
@@ -25,6 +25,9 @@ from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
 
 _AT_CREATION = ("ca", "dq", "da")
 _DAY_MS = 86_400_000
+_DAY = timedelta(days=1)
+SHARED_IDENTIFIER = 20
+"""An identifier seen on more checkouts than this in a day joins nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,12 @@ class CheckoutStore:
         found = self._table.query_all(condition, index=identity.kind.value)
         return [item["pk"].removeprefix("C#") for item in found][::-1]
 
+    def is_shared(self, identity: Identity, now: datetime) -> bool:
+        """Whether the identifier stands on too many checkouts of a day to name anybody: a shop's phone, a placeholder."""
+        condition = Key(IDENTITY_ATTRIBUTE[identity.kind]).eq(identity.mac) & Key("ca").gte(to_ms(now - _DAY))
+        page = self._table.query(condition, index=identity.kind.value, limit=SHARED_IDENTIFIER + 1)
+        return len(page.items) > SHARED_IDENTIFIER
+
     def listed(
         self,
         partition: str,
@@ -199,6 +208,8 @@ class _EventSets:
 
 def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
     """Nothing stands there, or an open checkout to which the event is new and in order."""
+    if not change.order_key.value:
+        return Attr("pk").not_exists()
     ordered: ConditionBase = Attr("o").lte(change.order_key.value)
     if change.order_key.clockless:
         ordered |= Attr("oa").lt(to_ms(arrival.at - REORDERING_WINDOW))

@@ -1,81 +1,122 @@
-"""Episodes: created or joined at an announcement, ended by a purchase, each write under the version read."""
+"""Episodes: opened or joined at an announcement, claimed step by step, ended by a purchase.
+
+Every write but the blind end is conditional on the version read; the blind end bumps it, so that of a purchase and a
+step's claim exactly one wins. The row is due when its next step is, or when its horizon ends.
+"""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
+from shared.domain import step_state
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import from_ms, to_ms
+from shared.domain.step_state import EpisodeStep, StepState
 from shared.store import keys
-from shared.store.table import Item, Put, Table, Update
+from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
 
 KEPT_AFTER_END = timedelta(days=90)
+
+
+class EpisodeMoved(Exception):
+    """The episode was written meanwhile."""
 
 
 class EpisodeStore:
     """Episodes by id."""
 
-    def __init__(self, table: Table) -> None:
-        """Share one table per process."""
+    def __init__(self, table: Table, due_shards: int | None = None) -> None:
+        """``due_shards`` is the stage's number of due index shards; whoever only reads or ends needs none."""
         self._table = table
+        self._due_shards = due_shards
 
     def get(self, episode_id: EpisodeId) -> Episode | None:
         """The episode, consistently read, or None."""
         item = self._table.get(keys.episode(episode_id))
-        return None if item is None else _episode(item)
+        return None if item is None else read_episode(item)
 
     def get_many(self, episode_ids: Iterable[EpisodeId]) -> dict[EpisodeId, Episode]:
         """The episodes that exist, by id."""
         items = self._table.batch_get(keys.episode(episode_id) for episode_id in episode_ids)
-        return {episode.id: episode for episode in map(_episode, items.values())}
+        return {episode.id: episode for episode in map(read_episode, items.values())}
 
-    @staticmethod
-    def created(episode: Episode, now: datetime) -> Put:
+    def created(self, episode: Episode, now: datetime, due_at: datetime) -> Put:
         """A new episode; a retry finds its own."""
-        return Put(_item(episode, now), Attr("pk").not_exists())
+        return Put(self._item(episode, now, due_at), Attr("pk").not_exists())
 
-    @staticmethod
-    def rewritten(episode: Episode, read_version: int, now: datetime) -> Put:
-        """The episode over the version it was read at."""
-        return Put(_item(episode, now), Attr("v").eq(read_version))
+    def rewritten(self, episode: Episode, read_version: int, now: datetime, due_at: datetime | None) -> Put:
+        """The episode over the version it was read at; ``due_at`` None where nothing is to be looked at again."""
+        return Put(self._item(episode, now, due_at), Attr("v").eq(read_version))
+
+    def write(self, put: Put) -> None:
+        """Write one episode alone. Raises EpisodeMoved."""
+        try:
+            self._table.put(put)
+        except ConditionFailed as failed:
+            raise EpisodeMoved from failed
 
     @staticmethod
     def ended(episode_id: EpisodeId, reason: str, now: datetime) -> Update:
-        """End the episode, whatever it is at; the first end stays. Fails only where there is none any more."""
+        """End the episode without reading it; the first end stays. Fails only where there is none any more.
+
+        What was planned in it reads as skipped for the end's reason.
+        """
         return Update(
             key=keys.episode(episode_id),
             set={"st": EpisodeStatus.ENDED.value, "ttl": to_ms(now + KEPT_AFTER_END) // 1000},
             set_if_absent={"end": to_ms(now), "why": reason},
             add={"v": 1},
+            remove=("dq", "da"),
             condition=Attr("pk").exists(),
         )
 
+    def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
+        """Push a due episode ahead while it is on its way to the queue; False when another sweep was faster."""
+        update = Update(key=key, set={"da": to_ms(until)}, condition=Attr("da").eq(seen))
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return False
+        return True
 
-def _item(episode: Episode, now: datetime) -> Item:
-    pk, sk = keys.episode(episode.id)
-    item: Item = {
-        "pk": pk,
-        "sk": sk,
-        "mer": episode.merchant_id,
-        "st": episode.status.value,
-        "v": episode.version,
-        "an": to_ms(episode.anchor),
-        "ca": to_ms(episode.started_at),
-        "who": {identity.kind.value: identity.mac for identity in episode.identities},
-        "chk": list(episode.checkouts),
-        "ttl": to_ms(now + KEPT_AFTER_END) // 1000,
-        "end": None if episode.ended_at is None else to_ms(episode.ended_at),
-        "why": episode.end_reason,
-    }
-    return {name: value for name, value in item.items() if value is not None}
+    def _item(self, episode: Episode, now: datetime, due_at: datetime | None) -> Item:
+        pk, sk = keys.episode(episode.id)
+        item: Item = {
+            "pk": pk,
+            "sk": sk,
+            "mer": episode.merchant_id,
+            "st": episode.status.value,
+            "v": episode.version,
+            "an": to_ms(episode.anchor),
+            "ca": to_ms(episode.started_at),
+            "who": {identity.kind.value: identity.mac for identity in episode.identities},
+            "chk": list(episode.checkouts),
+            "ttl": to_ms((episode.ended_at or now) + KEPT_AFTER_END) // 1000,
+            "end": _ms(episode.ended_at),
+            "why": episode.end_reason,
+            "cmp": episode.campaign_id,
+            "cv": episode.campaign_version or None,
+            "ho": episode.holdout or None,
+            "steps": {str(own.number): _step_item(own) for own in episode.steps} or None,
+            "shut": sorted(episode.closed_channels) or None,
+        }
+        if due_at is not None and episode.status is not EpisodeStatus.ENDED:
+            if self._due_shards is None:
+                raise ValueError("this store was made without the number of due shards")
+            item["dq"] = keys.due_queue(keys.STEP_KIND, episode.checkouts[-1], self._due_shards)
+            item["da"] = to_ms(due_at)
+        return {name: value for name, value in item.items() if value is not None}
 
 
-def _episode(item: Item) -> Episode:
+def read_episode(item: Item) -> Episode:
+    """The episode of a row."""
     merchant_id = MerchantId(item["mer"])
-    return Episode(
+    episode = Episode(
         id=EpisodeId(item["pk"].removeprefix("P#")),
         merchant_id=merchant_id,
         status=EpisodeStatus(item["st"]),
@@ -84,6 +125,68 @@ def _episode(item: Item) -> Episode:
         started_at=from_ms(int(item["ca"])),
         identities=tuple(Identity(merchant_id, IdentityKind(kind), mac) for kind, mac in sorted(item["who"].items())),
         checkouts=tuple(item["chk"]),
-        ended_at=from_ms(int(item["end"])) if "end" in item else None,
+        ended_at=_instant(item, "end"),
         end_reason=item.get("why"),
+        campaign_id=item.get("cmp"),
+        campaign_version=int(item.get("cv", 0)),
+        holdout=bool(item.get("ho", False)),
+        steps=tuple(
+            _read_step(int(number), step)
+            for number, step in sorted(item.get("steps", {}).items(), key=lambda own: int(own[0]))
+        ),
+        closed_channels=frozenset(item.get("shut", ())),
     )
+    return _with_outcomes(episode)
+
+
+def _with_outcomes(episode: Episode) -> Episode:
+    """A blind end leaves planned steps as they were: they read as skipped for its reason."""
+    if episode.status is not EpisodeStatus.ENDED:
+        return episode
+    reason, at = episode.end_reason or "ended", episode.ended_at or episode.anchor
+    steps = tuple(
+        step_state.skipped(own, reason, at) if own.state is StepState.PLANNED else own for own in episode.steps
+    )
+    return replace(episode, steps=steps)
+
+
+def _step_item(step: EpisodeStep) -> dict[str, Any]:
+    plain = {
+        "st": step.state.value,
+        "at": to_ms(step.due_at),
+        "n": step.attempts or None,
+        "cap": step.capped or None,
+        "why": step.reason,
+        "lease": _ms(step.lease_until),
+        "ho": _ms(step.handed_over_at),
+        "ch": step.channel,
+        "end": _ms(step.ended_at),
+        "chk": step.checkout,
+        "vid": step.vendor_message_id,
+    }
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _read_step(number: int, plain: dict[str, Any]) -> EpisodeStep:
+    return EpisodeStep(
+        number=number,
+        state=StepState(plain["st"]),
+        due_at=from_ms(int(plain["at"])),
+        attempts=int(plain.get("n", 0)),
+        capped=int(plain.get("cap", 0)),
+        reason=plain.get("why"),
+        lease_until=_instant(plain, "lease"),
+        handed_over_at=_instant(plain, "ho"),
+        channel=plain.get("ch"),
+        ended_at=_instant(plain, "end"),
+        checkout=plain.get("chk"),
+        vendor_message_id=plain.get("vid"),
+    )
+
+
+def _instant(item: Item, name: str) -> datetime | None:
+    return from_ms(int(item[name])) if name in item else None
+
+
+def _ms(instant: datetime | None) -> int | None:
+    return None if instant is None else to_ms(instant)

@@ -1,14 +1,16 @@
-"""What is remembered of a shopper's identifiers: last purchase, open episode, cooldown. Hashes only, no contact."""
+"""What is remembered of a shopper's identifiers: purchase, open episode, caps, suppressions. Hashes only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
+from shared.domain.consent import Channel
 from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
+from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
 from shared.store.table import Item, Table, Update
 
@@ -21,13 +23,17 @@ class ShopperRecord:
 
     identity: Identity
     version: int = 0
-    purchased_at: datetime | None = None
     episode_id: EpisodeId | None = None
-    cooldown_until: datetime | None = None
+    memory: Shopper = UNKNOWN_SHOPPER
+
+    @property
+    def purchased_at(self) -> datetime | None:
+        """When the shopper last bought anything, anywhere."""
+        return self.memory.purchased_at
 
 
 class ShopperStore:
-    """Identity rows."""
+    """Identity rows. Every piece is conditional on the record as it was read, unless it says otherwise."""
 
     def __init__(self, table: Table) -> None:
         """Share one table per process."""
@@ -39,30 +45,74 @@ class ShopperStore:
         items = self._table.batch_get(keys.identity(identity) for identity in wanted)
         return {identity: record_of(identity, items.get(keys.identity(identity))) for identity in wanted}
 
+    def write(self, update: Update) -> None:
+        """Write one piece alone. Raises ConditionFailed."""
+        self._table.update(update)
+
     @staticmethod
     def purchased(record: ShopperRecord, bought_at: datetime, cooldown_until: datetime, now: datetime) -> Update:
-        """Remember a purchase and let go of the open episode, if the record still stands as read."""
+        """Remember a purchase and let go of the open episode."""
         latest = max(bought_at, record.purchased_at or bought_at)
+        ttl_set, ttl_removed = _life(record.memory.suppressed, now)
         return Update(
             key=keys.identity(record.identity),
-            set={"po": to_ms(latest), "cd": to_ms(cooldown_until), "ttl": _ttl(now)},
+            set={"po": to_ms(latest), "cd": to_ms(cooldown_until), **ttl_set},
             add={"v": 1},
-            remove=("ep",),
+            remove=("ep", *ttl_removed),
             condition=_as_read(record),
         )
 
     @staticmethod
     def joined(record: ShopperRecord, episode_id: EpisodeId, floor: datetime, now: datetime) -> Update:
-        """Hold the open episode, unless the shopper bought at or after ``floor`` or holds another one."""
+        """Hold the open episode, unless the shopper bought at or after ``floor`` or holds another one.
+
+        Not conditional on the version: a message or a suppression in between does not matter.
+        """
         not_bought = Attr("po").not_exists() | Attr("po").lt(to_ms(floor))
         free: ConditionBase = Attr("ep").not_exists() | Attr("ep").eq(episode_id)
         if record.episode_id is not None:
             free |= Attr("ep").eq(record.episode_id)
+        ttl_set, ttl_removed = _life(record.memory.suppressed, now)
         return Update(
             key=keys.identity(record.identity),
-            set={"ep": episode_id, "ttl": _ttl(now)},
+            set={"ep": episode_id, **ttl_set},
             add={"v": 1},
+            remove=ttl_removed,
             condition=not_bought & free,
+        )
+
+    @staticmethod
+    def released(identity: Identity, episode_id: EpisodeId) -> Update:
+        """Let go of an episode that has ended, if it is the one held; fails harmlessly where it is not."""
+        return Update(key=keys.identity(identity), remove=("ep",), add={"v": 1}, condition=Attr("ep").eq(episode_id))
+
+    @staticmethod
+    def messaged(identity: Identity, at: datetime, *, discount: bool = False) -> Update:
+        """Remember the last hand-over of a message (and of a discount), whatever else is written meanwhile."""
+        values = {"lm": to_ms(at)} | ({"ld": to_ms(at)} if discount else {})
+        return Update(key=keys.identity(identity), set=values, set_if_absent={"ttl": _ttl(at)}, add={"v": 1})
+
+    @staticmethod
+    def capped(identity: Identity, until: datetime, now: datetime) -> Update:
+        """Remember until when a vendor takes no marketing for this person."""
+        return Update(
+            key=keys.identity(identity),
+            set={"cap": to_ms(until)},
+            set_if_absent={"ttl": _ttl(now)},
+            add={"v": 1},
+        )
+
+    @staticmethod
+    def remembering(record: ShopperRecord, suppressed: Mapping[Channel, str], now: datetime) -> Update:
+        """Replace the suppressions (``suppression.suppressed`` / ``lifted``); while there are any, no TTL."""
+        ttl_set, ttl_removed = _life(suppressed, now)
+        held = {channel.value: reason for channel, reason in suppressed.items()}
+        return Update(
+            key=keys.identity(record.identity),
+            set=({"sup": held} if held else {}) | ttl_set,
+            add={"v": 1},
+            remove=(*(() if held else ("sup",)), *ttl_removed),
+            condition=_as_read(record),
         )
 
 
@@ -73,14 +123,29 @@ def record_of(identity: Identity, item: Item | None) -> ShopperRecord:
     return ShopperRecord(
         identity=identity,
         version=int(item.get("v", 0)),
-        purchased_at=from_ms(int(item["po"])) if "po" in item else None,
         episode_id=EpisodeId(item["ep"]) if "ep" in item else None,
-        cooldown_until=from_ms(int(item["cd"])) if "cd" in item else None,
+        memory=Shopper(
+            purchased_at=_instant(item, "po"),
+            cooldown_until=_instant(item, "cd"),
+            last_message_at=_instant(item, "lm"),
+            capped_until=_instant(item, "cap"),
+            last_discount_at=_instant(item, "ld"),
+            suppressed={Channel(name): str(reason) for name, reason in item.get("sup", {}).items()},
+        ),
     )
+
+
+def _instant(item: Item, name: str) -> datetime | None:
+    return from_ms(int(item[name])) if name in item else None
 
 
 def _as_read(record: ShopperRecord) -> ConditionBase:
     return Attr("v").eq(record.version) if record.version else Attr("v").not_exists()
+
+
+def _life(suppressed: Mapping[Channel, str], now: datetime) -> tuple[dict[str, int], tuple[str, ...]]:
+    """How long the row lives: 90 days from now, for ever while it holds a suppression."""
+    return ({}, ("ttl",)) if suppressed else ({"ttl": _ttl(now)}, ())
 
 
 def _ttl(now: datetime) -> int:

@@ -9,8 +9,11 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol
 
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.domain import campaign as campaigns
+from shared.domain import planning
 from shared.domain.announcement import (
     EventType,
     Messaging,
@@ -18,19 +21,23 @@ from shared.domain.announcement import (
     envelope,
     messaging_verdict,
 )
+from shared.domain.campaign import Campaign, CampaignId
 from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere, floor_of, superseded, superseded_mark
-from shared.domain.episode import Episode, EpisodeStatus, episode_id
+from shared.domain.episode import Episode, EpisodeStatus
+from shared.domain.holdout import in_holdout
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
 from shared.domain.ids import EndpointId, EpisodeId, MerchantId, delivery_id, event_id
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
+from shared.domain.settings import Settings
+from shared.domain.suppression import EndReason
 from shared.domain.transitions import Mark, retention_end
 from shared.store.checkout_item import from_item
-from shared.store.checkouts import CheckoutStore, StaleVersion
+from shared.store.checkouts import SHARED_IDENTIFIER, CheckoutStore, StaleVersion
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
-from shared.store.episodes import EpisodeStore
+from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.orders import ORDER_MARK, OrderRecord, read_order
 from shared.store.shoppers import ShopperRecord, ShopperStore
@@ -44,13 +51,22 @@ from shared.store.table import (
 )
 
 _ROUNDS = 5
-SHARED_IDENTIFIER = 20
-"""An identifier seen on more checkouts than this in a day is a shop's phone or a placeholder: it joins nobody."""
-_DAY_MS = 86_400_000
 
 
 class MalformedRecord(ValueError):
     """A stream record that no retry can make readable."""
+
+
+class Campaigns(Protocol):
+    """Campaigns as dispatch needs them."""
+
+    def active(self, merchant_id: MerchantId) -> list[Campaign]:
+        """The merchant's active campaigns that an abandonment triggers, each at its newest version."""
+        ...
+
+    def version(self, merchant_id: MerchantId, campaign_id: CampaignId, version: int) -> Campaign | None:
+        """A campaign as it stood at a version."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,7 @@ class _Audience:
 
     merchant: Merchant
     endpoints: tuple[Endpoint, ...]
+    campaigns: tuple[Campaign, ...]
 
 
 class Announcer:
@@ -75,6 +92,7 @@ class Announcer:
         deliveries: DeliveryStore,
         merchants: MerchantStore,
         endpoints: EndpointStore,
+        campaigns: Campaigns,
         queues: DeliveryQueues,
         hasher: IdentityHasher,
         codes: RecoveryCodes,
@@ -89,6 +107,7 @@ class Announcer:
         self._deliveries = deliveries
         self._merchants = merchants
         self._endpoints = endpoints
+        self._campaigns = campaigns
         self._queues = queues
         self._hasher = hasher
         self._codes = codes
@@ -115,6 +134,8 @@ class Announcer:
     def _told(self, checkout: Checkout, mark: Mark, audience: _Audience, now: datetime) -> str:
         """A fact that stays true: its event, put if absent, and its deliveries."""
         event_type = EventType(mark.event_type)
+        if mark is Mark.REOPENED:
+            self._pause(checkout, now)
         recipients = {own.id: own for own in audience.endpoints if own.wants(event_type)}
         if mark is Mark.REOPENED and checkout.announced is not None:
             recipients |= self._told_before(checkout, audience)
@@ -126,7 +147,7 @@ class Announcer:
             self._table.put(self._events.new(event))
         except ConditionFailed:
             event = self._stored(event)
-        self._deliver(event, recipients.values())
+        self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
         return str(mark)
 
     def _told_before(self, checkout: Checkout, audience: _Audience) -> dict[EndpointId, Endpoint]:
@@ -140,11 +161,12 @@ class Announcer:
         recipients = {own.id: own for own in audience.endpoints if own.wants(EventType.ABANDONED)}
         shopper = self._shopper_of(checkout)
         for _ in range(_ROUNDS):
-            records = self._shoppers.get_many(shopper)
+            records = self._personal(self._shoppers.get_many(shopper), checkout, now)
             bought_at = _last_purchase(records)
             if bought_at is not None and bought_elsewhere(checkout, bought_at):
                 return self._superseded(checkout, bought_at, audience, now)
-            episode, episode_writes, ids = self._episode(checkout, records, now)
+            episode, episode_writes = self._episode(checkout, records, audience, now)
+            ids = episode.id if episode else None
             event = self._event(checkout, EventType.ABANDONED, audience, tuple(recipients), episode, now)
             writes: list[Write] = [
                 self._events.new(event),
@@ -169,38 +191,50 @@ class Announcer:
         return "abandoned"
 
     def _episode(
-        self, checkout: Checkout, records: dict[Identity, ShopperRecord], now: datetime
-    ) -> tuple[Episode | None, list[Write], EpisodeId | None]:
-        """The episode to open or join; an anonymous checkout has none. Of two open ones the older stays."""
+        self, checkout: Checkout, records: dict[Identity, ShopperRecord], audience: _Audience, now: datetime
+    ) -> tuple[Episode | None, list[Write]]:
+        """The episode to open or join, planned; an anonymous checkout has none. Of two open ones the older stays."""
         if not records:
-            return None, [], None
+            return None, []
+        settings = audience.merchant.settings
         held = {own.episode_id for own in records.values() if own.episode_id is not None}
         known = self._episodes.get_many(held)
         alive = sorted((own for own in known.values() if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id)
         if not alive:
-            opened = Episode(
-                id=episode_id(checkout.abandoned_at or now, checkout.digest, checkout.sequence),
-                merchant_id=checkout.merchant_id,
-                status=EpisodeStatus.ACTIVE,
-                version=1,
-                anchor=checkout.last_activity_at,
-                started_at=checkout.abandoned_at or now,
-                identities=tuple(sorted(records)),
-                checkouts=(checkout.digest,),
-            )
-            return opened, [self._episodes.created(opened, now)], opened.id
+            campaign = campaigns.chosen(audience.campaigns, checkout, now)
+            holdout = in_holdout(records, settings.holdout_percent)
+            opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
+            return opened, [self._episodes.created(opened, now, due_of(opened, settings))]
         oldest, *younger = alive
-        joined = replace(
-            oldest,
-            status=EpisodeStatus.ACTIVE,
-            version=oldest.version + 1,
-            anchor=max(oldest.anchor, checkout.last_activity_at),
-            identities=tuple(sorted({*oldest.identities, *records})),
-            checkouts=(*(own for own in oldest.checkouts if own != checkout.digest), checkout.digest),
-        )
-        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now)]
-        writes += [self._episodes.ended(own.id, "joined", now) for own in younger]
-        return joined, writes, joined.id
+        joined = planning.joined(oldest, checkout, records, now, campaign=self._campaign_of(oldest), settings=settings)
+        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, due_of(joined, settings))]
+        writes += [self._episodes.ended(own.id, EndReason.JOINED, now) for own in younger]
+        return joined, writes
+
+    def _campaign_of(self, episode: Episode) -> Campaign | None:
+        """The campaign at the version the episode keeps."""
+        if episode.campaign_id is None:
+            return None
+        return self._campaigns.version(episode.merchant_id, CampaignId(episode.campaign_id), episode.campaign_version)
+
+    def _pause(self, checkout: Checkout, now: datetime) -> None:
+        """The shopper is back: the episode waits, unless it is about a newer checkout by now."""
+        for _ in range(_ROUNDS):
+            episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+            if episode is None or episode.status is not EpisodeStatus.ACTIVE:
+                return
+            if episode.newest_checkout != checkout.digest:
+                return
+            waiting = planning.paused(episode)
+            audience = self._audience(checkout.merchant_id)
+            settings = audience.merchant.settings if audience else Settings()
+            try:
+                put = self._episodes.rewritten(waiting, episode.version, now, due_of(waiting, settings))
+                self._episodes.write(put)
+            except EpisodeMoved:
+                continue
+            return
+        raise StoreUnavailable("the episode kept changing")
 
     def _superseded(self, checkout: Checkout, bought_at: datetime, audience: _Audience, now: datetime) -> str:
         """The shopper bought elsewhere: the checkout as it stands now is settled, unless it moved on by itself."""
@@ -227,7 +261,7 @@ class Announcer:
         digests: set[str] = set()
         for identity in order.identities:
             found = self._checkouts.by_identity(identity, since=since)
-            if len(found) > SHARED_IDENTIFIER and self._shared(found, order.bought_at):
+            if len(found) > SHARED_IDENTIFIER and self._checkouts.is_shared(identity, now):
                 continue
             digests |= set(found)
         settled = 0
@@ -235,12 +269,6 @@ class Announcer:
             if self._superseded(checkout, order.bought_at, audience, now) == "superseded":
                 settled += 1
         return f"ordered:{settled}"
-
-    def _shared(self, digests: list[str], bought_at: datetime) -> bool:
-        """Whether an identifier stood on too many checkouts in the day before the purchase."""
-        recent = self._checkouts.get_many(digests[:100]).values()
-        in_a_day = [own for own in recent if abs((bought_at - own.created_at).total_seconds()) * 1000 <= _DAY_MS]
-        return len(in_a_day) > SHARED_IDENTIFIER
 
     def _event(
         self,
@@ -307,6 +335,17 @@ class Announcer:
                 messages.append(DeliveryMessage(record.id, record.merchant_id))
         self._queues.fresh(messages)
 
+    def _personal(
+        self, records: dict[Identity, ShopperRecord], checkout: Checkout, now: datetime
+    ) -> dict[Identity, ShopperRecord]:
+        """The records without identifiers that name nobody; asked only of those that would decide something."""
+        return {
+            identity: own
+            for identity, own in records.items()
+            if not (own.episode_id or bought_elsewhere(checkout, own.purchased_at))
+            or not self._checkouts.is_shared(identity, now)
+        }
+
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
         own = self._hasher.of_checkout(checkout)
         return [identity for kind, identity in own.items() if kind in SHOPPER_KINDS]
@@ -314,9 +353,18 @@ class Announcer:
     def _audience(self, merchant_id: MerchantId) -> _Audience | None:
         if merchant_id not in self._audiences:
             merchant = self._merchants.get(merchant_id)
-            endpoints = tuple(own.value for own in self._endpoints.listed(merchant_id)) if merchant else ()
-            self._audiences[merchant_id] = _Audience(merchant.value, endpoints) if merchant else None
+            self._audiences[merchant_id] = None
+            if merchant is not None:
+                endpoints = tuple(own.value for own in self._endpoints.listed(merchant_id))
+                active = tuple(self._campaigns.active(merchant_id))
+                self._audiences[merchant_id] = _Audience(merchant.value, endpoints, active)
         return self._audiences[merchant_id]
+
+
+def due_of(episode: Episode, settings: Settings) -> datetime:
+    """When the episode is to be looked at next: its next step, else the end of its horizon."""
+    horizon_ends = episode.anchor + settings.recovery_horizon
+    return min(planning.next_due(episode) or horizon_ends, horizon_ends)
 
 
 def _fact_of(image: Item) -> OrderRecord | tuple[Checkout, Mark]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.domain.checkout import Checkout
-from shared.domain.deadline import at_deadline
+from shared.domain.deadline import at_deadline, bought_elsewhere
 from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.ids import MerchantId
 from shared.domain.settings import Settings
@@ -17,6 +17,7 @@ from shared.store.configuration import MerchantStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.due import DueRow, DueStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.sweep_episodes import EpisodeSweeper
 
 RETRY_LEASE = timedelta(minutes=15)
 _THREADS = 16
@@ -28,6 +29,7 @@ class Swept:
 
     counts: dict[str, int] = field(default_factory=dict)
     unfinished: bool = False
+    failed: list[Exception] = field(default_factory=list)
 
     def count(self, outcome: str) -> None:
         """Count one item's outcome."""
@@ -46,6 +48,7 @@ class Sweeper:
         deliveries: DeliveryStore,
         queues: DeliveryQueues,
         hasher: IdentityHasher,
+        episodes: EpisodeSweeper,
     ) -> None:
         """Share the stores of one process."""
         self._due = due
@@ -55,11 +58,15 @@ class Sweeper:
         self._deliveries = deliveries
         self._queues = queues
         self._hasher = hasher
+        self._episodes = episodes
 
     def sweep(
         self, parts: Iterable[tuple[str, int]], now: datetime, out_of_time: Callable[[], bool] = lambda: False
     ) -> Swept:
-        """Move everything due at ``now`` in these (kind, shard) parts; returns when it is written."""
+        """Move everything due at ``now`` in these (kind, shard) parts; returns when it is written.
+
+        Raises ExceptionGroup after the rest is done when single checkouts could not be moved.
+        """
         swept = Swept()
         settings: dict[MerchantId, Settings] = {}
         with ThreadPoolExecutor(_THREADS) as threads:
@@ -69,10 +76,13 @@ class Sweeper:
                         self._checkouts_due(page, now, settings, threads, swept)
                     elif kind == keys.RETRY_KIND:
                         self._retries_due(page, now, swept)
-                    if out_of_time():
-                        swept.unfinished = True
-                        return swept
-        return swept
+                    elif kind == keys.STEP_KIND:
+                        for outcome in self._episodes.sweep(page, now):
+                            swept.count(outcome)
+                    swept.unfinished = out_of_time()
+                    if swept.unfinished:
+                        return _whole(swept)
+        return _whole(swept)
 
     def _checkouts_due(
         self,
@@ -91,12 +101,25 @@ class Sweeper:
         records = self._shoppers.get_many(one for several in identities.values() for one in several)
 
         def move(checkout: Checkout) -> str:
-            purchases = [at for one in identities[checkout.digest] if (at := records[one].purchased_at) is not None]
+            purchases = [
+                at
+                for one in identities[checkout.digest]
+                if (at := records[one].purchased_at) is not None
+                and bought_elsewhere(checkout, at)
+                and not self._checkouts.is_shared(one, now)
+            ]
             bought_at = max(purchases, default=None)
             return self._move(checkout, now, settings[checkout.merchant_id], bought_at)
 
-        for outcome in threads.map(move, due):
-            swept.count(outcome)
+        moves = [threads.submit(move, own) for own in due]
+        for failure in (own.exception() for own in moves):
+            if isinstance(failure, Exception):
+                swept.failed.append(failure)
+            elif failure is not None:
+                raise failure
+        for own in moves:
+            if own.exception() is None:
+                swept.count(own.result())
 
     def _move(self, checkout: Checkout, now: datetime, settings: Settings, bought_at: datetime | None) -> str:
         """One conditional write; whoever wrote the checkout meanwhile wins and the next sweep looks again."""
@@ -124,3 +147,10 @@ class Sweeper:
         self._queues.retry(messages)
         for _ in messages:
             swept.count("retried")
+
+
+def _whole(swept: Swept) -> Swept:
+    """What was swept. Raises ExceptionGroup where single checkouts stay behind: the next sweep tries them again."""
+    if swept.failed:
+        raise ExceptionGroup(f"{len(swept.failed)} checkouts could not be moved", swept.failed)
+    return swept
