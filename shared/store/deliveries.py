@@ -53,7 +53,9 @@ class DeliveryRecord:
     attempt_count: int = 0
     attempts: tuple[Mapping[str, Any], ...] = ()
     next_attempt_at: datetime | None = None
-    first_attempt_at: datetime | None = None
+    episode_id: str | None = None
+    """Of a campaign step: its episode and, beside it, the step's number. Steps are sent by their claim alone."""
+    step: int | None = None
 
     @property
     def key(self) -> ItemKey:
@@ -92,6 +94,10 @@ class DeliveryStore:
             self._table.put(Put(_item(delivery), Attr("pk").not_exists()))
         except ConditionFailed:
             return
+
+    def keep(self, delivery: DeliveryRecord) -> None:
+        """Write a step's delivery as it stands: only the worker that holds the step's claim does."""
+        self._table.put(Put(_item(delivery)))
 
     def get(self, delivery_id: DeliveryId, endpoint_id: EndpointId) -> DeliveryRecord | None:
         """The delivery, consistently read, or None."""
@@ -166,6 +172,10 @@ def _item(delivery: DeliveryRecord) -> Item:
         "ca": to_ms(delivery.created_at),
         "n": delivery.attempt_count,
         "why": delivery.reason,
+        "log": [dict(attempt) for attempt in delivery.attempts] or None,
+        "nx": None if delivery.next_attempt_at is None else to_ms(delivery.next_attempt_at),
+        "epi": delivery.episode_id,
+        "stp": delivery.step,
         "ttl": to_ms(delivery.created_at + KEPT_FOR) // 1000,
     }
     return {name: value for name, value in item.items() if value is not None}
@@ -187,4 +197,6 @@ def read_delivery(item: Item) -> DeliveryRecord:
         attempt_count=int(item["n"]),
         attempts=tuple(thawed(attempt) for attempt in item.get("log", ())),
         next_attempt_at=from_ms(int(item["nx"])) if "nx" in item else None,
+        episode_id=item.get("epi"),
+        step=int(item["stp"]) if "stp" in item else None,
     )
