@@ -40,5 +40,9 @@ class StageKeys:
         """Makes and reads recovery codes."""
         return RecoveryCodes({version: self._derived(version, "recovery-link") for version in self._keys})
 
+    def unsubscribe_codes(self) -> RecoveryCodes:
+        """Makes and reads unsubscribe codes: of another key, so that neither kind of code does the other's work."""
+        return RecoveryCodes({version: self._derived(version, "unsubscribe") for version in self._keys})
+
     def _derived(self, version: int, purpose: str) -> bytes:
         return hmac.new(self._keys[version].encode(), purpose.encode(), hashlib.sha256).digest()
