@@ -211,6 +211,16 @@ def statuses(kind: str) -> StatusSource | None:
     return found
 
 
+def channel(kind: str) -> str | None:
+    """The channel a kind always uses (``email``, ``sms``, ``whatsapp``); None where its receiver chooses.
+
+    Raises:
+        UnknownKind: nobody registered it.
+    """
+    found: str | None = getattr(destination(kind), "channel", None)
+    return found
+
+
 def describe() -> list[dict[str, Any]]:
     """What ``GET /v1/destinations`` lists: kind, title and the JSON Schema of ``settings``, by name."""
     return [

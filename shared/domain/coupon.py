@@ -62,7 +62,7 @@ class Allocate:
 class Unavailable:
     """The step wants a code and may not have one: the gate's ``coupon_unavailable``."""
 
-    why: Literal["second_discount", "expired"]
+    why: Literal["second_discount", "expired", "exhausted"]
 
 
 type CouponPlan = NoCoupon | Carry | Allocate | Unavailable
