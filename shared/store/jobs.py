@@ -102,7 +102,7 @@ class JobStore:
         return True
 
     def save(self, job: Job, page: int) -> bool:
-        """Write down how far the job is, whose turn was claimed for ``page``; False where another took the turn over."""
+        """Write down how far the job is, whose turn is claimed for ``page``; False where another took the turn over."""
         values = {name: value for name, value in pack(job).items() if name not in {"id", "merchant_id", "source_id"}}
         absent = [name for name in ("cursor", "reason", "finished_at") if getattr(job, name) is None]
         condition = Attr("page").eq(page) & Attr("status").is_in(list(_LIVE))

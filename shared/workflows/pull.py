@@ -166,11 +166,13 @@ class Puller:
         if not self._jobs.claim(job, self._now(), LEASE):
             return Pulled(Outcome.REPEATED, "another worker has the turn", job.source_id)
         job = replace(job, status="running")
+        waits: str | None = None
         try:
             after, delay = self._turn(job)
         except Busy as busy:
-            after, delay = job, busy.until - self._now()
+            after, delay, waits = job, busy.until - self._now(), str(busy)
         except TryLater as later:
+            waits = later.reason
             after, delay = self._failing(job, later.reason), self._delay(job.attempts + 1, later.after)
         except (PullFailed, NotUnderstood) as failed:
             after, delay = self._ended(job, str(failed)), timedelta(0)
@@ -182,7 +184,7 @@ class Puller:
         self._jobs.turned(after)
         if after.status == "failed":
             return Pulled(Outcome.GIVEN_UP, after.reason, job.source_id)
-        return Pulled(Outcome.MERGED if after.page > job.page else Outcome.LATER, None, job.source_id)
+        return Pulled(Outcome.MERGED if after.page > job.page else Outcome.LATER, waits, job.source_id)
 
     def _turn(self, job: Job) -> tuple[Job, timedelta]:
         """The job after one more page. Raises Busy, TryLater, PullFailed, NotUnderstood."""

@@ -38,6 +38,8 @@ class Stage:
     deliveries_url: str
     retries_url: str
     dead_letters_url: str
+    pulls_url: str
+    pull_dead_letters_url: str
     key_arn: str
     keys_secret_arn: str
     admin_secret_arn: str
@@ -104,7 +106,8 @@ def stage(aws: None) -> Stage:
         Bucket="quarantine", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"}
     )
     sqs = boto3.client("sqs")
-    urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("deliveries", "retries", "dead-letters")]
+    names = ("deliveries", "retries", "dead-letters", "pulls", "pull-dead-letters")
+    urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
     secrets = boto3.client("secretsmanager")
     keys = json.dumps({"version": "1", "key": STAGE_KEY})
     return Stage(
@@ -113,6 +116,8 @@ def stage(aws: None) -> Stage:
         deliveries_url=urls[0],
         retries_url=urls[1],
         dead_letters_url=urls[2],
+        pulls_url=urls[3],
+        pull_dead_letters_url=urls[4],
         key_arn=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
         keys_secret_arn=secrets.create_secret(Name="keys", SecretString=keys)["ARN"],
         admin_secret_arn=secrets.create_secret(Name="admin", SecretString=ADMIN_KEY)["ARN"],
@@ -150,6 +155,7 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         "DELIVERIES_QUEUE_URL": stage.deliveries_url,
         "RETRIES_QUEUE_URL": stage.retries_url,
         "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "PULLS_QUEUE_URL": stage.pulls_url,
         "DUE_SHARDS": str(DUE_SHARDS),
     }
     for name, value in environment.items():

@@ -115,6 +115,7 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "QUARANTINE_BUCKET": stage.bucket,
         "DELIVERIES_QUEUE_URL": stage.deliveries_url,
         "RETRIES_QUEUE_URL": stage.retries_url,
+        "PULLS_QUEUE_URL": stage.pulls_url,
         "DUE_SHARDS": str(DUE_SHARDS),
     }.items():
         monkeypatch.setenv(name, value)
