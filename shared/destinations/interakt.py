@@ -1,8 +1,7 @@
 """What both Interakt kinds share: address, credential, answers, status webhooks.
 
 Sources: Interakt's Postman documentation (2sA2r7zibM), "Track API" and "Interakt's Webhooks" in its resource center,
-github.com/interakt/track-python. Requests have no idempotency key; limits are 300 requests a minute on Growth, 600 on
-Advanced.
+github.com/interakt/track-python. Requests have no idempotency key; the limit on Growth is 300 a minute.
 """
 
 from collections.abc import Mapping

@@ -130,6 +130,9 @@ _SAWTOOTH = "{{ 'a' " + "| replace: 'a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
         "{% assign l = 'a,b,c,d,e,f' | split: ',' %}{% assign s = 'x' "
         + "| append: 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' " * 400
         + "%}{{ l | join: s }}",
+        "{% assign s = 'aaaaaaaaaaaaaaaa' %}"
+        + "{% assign s = s | append: s %}" * 11
+        + "".join(f"{{% assign s{n} = s | append: '{n}' %}}" for n in range(12)),
         "{% for i in (1..2000) %}" + "{% if true %}{% endif %}" * 1000 + "{% endfor %}",
     ],
 )
