@@ -23,6 +23,7 @@ from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
+from shared.store.suppressions import SuppressionStore
 from shared.workflows.backfill import Backfills
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
@@ -33,6 +34,7 @@ from shared.workflows.purchase import Purchases
 from shared.workflows.receive import Receiver
 from shared.workflows.replay import Replays
 from shared.workflows.sources import SourceDirectory
+from shared.workflows.suppress import Suppressions
 
 
 class SendsTestEvent(Protocol):
@@ -114,6 +116,16 @@ class Services(Stores):
         episodes = EpisodeStore(self.table)
         purchases = Purchases(self.table, self.checkouts, ShopperStore(self.table), episodes, self.hasher)
         return Dismissals(self.table, self.checkouts, episodes, purchases, self.now)
+
+    @cached_property
+    def suppressions(self) -> Suppressions:
+        """Closes and opens channels."""
+        return Suppressions(self.table, ShopperStore(self.table), EpisodeStore(self.table), self.now)
+
+    @cached_property
+    def suppression_list(self) -> SuppressionStore:
+        """The merchants' lists of suppressions."""
+        return SuppressionStore(self.table)
 
     @cached_property
     def history(self) -> DeliveryHistory:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from shared.domain.identity import IdentityHasher
-from shared.domain.recovery_link import RecoveryCodes
+from shared.domain.recovery_link import LinkPurpose, RecoveryCodes
 
 if TYPE_CHECKING:
     from types_boto3_secretsmanager import SecretsManagerClient
@@ -37,12 +37,15 @@ class StageKeys:
         return IdentityHasher(self._derived(min(self._keys), "identity"))
 
     def recovery_codes(self) -> RecoveryCodes:
-        """Makes and reads recovery codes."""
-        return RecoveryCodes({version: self._derived(version, "recovery-link") for version in self._keys})
+        """Makes and reads the codes of ``/r``."""
+        return self._codes(LinkPurpose.RECOVERY)
 
     def unsubscribe_codes(self) -> RecoveryCodes:
-        """Makes and reads unsubscribe codes: of another key, so that neither kind of code does the other's work."""
-        return RecoveryCodes({version: self._derived(version, "unsubscribe") for version in self._keys})
+        """Makes and reads the codes of ``/u``."""
+        return self._codes(LinkPurpose.UNSUBSCRIBE)
+
+    def _codes(self, purpose: LinkPurpose) -> RecoveryCodes:
+        return RecoveryCodes({version: self._derived(version, purpose.value) for version in self._keys})
 
     def _derived(self, version: int, purpose: str) -> bytes:
         return hmac.new(self._keys[version].encode(), purpose.encode(), hashlib.sha256).digest()

@@ -1,7 +1,8 @@
 """Recovery links: a keyed, unforgeable code that names a checkout and a step; nothing is stored for it.
 
 A code is base64url of key version (1 byte), step (1 byte), checkout digest (16 bytes) and a 16-byte HMAC-SHA256 over
-them: 46 characters, 128 bits that cannot be guessed. It is valid from the first webhook on.
+them: 46 characters, 128 bits that cannot be guessed. It is valid from the first webhook on. What a code may be used
+for is in its key (``LinkPurpose``): one that leads back to the checkout unsubscribes nobody, and the other way round.
 """
 
 import base64
@@ -11,6 +12,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from shared.domain.checkout import Checkout, Status
@@ -21,6 +23,13 @@ _PAYLOAD_BYTES = 18
 CODE_LENGTH = 46
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
+class LinkPurpose(StrEnum):
+    """What a code is for; each purpose has keys of its own, so that a code works at one address only."""
+
+    RECOVERY = "recovery-link"
+    UNSUBSCRIBE = "unsubscribe"
 
 
 @dataclass(frozen=True, slots=True)

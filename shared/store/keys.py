@@ -4,7 +4,7 @@ Times in keys are epoch milliseconds, zero-padded where they sort as text.
 """
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 from typing import Final
 
 from shared.domain.campaign import CampaignId
@@ -29,6 +29,8 @@ DUE_INDEX: Final = "due"
 LIST_INDEX: Final = "list"
 HOUR_MS: Final = 3_600_000
 DELIVERY_SHARDS: Final = 8
+FACT_SHARDS: Final = 8
+SUPPRESSION_PREFIX: Final = "SUP#"
 UNSCHEDULED: Final = "SCHEDULES"
 
 CHECKOUT_KIND: Final = "C"
@@ -98,6 +100,21 @@ def source_window(source_id: SourceId, window: int) -> ItemKey:
     return f"B#{source_id}", f"W#{window}"
 
 
+def endpoint_health(endpoint_id: EndpointId) -> ItemKey:
+    """An endpoint's circuit breaker and what else is remembered of its health."""
+    return f"B#{endpoint_id}", "B"
+
+
+def rate_window(endpoint_id: EndpointId, window: str) -> ItemKey:
+    """How many sends an endpoint had in one rate window."""
+    return f"B#{endpoint_id}", f"W#{window}"
+
+
+def vendor_message(endpoint_id: EndpointId, message_digest: str) -> ItemKey:
+    """Which delivery a vendor's message id belongs to."""
+    return f"V#{endpoint_id}#{message_digest}", "V"
+
+
 def merchant(merchant_id: MerchantId) -> str:
     """The partition of a merchant's configuration."""
     return f"M#{merchant_id}"
@@ -121,21 +138,6 @@ def source_entry(merchant_id: MerchantId, source_id: SourceId) -> ItemKey:
 def endpoint(merchant_id: MerchantId, endpoint_id: EndpointId) -> ItemKey:
     """One endpoint."""
     return merchant(merchant_id), f"EP#{endpoint_id}"
-
-
-def token(token_hash: str) -> ItemKey:
-    """A token by its hash, as every request looks it up."""
-    return f"K#{token_hash}", "K"
-
-
-def idempotency(merchant_id: str, key: str) -> ItemKey:
-    """The first answer to an Idempotency-Key."""
-    return f"X#{merchant_id}#{digest(key).hex()[:32]}", "X"
-
-
-def due_queue(kind: str, of_digest: str, shards: int) -> str:
-    """The due index partition: kind and shard, ``C3``."""
-    return f"{kind}{digest_bytes(of_digest)[0] % shards}"
 
 
 def campaign(merchant_id: MerchantId, campaign_id: CampaignId) -> ItemKey:
@@ -181,6 +183,47 @@ def coupon_known(pool_id: PoolId, code_hash: str) -> ItemKey:
 def coupon_allocation(episode_id: EpisodeId, step: int) -> ItemKey:
     """The code given to one step of an episode."""
     return episode(episode_id)[0], f"K#{step:02d}"
+
+
+def suppression(of: Identity) -> ItemKey:
+    """A suppressed identifier's entry in its merchant's partition."""
+    return merchant(of.merchant_id), f"{SUPPRESSION_PREFIX}{of.kind.value}#{of.mac}"
+
+
+def fact(merchant_id: MerchantId, cohort: date, fact_id: str) -> ItemKey:
+    """One countable fact, in one of its cohort's shards."""
+    shard = hashlib.sha256(fact_id.encode()).digest()[0] % FACT_SHARDS
+    return f"N#{merchant_id}#{cohort.isoformat()}#{shard}", fact_id
+
+
+def facts(merchant_id: MerchantId, cohort: date) -> list[str]:
+    """The partitions that hold a cohort's facts."""
+    return [f"N#{merchant_id}#{cohort.isoformat()}#{shard}" for shard in range(FACT_SHARDS)]
+
+
+def rollups(merchant_id: MerchantId) -> str:
+    """The partition of a merchant's sums."""
+    return f"N#{merchant_id}"
+
+
+def rollup(merchant_id: MerchantId, cohort: date) -> ItemKey:
+    """The sums of one cohort."""
+    return rollups(merchant_id), cohort.isoformat()
+
+
+def token(token_hash: str) -> ItemKey:
+    """A token by its hash, as every request looks it up."""
+    return f"K#{token_hash}", "K"
+
+
+def idempotency(merchant_id: str, key: str) -> ItemKey:
+    """The first answer to an Idempotency-Key."""
+    return f"X#{merchant_id}#{digest(key).hex()[:32]}", "X"
+
+
+def due_queue(kind: str, of_digest: str, shards: int) -> str:
+    """The due index partition: kind and shard, ``C3``."""
+    return f"{kind}{digest_bytes(of_digest)[0] % shards}"
 
 
 def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:

@@ -12,6 +12,7 @@ from functions.merchant_api.routes import (
     operator,
     quarantine,
     sources,
+    suppressions,
 )
 
 ROUTERS: tuple[Router, ...] = (
@@ -22,6 +23,7 @@ ROUTERS: tuple[Router, ...] = (
     endpoints.router,
     checkouts.router,
     deliveries.router,
+    suppressions.router,
     quarantine.router,
     catalogue.router,
 )
