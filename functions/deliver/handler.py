@@ -5,27 +5,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from functions.deliver.composition import deliverer, health
 from shared.aws.environment import Environment
 from shared.aws.queues import DeliveryMessage
-from shared.aws.stores import Stores, now
 from shared.delivery.guarded_http import SendPool
-from shared.store.configuration import EndpointStore
-from shared.workflows.deliver import Deliverer, send_prepared
+from shared.workflows.deliver import send_prepared
 
 logger = Logger(service="deliver")
-
-
-@cache
-def _deliverer() -> Deliverer:
-    stores = Stores(Environment.read())
-    return Deliverer(
-        table=stores.table,
-        deliveries=stores.deliveries,
-        endpoints=EndpointStore(stores.table),
-        queues=stores.queues,
-        cipher=stores.cipher,
-        now=now,
-    )
 
 
 @cache
@@ -43,8 +29,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
         except ValueError:
             logger.error("message_unreadable", message_id=record["messageId"])
             failed.append(record["messageId"])
-    prepared = _deliverer().prepare([message for _, message in readable])
-    results = send_prepared(prepared, _pool().send_all)
+    prepared = deliverer().prepare([message for _, message in readable])
+    results = send_prepared(prepared, _pool().send_all, health())
     for (message_id, message), result in zip(readable, results, strict=True):
         logger.info("delivery_handled", delivery_id=message.delivery_id, outcome=result.outcome)
         if result.retry_message:

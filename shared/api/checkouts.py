@@ -78,7 +78,7 @@ def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
         "endpoint_id": delivery.endpoint_id,
         "event_id": delivery.event_id,
         "event_type": delivery.event_type,
-        "checkout_id": f"chk_{delivery.checkout_digest}" if delivery.checkout_digest else None,
+        "checkout_id": f"chk_{delivery.checkout_digest}" if delivery.of_checkout else None,
         "status": delivery.status.value,
         "reason": delivery.reason,
         "attempt_count": delivery.attempt_count,

@@ -397,9 +397,14 @@ class SendPool:
         self._lock = threading.Lock()
         self._worker: _Worker | None = None
 
-    def send_all(self, requests: Sequence[OutboundRequest]) -> list[SendResult]:
+    def send_all(
+        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
+    ) -> list[SendResult]:
         """Send every request concurrently; results in the order of the requests, failures included as
         results.
+
+        ``answered`` is called with the position of each request that has ended, in the sending thread: it must
+        not block.
 
         Raises:
             TimeoutError: the sending thread itself is stuck: a defect here, never the doing of a destination.
@@ -409,7 +414,7 @@ class SendPool:
         rounds = -(-len(requests) // self._concurrency)
         longest = max(request.timeout for request in requests).total_seconds()
         worker = self._running_worker()
-        future = asyncio.run_coroutine_threadsafe(worker.send_all(requests), worker.loop)
+        future = asyncio.run_coroutine_threadsafe(worker.send_all(requests, answered), worker.loop)
         try:
             return future.result(timeout=rounds * longest + _GRACE_SECONDS)
         except TimeoutError:
@@ -457,11 +462,20 @@ class _Worker:
         self._thread = threading.Thread(target=self.loop.run_forever, name="send-pool", daemon=True)
         self._thread.start()
 
-    async def send_all(self, requests: Sequence[OutboundRequest]) -> list[SendResult]:
+    async def send_all(
+        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None
+    ) -> list[SendResult]:
         client = await self._fresh_client()
         self._batches += 1
+
+        async def send(position: int, request: OutboundRequest) -> SendResult:
+            result = await self._send(client, request)
+            if answered is not None:
+                answered(position)
+            return result
+
         try:
-            return await asyncio.gather(*(self._send(client, request) for request in requests))
+            return await asyncio.gather(*(send(position, own) for position, own in enumerate(requests)))
         finally:
             self._batches -= 1
             self._idle_since = time.time()

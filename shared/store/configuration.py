@@ -180,18 +180,19 @@ class EndpointStore:
         """Write the endpoint over the version it was read at. Raises VersionConflict."""
         _replace(self._table, keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint, version)
 
-    def disable(self, merchant_id: MerchantId, endpoint_id: EndpointId, reason: str) -> None:
-        """Stop sending to the endpoint; one that is gone stays gone."""
+    def disable(self, merchant_id: MerchantId, endpoint_id: EndpointId, reason: str) -> bool:
+        """Stop sending to the endpoint; False where that was so already, or it is gone."""
         update = Update(
             keys.endpoint(merchant_id, endpoint_id),
             set={"status": "disabled", "disabled_reason": reason},
             add={"version": 1},
-            condition=Attr("pk").exists(),
+            condition=Attr("status").eq("active"),
         )
         try:
             self._table.update(update)
         except ConditionFailed:
-            return
+            return False
+        return True
 
     def listed(self, merchant_id: MerchantId) -> list[Versioned[Endpoint]]:
         """The merchant's endpoints, oldest first."""

@@ -63,6 +63,11 @@ class DeliveryRecord:
         return keys.delivery(self.id, self.endpoint_id)
 
     @property
+    def of_checkout(self) -> bool:
+        """Whether it tells of a checkout, and not of an endpoint or an erasure."""
+        return bool(self.checkout_digest) and self.event_type.startswith("checkout.")
+
+    @property
     def event_key(self) -> ItemKey:
         """Its event's place in the table."""
         return keys.event(self.checkout_digest, self.event_version)

@@ -9,27 +9,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.credential_cipher import CredentialCipher
-from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues
+from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues, QueueUnavailable
 from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
 from shared.destinations import registry
 from shared.domain.announcement import staleness
+from shared.domain.breaker import Wait
 from shared.domain.checkout import Checkout
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.codec import unpack
-from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventRecord, read_event
-from shared.store.table import ItemKey, Table
+from shared.store.table import ItemKey, StoreUnavailable, Table
+from shared.workflows.endpoint_health import EndpointHealth
 
-type SendAll = Callable[[Sequence[OutboundRequest]], list[SendResult]]
+_TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +43,61 @@ class Handled:
     retry_message: bool = False
 
 
+type _Rows = dict[ItemKey, dict[str, Any]]
+
 _GIVEN_BACK = Handled("failed", retry_message=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An attempt that is ready to go out, and what to do with its result."""
+    """An attempt that is ready to go out, and what to do with its result.
+
+    ``endpoint``: whose health the attempt tells of; None where nobody watches it.
+    """
 
     request: OutboundRequest
     conclude: Callable[[SendResult], Handled]
+    endpoint: Endpoint | None = None
 
 
-def send_prepared(prepared: Sequence[Handled | Prepared], send_all: SendAll) -> list[Handled]:
-    """Make every attempt of a batch at once; one result per message, in order."""
+class SendAll(Protocol):
+    """Sends every request at once; results in order. ``answered`` is called with each position that has ended."""
+
+    def __call__(
+        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
+    ) -> list[SendResult]: ...
+
+
+def send_prepared(
+    prepared: Sequence[Handled | Prepared], send_all: SendAll, health: EndpointHealth | None = None
+) -> list[Handled]:
+    """Make every attempt of a batch at once; one result per message, in order.
+
+    ``health`` watches the attempts while they are out and learns from them.
+    """
     ready = [own for own in prepared if isinstance(own, Prepared)]
-    results = iter(send_all([own.request for own in ready]))
-    return [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
+    results = iter(_sent(ready, send_all, health) if ready else [])
+    handled = [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
+    if health is not None:
+        health.settle()
+    return handled
+
+
+def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
+    requests = [own.request for own in ready]
+    if health is None:
+        return send_all(requests)
+
+    def answered(position: int) -> None:
+        endpoint = ready[position].endpoint
+        if endpoint is not None:
+            health.answered(endpoint)
+
+    timer = health.sending(own.endpoint for own in ready if own.endpoint is not None)
+    try:
+        return send_all(requests, answered)
+    finally:
+        timer.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +120,17 @@ class Deliverer:
         *,
         table: Table,
         deliveries: DeliveryStore,
-        endpoints: EndpointStore,
+        health: EndpointHealth,
+        disable: Callable[[Endpoint, str], object],
         queues: DeliveryQueues,
         cipher: CredentialCipher,
         now: Callable[[], datetime],
     ) -> None:
-        """``now`` is the clock."""
+        """``now`` is the clock; ``disable`` switches an endpoint off for a reason and tells whom it concerns."""
         self._table = table
         self._deliveries = deliveries
-        self._endpoints = endpoints
+        self._health = health
+        self._disable = disable
         self._queues = queues
         self._cipher = cipher
         self._now = now
@@ -95,17 +139,55 @@ class Deliverer:
         """What each message asks for, in order: an attempt to make now, or what became of it without one."""
         handled: list[Handled | None] = [None] * len(messages)
         prepared: dict[int, Prepared] = {}
-        for own in self._due(messages, handled):
-            request = own.kind.build(self._delivery(own), own.target)
-            prepared[own.position] = Prepared(request, partial(self._conclude, own))
+        for own in self._admitted(messages, handled):
+            try:
+                request = own.kind.build(self._delivery(own), own.target)
+            except ValueError as unusable:
+                # Fails alone, not its whole batch.
+                self._deliveries.record(own.delivery, Recorded(DeliveryStatus.FAILED, f"unusable endpoint: {unusable}"))
+                handled[own.position] = Handled("failed")
+                continue
+            prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint)
         return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
 
-    def _conclude(self, due: "_Due", result: SendResult) -> Handled:
-        """Classify the answer and record it."""
-        return self._concluded(due, result, due.kind.classify(result, due.target))
+    def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
+        """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""
+        due, rows = self._due(messages, handled)
+        verdicts = self._health.admit([own.endpoint for own in due], rows)
+        admitted = []
+        for own, wait in zip(due, verdicts, strict=True):
+            if wait is None:
+                admitted.append(own)
+            else:
+                handled[own.position] = self._put_off(own.delivery, wait)
+        return admitted
 
-    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
-        """The deliveries to attempt now; every other message gets its outcome here."""
+    def _put_off(self, record: DeliveryRecord, wait: Wait) -> Handled:
+        """Later, by the queue's own delay; by the due index where that is too far ahead."""
+        try:
+            if wait.until - self._now() <= LONGEST_DELAY:
+                self._enqueue(record, record.attempt_count, wait.until)
+            else:
+                later = Recorded(record.status, record.reason, next_attempt_at=wait.until, by_sweep=True)
+                self._deliveries.record(record, later)
+        except _TEMPORARY as error:
+            return Handled(f"not_put_off:{type(error).__name__}", retry_message=True)
+        return Handled(f"put_off:{wait.reason}")
+
+    def _conclude(self, due: "_Due", result: SendResult) -> Handled:
+        """Classify the answer and record it.
+
+        It was sent: when it cannot be recorded only this message comes back, or the whole batch would be sent again.
+        """
+        attempt = due.kind.classify(result, due.target)
+        self._health.observe(due.endpoint, result, attempt.outcome)
+        try:
+            return self._concluded(due, result, attempt)
+        except _TEMPORARY as error:
+            return Handled(f"unrecorded:{type(error).__name__}", retry_message=True)
+
+    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> tuple[list[_Due], _Rows]:
+        """The deliveries to attempt now and the rows that say so; every other message gets its outcome here."""
         records = self._deliveries.get_many(keys.delivery(own.delivery_id, own.endpoint_id) for own in messages)
         open_messages: dict[int, DeliveryRecord] = {}
         for position, message in enumerate(messages):
@@ -126,7 +208,7 @@ class Deliverer:
             else:
                 self._deliveries.record(record, decided)
                 handled[position] = Handled(f"{decided.status}:{decided.reason}")
-        return due
+        return due, rows
 
     def _settled(self, message: DeliveryMessage, record: DeliveryRecord | None) -> Handled | None:
         """Messages that ask for no attempt: answered ones, foreign ones, and repeats of an earlier attempt."""
@@ -136,19 +218,22 @@ class Deliverer:
             return Handled(f"settled:{record.status}")
         if record.attempt_count == message.attempt_count:
             return None
-        if record.attempt_count == message.attempt_count + 1 and record.next_attempt_at is not None:
-            # The attempt was recorded, but the message came back: its successor may not have been enqueued.
-            self._enqueue(record, record.attempt_count, record.next_attempt_at)
+        next_at = record.next_attempt_at if record.attempt_count == message.attempt_count + 1 else None
+        if next_at is not None and next_at - self._now() <= LONGEST_DELAY:
+            # The attempt was recorded, but the message came back: its successor may not have been enqueued. One
+            # further ahead than a queue's delay is the due index's business: a message would come too early.
+            self._enqueue(record, record.attempt_count, next_at)
         return Handled("repeated")
 
     def _facts(self, records: Iterable[DeliveryRecord]) -> dict[ItemKey, dict[str, Any]]:
-        """Events, checkouts and endpoints of the batch in one consistent read."""
+        """Events, checkouts, endpoints and their health in one consistent read."""
         wanted: list[ItemKey] = []
         for record in records:
             wanted += [
                 record.event_key,
                 keys.checkout(record.checkout_digest),
                 keys.endpoint(record.merchant_id, record.endpoint_id),
+                self._health.key(record.endpoint_id),
             ]
         return self._table.batch_get(wanted)
 
@@ -203,7 +288,7 @@ class Deliverer:
         """Record the attempt; then, where another follows, enqueue it."""
         outcome = self._recorded(due, result, attempt)
         if attempt.outcome is Outcome.GONE:
-            self._endpoints.disable(due.endpoint.merchant_id, due.endpoint.id, "gone")
+            self._disable(due.endpoint, "gone")
         if not self._deliveries.record(due.delivery, outcome):
             return Handled("repeated")
         if outcome.next_attempt_at is not None and not outcome.by_sweep:

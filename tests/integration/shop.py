@@ -13,7 +13,10 @@ from typing import Any, cast
 
 import boto3
 import time_machine
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
 
+import functions.deliver.composition as deliver_composition
 import functions.deliver.handler as deliver_function
 import functions.dispatch.handler as dispatch_function
 import functions.ingest.handler as ingest_function
@@ -35,6 +38,7 @@ from tests.unit.domain.sessions import MERCHANT, NOON, SOURCE
 EVENTS = Path(__file__).parents[2] / "events"
 SESSION = "331d47df-8461-495b-9c4f-27ed915d9c8e"
 SECRET = "a-secret-of-the-source"
+REGION = "ap-south-1"
 
 Answering = Callable[[OutboundRequest], Answer]
 
@@ -155,11 +159,10 @@ class Shop:
 
     def stream(self) -> list[dict[str, Any]]:
         """What the table's stream shows since the last look, through the mapping's filter, as Lambda gets it."""
-        client = boto3.client("dynamodbstreams")
-        arn = client.list_streams(TableName=self.stores.environment.table_name)["Streams"][0]["StreamArn"]
-        shard = client.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
-        iterator = client.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")
-        records = client.get_records(ShardIterator=iterator["ShardIterator"])["Records"]
+        table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(self.stores.environment.table_name)
+        shard = table.stream_shard
+        assert shard is not None
+        records = shard.get(shard.starting_sequence_number, 10_000)
         fresh, self._streamed = records[self._streamed :], len(records)
         return [_as_lambda_gets_it(own) for own in fresh if "tr" in own["dynamodb"].get("NewImage", {})]
 
@@ -196,7 +199,11 @@ class Shop:
         answer = deliver_function.handler({"Records": records}, None)
         return [own["itemIdentifier"] for own in answer["batchItemFailures"]]
 
-    def send_all(self, requests: Sequence[OutboundRequest]) -> list[SendResult]:
+    def send_all(
+        self,
+        requests: Sequence[OutboundRequest],
+        answered: Callable[[int], None] | None = None,
+    ) -> list[SendResult]:
         """What stands in for the guarded client."""
         self.sent += requests
         return [SendResult(self.now, self.now, 7, sent=True, answer=self.answer(own)) for own in requests]
@@ -208,7 +215,7 @@ class Shop:
     def deliveries(self) -> list[DeliveryRecord]:
         """Every delivery, oldest first."""
         rows = [row for row in self.rows() if row["pk"].startswith("T#")]
-        return sorted(map(read_delivery, rows), key=lambda own: own.id)
+        return sorted(map(read_delivery, rows), key=lambda own: (own.created_at, own.event_version))
 
     def events(self, session: str = SESSION) -> list[EventRecord]:
         """The checkout's events."""
@@ -248,9 +255,10 @@ def forget_compositions() -> None:
     from functions.ingest.composition import receiver
 
     for cached in (
-        *(receiver, sweep_function._stores, sweep_function._sweeper, redirect_function._links),
+        *(receiver, sweep_function._stores, sweep_function.sweeper, redirect_function._links),
         *(dispatch_function._stores, dispatch_function._announcer, dispatch_function._poison),
-        deliver_function._deliverer,
+        *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
+        *(deliver_composition._stores, deliver_function._pool),
     ):
         cached.cache_clear()
 

@@ -1,0 +1,129 @@
+"""Events about endpoints themselves, ``endpoint.test`` and ``endpoint.disabled``, delivered as any other.
+
+They belong to no checkout, so each lies in a partition of its own that is derived like a checkout's. They say nothing
+of shoppers.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.aws.queues import DeliveryMessage
+from shared.domain.announcement import EventType
+from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, delivery_id, event_id
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Endpoint
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.events import EventRecord, EventStore
+from shared.store.table import ConditionFailed, Table
+
+type Enqueue = Callable[[list[DeliveryMessage]], None]
+
+_SUBJECT = SourceId("endpoint")
+_VERSION = 1
+
+
+class EndpointEvents:
+    """Tells endpoints about endpoints. One per process."""
+
+    def __init__(
+        self,
+        table: Table,
+        endpoints: EndpointStore,
+        deliveries: DeliveryStore,
+        enqueue: Enqueue,
+        now: Callable[[], datetime],
+    ) -> None:
+        """``enqueue`` puts first attempts on whichever queue the function may send to."""
+        self._table = table
+        self._endpoints = endpoints
+        self._deliveries = deliveries
+        self._enqueue = enqueue
+        self._now = now
+
+    def test(self, endpoint: Endpoint, unique: str) -> DeliveryRecord:
+        """An ``endpoint.test`` event for this endpoint alone. ``unique`` tells one test from the next."""
+        (sent,) = self._tell(EventType.ENDPOINT_TEST, endpoint, unique, [endpoint], {"test": True})
+        return sent
+
+    def disable(self, endpoint: Endpoint, reason: str) -> bool:
+        """Stop sending to the endpoint, and tell the merchant's others that subscribe to it; False if it was off."""
+        if not self._endpoints.disable(endpoint.merchant_id, endpoint.id, reason):
+            return False
+        others = [
+            own.value
+            for own in self._endpoints.listed(endpoint.merchant_id)
+            if own.value.id != endpoint.id and own.value.active and own.value.wants(EventType.ENDPOINT_DISABLED)
+        ]
+        unique = f"{reason}#{to_rfc3339(self._now())}"
+        facts = {"status": "disabled", "disabled_reason": reason}
+        self._tell(EventType.ENDPOINT_DISABLED, endpoint, unique, others, facts)
+        return True
+
+    def _tell(
+        self,
+        event_type: EventType,
+        subject: Endpoint,
+        unique: str,
+        recipients: Iterable[Endpoint],
+        facts: dict[str, Any],
+    ) -> list[DeliveryRecord]:
+        to = list(recipients)
+        if not to:
+            return []
+        now = self._now()
+        digest = checkout_digest(subject.merchant_id, _SUBJECT, f"{subject.id}#{event_type}#{unique}")
+        own_id = event_id(now, digest, _VERSION, event_type)
+        event = EventRecord(
+            id=own_id,
+            type=event_type.value,
+            at=now,
+            merchant_id=subject.merchant_id,
+            checkout_digest=digest,
+            version=_VERSION,
+            body=_body(own_id, event_type, now, subject, facts),
+            endpoint_ids=tuple(own.id for own in to),
+            do_not_send_after=None,
+            expires_at=now + KEPT_FOR + timedelta(days=1),
+        )
+        try:
+            self._table.put(EventStore.new(event))
+        except ConditionFailed:
+            return []
+        told = [_delivery(event, own) for own in to]
+        for record in told:
+            self._deliveries.create(record)
+        self._enqueue([DeliveryMessage(own.id, own.merchant_id) for own in told])
+        return told
+
+
+def _delivery(event: EventRecord, recipient: Endpoint) -> DeliveryRecord:
+    return DeliveryRecord(
+        id=delivery_id(event.at, event.id, recipient.id),
+        endpoint_id=recipient.id,
+        merchant_id=event.merchant_id,
+        event_id=event.id,
+        event_type=event.type,
+        checkout_digest=event.checkout_digest,
+        event_version=event.version,
+        status=DeliveryStatus.PENDING,
+        created_at=event.at,
+    )
+
+
+def _body(event: EventId, event_type: EventType, at: datetime, subject: Endpoint, facts: dict[str, Any]) -> bytes:
+    about = {"id": subject.id, "kind": subject.kind, "name": subject.name, "url": subject.url}
+    merchant_id: MerchantId = subject.merchant_id
+    envelope = {
+        "id": event,
+        "type": event_type.value,
+        "timestamp": to_rfc3339(at),
+        "sequence": _VERSION,
+        "merchant_id": merchant_id,
+        "do_not_send_after": None,
+        "messaging": None,
+        "data": {"endpoint": about | facts},
+    }
+    return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,209 @@
+"""Who may be sent to now: circuit breaker, rate limit and auto-disable, over rows that all workers share.
+
+Used by every workflow that prepares attempts. Ask ``admit`` with the rows of the batch's own read; tell ``observe`` how
+each attempt ended; ``settle`` writes what was learnt, one write per batch and endpoint, none for a healthy one. A
+refusal is a delay and never an attempt. What a lost race or a crash leaves unwritten is learnt again at the next
+attempt.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
+from shared.delivery.outcome import Outcome
+from shared.domain import breaker
+from shared.domain.breaker import Health, Observation, Wait
+from shared.domain.ids import EndpointId
+from shared.domain.merchant import Endpoint
+from shared.domain.rate_limit import rate_limit_of
+from shared.store.health import HealthStore, key_of, read_health
+from shared.store.table import ItemKey, StoreUnavailable
+
+_logger = logging.getLogger(__name__)
+
+_ROUNDS = 4
+_JITTER = timedelta(seconds=5)
+_TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
+_SAYS_NOTHING = frozenset({Outcome.FAIL_MESSAGE, Outcome.FAIL_RECIPIENT, Outcome.GONE})
+"""About the message, the person, or settled otherwise: no sign of the endpoint's health."""
+
+type TellDisabled = Callable[[Endpoint, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What ``settle`` wrote, for log and metric."""
+
+    opened: tuple[EndpointId, ...] = ()
+    closed: tuple[EndpointId, ...] = ()
+    disabled: tuple[EndpointId, ...] = ()
+
+
+class EndpointHealth:
+    """One per process; ``admit`` begins a batch, ``settle`` ends it."""
+
+    def __init__(
+        self,
+        store: HealthStore,
+        disable: TellDisabled,
+        now: Callable[[], datetime],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``disable`` switches an endpoint off for a reason and tells whom it concerns, once."""
+        self._store = store
+        self._disable = disable
+        self._now = now
+        self._chance = chance
+        self._lock = threading.Lock()
+        self._seen: dict[EndpointId, Health] = {}
+        self._endpoints: dict[EndpointId, Endpoint] = {}
+        self._observations: dict[EndpointId, list[Observation]] = {}
+        self._out: dict[EndpointId, int] = {}
+
+    @staticmethod
+    def key(endpoint_id: EndpointId) -> ItemKey:
+        """What to read along with a batch."""
+        return key_of(endpoint_id)
+
+    def admit(self, wanted: Sequence[Endpoint], rows: Mapping[ItemKey, Mapping[str, Any]]) -> list[Wait | None]:
+        """For each wanted attempt, in order: None to go ahead, or until when to wait."""
+        now = self._now()
+        verdicts: list[Wait | None] = [None] * len(wanted)
+        by_endpoint: dict[EndpointId, list[int]] = {}
+        for position, endpoint in enumerate(wanted):
+            by_endpoint.setdefault(endpoint.id, []).append(position)
+        for endpoint_id, positions in by_endpoint.items():
+            endpoint = wanted[positions[0]]
+            health = read_health(rows.get(key_of(endpoint_id)))
+            with self._lock:
+                self._endpoints[endpoint_id], self._seen[endpoint_id] = endpoint, health
+            refused = self._by_breaker(endpoint, health, positions, now)
+            allowed = [position for position in positions if position not in refused]
+            refused |= self._by_rate(endpoint, allowed, now)
+            for position, wait in refused.items():
+                verdicts[position] = wait
+        return verdicts
+
+    def _by_breaker(
+        self, endpoint: Endpoint, health: Health, positions: Sequence[int], now: datetime
+    ) -> dict[int, Wait]:
+        verdict = breaker.admit(health, now)
+        if isinstance(verdict, Wait):
+            return {position: self._scattered(verdict) for position in positions}
+        if not verdict.probe:
+            return {}
+        probing = breaker.probing(health, now, _longest(endpoint))
+        won = self._store.replace(endpoint.id, probing, now) is None
+        probes = 1 if won else 0
+        if won:
+            self._seen[endpoint.id] = _written(probing)
+        wait = Wait(now + _JITTER, "breaker_half_open")
+        return {position: self._scattered(wait) for position in positions[probes:]}
+
+    def _by_rate(self, endpoint: Endpoint, positions: Sequence[int], now: datetime) -> dict[int, Wait]:
+        limit = rate_limit_of(endpoint.settings)
+        if limit is None or not positions:
+            return {}
+        granted = self._store.take(endpoint.id, limit, len(positions), now)
+        return {
+            position: Wait(limit.turn(now, turn, self._chance()), "rate_limited")
+            for turn, position in enumerate(positions[granted:])
+        }
+
+    def _scattered(self, wait: Wait) -> Wait:
+        """The same wait for many must not end for all at once."""
+        return Wait(wait.until + _JITTER * self._chance(), wait.reason)
+
+    def sending(self, endpoints: Iterable[Endpoint]) -> threading.Timer:
+        """Start watching attempts that go out now; ``answered`` or ``settle`` end it, the caller cancels the timer.
+
+        Attempts that are still out after a while make their endpoint suspect, so that the other workers hold back.
+        """
+        with self._lock:
+            self._out = {}
+            for endpoint in endpoints:
+                self._out[endpoint.id] = self._out.get(endpoint.id, 0) + 1
+        timer = threading.Timer(breaker.SUSPICIOUS_AFTER.total_seconds(), self._suspect)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def answered(self, endpoint: Endpoint) -> None:
+        """One watched attempt has ended. May be called from another thread."""
+        with self._lock:
+            self._out[endpoint.id] = self._out.get(endpoint.id, 1) - 1
+
+    def _suspect(self) -> None:
+        now = self._now()
+        with self._lock:
+            late = [(self._endpoints[own], self._seen[own]) for own, out in self._out.items() if out > 0]
+        for endpoint, health in late:
+            suspected = breaker.suspected(health, now, _longest(endpoint))
+            if suspected == health:
+                continue
+            try:
+                written = self._store.replace(endpoint.id, suspected, now) is None
+            except _TEMPORARY as error:
+                _logger.warning("suspicion not written: %s", type(error).__name__)
+                continue
+            if written:
+                with self._lock:
+                    self._seen[endpoint.id] = _written(suspected)
+
+    def observe(self, endpoint: Endpoint, result: SendResult, outcome: Outcome) -> None:
+        """How an attempt ended."""
+        if outcome in _SAYS_NOTHING and result.answer is None:
+            return
+        slow = result.latency_ms >= breaker.SUSPICIOUS_AFTER // timedelta(milliseconds=1)
+        succeeded = outcome is Outcome.DELIVERED or outcome in _SAYS_NOTHING
+        own = Observation(result.finished_at, succeeded, slow)
+        self._observations.setdefault(endpoint.id, []).append(own)
+
+    def settle(self) -> Learnt:
+        """Write what the batch's attempts told; what cannot be written now is learnt at the next attempt."""
+        observations, self._observations = self._observations, {}
+        opened, closed, disabled = [], [], []
+        for endpoint_id, told in observations.items():
+            try:
+                before, after = self._folded(endpoint_id, told)
+            except _TEMPORARY as error:
+                _logger.warning("health of an endpoint not written: %s", type(error).__name__)
+                continue
+            if before.open_until is None and after.open_until is not None:
+                opened.append(endpoint_id)
+            elif before.open_until is not None and after.open_until is None:
+                closed.append(endpoint_id)
+            if breaker.given_up(after):
+                self._disable(self._endpoints[endpoint_id], "failing")
+                disabled.append(endpoint_id)
+        return Learnt(tuple(opened), tuple(closed), tuple(disabled))
+
+    def _folded(self, endpoint_id: EndpointId, told: Sequence[Observation]) -> tuple[Health, Health]:
+        """The endpoint's health before and after; another worker's write in between is folded over."""
+        with self._lock:
+            before = self._seen.get(endpoint_id, breaker.HEALTHY)
+        for _ in range(_ROUNDS):
+            after = breaker.observed(before, told)
+            if after == before:
+                return before, before
+            current = self._store.replace(endpoint_id, after, self._now())
+            if current is None:
+                return before, after
+            before = current
+        return before, before
+
+
+def _written(health: Health) -> Health:
+    return replace(health, version=health.version + 1)
+
+
+def _longest(endpoint: Endpoint) -> timedelta:
+    stored = endpoint.settings.get("timeout")
+    return DEFAULT_TIMEOUT if stored is None else timedelta(milliseconds=int(stored))
