@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.checkout import Activity, Checkout
+from shared.domain.instants import parse_instant
 from shared.domain.merchant import Merchant
 from shared.domain.recovery_link import LinkTarget, RecoveryCodes, leads_back, with_tracking
 from shared.domain.settings import Settings
@@ -61,9 +62,11 @@ class Links:
 
 
 def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | None:
-    """The stored, allowed destination with tracking; the shop once the checkout is finished or its horizon over."""
+    """The stored, allowed destination with tracking; the shop once the checkout is finished, expired or its horizon over."""
     _, link = checkout.pair("checkout_url")
-    over = checkout.last_activity_at + merchant.settings.recovery_horizon < now
+    ends = checkout.last_activity_at + merchant.settings.recovery_horizon
+    provider_ends = parse_instant(checkout.text("expires_at"))
+    over = ends < now or (provider_ends is not None and provider_ends <= now)
     if link is None or over or not leads_back(checkout):
         return f"https://{merchant.store_domains[0]}/" if merchant.store_domains else None
     tracking = {"utm_source": "checkback", "utm_medium": "recovery", "utm_campaign": "abandoned_checkout"}

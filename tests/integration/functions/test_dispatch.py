@@ -1,0 +1,243 @@
+"""Dispatch on stream records made by real writes: each transition is told once, and only while it is true."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from shared.aws.queues import DeliveryQueues, QueueUnavailable
+from shared.domain.checkout import Status
+from shared.domain.episode import Episode, EpisodeStatus
+from shared.domain.ids import EpisodeId
+from shared.domain.recovery_link import RecoveryCodes
+from shared.store.deliveries import DeliveryStatus
+from shared.store.episodes import EpisodeStore
+from tests.integration.shop import MERCHANT, SESSION, Shop
+from tests.unit.domain.sessions import after
+
+
+def episode(shop: Shop, session: str = SESSION) -> Episode:
+    own = EpisodeStore(shop.table).get(EpisodeId(shop.checkout(session).episode_id or ""))
+    assert own is not None
+    return own
+
+
+def test_activity_alone_is_told_to_nobody(shop: Shop) -> None:
+    shop.webhook()
+    assert shop.stream() == []
+
+
+def test_an_abandonment_is_announced_in_one_transaction(shop: Shop) -> None:
+    endpoint = shop.endpoint()
+    shop.abandon()
+    (record,) = shop.dispatch()
+    own = shop.checkout()
+    (event,) = shop.events()
+    body = json.loads(event.body)
+    assert (own.status, own.announced, own.version) == (Status.ABANDONED, 2, 3)
+    assert (event.type, event.version, event.endpoint_ids) == ("checkout.abandoned", 2, (endpoint.id,))
+    assert (body["id"], body["sequence"], body["timestamp"]) == (event.id, 2, "2026-11-21T12:31:00Z")
+    assert body["data"]["checkout"]["status"] == "abandoned"
+    assert body["data"]["episode"]["id"] == own.episode_id
+    assert body["messaging"] == {"may_send": True, "reason": None}
+    assert body["do_not_send_after"] == "2026-11-24T12:00:00Z"
+    opened = episode(shop)
+    assert (opened.status, opened.anchor, opened.checkouts) == (EpisodeStatus.ACTIVE, after(), (own.digest,))
+    (delivery,) = shop.deliveries()
+    assert (delivery.status, delivery.event_id) == (DeliveryStatus.PENDING, event.id)
+    assert json.loads(shop.queued()[0])["delivery_id"] == delivery.id
+    assert record["eventName"] == "MODIFY"
+    assert shop.stream() == [], "telling is no fact to tell"
+
+
+def test_the_link_in_the_event_is_the_checkouts_own_code(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    shop.dispatch()
+    url = json.loads(shop.events()[0].body)["data"]["checkout"]["recovery_url"]
+    codes: RecoveryCodes = shop.stores.keys.recovery_codes()
+    target = codes.read(url.removeprefix("https://hooks.example.com/r/"))
+    assert target is not None
+    assert target.digest == shop.digest()
+
+
+def test_the_same_record_twice_has_one_effect(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    records = shop.dispatch()
+    before = shop.rows()
+    shop.wait(minutes=3)
+    shop.dispatch(records)
+    assert sorted(shop.rows(), key=str) == sorted(before, key=str)
+    bodies = shop.queued()
+    assert len(set(bodies)) == 1
+    shop.deliver(bodies)
+    assert len(shop.sent) == 1
+
+
+@pytest.mark.parametrize("asked_for", ["checkout.abandoned", "checkout.recovered"])
+def test_a_record_that_comes_again_tells_no_endpoint_registered_since(shop: Shop, asked_for: str) -> None:
+    first = shop.endpoint("checkout.abandoned", "checkout.recovered")
+    shop.abandon()
+    if asked_for == "checkout.recovered":
+        shop.settle()
+        shop.webhook(session_state="COMPLETED")
+    records = shop.dispatch()
+    shop.wait(seconds=1)
+    shop.endpoint("checkout.abandoned", "checkout.recovered")
+    shop.dispatch(records)
+    assert {own.endpoint_id for own in shop.deliveries()} == {first.id}
+
+
+def test_a_purchase_before_the_announcement_supersedes_silently(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.abandon()
+    announcement = shop.stream()
+    shop.webhook(session="other-device", session_state="COMPLETED")
+    shop.dispatch(announcement)
+    assert shop.checkout().status is Status.SUPERSEDED
+    shop.settle()
+    assert (shop.events(), shop.deliveries()) == ([], [])
+
+
+def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shopper buys after dispatch has looked; the transaction's condition on the shopper refuses."""
+    from shared.workflows import announce as module
+
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.abandon()
+    announcement = shop.stream()
+    original, done = module.Announcer._episode, []
+
+    def bought_meanwhile(self: Any, *arguments: Any) -> Any:
+        if not done:
+            done.append(shop.webhook(session="other-device", session_state="COMPLETED"))
+        return original(self, *arguments)
+
+    monkeypatch.setattr(module.Announcer, "_episode", bought_meanwhile)
+    shop.dispatch(announcement)
+    assert shop.checkout().status is Status.SUPERSEDED
+    assert shop.events() == []
+
+
+def test_a_checkout_that_moved_on_is_not_announced(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    announcement = shop.stream()
+    shop.webhook(session_state="PAYMENT_LOADED")
+    shop.dispatch(announcement)
+    assert (shop.checkout().status, shop.checkout().announced) == (Status.OPEN, None)
+    assert (shop.events(), shop.deliveries()) == ([], [])
+
+
+def test_whoever_got_the_abandonment_hears_that_it_was_reopened_and_nobody_else(shop: Shop) -> None:
+    told = shop.endpoint("checkout.abandoned")
+    shop.wait(seconds=1)
+    shop.endpoint("checkout.expired")
+    shop.abandon()
+    shop.settle()
+    shop.webhook(session_state="PAYMENT_LOADED")
+    shop.settle()
+    assert [(own.event_type, own.endpoint_id) for own in shop.deliveries()] == [
+        ("checkout.abandoned", told.id),
+        ("checkout.updated", told.id),
+    ]
+
+
+def test_an_order_calls_off_the_shoppers_other_checkouts_and_says_so_where_it_was_told(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.abandon("announced")
+    shop.settle()
+    shop.webhook(session="still-open")
+    shop.wait(minutes=1)
+    shop.webhook(session="of-somebody-else", user={"phone_no": "8888877777", "dial_code": "91"})
+    shop.webhook(session="bought", session_state="COMPLETED")
+    shop.settle()
+    statuses = {own: shop.checkout(own).status.value for own in ("announced", "still-open", "of-somebody-else")}
+    assert statuses == {"announced": "superseded", "still-open": "superseded", "of-somebody-else": "open"}
+    assert [own.event_type for own in shop.deliveries()] == ["checkout.abandoned", "checkout.superseded"]
+    assert [own.type for own in shop.events("still-open")] == []
+
+
+def test_a_shops_own_phone_joins_nobody(shop: Shop) -> None:
+    for number in range(22):
+        shop.webhook(session=f"session-{number}")
+    shop.wait(minutes=1)
+    shop.webhook(session="bought", session_state="COMPLETED")
+    shop.settle()
+    assert {shop.checkout(f"session-{number}").status for number in range(22)} == {Status.OPEN}
+
+
+def test_a_recovery_is_told_and_ends_the_episode(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.recovered", "checkout.completed")
+    shop.abandon()
+    shop.settle()
+    shop.webhook(session_state="COMPLETED")
+    assert episode(shop).status is EpisodeStatus.ENDED
+    shop.settle()
+    assert [own.event_type for own in shop.deliveries()] == ["checkout.abandoned", "checkout.recovered"]
+
+
+def test_two_abandoned_checkouts_of_one_shopper_share_the_episode(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon("first")
+    shop.settle()
+    shop.abandon("second")
+    shop.settle()
+    assert shop.checkout("first").episode_id == shop.checkout("second").episode_id
+    joined = episode(shop, "second")
+    assert joined.checkouts == (shop.digest("first"), shop.digest("second"))
+    assert joined.anchor == after(minutes=31)
+
+
+def test_a_disabled_endpoints_delivery_is_held(shop: Shop) -> None:
+    from shared.store.configuration import EndpointStore
+
+    endpoint = shop.endpoint()
+    EndpointStore(shop.table).disable(MERCHANT, endpoint.id, "asked")
+    shop.abandon()
+    shop.settle()
+    (delivery,) = shop.deliveries()
+    assert (delivery.status, delivery.reason) == (DeliveryStatus.HELD, "endpoint_disabled")
+    assert shop.queued() == []
+
+
+def test_a_poison_record_is_kept_whole_and_the_rest_is_told(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    poison = {
+        "eventID": "p1",
+        "dynamodb": {"NewImage": {"pk": {"S": "C#x"}, "te": {"S": "abandoned"}, "tr": {"N": "1"}}},
+    }
+    shop.dispatch([poison, {"eventID": "p2", "dynamodb": {}}, *shop.stream()])
+    assert len(shop.deliveries()) == 1
+    kept = boto3.client("s3").get_object(Bucket="quarantine", Key="poison/p1.json")["Body"].read()
+    assert json.loads(kept) == poison
+    letters = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
+    assert letters == [{"poison": f"poison/p{at}.json", "cause": "MalformedRecord"} for at in (1, 2)]
+
+
+def test_a_temporary_error_is_raised_after_the_rest_and_the_batch_repeats_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.endpoint()
+    shop.abandon("first")
+    shop.abandon("second", user={"phone_no": "8888877777", "dial_code": "91"})
+    records = shop.stream()
+    original, refused = DeliveryQueues.fresh, []
+
+    def refusing_once(self: DeliveryQueues, messages: Any) -> None:
+        if not refused:
+            refused.append(messages)
+            raise QueueUnavailable("1 messages refused")
+        original(self, messages)
+
+    monkeypatch.setattr(DeliveryQueues, "fresh", refusing_once)
+    with pytest.raises(ExceptionGroup) as failed:
+        shop.dispatch(records)
+    assert [type(own) for own in failed.value.exceptions] == [QueueUnavailable]
+    assert [own.announced for own in map(shop.checkout, ("first", "second"))] == [2, 2]
+    shop.dispatch(records)
+    shop.deliver()
+    assert len(shop.sent) == 2

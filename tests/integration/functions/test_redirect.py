@@ -1,0 +1,96 @@
+"""Recovery links followed: back to the checkout while that helps, to the shop afterwards."""
+
+from typing import Any
+
+import pytest
+
+from shared.domain.checkout import Activity
+from shared.store.activities import ActivityStore
+from shared.workflows.follow_link import Visitor, visitor_class
+from tests.integration.shop import SESSION, Shop
+
+SHOP = "https://flexype.myshopify.com/"
+BACK = f"{SHOP}?flx_s={SESSION}&utm_source=checkback&utm_medium=recovery&utm_campaign=abandoned_checkout"
+
+
+def code(shop: Shop) -> str:
+    made: str = shop.stores.keys.recovery_codes().code(shop.digest())
+    return made
+
+
+def clicks(shop: Shop) -> list[Activity]:
+    found, _ = ActivityStore(shop.table).page(shop.digest(), limit=10, after=None)
+    return found
+
+
+def test_a_link_leads_back_to_the_checkout_and_the_click_is_noted(shop: Shop) -> None:
+    shop.webhook()
+    before = shop.checkout()
+    assert shop.follow(code(shop)) == (302, BACK)
+    (click,) = clicks(shop)
+    assert (click.type, click.detail, click.at) == ("LINK_CLICKED", {"visitor": "human", "step": 0}, shop.now)
+    assert shop.checkout() == before, "a GET changes nothing"
+
+
+@pytest.mark.parametrize("days", [0, 8])
+def test_a_finished_or_forgotten_checkout_leads_to_the_shop(shop: Shop, days: int) -> None:
+    shop.webhook()
+    if days:
+        shop.wait(days=days)
+    else:
+        shop.webhook(session_state="COMPLETED")
+    assert shop.follow(code(shop)) == (302, SHOP)
+
+
+def test_a_link_the_provider_let_expire_leads_to_the_shop(shop: Shop) -> None:
+    from dataclasses import replace
+
+    from shared.workflows.follow_link import destination
+
+    shop.webhook()
+    own = shop.checkout()
+    expiring = replace(own, leaves={**own.leaves, "expires_at": "2026-11-21T12:10:00Z"})
+    assert destination(expiring, shop.merchant, shop.now) == BACK
+    shop.wait(minutes=10)
+    assert destination(expiring, shop.merchant, shop.now) == SHOP
+
+
+def test_a_link_to_a_foreign_host_is_never_followed(shop: Shop) -> None:
+    shop.webhook(checkout_url=f"https://evil.example/?flx_s={SESSION}")
+    assert shop.follow(code(shop)) == (302, SHOP)
+
+
+def test_forged_and_unknown_codes_are_not_found_and_nothing_is_noted(shop: Shop) -> None:
+    shop.webhook()
+    genuine = code(shop)
+    forged = ("B" if genuine[20] != "B" else "C").join((genuine[:20], genuine[21:]))
+    unknown = shop.stores.keys.recovery_codes().code(shop.digest("never-seen"))
+    for own in (forged, unknown, "A" * 46, "", "x"):
+        assert shop.follow(own) == (404, None)
+    assert clicks(shop) == []
+
+
+@pytest.mark.parametrize(
+    ("visitor", "expected"),
+    [
+        (Visitor("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Safari/604.1"), "human"),
+        (Visitor("WhatsApp/2.23.20.0"), "probable_bot"),
+        (Visitor("Googlebot/2.1 (+http://www.google.com/bot.html)"), "probable_bot"),
+        (Visitor("Mozilla/5.0", "prefetch;prerender"), "probable_bot"),
+        (Visitor(None), "unknown"),
+        (Visitor(""), "unknown"),
+    ],
+)
+def test_a_click_has_a_class(visitor: Visitor, expected: str) -> None:
+    assert visitor_class(visitor) == expected
+
+
+def test_the_answer_is_not_cached_or_indexed_and_tells_no_referrer(shop: Shop) -> None:
+    from functions.redirect.handler import handler
+    from tests.integration.shop import aws_event
+
+    answer: dict[str, Any] = handler(aws_event("recovery-link"), None)
+    assert answer["statusCode"] == 404
+    assert answer["headers"]["cache-control"] == "no-store"
+    assert answer["headers"]["referrer-policy"] == "no-referrer"
+    assert "noindex" in answer["headers"]["x-robots-tag"]

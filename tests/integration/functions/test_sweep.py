@@ -1,0 +1,168 @@
+"""The sweep on its schedule's events: what is due moves, once, and nothing else is touched."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.change import Signal
+from shared.domain.checkout import Reason, Status
+from shared.domain.ids import digest_bytes
+from tests.integration.conftest import DUE_SHARDS
+from tests.integration.shop import Shop, aws_event
+from tests.unit.domain.sessions import NOON, after
+
+
+def test_an_idle_checkout_is_abandoned_at_its_deadline_and_not_before(shop: Shop) -> None:
+    shop.webhook()
+    shop.wait(minutes=29, seconds=59)
+    assert shop.sweep() == {}
+    shop.wait(seconds=1)
+    assert shop.sweep() == {"abandoned": 1}
+    own = shop.checkout()
+    assert (own.status, own.reason, own.abandoned_at) == (Status.ABANDONED, Reason.INCOMPLETE, after(minutes=30))
+    assert shop.sweep() == {}
+
+
+def test_activity_moves_the_deadline_without_touching_the_index(shop: Shop) -> None:
+    shop.webhook()
+    shop.wait(minutes=20)
+    shop.webhook(session_state="PAYMENT_LOADED")
+    assert shop.checkout().due_at == after(minutes=30)
+    shop.wait(minutes=10)
+    assert shop.sweep() == {"rearmed": 1}
+    assert (shop.checkout().status, shop.checkout().due_at) == (Status.OPEN, after(minutes=50))
+    shop.wait(minutes=20)
+    assert shop.sweep() == {"abandoned": 1}
+
+
+def test_one_shard_of_one_kind_is_swept_as_scheduled(shop: Shop) -> None:
+    shop.webhook()
+    shop.wait(minutes=31)
+    own_shard = digest_bytes(shop.digest())[0] % DUE_SHARDS
+    event: dict[str, Any] = aws_event("schedule")
+    assert shop.sweep(**{**event, "shard": 1 - own_shard}) == {}
+    assert shop.sweep(**{**event, "kind": "R", "shard": own_shard}) == {}
+    assert shop.sweep(**{**event, "shard": own_shard}) == {"abandoned": 1}
+
+
+def test_a_checkout_bought_elsewhere_is_superseded_and_never_told(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.webhook()
+    shop.wait(minutes=5)
+    shop.webhook(session="other-device", session_state="COMPLETED")
+    shop.stream()  # the order's own fan-out is lost: the deadline is the second net
+    shop.wait(minutes=30)
+    assert shop.sweep() == {"superseded": 1}
+    assert (shop.checkout().status, shop.checkout().reason) == (Status.SUPERSEDED, Reason.PURCHASED_ELSEWHERE)
+    shop.settle()
+    assert shop.deliveries() == []
+
+
+def test_an_abandoned_checkout_expires_at_its_horizon(shop: Shop) -> None:
+    shop.abandon()
+    shop.wait(days=6)
+    assert shop.sweep() == {}
+    shop.wait(days=1)
+    assert shop.sweep() == {"expired": 1}
+    assert (shop.checkout().status, shop.checkout().due_at) == (Status.EXPIRED, None)
+
+
+def test_nothing_in_the_cart_is_no_abandonment(shop: Shop) -> None:
+    shop.webhook(cart_items=[], total_payable=0)
+    shop.wait(minutes=31)
+    assert shop.sweep() == {"rearmed": 1}
+    assert shop.checkout().due_at == after(days=7)
+
+
+def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second sweep does the whole work between the first one's reading and its writing."""
+    from shared.workflows import sweep as module
+
+    for number in range(3):
+        shop.webhook(session=f"session-{number}")
+    shop.wait(minutes=31)
+    original = module.Sweeper._checkouts_due
+    overlapped: list[dict[str, int]] = []
+
+    def between(self: Any, *arguments: Any) -> None:
+        if not overlapped:
+            overlapped.append({})
+            overlapped[0] = shop.sweep()
+        original(self, *arguments)
+
+    page = module.CheckoutStore.get_many
+
+    def read_then_overlap(self: Any, digests: Any) -> Any:
+        found = page(self, digests)
+        if not overlapped:
+            overlapped.append({})
+            overlapped[0] = shop.sweep()
+        return found
+
+    monkeypatch.setattr(module.CheckoutStore, "get_many", read_then_overlap)
+    first = shop.sweep()
+    assert sum(own.get("abandoned", 0) for own in (first, *overlapped)) == 3
+    assert sum(own.get("moved_on", 0) for own in (first, *overlapped)) == sum(first.values())
+    assert [shop.checkout(f"session-{number}").version for number in range(3)] == [2, 2, 2]
+    assert between is not None
+
+
+def test_one_checkout_that_cannot_be_moved_does_not_stop_the_others(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared.workflows import sweep as module
+
+    for number in range(4):
+        shop.webhook(session=f"session-{number}")
+    shop.wait(minutes=31)
+    original = module.at_deadline
+
+    def stumbling(checkout: Any, *arguments: Any) -> Any:
+        if checkout.external_id == "session-1":
+            raise ArithmeticError("absurd")
+        return original(checkout, *arguments)
+
+    monkeypatch.setattr(module, "at_deadline", stumbling)
+    with pytest.raises(ExceptionGroup) as failed:
+        shop.sweep()
+    assert [type(own) for own in failed.value.exceptions] == [ArithmeticError]
+    statuses = [shop.checkout(f"session-{number}").status for number in range(4)]
+    assert statuses == [Status.ABANDONED, Status.OPEN, Status.ABANDONED, Status.ABANDONED]
+
+
+def test_time_that_runs_out_leaves_the_rest_to_the_next_sweep(shop: Shop) -> None:
+    from functions.sweep.handler import sweeper
+
+    shop.webhook()
+    shop.wait(minutes=31)
+    parts = [("C", shard) for shard in range(DUE_SHARDS)] * 2
+    swept = sweeper().sweep(parts, shop.now, lambda: True)
+    assert swept.unfinished
+    assert swept.counts == {"abandoned": 1}
+
+
+def test_a_late_retry_is_leased_and_enqueued_once(shop: Shop) -> None:
+    shop.endpoint(retry_schedule=[2 * 3_600_000])
+    shop.abandon()
+    shop.settle()
+    shop.answer = _unavailable
+    assert shop.deliver() == []
+    (delivery,) = shop.deliveries()
+    assert delivery.next_attempt_at is not None
+    shop.clock.move_to(delivery.next_attempt_at)
+    assert shop.sweep()["retried"] == 1
+    assert shop.sweep() == {}
+    (body,) = shop.retries()
+    shop.wait(minutes=15)
+    assert shop.sweep() == {"retried": 1}, "a lease that ran out is a crash: the retry is enqueued again"
+    assert shop.retries() == [body]
+    assert Signal.ACTIVITY
+    assert timedelta(hours=2) <= delivery.next_attempt_at - delivery.created_at
+    assert delivery.created_at > NOON
+
+
+def _unavailable(_: Any) -> Any:
+    from shared.delivery.exchange import Answer
+
+    return Answer(503)

@@ -1,0 +1,98 @@
+"""The house's one-way streets, read from the source: no code is imported for it."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+FUNCTIONS = sorted(own.name for own in (PROJECT / "functions").iterdir() if (own / "handler.py").exists())
+MODULES = sorted((PROJECT / "shared").rglob("*.py")) + sorted((PROJECT / "functions").rglob("*.py"))
+DOMAIN = sorted((PROJECT / "shared" / "domain").glob("*.py"))
+PROVIDERS = {"flexype", "cashfree", "wix", "shopify", "emporix", "razorpay", "stripe", "woocommerce"} | {
+    *("bigcommerce", "shopflo", "custom"),
+}
+NOT_IN_THE_DOMAIN = {"boto3", "botocore", "httpx", "pydantic", "aws_lambda_powertools", "os", "socket", "http"}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module the file imports, wherever in it; what only annotations need is left out."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (own.name for own in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            yield from (f"{node.module}.{own.name}" for own in node.names)
+
+
+def rank(module: str) -> int:
+    """How far up the module stands: the domain lowest, then stores and the like, workflows, the API's words, functions."""
+    parts = module.split(".")
+    if parts[0] == "functions":
+        return 4
+    return {"domain": 0, "workflows": 2, "api": 3}.get(parts[1] if len(parts) > 1 else "", 1)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    own = name_of(path)
+    for imported in imports(path):
+        if imported.split(".")[0] in {"shared", "functions"}:
+            assert rank(imported) <= rank(own), f"{own} imports {imported}"
+        assert imported.split(".")[0] not in {"infra", "tests"}, f"{own} imports {imported}"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_never_import_each_other(function: str) -> None:
+    for path in (PROJECT / "functions" / function).rglob("*.py"):
+        for imported in imports(path):
+            if imported.startswith("functions."):
+                assert imported.split(".")[1] == function, f"{name_of(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", DOMAIN, ids=name_of)
+def test_the_domain_imports_nothing_of_the_project_but_itself_and_no_infrastructure(path: Path) -> None:
+    for imported in imports(path):
+        top = imported.split(".")[0]
+        assert top not in NOT_IN_THE_DOMAIN | {"functions"}, f"{name_of(path)} imports {imported}"
+        assert top != "shared" or imported.startswith("shared.domain"), f"{name_of(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_registry_and_a_provider_itself_know_a_provider_by_name(path: Path) -> None:
+    parts = path.relative_to(PROJECT).parts
+    if parts[:2] in {("shared", "providers"), ("shared", "api")}:
+        return
+    texts = {own.value for own in ast.walk(ast.parse(path.read_text())) if _is_text(own)}  # type: ignore[attr-defined]
+    assert not PROVIDERS & texts, f"{name_of(path)} names a provider"
+    named = {own.split(".")[2] for own in imports(path) if own.startswith("shared.providers.")}
+    assert not PROVIDERS & named, f"{name_of(path)} imports a provider"
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+@pytest.mark.parametrize("path", [own for own in MODULES if own.parts[-2] != "functions"], ids=name_of)
+def test_no_module_reads_the_environment_or_a_clock_on_import(path: Path) -> None:
+    outside = ast.parse(path.read_text()).body
+    for statement in outside:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
+            continue
+        text = ast.unparse(statement)
+        for forbidden in ("os.environ", "getenv", "Environment.read", "datetime.now", "open(", "read_text("):
+            assert forbidden not in text, f"{name_of(path)} on import: {text[:80]}"
