@@ -214,9 +214,10 @@ def _purchased(run: _Run) -> Decision | None:
     bought = checkout.status.purchased or checkout.reason is Reason.PURCHASED_ELSEWHERE
     if episode is not None and episode.status is EpisodeStatus.ENDED:
         bought = bought or episode.end_reason == EndReason.PURCHASED
-    if bought or bought_elsewhere(checkout, facts.shopper.purchased_at):
-        return EndEpisode(Refusal.PURCHASED)
-    return None
+    # A webhook may come so late that the checkout is created after the purchase that followed its activity.
+    bought_at = facts.shopper.purchased_at
+    bought = bought or (bought_at is not None and bought_at >= checkout.last_activity_at)
+    return EndEpisode(Refusal.PURCHASED) if bought or bought_elsewhere(checkout, bought_at) else None
 
 
 def _payment_pending(run: _Run) -> Decision | None:
