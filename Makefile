@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup local local-stop local-status demo test lint format types unit e2e lock synth deploy
+.PHONY: help setup local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ types: ## mypy, strict, over code and tests
 
 unit: ## unit and integration tests
 	@.venv/bin/pytest -m "not e2e" -n 2
+
+fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
+	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz
 
 e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \

@@ -1,0 +1,337 @@
+"""Whatever arrives, ingest answers without a 5xx, loses no authentic body and stores nothing of an unauthentic one.
+
+Every sample of every provider, mutated as JSON and as bytes, signed or forged, goes through the real handler on a stage
+on moto. A few hundred cases run with every test run; ``make fuzz`` runs 20,000 (``CASES=``) and prints the count.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from functions.ingest.composition import receiver
+from functions.ingest.handler import handler
+from shared.aws import clients
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.domain.ids import MerchantId, QuarantineId, SourceId, TokenId, digest_of
+from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
+from shared.providers import registry
+from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
+from shared.store.quarantine import QuarantineStore
+from tests.integration.conftest import DUE_SHARDS, Stage
+from tests.unit.providers.conftest import mutations
+
+EVENTS = Path(__file__).parents[2] / "events"
+CASES = int(os.environ.get("FUZZ_CASES", "300"))
+MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
+SECRET = "a-secret-of-the-source"
+URL_TOKEN = "a-token-in-the-url-of-this-source"
+_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PUBLIC = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "razorpay": {"money_unit": "minor"},
+    "custom": {
+        "mapping": json.loads((EVENTS / "custom/mapped.mapping.json").read_text()),
+        "signature": {"header": "x-acme-signature", "algorithm": "sha256", "encoding": "hex"},
+    },
+}
+
+Sent = tuple[dict[str, str], dict[str, str]]
+"""Headers and query."""
+
+
+def _mac(message: bytes, secret: str) -> bytes:
+    return hmac.new(secret.encode(), message, hashlib.sha256).digest()
+
+
+def _base64(message: bytes, secret: str) -> str:
+    return base64.b64encode(_mac(message, secret)).decode()
+
+
+def _svix(body: bytes, secret: str) -> dict[str, str]:
+    at = str(int(now().timestamp()))
+    key = "whsec_" + base64.b64encode(secret.encode()).decode()
+    signed = _base64(f"msg_{at}.{at}.".encode() + body, base64.b64decode(key.removeprefix("whsec_")).decode())
+    return {"svix-id": f"msg_{at}", "svix-timestamp": at, "svix-signature": f"v1,{signed}"}
+
+
+def _cashfree(body: bytes, secret: str) -> dict[str, str]:
+    at = str(int(now().timestamp() * 1000))
+    return {"x-webhook-timestamp": at, "x-webhook-signature": _base64(at.encode() + body, secret)}
+
+
+def _stripe(body: bytes, secret: str) -> dict[str, str]:
+    at = str(int(now().timestamp()))
+    return {"stripe-signature": f"t={at},v1={_mac(at.encode() + b'.' + body, secret).hex()}"}
+
+
+PROOFS: Mapping[str, Callable[[bytes, str], Sent]] = {
+    "bigcommerce": lambda _, secret: ({"x-checkback-secret": secret}, {}),
+    "cashfree": lambda body, secret: (_cashfree(body, secret), {}),
+    "custom": lambda body, secret: ({"x-acme-signature": _mac(body, secret).hex()}, {}),
+    "emporix": lambda body, secret: (_svix(body, secret), {}),
+    "flexype": lambda _, secret: ({"x-flexype-authorization": secret}, {}),
+    "razorpay": lambda _, secret: ({}, {"token": URL_TOKEN if secret == SECRET else "another"}),
+    "shopflo": lambda _, secret: ({"authorization": f"Bearer {secret}"}, {}),
+    "shopify": lambda body, secret: ({"x-shopify-hmac-sha256": _base64(body, secret)}, {}),
+    "stripe": lambda body, secret: (_stripe(body, secret), {}),
+    "wix": lambda _body, _secret: ({}, {}),
+    "woocommerce": lambda body, secret: ({"x-wc-webhook-signature": _base64(body, secret)}, {}),
+}
+TOPICS = {
+    "emporix": ("cart.updated", "cart.item-added", "cart.closed", "order.created", "cart.merged", "cart.created", "x"),
+    "shopify": ("checkouts/update", "checkouts/delete", "orders/create", "carts/update", "x/y"),
+    "woocommerce": ("order.created", "order.updated", "order.deleted", "coupon.created"),
+    "cashfree": ("abandonedCheckout", "PAYMENT_SUCCESS_WEBHOOK"),
+}
+TOPIC_HEADERS = {"shopify": "x-shopify-topic", "woocommerce": "x-wc-webhook-topic", "cashfree": "x-webhook-topic"}
+SAMPLES = tuple(
+    (name, json.loads(path.read_text()))
+    for name in registry.names()
+    for path in sorted((EVENTS / name).glob("*.json"))
+    if not path.name.endswith((".expected.json", ".mapping.json"))
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One webhook: whose it is, its bytes, and whether the provider could have sent it."""
+
+    provider: str
+    body: bytes
+    headers: dict[str, str]
+    query: dict[str, str]
+    event: str | None
+    authentic: bool
+
+
+def _wix_body(claims: Any, secret: str) -> bytes:
+    """The claims as a signed token; a forger has another key."""
+    whole = {**(claims if isinstance(claims, dict) else {"data": claims}), "exp": int(now().timestamp()) + 600}
+    key: Any = _KEY if secret == SECRET else _forgers_key()
+    return jwt.encode(whole, key, algorithm="RS256").encode()
+
+
+def _forgers_key() -> Any:
+    return serialization.load_pem_private_key(_FORGERS_PEM, None)
+
+
+_FORGERS_PEM = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+
+def _wix_event(sample: Any) -> Any:
+    """The event inside a claim set, and None for what is no claim set."""
+    try:
+        return json.loads(json.loads(sample["data"])["data"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A mutated sample of some provider."""
+    name, sample = draw(st.sampled_from(SAMPLES))
+    authentic = draw(st.integers(0, 5)) < 5
+    secret = SECRET if authentic else draw(st.sampled_from(["", "wrong", SECRET[:-1], "ä" * 8]))
+    event = _wix_event(sample) if name == "wix" else None
+    if event is not None:
+        mutated = draw(mutations(event) | st.just(event))
+        envelope = {**json.loads(sample["data"]), "data": json.dumps(mutated)}
+        body = _wix_body({**sample, "data": json.dumps(envelope)}, secret)
+    else:
+        mutated = draw(mutations(sample) | st.just(sample))
+        body = _wix_body(mutated, secret) if name == "wix" else json.dumps(mutated).encode()
+    if name != "wix" and draw(st.integers(0, 7)) == 7:
+        body = draw(_broken(body))
+    topic = draw(st.none() | st.sampled_from(TOPICS.get(name, ("created",))))
+    headers, query = PROOFS[name](body, secret)
+    if not authentic and draw(st.booleans()):
+        headers, query = {}, {}
+    if topic is not None and name in TOPIC_HEADERS:
+        headers = headers | {TOPIC_HEADERS[name]: topic}
+    return Case(name, body, headers, query, topic if name == "emporix" or draw(st.booleans()) else None, authentic)
+
+
+def _broken(body: bytes) -> st.SearchStrategy[bytes]:
+    """The body cut, with foreign bytes in it, or something else altogether."""
+    place = st.integers(0, max(len(body) - 1, 0))
+    return st.one_of(
+        place.map(lambda at: body[:at]),
+        st.tuples(place, st.binary(min_size=1, max_size=4)).map(
+            lambda own: body[: own[0]] + own[1] + body[own[0] + 1 :]
+        ),
+        st.binary(max_size=64),
+        st.sampled_from([b"", b"{}", b"[]", b"null", b"1", b'"x"', b"[" * 20_000, b"\xff\xfe{}", b"a=b&c=d"]),
+    )
+
+
+class Counted:
+    """The stage, and every write that ingest makes on it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stores = Stores(Environment.read())
+        self.outcomes: Counter[str] = Counter()
+        self.writes: list[str] = []
+        self.quarantine = QuarantineStore(self.stores.table)
+        self._s3 = boto3.client("s3")
+        writing = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem")
+        for operation in writing:
+            clients.dynamodb().meta.events.register(f"before-call.dynamodb.{operation}", self._wrote)
+        clients.s3().meta.events.register("before-call.s3.PutObject", self._wrote)
+        clients.sqs().meta.events.register("before-call.sqs.SendMessageBatch", self._wrote)
+        merchant = Merchant(
+            *(MERCHANT, "A shop", ("shop.example.com",), "IN", "INR", "Asia/Kolkata", now()),
+        )
+        MerchantStore(self.stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
+        for name in PROOFS:
+            self._connect(name)
+
+    def _connect(self, name: str) -> None:
+        source_id = SourceId(f"src_{name}")
+        secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
+        credentials = SourceCredentials((secret,), PUBLIC.decode(), {"tenant": "t", "access_token": "x"}, URL_TOKEN)
+        sealed = self.stores.cipher.seal_source(source_id, MERCHANT, credentials)
+        own = SourceSettings(**SETTINGS.get(name, {}))
+        SourceStore(self.stores.table).create(Source(source_id, MERCHANT, name, now(), settings=own, sealed=sealed))
+
+    def _wrote(self, model: Any, **_: Any) -> None:
+        self.writes.append(model.name)
+
+    def kept(self, quarantine_id: str) -> bytes:
+        """The bytes behind a quarantine row."""
+        row = self.quarantine.get(QuarantineId(quarantine_id))
+        assert row is not None
+        found: bytes = self._s3.get_object(Bucket="quarantine", Key=f"quarantine/{row.object_key}")["Body"].read()
+        return found
+
+
+@pytest.fixture
+def counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    for name, value in {
+        "STAGE": "dev",
+        "TABLE_NAME": stage.table_name,
+        "PUBLIC_URL": "https://hooks.example.com",
+        "KEYS_SECRET_ARN": stage.keys_secret_arn,
+        "CREDENTIALS_KEY_ARN": stage.key_arn,
+        "QUARANTINE_BUCKET": stage.bucket,
+        "PULLS_QUEUE_URL": stage.pulls_url,
+        "DUE_SHARDS": str(DUE_SHARDS),
+        "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("functions.ingest.handler.logger", _Quiet())
+    monkeypatch.setattr("functions.ingest.answers.count_quarantined", lambda: None)
+    receiver.cache_clear()
+    yield Counted(stage)
+    receiver.cache_clear()
+
+
+class _Quiet:
+    """20,000 log lines say nothing; an exception is kept for the failure's report."""
+
+    def info(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    def exception(self, *_: Any, **__: Any) -> None:
+        """Shown when the case fails."""
+        import traceback
+
+        traceback.print_exc()
+
+
+def test_every_provider_is_fuzzed() -> None:
+    assert set(PROOFS) == set(registry.names())
+    assert {name for name, _ in SAMPLES} == set(PROOFS)
+
+
+def test_ingest_survives_everything(counted: Counted, capsys: pytest.CaptureFixture[str]) -> None:
+    @settings(
+        max_examples=CASES,
+        deadline=None,
+        database=None,
+        derandomize="FUZZ_CASES" not in os.environ,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(cases())
+    def survives(case: Case) -> None:
+        _check(counted, case)
+
+    survives()
+    with capsys.disabled():
+        total = sum(counted.outcomes.values())
+        print(f"\nfuzz: {total} webhooks through ingest: {dict(sorted(counted.outcomes.items()))}")
+
+
+def _check(counted: Counted, case: Case) -> None:
+    counted.writes.clear()
+    path = {"source_id": f"src_{case.provider}"} | ({"event": case.event} if case.event else {})
+    answer = handler(
+        {
+            "pathParameters": path,
+            "queryStringParameters": case.query or None,
+            "headers": case.headers,
+            "body": base64.b64encode(case.body).decode(),
+            "isBase64Encoded": True,
+        },
+        None,
+    )
+    body = json.loads(answer["body"])
+    status = answer["statusCode"]
+    outcome = f"{status} {body['status']}" if status == 200 else str(status)
+    counted.outcomes[outcome] += 1
+    if not case.authentic and not _is_ping(case):
+        assert status in {400, 401}, outcome
+        assert counted.writes == []
+        return
+    assert status in {200, 400}, (outcome, body)
+    if status == 400:
+        assert not _is_json(case.body)
+        assert counted.writes == []
+    elif body["status"] == "quarantined":
+        assert counted.kept(body["quarantine_id"]) == case.body
+    elif body["status"] in {"accepted", "duplicate"}:
+        ids = body.get("checkout_ids") or ([body["checkout_id"]] if "checkout_id" in body else [])
+        assert ids or "SendMessageBatch" in counted.writes
+        for checkout_id in ids:
+            digest = digest_of(checkout_id)
+            assert digest is not None
+            assert counted.stores.checkouts.get(digest) is not None
+    else:
+        assert body["status"] == "ignored"
+        assert body["reason"]
+        assert counted.writes == []
+
+
+def _is_ping(case: Case) -> bool:
+    """WooCommerce's unsigned ping is answered 200 and says nothing."""
+    return case.provider == "woocommerce" and case.body.startswith(b"webhook_id=")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body.decode("utf-8-sig"), parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(constant)
