@@ -1,5 +1,6 @@
 """What the deliver function is made of, once per process."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -7,12 +8,21 @@ from functions.deliver.metrics import count_disabled
 from shared.aws.environment import Environment
 from shared.aws.queues import DeliveryMessage
 from shared.aws.stores import Stores, now
+from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.delivery.guarded_http import SendPool
 from shared.domain.merchant import Endpoint
-from shared.store.configuration import EndpointStore
+from shared.store.activities import ActivityStore
+from shared.store.campaigns import CampaignStore
+from shared.store.configuration import EndpointStore, MerchantStore
+from shared.store.coupons import CouponStore
+from shared.store.episodes import EpisodeStore
 from shared.store.health import HealthStore
+from shared.store.shoppers import ShopperStore
+from shared.workflows.coupon_source import CouponSource
 from shared.workflows.deliver import Deliverer
 from shared.workflows.endpoint_events import EndpointEvents
 from shared.workflows.endpoint_health import EndpointHealth
+from shared.workflows.send_step import StepSender
 
 
 @cache
@@ -53,5 +63,40 @@ def deliverer() -> Deliverer:
         disable=_disable,
         queues=stores.queues,
         cipher=stores.cipher,
+        now=now,
+    )
+
+
+@cache
+def pool() -> SendPool:
+    """The guarded client; connections are kept between batches."""
+    return SendPool(allow_loopback=_stores().environment.local)
+
+
+@cache
+def step_sender() -> StepSender:
+    """Sends campaign steps."""
+    stores = _stores()
+    table, endpoints = stores.table, EndpointStore(stores.table)
+
+    def send_all(requests: Sequence[OutboundRequest]) -> list[SendResult]:
+        return pool().send_all(requests)
+
+    return StepSender(
+        episodes=EpisodeStore(table, stores.environment.due_shards),
+        checkouts=stores.checkouts,
+        shoppers=ShopperStore(table),
+        merchants=MerchantStore(table),
+        endpoints=endpoints,
+        campaigns=CampaignStore(table),
+        deliveries=stores.deliveries,
+        activities=ActivityStore(table),
+        coupons=CouponSource(CouponStore(table), endpoints, stores.cipher, send_all),
+        table=table,
+        health=health(),
+        cipher=stores.cipher,
+        recovery_codes=stores.keys.recovery_codes(),
+        unsubscribe_codes=stores.keys.unsubscribe_codes(),
+        public_url=stores.environment.public_url,
         now=now,
     )

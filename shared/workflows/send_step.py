@@ -25,7 +25,7 @@ from shared.domain.consent import Channel
 from shared.domain.coupon import Allocation, CouponRule
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.identity import Identity
-from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, EventId, delivery_id, derived_ulid
+from shared.domain.ids import DeliveryId, EndpointId, EventId, delivery_id, derived_ulid
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.shopper import Shopper, together
@@ -39,10 +39,11 @@ from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
-from shared.store.table import ConditionFailed, StoreUnavailable
+from shared.store.table import ConditionFailed, StoreUnavailable, Table
 from shared.workflows.announce import due_of
 from shared.workflows.attempts import attempt_json, target_of
 from shared.workflows.deliver import Handled, Prepared
+from shared.workflows.endpoint_health import EndpointHealth
 
 _ROUNDS = 5
 _STATUS_OF = {
@@ -60,7 +61,7 @@ NOT_SENT_ACTIVITY = {Channel.EMAIL: "EMAIL_NOT_SENT"}
 class Coupons(Protocol):
     """Where codes come from."""
 
-    def allocations(self, episode_id: EpisodeId) -> list[Allocation]:
+    def allocations(self, episode: Episode, campaign: Campaign) -> list[Allocation]:
         """The codes given to an episode's steps so far."""
         ...
 
@@ -126,6 +127,8 @@ class StepSender:
         deliveries: DeliveryStore,
         activities: ActivityStore,
         coupons: Coupons,
+        table: Table,
+        health: EndpointHealth,
         cipher: CredentialCipher,
         recovery_codes: RecoveryCodes,
         unsubscribe_codes: RecoveryCodes,
@@ -142,6 +145,8 @@ class StepSender:
         self._deliveries = deliveries
         self._activities = activities
         self._coupons = coupons
+        self._table = table
+        self._health = health
         self._cipher = cipher
         self._recovery_codes = recovery_codes
         self._unsubscribe_codes = unsubscribe_codes
@@ -271,7 +276,7 @@ class StepSender:
         rule = coupons.rule_of(case.step.number, case.planned.coupon, case.campaign.coupon)
         if rule is None:
             return coupons.NoCoupon()
-        allocations = self._coupons.allocations(case.episode.id)
+        allocations = self._coupons.allocations(case.episode, case.campaign)
         discount_at = None if allocations else case.shopper.last_discount_at
         plan = coupons.planned_coupon(case.step.number, rule, allocations, discount_at, self._now())
         if not isinstance(plan, coupons.Allocate):
@@ -283,6 +288,11 @@ class StepSender:
         """Claim the step; only then is anything handed over."""
         assert case.endpoint is not None  # noqa: S101 - the gate was asked only with an endpoint
         now = self._now()
+        key = self._health.key(case.endpoint_id)
+        wait = self._health.admit([case.endpoint], self._table.batch_get([key]))[0]
+        if wait is not None:
+            self._rewrite(case, planning.with_step(case.episode, step_state.deferred(case.step, wait.until)))
+            return Handled(f"step_deferred:{wait.reason}")
         claimed = planning.with_step(case.episode, step_state.claimed(case.step, case.checkout.digest, now))
         own = _Claimed(
             case=case,
@@ -299,7 +309,7 @@ class StepSender:
             return self._settled(own, unsendable.outcome, unsendable.reason, None)
         except ValueError:
             return self._settled(own, Outcome.FAIL_CONFIG, "unusable_endpoint", None)
-        return Prepared(request, partial(self._conclude, own))
+        return Prepared(request, partial(self._conclude, own), case.endpoint)
 
     def _delivery(self, own: _Claimed) -> registry.Delivery:
         """The step as its destination gets it; every link in it names the step."""
@@ -339,6 +349,8 @@ class StepSender:
 
     def _conclude(self, own: _Claimed, result: SendResult) -> Handled:
         attempt = own.kind.classify(result, own.target)
+        if own.case.endpoint is not None:
+            self._health.observe(own.case.endpoint, result, attempt.outcome)
         return self._settled(own, attempt.outcome, attempt.reason, (result, attempt))
 
     def _settled(

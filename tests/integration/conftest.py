@@ -161,5 +161,5 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     for opened in open_shop(environment):
-        monkeypatch.setattr("functions.deliver.handler.SendPool", lambda **_: opened)
+        monkeypatch.setattr("functions.deliver.composition.SendPool", lambda **_: opened)
         yield opened

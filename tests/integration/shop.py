@@ -258,7 +258,7 @@ def forget_compositions() -> None:
         *(receiver, sweep_function._stores, sweep_function.sweeper, redirect_function._links),
         *(dispatch_function._stores, dispatch_function._announcer, dispatch_function._poison),
         *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
-        *(deliver_composition._stores, deliver_function._pool),
+        *(deliver_composition._stores, deliver_composition.pool, deliver_composition.step_sender),
     ):
         cached.cache_clear()
 
