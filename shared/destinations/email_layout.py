@@ -56,7 +56,8 @@ font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;color:#1f
 {% for item in items limit: 10 %}<tr>
 <td width="72" style="padding:8px 0;border-bottom:1px solid #eaeef2;">
 {% assign start = item.image_url | default: '' | slice: 0, 8 %}{% if start == 'https://' %}\
-<img src="{{ item.image_url }}" alt="" width="64" style="width:64px;height:auto;border:0;border-radius:4px;display:block;">\
+<img src="{{ item.image_url }}" alt="" width="64" style="width:64px;height:auto;border:0;border-radius:4px;\
+display:block;">\
 {% endif %}</td>
 <td style="padding:8px 12px;border-bottom:1px solid #eaeef2;line-height:20px;">{{ item.title | default: 'Item' }}\
 {% if item.variant_title %}<br><span style="color:#656d76;">{{ item.variant_title }}</span>{% endif %}\
@@ -76,7 +77,8 @@ Your code: <strong style="letter-spacing:1px;">{{ coupon_code }}</strong></div><
 <table role="presentation" cellpadding="0" cellspacing="0" border="0"><tr>
 <td bgcolor="{{ look.brand_color }}" style="border-radius:6px;">
 <a href="{{ recovery_url }}" style="display:inline-block;padding:14px 28px;font-size:16px;font-weight:bold;\
-color:#ffffff;text-decoration:none;border-radius:6px;background-color:{{ look.brand_color }};">{{ words.button }}</a></td>
+color:#ffffff;text-decoration:none;border-radius:6px;background-color:{{ look.brand_color }};">\
+{{ words.button }}</a></td>
 </tr></table></td></tr>
 </table>
 <table role="presentation" width="600" cellpadding="0" cellspacing="0" border="0" style="width:100%;max-width:600px;">

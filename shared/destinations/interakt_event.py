@@ -11,19 +11,18 @@ from typing import Any, Final
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations import interakt
+from shared.destinations.event_facts import facts_of
 from shared.destinations.liquid import is_template, present, syntax_problem
 from shared.destinations.message import (
     checkout_of,
     country_code_and_number,
     filled,
-    image_url,
-    items_line,
     locale_of,
     phone_of,
     variables,
 )
 from shared.destinations.registry import Delivery, Endpoint
-from shared.destinations.vendor_answer import attempt_of, mapping, rows
+from shared.destinations.vendor_answer import attempt_of, mapping
 from shared.destinations.whatsapp import clean
 
 LONGEST_TRAIT: Final = 1000
@@ -110,7 +109,7 @@ class InteraktEventDestination:
             {
                 **_who(delivery),
                 "event": str(name or _default_name(delivery.event_type)),
-                "traits": {**_traits(delivery), **_filled(mapping(given.get("traits")), delivery, "trait")},
+                "traits": {**facts_of(delivery), **_filled(mapping(given.get("traits")), delivery, "trait")},
             },
         )
 
@@ -131,36 +130,6 @@ def _who(delivery: Delivery) -> dict[str, str]:
 def _default_name(event_type: str) -> str:
     """``Checkout Abandoned`` for ``checkout.abandoned``."""
     return " ".join(part.capitalize() for part in event_type.replace("_", ".").split("."))
-
-
-def _traits(delivery: Delivery) -> dict[str, Any]:
-    """What every event tells, flat, as Interakt's filters and template variables want it."""
-    checkout = checkout_of(delivery)
-    step = delivery.step or {}
-    items = rows(checkout.get("items"))
-    total = mapping(mapping(checkout.get("totals")).get("total"))
-    link = step.get("recovery_url") or checkout.get("recovery_url")
-    told: dict[str, Any] = present(
-        {
-            "checkout_id": checkout.get("id"),
-            "event_id": delivery.message_id,
-            "delivery_id": delivery.id,
-            "status": checkout.get("status"),
-            "reason": checkout.get("reason"),
-            "step": step.get("index"),
-            "items": items_line(items),
-            "item_count": checkout.get("item_count"),
-            "total": total.get("amount"),
-            "currency": total.get("currency"),
-            "image": image_url(items),
-            "recovery_url": link,
-            "recovery_suffix": link.rsplit("/", 1)[-1] if isinstance(link, str) else None,
-            "coupon": step.get("coupon_code"),
-            "unsubscribe_url": step.get("unsubscribe_url"),
-            "do_not_send_after": delivery.facts.get("do_not_send_after"),
-        }
-    )
-    return told
 
 
 def _filled(sources: Mapping[str, Any], delivery: Delivery, what: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from shared.destinations.status import StatusSource
 _PLUMBING = frozenset(
     {
         "email_layout",
+        "event_facts",
         "interakt",
         "liquid",
         "message",

@@ -68,6 +68,34 @@ KINDS = [
         (200, {"success": True, "recipients": [{"local_message_id": "dlv_01J", "errors": []}]}),
         {"name": "t", "body": {"name": "{{ first_name }}"}},
     ),
+    Kind(
+        "360dialog",
+        {},
+        (200, {"messages": [{"id": "wamid.1", "message_status": "accepted"}]}),
+        {"name": "t", "body": ["{{ first_name }}"]},
+    ),
+    Kind(
+        "twilio",
+        {"account_sid": "AC" + "0" * 32, "from": "+14155238886"},
+        (201, {"sid": "SM1", "status": "queued", "error_code": None}),
+        {"content_sid": "HX" + "0" * 32, "body": ["{{ first_name }}"]},
+        refuses_without=("account_sid", "from"),
+    ),
+    Kind(
+        "quickreply",
+        {"client_id": "client-1"},
+        (200, {"id": "m-1", "status": "SENT"}),
+        {"id": "tpl-1", "body": ["{{ first_name }}"]},
+        refuses_without=("client_id",),
+    ),
+    Kind(
+        "limechat_event",
+        {"account_id": "4711"},
+        (200, {}),
+        {"event": "cart"},
+        repeats=True,
+        refuses_without=("account_id",),
+    ),
     Kind("aisensy", {}, (200, {"success": "true"}), {"campaign": "t", "body": ["{{ first_name }}"]}),
 ]
 SEND_KINDS = [kind for kind in KINDS if not kind.repeats]

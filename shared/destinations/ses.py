@@ -1,0 +1,422 @@
+"""Kind ``ses``: e-mail through Amazon SES v2, one shopper a call.
+
+Mails are rendered here and sent as ``Content.Simple``: with a template of SES, missing data would only show in a later
+event. The request is signed by botocore and goes out through the guarded client as any other. Every mail carries the
+headers of RFC 8058 (one-click unsubscribe), which Gmail and Yahoo ask of senders of marketing mail.
+
+Who sends: the merchant's own AWS account where the endpoint has its keys; else the function's role, which needs
+``ses:SendEmail``. With ``SES_TENANTS=on`` in the environment, mails of the role go out as SES tenants named by the
+merchant's id: SES then refuses an identity that is not that merchant's.
+
+Sources: botocore's model ``sesv2`` (``SendEmail``), docs.aws.amazon.com/ses "Contents of event data" (events),
+RFC 8058. There is no idempotency key, so an attempt without a usable answer is never repeated.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from email.utils import formataddr, parseaddr
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.delivery.exchange import Answer, OutboundRequest, RefusedDestination, SendResult
+from shared.delivery.outcome import Attempt, Outcome, Refusal
+from shared.delivery.target import parse_target
+from shared.destinations import email_layout
+from shared.destinations.message import checkout_of, locale_of, variables
+from shared.destinations.registry import Delivery, Endpoint, Unsendable
+from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, own_delivery
+from shared.destinations.vendor_answer import (
+    Verdict,
+    attempt_of,
+    by_status,
+    detail_of,
+    json_object,
+    mapping,
+    rows,
+    text_of,
+)
+from shared.destinations.webhook import USER_AGENT
+from shared.domain.instants import parse_instant
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials, ReadOnlyCredentials
+
+PATH: Final = "/v2/email/outbound-emails"
+MAX_ADDRESS: Final = 254
+MAX_HEADER_VALUE: Final = 995
+
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]")
+_COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
+_AWS_HOST: Final = re.compile(r"email(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+
+_CONFIG = Outcome.FAIL_CONFIG
+# The daily quota counts a moving 24 hours: it frees itself bit by bit.
+_QUOTA_WAIT: Final = timedelta(hours=1)
+_ERRORS: Final[Mapping[str, Verdict]] = {
+    "TooManyRequestsException": Verdict(Outcome.RETRY, wait=timedelta(seconds=5)),
+    "ThrottlingException": Verdict(Outcome.RETRY, wait=timedelta(seconds=5)),
+    "Throttling": Verdict(Outcome.RETRY, wait=timedelta(seconds=5)),
+    "LimitExceededException": Verdict(Outcome.RETRY, wait=_QUOTA_WAIT),
+    # Refused before anything was read: the role's credentials or the clock will be right at the next attempt.
+    "ExpiredTokenException": Verdict(Outcome.RETRY),
+    "ExpiredToken": Verdict(Outcome.RETRY),
+    "RequestExpired": Verdict(Outcome.RETRY),
+    "RequestTimeTooSkewed": Verdict(Outcome.RETRY),
+    "AccountSuspendedException": Verdict(_CONFIG),
+    "SendingPausedException": Verdict(_CONFIG),
+    "MailFromDomainNotVerifiedException": Verdict(_CONFIG),
+    "NotFoundException": Verdict(_CONFIG),
+    "AccessDeniedException": Verdict(_CONFIG),
+    "AccessDenied": Verdict(_CONFIG),
+    "UnrecognizedClientException": Verdict(_CONFIG),
+    "InvalidClientTokenId": Verdict(_CONFIG),
+    "InvalidSignatureException": Verdict(_CONFIG),
+    "SignatureDoesNotMatch": Verdict(_CONFIG),
+    "IncompleteSignature": Verdict(_CONFIG),
+    "MissingAuthenticationTokenException": Verdict(_CONFIG),
+    "OptInRequired": Verdict(_CONFIG),
+    "MessageRejected": Verdict(Outcome.FAIL_MESSAGE),
+    "BadRequestException": Verdict(Outcome.FAIL_MESSAGE),
+    "ValidationException": Verdict(Outcome.FAIL_MESSAGE),
+}
+_QUOTA: Final = re.compile(r"daily (?:message|sending) quota", re.IGNORECASE)
+_UNVERIFIED: Final = re.compile(r"not verified|sandbox", re.IGNORECASE)
+_ILLEGAL: Final = re.compile(
+    r"illegal address|missing final|(?:local|domain) (?:address |name )?contains|invalid domain", re.IGNORECASE
+)
+
+_REPORTED: Final = {
+    "Send": Status.SENT,
+    "Delivery": Status.DELIVERED,
+    "Open": Status.READ,
+    "Click": Status.CLICKED,
+    "Bounce": Status.FAILED,
+    "Reject": Status.FAILED,
+    "Rendering Failure": Status.FAILED,
+    "Complaint": Status.OPTED_OUT,
+}
+_EVENT_PARTS: Final = {"Rendering Failure": "failure"}
+
+
+class SesDestination:
+    """E-mail through Amazon SES."""
+
+    kind: Final = "ses"
+    channel: Final = "email"
+    title: Final = "E-mail through Amazon SES"
+    settings: Final[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "from": {
+                "type": "string",
+                "minLength": 6,
+                "maxLength": 320,
+                "description": "A verified sender: an address, or `Shop <address>`.",
+            },
+            "reply_to": {"type": "string", "minLength": 6, "maxLength": MAX_ADDRESS},
+            "template": email_layout.schema(),
+            "brand_color": {"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$", "default": email_layout.DEFAULT_COLOUR},
+            "logo_url": {"type": "string", "pattern": "^https://", "maxLength": 2000},
+            "postal_address": {"type": "string", "minLength": 5, "maxLength": 300, "description": "Shown at the end."},
+            "configuration_set": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+            "region": {"type": "string", "pattern": f"^{_REGION.pattern}$", "description": "By default the stage's."},
+            "access_key_id": {
+                "type": "string",
+                "pattern": "^[A-Z0-9]{16,128}$",
+                "description": "Of your own AWS account; without it the stage's account sends.",
+            },
+            "secret_access_key": {"type": "string", "writeOnly": True, "minLength": 16, "maxLength": 128},
+            "callback_token": {
+                "type": "string",
+                "writeOnly": True,
+                "minLength": 16,
+                "description": "Your own random word; the callback URL ends in `?token=` and it.",
+            },
+            "base_url": {
+                "type": "string",
+                "format": "uri",
+                "description": "Another endpoint of SES; any other host only with your own keys.",
+            },
+        },
+        "required": ["from"],
+        "additionalProperties": False,
+    }
+
+    def problems(self, endpoint: Endpoint) -> list[tuple[str, str]]:
+        """A sender that is none, half a pair of keys, a template that cannot be filled."""
+        given = endpoint.settings
+        found = [(f"/headers/{name}", "this kind takes no headers") for name in endpoint.headers]
+        if _mailbox(given.get("from")) is None:
+            found.append(("/settings/from", "an ASCII address, or a name and an address in angle brackets"))
+        if given.get("reply_to") is not None and _mailbox(given["reply_to"]) is None:
+            found.append(("/settings/reply_to", "an ASCII address"))
+        for one, other in (("access_key_id", "secret_access_key"), ("secret_access_key", "access_key_id")):
+            if given.get(one) and not given.get(other):
+                found.append((f"/settings/{other}", f"required together with {one}"))
+        if given.get("region") is not None and not _REGION.fullmatch(str(given["region"])):
+            found.append(("/settings/region", "an AWS Region like ap-south-1"))
+        if given.get("brand_color") is not None and not _COLOUR.fullmatch(str(given["brand_color"])):
+            found.append(("/settings/brand_color", "a colour like #1f6feb"))
+        if not given.get("access_key_id") and not _may_see_our_signature(endpoint.url):
+            found.append(("/settings/base_url", "another host than SES needs access_key_id and secret_access_key"))
+        return found + email_layout.problems(given.get("template"))
+
+    def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
+        """One mail, signed now. Raises Unsendable."""
+        sender = _mailbox(endpoint.settings.get("from"))
+        if sender is None:
+            raise Unsendable(Outcome.FAIL_CONFIG, "the endpoint has no usable sender")
+        body = _body(delivery, endpoint, sender)
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        region = str(endpoint.settings.get("region") or os.environ.get("AWS_REGION") or "us-east-1")
+        url = _base(endpoint, region) + PATH
+        return OutboundRequest(
+            url=url,
+            body=content,
+            headers={**_signed(url, content, region, _credentials(endpoint)), "user-agent": USER_AGENT},
+            timeout=endpoint.timeout,
+        )
+
+    def classify(self, result: SendResult, endpoint: Endpoint) -> Attempt:
+        """By SES's error code, whatever the HTTP status; the text tells quota and sandbox apart."""
+        secret = endpoint.settings.get("secret_access_key")
+        return attempt_of(result, endpoint, _judge, repeatable=False, secrets=[str(secret)] if secret else ())
+
+
+class SesStatuses:
+    """SES's event publishing, by EventBridge (API destination) or SNS, wrapped or raw."""
+
+    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
+        """None: an API destination of EventBridge sets up without a challenge."""
+        return None
+
+    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
+        """The endpoint's ``callback_token`` as ``?token=``."""
+        check_token(request, endpoint.settings.get("callback_token"))
+
+    def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
+        """The one report of the body, or none. A transient bounce ends this message, not the address."""
+        body = json_object(request.body) or {}
+        if isinstance(body.get("Message"), str):
+            body = json_object(body["Message"].encode("utf-8", "replace")) or {}
+        event = mapping(body.get("detail")) or body
+        kind = str(event.get("eventType") or event.get("notificationType"))
+        status = _REPORTED.get(kind)
+        if status is None:
+            return []
+        mail = mapping(event.get("mail"))
+        told = mapping(event.get(_EVENT_PARTS.get(kind, kind.lower())))
+        tagged = mapping(mail.get("tags")).get("delivery_id")
+        return [
+            StatusReport(
+                status=status,
+                vendor_message_id=text_of(mail.get("messageId")),
+                at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
+                reason=_failure(kind, told),
+                delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
+            )
+        ]
+
+
+destination = SesDestination()
+statuses = SesStatuses()
+
+
+def _body(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> dict[str, Any]:
+    """``SendEmail``'s request."""
+    recipient = _recipient(delivery)
+    mail, unsubscribe_url = _mail(delivery, endpoint, sender)
+    headers = {
+        "List-Unsubscribe": f"<{unsubscribe_url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+    body: dict[str, Any] = {
+        "FromEmailAddress": formataddr(sender),
+        "Destination": {"ToAddresses": [recipient]},
+        "Content": {
+            "Simple": {
+                "Subject": _text(mail.subject),
+                "Body": {"Text": _text(mail.text), "Html": _text(mail.html)},
+                "Headers": [{"Name": name, "Value": value} for name, value in headers.items()],
+            }
+        },
+        "EmailTags": [{"Name": "delivery_id", "Value": delivery.id}],
+    }
+    reply_to = _mailbox(endpoint.settings.get("reply_to"))
+    if reply_to is not None:
+        body["ReplyToAddresses"] = [formataddr(reply_to)]
+    if endpoint.settings.get("configuration_set"):
+        body["ConfigurationSetName"] = str(endpoint.settings["configuration_set"])
+    if not endpoint.settings.get("access_key_id") and os.environ.get("SES_TENANTS") == "on":
+        body["TenantName"] = _tenant(delivery)
+    return body
+
+
+def _mail(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> tuple[email_layout.Mail, str]:
+    given = (delivery.step or {}).get("template") or endpoint.settings.get("template") or {}
+    # A bare text where other kinds name their template is the subject here.
+    template = {"subject": given} if isinstance(given, str) else mapping(given)
+    names = variables(delivery)
+    unsubscribe_url = str(names.get("unsubscribe_url") or "")
+    header_fits = (
+        unsubscribe_url.isascii() and unsubscribe_url.isprintable() and len(unsubscribe_url) < MAX_HEADER_VALUE
+    )
+    if not unsubscribe_url.startswith(("https://", "http://")) or not header_fits or " " in unsubscribe_url:
+        raise Unsendable(Outcome.FAIL_MESSAGE, "there is no unsubscribe link, without which no mail goes out")
+    if not names.get("recovery_url") and not template.get("html"):
+        raise Unsendable(Outcome.FAIL_MESSAGE, "the checkout has no link to return by")
+    name, address = sender
+    shop = name or str(mapping(names.get("merchant")).get("name") or address.rpartition("@")[2])
+    look = {
+        field: endpoint.settings[field]
+        for field in ("brand_color", "logo_url", "postal_address")
+        if endpoint.settings.get(field)
+    }
+    language = str(template.get("language") or "en")
+    mail = email_layout.mail_of(template, {**names, "shop": shop}, look, locale_of(delivery, language))
+    return mail, unsubscribe_url
+
+
+def _recipient(delivery: Delivery) -> str:
+    customer = mapping(checkout_of(delivery).get("customer"))
+    given = customer.get("email")
+    if not isinstance(given, str) or not given.strip():
+        raise Unsendable(Outcome.FAIL_RECIPIENT, "no_contact: the checkout has no e-mail address")
+    address = _address(given)
+    if address is None:
+        reason = Refusal.INVALID_ADDRESS.because("not an address that SES can send to")
+        raise Unsendable(Outcome.FAIL_RECIPIENT, reason)
+    return address
+
+
+def _tenant(delivery: Delivery) -> str:
+    merchant_id = delivery.facts.get("merchant_id")
+    if not isinstance(merchant_id, str) or not merchant_id:
+        raise Unsendable(Outcome.FAIL_CONFIG, "the merchant, whose SES tenant is to send, is not known")
+    return merchant_id
+
+
+def _mailbox(given: object) -> tuple[str, str] | None:
+    """Name (maybe empty) and address of a sender, None when it is none."""
+    if not isinstance(given, str) or not given.isprintable():
+        return None
+    name, written = parseaddr(given)
+    address = _address(written)
+    return None if address is None else (name.strip()[:64], address)
+
+
+def _address(given: str) -> str | None:
+    """The address as SES takes it: an ASCII local part, the domain in its ASCII form; None when it has none."""
+    local, at, domain = given.strip().rpartition("@")
+    if not domain.isascii():
+        import idna
+
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except idna.IDNAError:
+            return None
+    if not at or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain.lower()):
+        return None
+    address = f"{local}@{domain}"
+    return address if len(address) <= MAX_ADDRESS and len(local) <= 64 else None
+
+
+def _text(data: str) -> dict[str, str]:
+    return {"Data": data, "Charset": "UTF-8"}
+
+
+def _base(endpoint: Endpoint, region: str) -> str:
+    """Where SES is: the endpoint's own address, the environment's (the local engine's), or the Region's."""
+    own = endpoint.url or str(endpoint.settings.get("base_url") or "")
+    if own and not endpoint.settings.get("access_key_id") and not _may_see_our_signature(own):
+        raise Unsendable(Outcome.FAIL_CONFIG, "base_url is not SES's, and the endpoint has no AWS keys of its own")
+    ours = os.environ.get("AWS_ENDPOINT_URL_SESV2") or os.environ.get("AWS_ENDPOINT_URL")
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return (own or ours or f"https://email.{region}.{suffix}").rstrip("/").removesuffix(PATH)
+
+
+def _may_see_our_signature(url: str) -> bool:
+    """Whether a request signed by the stage's role may go there: SES itself, or a stand-in on loopback.
+
+    Loopback passes here and nowhere else: the guarded client dials it on the local stage alone.
+    """
+    if not url:
+        return True
+    try:
+        target = parse_target(url, allow_loopback=True)
+    except RefusedDestination:
+        return False
+    return target.loopback or bool(_AWS_HOST.fullmatch(target.host))
+
+
+def _credentials(endpoint: Endpoint) -> "ReadOnlyCredentials":
+    from botocore.credentials import ReadOnlyCredentials
+
+    key_id, secret = endpoint.settings.get("access_key_id"), endpoint.settings.get("secret_access_key")
+    if key_id:
+        return ReadOnlyCredentials(str(key_id), str(secret or ""), None)
+    own = _role()
+    if own is None:
+        raise Unsendable(Outcome.FAIL_CONFIG, "there are no AWS credentials to send with")
+    return own.get_frozen_credentials()
+
+
+@cache
+def _role() -> "Credentials | None":
+    """The function's own credentials; botocore renews them where they expire."""
+    from botocore.session import Session
+
+    return Session().get_credentials()
+
+
+def _signed(url: str, body: bytes, region: str, credentials: "ReadOnlyCredentials") -> dict[str, str]:
+    """The headers of a request signed with AWS Signature Version 4."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+    request = AWSRequest(method="POST", url=url, data=body, headers={"content-type": "application/json"})
+    SigV4Auth(credentials, "ses", region).add_auth(request)
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:
+    told = body or {}
+    if 200 <= answer.status_code < 300:
+        message_id = text_of(told.get("MessageId"))
+        if message_id is None:
+            return Verdict(Outcome.UNKNOWN, f"HTTP {answer.status_code}, but no MessageId")
+        return Verdict(Outcome.DELIVERED, None, message_id)
+    # ``MessageRejected:http://internal...`` in the header, ``com.amazonaws...#MessageRejected`` in the body.
+    named = answer.headers.get("x-amzn-errortype") or text_of(told.get("__type")) or text_of(told.get("code")) or ""
+    code = named.partition(":")[0].rpartition("#")[2].strip()
+    detail = detail_of(told.get("message")) or detail_of(told.get("Message"))
+    known = _ERRORS.get(code)
+    if known is None or answer.status_code >= 500:
+        return by_status(answer, detail or code or None)
+    reason = f"SES {code}" + (f": {detail}" if detail else "")
+    words = detail or ""
+    if known.outcome is Outcome.RETRY and _QUOTA.search(words):
+        return Verdict(Outcome.RETRY, reason, wait=_QUOTA_WAIT)
+    if known.outcome is Outcome.FAIL_MESSAGE and _UNVERIFIED.search(words):
+        return Verdict(Outcome.FAIL_CONFIG, reason)
+    if code == "BadRequestException" and _ILLEGAL.search(words):
+        return Verdict(Outcome.FAIL_RECIPIENT, Refusal.INVALID_ADDRESS.because(reason))
+    return Verdict(known.outcome, reason, wait=known.wait)
+
+
+def _failure(kind: str, told: Mapping[str, Any]) -> str | None:
+    if kind == "Complaint":
+        return Refusal.COMPLAINT.because(detail_of(told.get("complaintFeedbackType")) or "marked as spam")
+    if kind == "Bounce":
+        row = next(iter(rows(told.get("bouncedRecipients"))), {})
+        words = f"{told.get('bounceType')}/{told.get('bounceSubType')} {row.get('diagnosticCode') or ''}"
+        refusal = Refusal.HARD_BOUNCE if told.get("bounceType") == "Permanent" else Refusal.THIS_MESSAGE
+        return refusal.because(detail_of(words) or "bounced")
+    if kind in {"Reject", "Rendering Failure"}:
+        return detail_of(told.get("reason")) or detail_of(told.get("errorMessage")) or kind
+    return None
