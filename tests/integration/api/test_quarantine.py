@@ -1,0 +1,128 @@
+"""``/v1/quarantine``: exact bytes, replay after a mapping change, deletion."""
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+
+import pytest
+
+from functions.ingest.composition import receiver
+from functions.ingest.handler import handler as ingest
+from tests.integration.api.conftest import Api, new_merchant
+
+SECRET = "the-secret-of-a-custom-shop"
+BODY = (
+    '{"basket": {"nr": "B-77", "sum": "49.90", "note": "für später"},\n  "mail": "asha@example.com", "kind": "left"}\n'
+).encode()
+MAPPING = {
+    "external_id": "basket.nr",
+    "totals.total": "basket.sum",
+    "customer.email": "mail",
+    "status": "kind == 'left' && 'abandoned' || 'open'",
+}
+
+
+@pytest.fixture
+def source(merchant: Api) -> dict[str, Any]:
+    receiver.cache_clear()
+    body = {
+        "provider": "custom",
+        "credentials": {"secret": SECRET},
+        "settings": {"signature": {"header": "x-acme-signature"}, "mapping": {"external_id": "order.number"}},
+    }
+    made = merchant("POST", "/v1/sources", body)
+    assert made.status == 201, made.text
+    source: dict[str, Any] = made.json
+    return source
+
+
+def post(source: dict[str, Any], body: bytes = BODY) -> dict[str, Any]:
+    headers = {
+        "content-type": "application/json",
+        "x-acme-signature": hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest(),
+        "x-acme-topic": "basket",
+        "x-acme-copy-of-the-secret": SECRET,
+        "authorization": "Basic c2VjcmV0",
+    }
+    event = {
+        "pathParameters": {"source_id": source["id"]},
+        "headers": headers,
+        "body": base64.b64encode(body).decode(),
+        "isBase64Encoded": True,
+    }
+    answer = ingest(event, None)
+    assert answer["statusCode"] == 200
+    parsed: dict[str, Any] = json.loads(answer["body"])
+    return parsed
+
+
+def test_the_exact_bytes_are_shown(merchant: Api, source: dict[str, Any]) -> None:
+    quarantined = post(source)
+    assert quarantined["status"] == "quarantined"
+
+    shown = merchant("GET", f"/v1/quarantine/{quarantined['quarantine_id']}").json
+    assert base64.b64decode(shown["body_base64"]) == BODY
+    assert [own["id"] for own in merchant("GET", "/v1/quarantine").json["data"]] == [quarantined["quarantine_id"]]
+
+
+def test_a_replay_after_a_mapping_change_makes_the_checkout_of_that_day_and_repeats_nothing(
+    merchant: Api, source: dict[str, Any]
+) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    received_at = merchant("GET", f"/v1/quarantine/{quarantine_id}").json["received_at"]
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": MAPPING}})
+
+    replayed = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay")
+    assert (replayed.status, replayed.json["status"]) == (200, "accepted")
+    checkout = merchant("GET", f"/v1/checkouts/{replayed.json['checkout_id']}").json
+    assert (checkout["external_id"], checkout["status"]) == ("B-77", "abandoned")
+    assert checkout["totals"]["total"]["amount"] == "49.90"
+    assert checkout["created_at"] == received_at
+    shown = merchant("GET", f"/v1/quarantine/{quarantine_id}").json
+    assert shown["replay_status"] == "accepted"
+
+    again = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").json
+    assert (again["status"], again["checkout_id"]) == ("duplicate", checkout["id"])
+    assert merchant("GET", f"/v1/checkouts/{checkout['id']}").json == checkout
+
+
+def test_what_is_still_not_understood_stays_and_says_why(merchant: Api, source: dict[str, Any]) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    replayed = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay")
+
+    assert (replayed.status, replayed.json["status"]) == (200, "quarantined")
+    assert replayed.json["quarantine_id"] == quarantine_id
+    assert replayed.json["reason"]
+    assert merchant("GET", f"/v1/quarantine/{quarantine_id}").status == 200
+
+
+def test_headers_are_kept_for_a_replay_but_none_that_proves_the_sender(
+    merchant: Api, source: dict[str, Any], rows: Any
+) -> None:
+    from shared.domain.ids import QuarantineId
+    from shared.store.quarantine import QuarantineStore
+
+    row = QuarantineStore(rows).get(QuarantineId(post(source)["quarantine_id"]))
+
+    assert row is not None
+    assert dict(row.headers) == {"content-type": "application/json", "x-acme-topic": "basket"}
+
+
+def test_nobody_else_may_replay_and_a_deleted_body_is_gone(
+    operator: Api, merchant: Api, source: dict[str, Any]
+) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    other = operator.as_(new_merchant(operator)["token"])
+
+    assert other("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 404
+    assert merchant("DELETE", f"/v1/quarantine/{quarantine_id}").status == 204
+    assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 404
+
+
+def test_a_body_whose_source_is_gone_cannot_be_replayed(merchant: Api, source: dict[str, Any]) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    merchant("DELETE", f"/v1/sources/{source['id']}")
+
+    assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 409
