@@ -18,9 +18,12 @@ CAP_BACKOFF = (timedelta(days=1), timedelta(days=2), timedelta(days=4))
 """Waits after WhatsApp's 131049 (marketing cap of the person): a repeat within a day only fails again."""
 LONGEST_RETRY_AFTER = timedelta(days=1)
 
-_PERSON_CAPPED = frozenset({"131049"})
-_OTHER_MESSAGE_WOULD_DO = frozenset({"130472"})
-"""The person is in an experiment group of the vendor: this message never arrives, the next may."""
+_PERSON_CAPPED = frozenset({"frequency_cap", "131049"})
+_OTHER_MESSAGE_WOULD_DO = frozenset({"this_message", "no_contact", "130472"})
+"""This message never arrives (an experiment group of the vendor, no address in this checkout); the next may."""
+_PASSING = frozenset({"not_on_channel", "no_opt_in", "region_blocked"})
+"""Nothing arrives now, but people join a channel, opt in and move."""
+PASSING_REST = timedelta(days=30)
 
 
 class StepState(StrEnum):
@@ -112,7 +115,9 @@ def claimed(step: EpisodeStep, checkout: str, now: datetime, lease: timedelta = 
 
 
 def deferred(step: EpisodeStep, until: datetime) -> EpisodeStep:
-    """The step, still planned, due later. Raises IllegalMove."""
+    """The step, still planned, due later. Raises IllegalMove unless it is planned."""
+    if step.state is not StepState.PLANNED:
+        raise IllegalMove(step.number, step.state, StepState.PLANNED)
     return replace(moved(step, StepState.PLANNED), due_at=until)
 
 
@@ -178,13 +183,16 @@ def _again(
 
 
 def _recipient_refused(step: EpisodeStep, now: datetime, do_not_send_after: datetime, reason: str | None) -> Concluded:
-    """The person cannot or must not get it: for good, except for the caps of the vendor."""
-    if reason in _PERSON_CAPPED:
+    """The person cannot or must not get it: for good, except where the reason's opening word says otherwise."""
+    word = (reason or "").partition(":")[0].strip()
+    if word in _PERSON_CAPPED:
         until = now + CAP_BACKOFF[min(step.capped, len(CAP_BACKOFF) - 1)]
         later = _planned_or_expired(replace(step, capped=step.capped + 1), until, do_not_send_after, now)
         return Concluded(later, capped_until=until)
     failed = _ended(step, StepState.FAILED, reason or "fail_recipient", now)
-    return Concluded(failed, suppress=reason not in _OTHER_MESSAGE_WOULD_DO)
+    if word in _PASSING:
+        return Concluded(failed, capped_until=now + PASSING_REST)
+    return Concluded(failed, suppress=word not in _OTHER_MESSAGE_WOULD_DO)
 
 
 def _planned_or_expired(step: EpisodeStep, at: datetime, do_not_send_after: datetime, now: datetime) -> EpisodeStep:
