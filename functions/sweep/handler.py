@@ -13,7 +13,9 @@ from shared.store.configuration import MerchantStore
 from shared.store.due import DueStore
 from shared.store.episodes import EpisodeStore
 from shared.store.keys import DUE_KINDS
+from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.resend import Resender
 from shared.workflows.sweep import Sweeper
 from shared.workflows.sweep_episodes import EpisodeSweeper
 
@@ -48,6 +50,7 @@ def sweeper() -> Sweeper:
         stores.queues,
         stores.hasher,
         EpisodeSweeper(episodes, shoppers, stores.queues, settings_of),
+        Resender(ResendJobStore(stores.table, stores.environment.due_shards), stores.deliveries, stores.queues),
     )
 
 

@@ -23,6 +23,8 @@ DeliveryId = NewType("DeliveryId", str)
 QuarantineId = NewType("QuarantineId", str)
 TokenId = NewType("TokenId", str)
 JobId = NewType("JobId", str)
+CampaignId = NewType("CampaignId", str)
+PoolId = NewType("PoolId", str)
 
 _ULID_LENGTH = 26
 _CHECKOUT_DIGEST_BYTES = 16
@@ -80,6 +82,11 @@ def event_id(at: datetime, of_digest: str, version: int, event_type: str) -> Eve
 def delivery_id(at: datetime, subject: str, endpoint_id: EndpointId) -> DeliveryId:
     """The id of the delivery of ``subject`` (an event or a step) to an endpoint; holds the endpoint's own ULID."""
     return DeliveryId("dlv_" + derived_ulid(at, subject, endpoint_id) + endpoint_id.removeprefix("ep_"))
+
+
+def first_delivery_id(at: datetime) -> str:
+    """The id below which no delivery of ``at`` or later lies."""
+    return "dlv_" + str(ULID.from_bytes(max(to_ms(at), 0).to_bytes(6, "big") + bytes(10)))
 
 
 def endpoint_of(of_delivery: str) -> EndpointId | None:

@@ -123,6 +123,16 @@ class DeliveryStore:
             found += [read_delivery(item) for item in page.items]
         return sorted(found, key=lambda own: own.id, reverse=True)[:limit]
 
+    def since(self, endpoint_id: EndpointId, *, after: str, below: str, limit: int) -> list[DeliveryRecord]:
+        """The endpoint's deliveries between two ids, oldest first: its shards merged by id."""
+        found: list[DeliveryRecord] = []
+        for partition in keys.deliveries(endpoint_id):
+            # The place itself is inside the range: one more is read and left out.
+            condition = Key("pk").eq(partition) & Key("sk").between(after, below)
+            page = self._table.query(condition, limit=limit + 1, consistent=True)
+            found += [read_delivery(item) for item in page.items if after < item["sk"] < below]
+        return sorted(found, key=lambda own: own.id)[:limit]
+
     def record(self, delivery: DeliveryRecord, outcome: Recorded) -> bool:
         """Record an outcome if the delivery still has the attempts it was read with; False when another was faster."""
         count = delivery.attempt_count + (1 if outcome.attempt is not None else 0)

@@ -16,7 +16,9 @@ from shared.store.checkouts import CheckoutStore, StaleVersion
 from shared.store.configuration import MerchantStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.due import DueRow, DueStore
+from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.resend import Resender
 from shared.workflows.sweep_episodes import EpisodeSweeper
 
 RETRY_LEASE = timedelta(minutes=15)
@@ -49,6 +51,7 @@ class Sweeper:
         queues: DeliveryQueues,
         hasher: IdentityHasher,
         episodes: EpisodeSweeper,
+        resender: Resender,
     ) -> None:
         """Share the stores of one process."""
         self._due = due
@@ -59,6 +62,7 @@ class Sweeper:
         self._queues = queues
         self._hasher = hasher
         self._episodes = episodes
+        self._resender = resender
 
     def sweep(
         self, parts: Iterable[tuple[str, int]], now: datetime, out_of_time: Callable[[], bool] = lambda: False
@@ -75,7 +79,7 @@ class Sweeper:
                     if kind == keys.CHECKOUT_KIND:
                         self._checkouts_due(page, now, settings, threads, swept)
                     elif kind == keys.RETRY_KIND:
-                        self._retries_due(page, now, swept)
+                        self._retries_due(page, now, out_of_time, swept)
                     elif kind == keys.STEP_KIND:
                         for outcome in self._episodes.sweep(page, now):
                             swept.count(outcome)
@@ -137,9 +141,15 @@ class Sweeper:
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
         return list(self._hasher.of_checkout(checkout).values())
 
-    def _retries_due(self, page: list[DueRow], now: datetime, swept: Swept) -> None:
+    def _retries_due(self, page: list[DueRow], now: datetime, out_of_time: Callable[[], bool], swept: Swept) -> None:
         """Late retries: leased for 15 minutes, then enqueued; the attempt clears the lease, a crash repeats it."""
-        leased = [row for row in page if self._deliveries.lease(row.key, row.seen, now + RETRY_LEASE)]
+        jobs = [row for row in page if ResendJobStore.is_job(row.key)]
+        for row in jobs:
+            for _ in range(self._resender.work(row, now, out_of_time)):
+                swept.count("resent")
+        leased = [
+            row for row in page if row not in jobs and self._deliveries.lease(row.key, row.seen, now + RETRY_LEASE)
+        ]
         deliveries = self._deliveries.get_many(row.key for row in leased)
         messages = [
             (DeliveryMessage(own.id, own.merchant_id, own.attempt_count), timedelta(0)) for own in deliveries.values()

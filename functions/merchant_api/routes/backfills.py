@@ -2,6 +2,7 @@
 
 from functions.merchant_api.session import Json, answer, new_router, session
 from shared.api.backfills import BackfillBody, job_json
+from shared.api.endpoints import resend_json
 from shared.api.problems import not_found
 from shared.domain.ids import SourceId
 
@@ -21,8 +22,11 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
     return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 
-@router.get("/v1/jobs/<job_id>", summary="Read a backfill job", tags=_TAGS)
+@router.get("/v1/jobs/<job_id>", summary="Read a job", tags=_TAGS)
 def read_job(job_id: str) -> Json:
-    """How far it is, and what became of the checkouts it read."""
+    """How far a backfill or a recovery of deliveries is, and what became of what it read."""
     own = session(router)
+    resend = own.services.resends.find(own.merchant_id, job_id)
+    if resend is not None:
+        return answer(resend_json(resend))
     return answer(job_json(own.services.backfills.read(own.merchant_id, job_id)))

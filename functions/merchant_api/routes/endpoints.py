@@ -10,7 +10,15 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
-from shared.api.endpoints import EndpointBody, EndpointPatch, RotationBody, endpoint_json
+from shared.api.endpoints import (
+    EndpointBody,
+    EndpointPatch,
+    RecoverBody,
+    RotationBody,
+    endpoint_json,
+    health_json,
+    resend_json,
+)
 from shared.api.problems import conflict, not_found
 from shared.domain.announcement import EventType
 from shared.domain.ids import EndpointId, new_ulid
@@ -28,6 +36,8 @@ from shared.workflows.endpoint_setup import (
 router = new_router()
 _TAGS = ["Endpoints"]
 _MOST_ENDPOINTS = 50
+_LOOKED_AT = 20
+"""The newest deliveries tell when the endpoint last answered well: its successes write nothing of their own."""
 
 
 @router.post("/v1/endpoints", summary="Register an endpoint", tags=_TAGS, status_code=201)
@@ -65,9 +75,13 @@ def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
 
 @router.get("/v1/endpoints/<endpoint_id>", summary="Read an endpoint", tags=_TAGS)
 def read_endpoint(endpoint_id: str) -> Json:
-    """Without its secrets."""
-    found = _endpoint(session(router), endpoint_id)
-    return answer(endpoint_json(found.value), version=found.version)
+    """Without its secrets; with the time of the last success and failure, and the state of its circuit breaker."""
+    own = session(router)
+    found = _endpoint(own, endpoint_id)
+    health = own.services.health.get(found.value.id)
+    newest = own.services.deliveries.of_endpoint(found.value.id, limit=_LOOKED_AT)
+    shown = endpoint_json(found.value) | health_json(health, newest, own.now)
+    return answer(shown, version=found.version)
 
 
 @router.patch("/v1/endpoints/<endpoint_id>", summary="Change an endpoint", tags=_TAGS)
@@ -135,6 +149,18 @@ def send_test_event(endpoint_id: str) -> Json:
     if not endpoint.active:
         raise conflict("The endpoint is disabled; enable it first.")
     return answer(delivery_json(own.services.test_events.send(endpoint)), 202)
+
+
+@router.post("/v1/endpoints/<endpoint_id>/recover", summary="Send what was not delivered", tags=_TAGS, status_code=202)
+def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json:
+    """A job over the deliveries since then: the same ids and bytes, and only what is still true is sent.
+
+    Without ``statuses`` everything undelivered, what was held included; without ``since`` all that is kept.
+    """
+    own = session(router)
+    given = body or RecoverBody()
+    job = own.services.resends.start(_endpoint(own, endpoint_id).value, given.since, given.statuses)
+    return answer(resend_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 
 def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json:
