@@ -92,6 +92,7 @@ def step_sender() -> StepSender:
         deliveries=stores.deliveries,
         activities=ActivityStore(table),
         coupons=CouponSource(CouponStore(table), endpoints, stores.cipher, send_all),
+        hasher=stores.hasher,
         table=table,
         health=health(),
         cipher=stores.cipher,

@@ -12,7 +12,7 @@ from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
-from shared.store.table import Item, Table, Update
+from shared.store.table import Check, Item, Table, Update
 
 REMEMBERED_FOR = timedelta(days=90)
 
@@ -48,6 +48,11 @@ class ShopperStore:
     def write(self, update: Update) -> None:
         """Write one piece alone. Raises ConditionFailed."""
         self._table.update(update)
+
+    @staticmethod
+    def unchanged(record: ShopperRecord) -> Check:
+        """That the record still stands as it was read, as a piece of a transaction."""
+        return Check(keys.identity(record.identity), _as_read(record))
 
     @staticmethod
     def purchased(record: ShopperRecord, bought_at: datetime, cooldown_until: datetime, now: datetime) -> Update:

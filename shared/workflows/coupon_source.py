@@ -11,10 +11,9 @@ from typing import Any
 from shared.aws.credential_cipher import CredentialCipher
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.signing import signature_headers
-from shared.domain.campaign import Campaign
-from shared.domain.coupon import LONGEST_CODE, Allocation, CouponRule, PoolId
+from shared.domain.coupon import LONGEST_CODE, Allocation, CouponRule
 from shared.domain.episode import Episode
-from shared.domain.ids import EndpointId, derived_ulid
+from shared.domain.ids import EndpointId, EpisodeId, PoolId, derived_ulid
 from shared.store.configuration import EndpointStore
 from shared.store.coupons import CouponStore, PoolExhausted
 
@@ -38,9 +37,9 @@ class CouponSource:
         self._cipher = cipher
         self._send_all = send_all
 
-    def allocations(self, episode: Episode, campaign: Campaign) -> list[Allocation]:
+    def allocations(self, episode_id: EpisodeId) -> list[Allocation]:
         """The codes given to the episode's steps so far."""
-        return self._store.allocations(episode.id, len(campaign.steps))
+        return self._store.allocations(episode_id)
 
     def allocate(self, episode: Episode, step: int, rule: CouponRule, now: datetime) -> Allocation | None:
         """A code for the step, the same one at a retry; None where there is none to be had.

@@ -4,6 +4,7 @@ At every attempt, first or late, a consistent read decides whether the event is 
 least once: every attempt carries the same id and the same bytes. Whatever is not sent says why.
 """
 
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues, QueueUnavailable
-from shared.delivery.exchange import DEFAULT_TIMEOUT, OutboundRequest, SendResult
+from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
 from shared.destinations import registry
 from shared.domain.announcement import staleness
 from shared.domain.breaker import Wait
 from shared.domain.checkout import Checkout
-from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.store import keys
 from shared.store.checkout_item import from_item
@@ -30,6 +30,7 @@ from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventRecord, read_event
 from shared.store.table import ItemKey, StoreUnavailable, Table
+from shared.workflows.attempts import attempt_json, target_of
 from shared.workflows.endpoint_health import EndpointHealth
 
 _TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
@@ -58,6 +59,15 @@ class Prepared:
     request: OutboundRequest
     conclude: Callable[[SendResult], Handled]
     endpoint: Endpoint | None = None
+    first: "First | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What a vendor must be told before the attempt's own request; ``refused`` is the outcome where that fails."""
+
+    request: OutboundRequest
+    refused: Callable[[SendResult], Handled | None]
 
 
 class SendAll(Protocol):
@@ -75,12 +85,24 @@ def send_prepared(
 
     ``health`` watches the attempts while they are out and learns from them.
     """
+    prepared = _told_first(prepared, send_all)
     ready = [own for own in prepared if isinstance(own, Prepared)]
     results = iter(_sent(ready, send_all, health) if ready else [])
     handled = [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
     if health is not None:
         health.settle()
     return handled
+
+
+def _told_first(prepared: Sequence[Handled | Prepared], send_all: SendAll) -> list[Handled | Prepared]:
+    """The batch after what some vendors must be told first; an attempt whose vendor refused that is over."""
+    told = list(prepared)
+    waiting = [at for at, own in enumerate(told) if isinstance(own, Prepared) and own.first is not None]
+    firsts = [own.first for own in (told[at] for at in waiting) if isinstance(own, Prepared) and own.first is not None]
+    results = send_all([own.request for own in firsts]) if firsts else []
+    for at, own, result in zip(waiting, firsts, results, strict=True):
+        told[at] = own.refused(result) or told[at]
+    return told
 
 
 def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
@@ -141,13 +163,17 @@ class Deliverer:
         prepared: dict[int, Prepared] = {}
         for own in self._admitted(messages, handled):
             try:
-                request = own.kind.build(self._delivery(own), own.target)
+                delivery = self._delivery(own)
+                request = own.kind.build(delivery, own.target)
+                preparing = registry.preparing(own.kind)
+                first = preparing.prepare(delivery, own.target) if preparing else None
             except ValueError as unusable:
                 # Fails alone, not its whole batch.
                 self._deliveries.record(own.delivery, Recorded(DeliveryStatus.FAILED, f"unusable endpoint: {unusable}"))
                 handled[own.position] = Handled("failed")
                 continue
-            prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint)
+            told_first = First(first, partial(self._refused_first, own)) if first else None
+            prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
         return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
 
     def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
@@ -173,6 +199,11 @@ class Deliverer:
         except _TEMPORARY as error:
             return Handled(f"not_put_off:{type(error).__name__}", retry_message=True)
         return Handled(f"put_off:{wait.reason}")
+
+    def _refused_first(self, due: "_Due", result: SendResult) -> Handled | None:
+        """The attempt's end where the vendor refused what it must be told first; None to go on."""
+        accepted = due.kind.classify(result, due.target).outcome is Outcome.DELIVERED
+        return None if accepted else self._conclude(due, result)
 
     def _conclude(self, due: "_Due", result: SendResult) -> Handled:
         """Classify the answer and record it.
@@ -258,22 +289,8 @@ class Deliverer:
             return Recorded(DeliveryStatus.SKIPPED, stale)
         if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:
             return Recorded(DeliveryStatus.EXPIRED, "too_old")
-        return _Due(position, record, event, endpoint, self._target(endpoint), registry.destination(endpoint.kind))
-
-    def _target(self, endpoint: Endpoint) -> registry.Endpoint:
-        """The endpoint as its kind needs it, secrets in the clear."""
-        credentials = self._cipher.endpoint(endpoint)
-        timeout = endpoint.settings.get("timeout")
-        return registry.Endpoint(
-            id=endpoint.id,
-            kind=endpoint.kind,
-            url=endpoint.url or str(endpoint.settings.get("base_url", "")),
-            signing_secrets=credentials.signing_at(self._now()),
-            bearer_token=credentials.bearer_token,
-            headers=credentials.headers,
-            settings=endpoint.settings,
-            timeout=DEFAULT_TIMEOUT if timeout is None else timedelta(milliseconds=int(timeout)),
-        )
+        target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
+        return _Due(position, record, event, endpoint, target, registry.destination(endpoint.kind))
 
     def _delivery(self, due: _Due) -> registry.Delivery:
         return registry.Delivery(
@@ -282,6 +299,7 @@ class Deliverer:
             event_type=due.event.type,
             attempted_at=self._now(),
             body=due.event.body,
+            facts={} if due.endpoint.kind == "webhook" else json.loads(due.event.body),
         )
 
     def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:
@@ -296,15 +314,7 @@ class Deliverer:
         return Handled(outcome.status.value)
 
     def _recorded(self, due: _Due, result: SendResult, attempt: Attempt) -> Recorded:
-        shown = {
-            "at": to_rfc3339(result.started_at),
-            "status_code": attempt.status_code,
-            "latency_ms": attempt.latency_ms,
-            "response_body": attempt.response_body,
-            "outcome": attempt.outcome.value,
-            "reason": attempt.reason,
-            "next_attempt_at": None,
-        }
+        shown = attempt_json(result, attempt, None)
         if attempt.outcome is Outcome.DELIVERED:
             return Recorded(DeliveryStatus.DELIVERED, None, shown)
         if attempt.outcome is not Outcome.RETRY:
@@ -322,7 +332,7 @@ class Deliverer:
             if plan.gave_up is GaveUp.TOO_LATE:
                 return Recorded(DeliveryStatus.EXPIRED, "too_old", shown)
             return Recorded(DeliveryStatus.FAILED, attempt.reason, shown)
-        shown["next_attempt_at"] = to_rfc3339(plan.at)
+        shown = attempt_json(result, attempt, plan.at)
         return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=plan.at - now > LONGEST_DELAY)
 
     def _enqueue(self, record: DeliveryRecord, attempt_count: int, at: datetime) -> None:

@@ -24,8 +24,8 @@ from shared.domain.checkout import Activity, Checkout
 from shared.domain.consent import Channel
 from shared.domain.coupon import Allocation, CouponRule
 from shared.domain.episode import Episode, EpisodeStatus
-from shared.domain.identity import Identity
-from shared.domain.ids import DeliveryId, EndpointId, EventId, delivery_id, derived_ulid
+from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, EventId, delivery_id, derived_ulid
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.shopper import Shopper, together
@@ -39,10 +39,10 @@ from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
-from shared.store.table import ConditionFailed, StoreUnavailable, Table
+from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
 from shared.workflows.announce import due_of
 from shared.workflows.attempts import attempt_json, target_of
-from shared.workflows.deliver import Handled, Prepared
+from shared.workflows.deliver import First, Handled, Prepared
 from shared.workflows.endpoint_health import EndpointHealth
 
 _ROUNDS = 5
@@ -61,7 +61,7 @@ NOT_SENT_ACTIVITY = {Channel.EMAIL: "EMAIL_NOT_SENT"}
 class Coupons(Protocol):
     """Where codes come from."""
 
-    def allocations(self, episode: Episode, campaign: Campaign) -> list[Allocation]:
+    def allocations(self, episode_id: EpisodeId) -> list[Allocation]:
         """The codes given to an episode's steps so far."""
         ...
 
@@ -127,6 +127,7 @@ class StepSender:
         deliveries: DeliveryStore,
         activities: ActivityStore,
         coupons: Coupons,
+        hasher: IdentityHasher,
         table: Table,
         health: EndpointHealth,
         cipher: CredentialCipher,
@@ -145,6 +146,7 @@ class StepSender:
         self._deliveries = deliveries
         self._activities = activities
         self._coupons = coupons
+        self._hasher = hasher
         self._table = table
         self._health = health
         self._cipher = cipher
@@ -197,8 +199,12 @@ class StepSender:
             checkout=checkout,
             merchant=merchant.value,
             endpoint=endpoint.value if endpoint else None,
-            records=self._shoppers.get_many(episode.identities),
+            records=self._shoppers.get_many({*episode.identities, *self._shopper_of(checkout)}),
         )
+
+    def _shopper_of(self, checkout: Checkout) -> list[Identity]:
+        """The checkout's own identifiers: it may have learnt some since its episode was opened."""
+        return [own for kind, own in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
 
     def _gated(self, case: _Case) -> Handled | Prepared:
         """Run the gate and do what it says. Raises EpisodeMoved when the episode was written meanwhile."""
@@ -276,7 +282,7 @@ class StepSender:
         rule = coupons.rule_of(case.step.number, case.planned.coupon, case.campaign.coupon)
         if rule is None:
             return coupons.NoCoupon()
-        allocations = self._coupons.allocations(case.episode, case.campaign)
+        allocations = self._coupons.allocations(case.episode.id)
         discount_at = None if allocations else case.shopper.last_discount_at
         plan = coupons.planned_coupon(case.step.number, rule, allocations, discount_at, self._now())
         if not isinstance(plan, coupons.Allocate):
@@ -302,14 +308,36 @@ class StepSender:
             target=target_of(case.endpoint, self._cipher.endpoint(case.endpoint), now),
             kind=registry.destination(case.endpoint.kind),
         )
-        self._rewrite(case, claimed)
+        self._claim(case, claimed)
         try:
-            request = own.kind.build(self._delivery(own), own.target)
+            delivery = self._delivery(own)
+            request = own.kind.build(delivery, own.target)
+            preparing = registry.preparing(own.kind)
+            first = preparing.prepare(delivery, own.target) if preparing else None
         except registry.Unsendable as unsendable:
             return self._settled(own, unsendable.outcome, unsendable.reason, None)
         except ValueError:
             return self._settled(own, Outcome.FAIL_CONFIG, "unusable_endpoint", None)
-        return Prepared(request, partial(self._conclude, own), case.endpoint)
+        told_first = First(first, partial(self._refused_first, own)) if first else None
+        return Prepared(request, partial(self._conclude, own), case.endpoint, told_first)
+
+    def _claim(self, case: _Case, claimed: Episode) -> None:
+        """Write the claim. Raises EpisodeMoved when it is not ours.
+
+        A purchase ends the episode through the identifiers that hold it. Those that the checkout has learnt since do
+        not hold it: that they are as they were read is part of the claim.
+        """
+        now = self._now()
+        due_at = due_of(claimed, case.merchant.settings)
+        put = self._episodes.rewritten(claimed, case.episode.version, now, due_at)
+        learnt = [own for identity, own in case.records.items() if identity not in case.episode.identities]
+        if not learnt:
+            self._episodes.write(put)
+            return
+        try:
+            self._table.transact([put, *(self._shoppers.unchanged(own) for own in learnt)])
+        except TransactionCancelled as cancelled:
+            raise EpisodeMoved from cancelled
 
     def _delivery(self, own: _Claimed) -> registry.Delivery:
         """The step as its destination gets it; every link in it names the step."""
@@ -346,6 +374,14 @@ class StepSender:
             facts=facts,
             step=step,
         )
+
+    def _refused_first(self, own: _Claimed, result: SendResult) -> Handled | None:
+        """The step's end where the vendor refused what it must be told first; the message itself did not go out."""
+        attempt = own.kind.classify(result, own.target)
+        if attempt.outcome is Outcome.DELIVERED:
+            return None
+        outcome = Outcome.RETRY if attempt.outcome is Outcome.UNKNOWN else attempt.outcome
+        return self._settled(own, outcome, attempt.reason, (result, attempt))
 
     def _conclude(self, own: _Claimed, result: SendResult) -> Handled:
         attempt = own.kind.classify(result, own.target)

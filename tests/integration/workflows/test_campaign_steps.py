@@ -270,3 +270,35 @@ def test_a_deleted_endpoint_skips_its_steps(shop: Shop, abandoned: Callable[...,
     shop.sweep()
     shop.deliver()
     assert states(shop) == [("skipped", "endpoint_deleted")]
+
+
+def test_a_purchase_under_an_identifier_the_checkout_learnt_later_wins_too(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The episode is held by the first phone; the purchase between gate and claim names only the second."""
+    abandoned(HOUR)
+    second = {"phone_no": "7777799999", "dial_code": "91", "address": {}}
+    digest = shop.digest()
+    key, value = {"pk": f"C#{digest}", "sk": "C"}, "+917777799999"
+    shop.stores.table._client.update_item(
+        TableName=shop.stores.table.name,
+        Key={name: {"S": text} for name, text in key.items()},
+        UpdateExpression="SET c_p = :p",
+        ExpressionAttributeValues={":p": {"S": value}},
+    )
+    shop.wait(minutes=31)
+    shop.sweep()
+    bodies = shop.queued()
+    transact = type(shop.table).transact
+    bought: list[bool] = []
+
+    def buying_first(self: Any, writes: Any) -> None:
+        if not bought:
+            bought.append(True)
+            assert shop.webhook(session="elsewhere", session_state="COMPLETED", user=second)[0] == 200
+        transact(self, writes)
+
+    monkeypatch.setattr(type(shop.table), "transact", buying_first)
+    shop.deliver(bodies)
+    assert bought
+    assert shop.sent == []
