@@ -8,7 +8,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
 from shared.domain.change import CheckoutChange
 from shared.domain.checkout import Checkout, Status
-from shared.domain.identity import Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.instants import to_ms
 from shared.domain.settings import Settings
 from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest
@@ -24,6 +24,7 @@ from shared.store.checkout_item import (
 from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
 
 _AT_CREATION = ("ca", "dq", "da")
+_CART_IDENTITY = IDENTITY_ATTRIBUTE[IdentityKind.CART]
 _DAY_MS = 86_400_000
 _DAY = timedelta(days=1)
 SHARED_IDENTIFIER = 20
@@ -75,11 +76,13 @@ class CheckoutStore:
         """
         item = self._item(fresh, arrival.settings)
         event_sets = self._remember(change, arrival.at)
+        # A cart id does not take the place of the join token that an earlier event may have given.
+        kept = _AT_CREATION if "join_token" in change.leaves else (*_AT_CREATION, _CART_IDENTITY)
         update = Update(
             key=keys.checkout(fresh.digest),
-            set={name: value for name, value in item.items() if name not in {*UNDIFFED, *_AT_CREATION, "lu"}}
+            set={name: value for name, value in item.items() if name not in {*UNDIFFED, *kept, "lu"}}
             | ({"te": Mark.UPDATED.value} if arrival.feed else {}),
-            set_if_absent={name: item[name] for name in _AT_CREATION if name in item},
+            set_if_absent={name: item[name] for name in kept if name in item},
             set_next=("tr", "lu") if arrival.feed else (),
             remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX)),
             add={"v": 1, **event_sets.add},

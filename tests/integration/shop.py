@@ -9,17 +9,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import boto3
 import time_machine
-from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
 import functions.deliver.composition as deliver_composition
 import functions.deliver.handler as deliver_function
 import functions.dispatch.handler as dispatch_function
 import functions.ingest.handler as ingest_function
+import functions.redirect.composition as redirect_composition
 import functions.redirect.handler as redirect_function
 import functions.sweep.handler as sweep_function
 from shared.aws.environment import Environment
@@ -255,7 +256,8 @@ def forget_compositions() -> None:
     from functions.ingest.composition import receiver
 
     for cached in (
-        *(receiver, sweep_function._stores, sweep_function.sweeper, redirect_function._links),
+        *(receiver, sweep_function._stores, sweep_function.sweeper),
+        *(redirect_composition._stores, redirect_composition.links, redirect_composition.unsubscribes),
         *(dispatch_function._stores, dispatch_function._announcer, dispatch_function._poison),
         *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
         *(deliver_composition._stores, deliver_composition.pool, deliver_composition.step_sender),
@@ -267,7 +269,7 @@ def open_shop(environment: Mapping[str, str]) -> Iterator[Shop]:
     """The shop at noon; everything is put back afterwards."""
     forget_compositions()
     with time_machine.travel(NOON, tick=False) as clock:
-        yield Shop(environment, cast("time_machine.Traveller", clock))
+        yield Shop(environment, clock)
     forget_compositions()
 
 

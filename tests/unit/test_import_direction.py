@@ -40,7 +40,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def rank(module: str) -> int:
-    """How far up the module stands: the domain lowest, then stores and the like, workflows, the API's words, functions."""
+    """How far up the module stands: domain, stores and the like, workflows, the API, functions."""
     parts = module.split(".")
     if parts[0] == "functions":
         return 4

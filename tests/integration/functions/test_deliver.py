@@ -191,7 +191,8 @@ def test_one_delivery_that_cannot_be_recorded_comes_back_alone(
     shop.abandon("another", user={"phone_no": "8888877777", "dial_code": "91"})
     shop.settle()
     bodies = shop.queued()
-    original, refused = DeliveryStore.record, []
+    original = DeliveryStore.record
+    refused: list[object] = []
 
     def refusing_once(self: DeliveryStore, delivery: DeliveryRecord, outcome: Any) -> bool:
         if not refused:
@@ -210,7 +211,8 @@ def test_an_endpoint_that_allows_no_request_fails_alone(
 ) -> None:
     shop.abandon("another", user={"phone_no": "8888877777", "dial_code": "91"})
     shop.settle()
-    original, refused = WebhookDestination.build, []
+    original = WebhookDestination.build
+    refused: list[object] = []
 
     def refusing_once(self: WebhookDestination, *arguments: Any) -> OutboundRequest:
         if not refused:

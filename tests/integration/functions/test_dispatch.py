@@ -108,7 +108,8 @@ def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, mo
     shop.endpoint("checkout.abandoned", "checkout.superseded")
     shop.abandon()
     announcement = shop.stream()
-    original, done = module.Announcer._episode, []
+    original = module.Announcer._episode
+    done: list[object] = []
 
     def bought_meanwhile(self: Any, *arguments: Any) -> Any:
         if not done:
@@ -225,7 +226,8 @@ def test_a_temporary_error_is_raised_after_the_rest_and_the_batch_repeats_nothin
     shop.abandon("first")
     shop.abandon("second", user={"phone_no": "8888877777", "dial_code": "91"})
     records = shop.stream()
-    original, refused = DeliveryQueues.fresh, []
+    original = DeliveryQueues.fresh
+    refused: list[object] = []
 
     def refusing_once(self: DeliveryQueues, messages: Any) -> None:
         if not refused:

@@ -7,7 +7,9 @@ import pytest
 
 from shared.domain.change import Signal
 from shared.domain.checkout import Reason, Status
+from shared.domain.deadline import at_deadline
 from shared.domain.ids import digest_bytes
+from shared.store.checkouts import CheckoutStore
 from tests.integration.conftest import DUE_SHARDS
 from tests.integration.shop import Shop, aws_event
 from tests.unit.domain.sessions import NOON, after
@@ -77,21 +79,11 @@ def test_nothing_in_the_cart_is_no_abandonment(shop: Shop) -> None:
 
 def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second sweep does the whole work between the first one's reading and its writing."""
-    from shared.workflows import sweep as module
-
     for number in range(3):
         shop.webhook(session=f"session-{number}")
     shop.wait(minutes=31)
-    original = module.Sweeper._checkouts_due
     overlapped: list[dict[str, int]] = []
-
-    def between(self: Any, *arguments: Any) -> None:
-        if not overlapped:
-            overlapped.append({})
-            overlapped[0] = shop.sweep()
-        original(self, *arguments)
-
-    page = module.CheckoutStore.get_many
+    page = CheckoutStore.get_many
 
     def read_then_overlap(self: Any, digests: Any) -> Any:
         found = page(self, digests)
@@ -100,30 +92,26 @@ def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyP
             overlapped[0] = shop.sweep()
         return found
 
-    monkeypatch.setattr(module.CheckoutStore, "get_many", read_then_overlap)
+    monkeypatch.setattr(CheckoutStore, "get_many", read_then_overlap)
     first = shop.sweep()
     assert sum(own.get("abandoned", 0) for own in (first, *overlapped)) == 3
     assert sum(own.get("moved_on", 0) for own in (first, *overlapped)) == sum(first.values())
     assert [shop.checkout(f"session-{number}").version for number in range(3)] == [2, 2, 2]
-    assert between is not None
 
 
 def test_one_checkout_that_cannot_be_moved_does_not_stop_the_others(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shared.workflows import sweep as module
-
     for number in range(4):
         shop.webhook(session=f"session-{number}")
     shop.wait(minutes=31)
-    original = module.at_deadline
 
     def stumbling(checkout: Any, *arguments: Any) -> Any:
         if checkout.external_id == "session-1":
             raise ArithmeticError("absurd")
-        return original(checkout, *arguments)
+        return at_deadline(checkout, *arguments)
 
-    monkeypatch.setattr(module, "at_deadline", stumbling)
+    monkeypatch.setattr("shared.workflows.sweep.at_deadline", stumbling)
     with pytest.raises(ExceptionGroup) as failed:
         shop.sweep()
     assert [type(own) for own in failed.value.exceptions] == [ArithmeticError]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +98,7 @@ def test_no_captured_value_is_ever_lost(session: Session) -> None:
 @given(clocked(purchased=True), st.booleans())
 def test_the_version_counts_writes_and_only_grows(session: Session, feed: bool) -> None:
     steps = folded([(own, after(hours=1, seconds=at)) for at, own in enumerate(session.arrived)], feed=feed)
-    for before, now in zip(steps, steps[1:], strict=False):
+    for before, now in pairwise(steps):
         written = now.effect is not Effect.DUPLICATE
         assert now.checkout.version == before.checkout.version + written
         assert now.checkout.last_activity_at >= before.checkout.last_activity_at
