@@ -46,6 +46,7 @@ class AisensyDestination:
     """API campaigns at AiSensy."""
 
     kind: Final = "aisensy"
+    channel: Final = "whatsapp"
     title: Final = "WhatsApp templates through an AiSensy API campaign"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",

@@ -65,6 +65,7 @@ class GupshupDestination:
     """WhatsApp templates through Gupshup."""
 
     kind: Final = "gupshup"
+    channel: Final = "whatsapp"
     title: Final = "WhatsApp templates through Gupshup (self-serve API)"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",

@@ -34,6 +34,7 @@ class InteraktEventDestination:
     """Events for Interakt's campaigns and workflows."""
 
     kind: Final = "interakt_event"
+    channel: Final = "whatsapp"
     title: Final = "Interakt: events for its campaigns and workflows"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",

@@ -22,6 +22,7 @@ class InteraktTemplateDestination:
     """WhatsApp templates through Interakt."""
 
     kind: Final = "interakt_template"
+    channel: Final = "whatsapp"
     title: Final = "WhatsApp templates through Interakt"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",

@@ -57,6 +57,7 @@ class MetaCloudDestination:
     """WhatsApp Cloud API."""
 
     kind: Final = "meta_cloud"
+    channel: Final = "whatsapp"
     title: Final = "WhatsApp templates through Meta's Cloud API"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",

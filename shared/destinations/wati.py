@@ -60,6 +60,7 @@ class WatiDestination:
     """WhatsApp templates through WATI."""
 
     kind: Final = "wati"
+    channel: Final = "whatsapp"
     title: Final = "WhatsApp templates through WATI"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",
