@@ -1,42 +1,66 @@
-"""The redirect function. Codes are proof enough: no session, no cookie, nothing about the shopper in the answer."""
+"""The redirect function: ``/r/{code}`` leads back, ``/u/{code}`` unsubscribes.
 
-from functools import cache
+Codes are proof enough: no session, no cookie, nothing about the shopper in the answer.
+"""
+
+import base64
+import binascii
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.redirect import pages
-from shared.aws.environment import Environment
-from shared.aws.stores import Stores, now
-from shared.store.activities import ActivityStore
-from shared.store.configuration import MerchantStore
+from functions.redirect.composition import links, unsubscribes
+from shared.aws.stores import now
 from shared.store.table import StoreUnavailable
-from shared.workflows.follow_link import Links, Visitor
+from shared.workflows.follow_link import TooMany, Visitor
+from shared.workflows.unsubscribe import channels_chosen
 
 logger = Logger(service="redirect")
 
 
-@cache
-def _links() -> Links:
-    stores = Stores(Environment.read())
-    return Links(
-        stores.keys.recovery_codes(),
-        stores.checkouts,
-        MerchantStore(stores.table),
-        ActivityStore(stores.table),
-    )
-
-
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Answer GET /r/{code}."""
+    """Answer one request."""
     code = (event.get("pathParameters") or {}).get("code", "")
+    method, _, route = str(event.get("routeKey", "")).partition(" ")
+    try:
+        if not route.startswith("/u/"):
+            return _followed(code, event)
+        return _unsubscribed(code, event) if method == "POST" else _asked(code)
+    except TooMany:
+        logger.warning("link_limited", route=route)
+        return pages.too_many()
+    except (StoreUnavailable, ClientError, BotoCoreError):
+        logger.exception("link_not_answered", route=route)
+        return pages.unavailable()
+
+
+def _followed(code: str, event: dict[str, Any]) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     visitor = Visitor(headers.get("user-agent"), headers.get("sec-purpose") or headers.get("purpose"))
-    try:
-        location = _links().follow(code, visitor, now())
-    except (StoreUnavailable, ClientError, BotoCoreError):
-        logger.exception("link_not_followed")
-        return pages.unavailable()
+    location = links().follow(code, visitor, now())
     logger.info("link_followed", known=location is not None)
     return pages.not_found() if location is None else pages.redirect(location)
+
+
+def _asked(code: str) -> dict[str, Any]:
+    found = unsubscribes().look(code)
+    return pages.not_found() if found is None else pages.unsubscribe(found.shop)
+
+
+def _unsubscribed(code: str, event: dict[str, Any]) -> dict[str, Any]:
+    found = unsubscribes().unsubscribe(code, channels_chosen(_form(event)), now())
+    logger.info("unsubscribed", known=found is not None)
+    return pages.not_found() if found is None else pages.unsubscribed(found.shop)
+
+
+def _form(event: dict[str, Any]) -> str:
+    """The body as text; one that cannot be decoded holds no choice."""
+    body = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return str(body)
+    try:
+        return base64.b64decode(body).decode(errors="replace")
+    except (binascii.Error, ValueError):
+        return ""

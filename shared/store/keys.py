@@ -7,16 +7,16 @@ import hashlib
 from datetime import date, datetime
 from typing import Final
 
-from shared.domain.campaign import CampaignId
 from shared.domain.checkout import Status
-from shared.domain.coupon import PoolId
 from shared.domain.identity import Identity
 from shared.domain.ids import (
+    CampaignId,
     DeliveryId,
     EndpointId,
     EpisodeId,
     JobId,
     MerchantId,
+    PoolId,
     QuarantineId,
     SourceId,
     digest,
@@ -52,6 +52,11 @@ def event(of_digest: str, version: int) -> ItemKey:
 def activity(of_digest: str, at: datetime, unique: str) -> ItemKey:
     """One entry of the checkout's timeline; ``unique`` makes a retry the same entry."""
     return f"C#{of_digest}", f"A#{to_ms(at):015d}#{unique}"
+
+
+def link_window(of_digest: str, link: str, window: int) -> ItemKey:
+    """How often one of the checkout's links was used in one rate window."""
+    return f"C#{of_digest}", f"L#{link}#{window}"
 
 
 def order(source_id: SourceId, order_id: str) -> ItemKey:

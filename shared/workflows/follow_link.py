@@ -1,19 +1,26 @@
 """A recovery link followed: where to send the shopper, and a click on the timeline. A GET changes nothing else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.attribution import Click, ClickClass
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.instants import parse_instant
 from shared.domain.merchant import Merchant
-from shared.domain.recovery_link import LinkTarget, RecoveryCodes, leads_back, with_tracking
+from shared.domain.recovery_link import RecoveryCodes, leads_back, with_tracking
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import MerchantStore
+from shared.store.link_limits import LinkLimits
 
 CLICKED = "LINK_CLICKED"
+
+
+class TooMany(Exception):
+    """The link was used more often than anybody uses a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +40,19 @@ class Links:
         checkouts: CheckoutStore,
         merchants: MerchantStore,
         activities: ActivityStore,
+        limits: LinkLimits,
+        clicked: Callable[[Checkout, Merchant, Click], None],
     ) -> None:
-        """Share the stores of one process."""
+        """Share the stores of one process; ``clicked`` takes the click for the figures."""
         self._codes = codes
         self._checkouts = checkouts
         self._merchants = merchants
         self._activities = activities
+        self._limits = limits
+        self._clicked = clicked
 
     def follow(self, code: str, visitor: Visitor, now: datetime) -> str | None:
-        """Where the code leads, or None when it is not one of ours or its merchant is gone."""
+        """Where the code leads, or None when it is not one of ours or its merchant is gone. Raises TooMany."""
         target = self._codes.read(code)
         if target is None:
             return None
@@ -51,18 +62,27 @@ class Links:
         merchant = self._merchants.get(checkout.merchant_id)
         if merchant is None:
             return None
-        self._record_click(checkout, target, visitor, merchant.value.settings, now)
+        if not self._limits.take(target.digest, f"r{target.step}", now):
+            raise TooMany
+        visit = Click(now, target.step, visitor_class(visitor))
+        self._note(checkout, visit, merchant.value.settings)
+        self._clicked(checkout, merchant.value, visit)
         return destination(checkout, merchant.value, now)
 
-    def _record_click(
-        self, checkout: Checkout, target: LinkTarget, visitor: Visitor, settings: Settings, now: datetime
-    ) -> None:
-        detail: dict[str, str | int] = {"visitor": visitor_class(visitor), "step": target.step}
-        self._activities.add(checkout.digest, Activity(now, CLICKED, detail), retention_end(checkout, settings))
+    def _note(self, checkout: Checkout, visit: Click, settings: Settings) -> None:
+        detail: dict[str, str | int] = {"visitor": visit.classed, "step": visit.step}
+        self._activities.add(checkout.digest, Activity(visit.at, CLICKED, detail), retention_end(checkout, settings))
+
+
+def click_of(entry: Activity) -> Click:
+    """The click of a ``LINK_CLICKED`` entry."""
+    said = str(entry.detail.get("visitor"))
+    classed: ClickClass = "probable_bot" if said == "probable_bot" else "human" if said == "human" else "unknown"
+    return Click(entry.at, int(entry.detail.get("step", 0)), classed)
 
 
 def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | None:
-    """The stored, allowed destination with tracking; the shop once the checkout is finished, expired or its horizon over."""
+    """The stored, allowed destination with tracking; the shop once the checkout, its link or its horizon is over."""
     _, link = checkout.pair("checkout_url")
     ends = checkout.last_activity_at + merchant.settings.recovery_horizon
     provider_ends = parse_instant(checkout.text("expires_at"))
@@ -73,7 +93,7 @@ def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | 
     return with_tracking(link, tracking)
 
 
-def visitor_class(visitor: Visitor) -> str:
+def visitor_class(visitor: Visitor) -> ClickClass:
     """``human``, ``probable_bot`` or ``unknown``: mail scanners and chat previews fetch links too."""
     if visitor.purpose and "prefetch" in visitor.purpose.lower():
         return "probable_bot"

@@ -1,0 +1,117 @@
+"""Countable facts, put if absent, and their sums by cohort. There is no counter to fight over.
+
+A cohort's facts go together, 120 days after its day; its sums, written once it is mature, stay.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, Key
+
+from shared.domain.ids import MerchantId
+from shared.domain.instants import from_ms, to_ms
+from shared.domain.metrics import Fact, FactKind, Sums
+from shared.domain.money import Money
+from shared.store import keys
+from shared.store.table import ConditionFailed, Delete, Item, Put, Table
+
+KEPT_FOR = timedelta(days=120)
+_TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")
+
+
+class FactStore:
+    """Facts and roll-ups of merchants."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def add(self, merchant_id: MerchantId, fact: Fact) -> bool:
+        """Write a fact once; False where it was known."""
+        try:
+            self._table.put(Put(_item(merchant_id, fact), Attr("pk").not_exists()))
+        except ConditionFailed:
+            return False
+        return True
+
+    def get_many(self, merchant_id: MerchantId, wanted: Iterable[Fact]) -> dict[str, Fact]:
+        """The stored facts among those named by kind, cohort, subject and part, by id."""
+        found = self._table.batch_get(keys.fact(merchant_id, own.cohort, own.id) for own in wanted)
+        return {item["sk"]: _fact(item) for item in found.values()}
+
+    def of_cohort(self, merchant_id: MerchantId, cohort: date) -> list[Fact]:
+        """Every fact of one day's cohort."""
+        found: list[Fact] = []
+        for partition in keys.facts(merchant_id, cohort):
+            found += [_fact(item) for item in self._table.query_all(Key("pk").eq(partition), consistent=True)]
+        return found
+
+    def rolled_up(self, merchant_id: MerchantId, cohorts: Iterable[date]) -> dict[date, dict[str, Sums]]:
+        """The stored sums of these days, by dimension; a day without any is absent."""
+        found = self._table.batch_get(keys.rollup(merchant_id, own) for own in cohorts)
+        return {
+            date.fromisoformat(item["sk"]): {name: _sums(plain) for name, plain in item["sums"].items()}
+            for item in found.values()
+        }
+
+    def roll_up(self, merchant_id: MerchantId, cohort: date, sums: Mapping[str, Sums], now: datetime) -> None:
+        """Write a day's sums, whole."""
+        pk, sk = keys.rollup(merchant_id, cohort)
+        plain = {
+            name: {"counts": dict(own.counts), "amounts": {each: dict(by) for each, by in own.amounts.items()}}
+            for name, own in sums.items()
+        }
+        self._table.put(Put({"pk": pk, "sk": sk, "sums": plain, "at": to_ms(now)}))
+
+    def forget_sums(self, merchant_id: MerchantId, cohort: date) -> None:
+        """A fact came after the sums were made: they are made again at the next look."""
+        self._table.delete(Delete(keys.rollup(merchant_id, cohort)))
+
+
+def facts_end(cohort: date) -> datetime:
+    """Until when a cohort's facts are kept."""
+    return datetime.combine(cohort, time(), UTC) + KEPT_FOR
+
+
+def _item(merchant_id: MerchantId, fact: Fact) -> Item:
+    pk, sk = keys.fact(merchant_id, fact.cohort, fact.id)
+    plain: Item = {
+        "pk": pk,
+        "sk": sk,
+        "kind": fact.kind.value,
+        "cohort": fact.cohort.isoformat(),
+        "subject": fact.subject,
+        "part": fact.part or None,
+        "at": to_ms(fact.at),
+        "step": fact.step,
+        "treated": fact.treated,
+        "tier": fact.tier,
+        "minor": fact.amount.minor if fact.amount else None,
+        "currency": fact.amount.currency if fact.amount else None,
+        "ttl": to_ms(facts_end(fact.cohort)) // 1000,
+    } | {name: getattr(fact, name) or None for name in _TEXTS}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _fact(item: Item) -> Fact:
+    texts = {name: item.get(name) for name in _TEXTS}
+    return Fact(
+        kind=FactKind(item["kind"]),
+        cohort=date.fromisoformat(item["cohort"]),
+        subject=item["subject"],
+        part=item.get("part", ""),
+        at=from_ms(int(item["at"])),
+        step=int(item["step"]) if "step" in item else None,
+        treated=item.get("treated"),
+        tier=int(item["tier"]) if "tier" in item else None,
+        amount=Money(int(item["minor"]), item["currency"]) if "minor" in item else None,
+        **texts,
+    )
+
+
+def _sums(plain: Mapping[str, Any]) -> Sums:
+    return Sums(
+        {name: int(count) for name, count in plain["counts"].items()},
+        {name: {code: int(minor) for code, minor in by.items()} for name, by in plain["amounts"].items()},
+    )
