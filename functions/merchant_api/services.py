@@ -6,16 +6,21 @@ from functools import cache, cached_property
 from importlib import import_module
 from typing import Protocol
 
+from aws_lambda_powertools import Logger
+
 from shared.api.authentication import Authenticator
 from shared.api.idempotency import Idempotency
 from shared.api.problems import not_implemented
 from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
+from shared.domain.campaign import Campaign
 from shared.domain.merchant import Endpoint
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
+from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
+from shared.store.coupons import CouponStore
 from shared.store.deliveries import DeliveryRecord
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
@@ -25,6 +30,9 @@ from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
 from shared.workflows.backfill import Backfills
+from shared.workflows.campaign_preview import CampaignPreview
+from shared.workflows.campaign_schedules import CampaignSchedules
+from shared.workflows.campaign_setup import CampaignSetup
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
@@ -143,6 +151,28 @@ class Services(Stores):
         return made
 
     @cached_property
+    def campaigns(self) -> CampaignStore:
+        """Campaigns."""
+        return CampaignStore(self.table)
+
+    @cached_property
+    def coupons(self) -> CouponStore:
+        """Coupon pools."""
+        return CouponStore(self.table)
+
+    @cached_property
+    def campaign_setup(self) -> CampaignSetup:
+        """Creates and changes campaigns."""
+        schedules = CampaignSchedules(self.campaigns, self.schedules)
+        local = self.environment.local
+        return CampaignSetup(self.campaigns, self.endpoints, self.coupons, schedules, _unsettled, local=local)
+
+    @cached_property
+    def campaign_preview(self) -> CampaignPreview:
+        """Plays campaigns over stored checkouts."""
+        return CampaignPreview(self.search, ShopperStore(self.table), self.endpoints, self.coupons, self.hasher)
+
+    @cached_property
     def erasure(self) -> MerchantErasure:
         """Erases merchants."""
         return MerchantErasure(self.table, self.checkouts, self.hasher, self.bucket)
@@ -174,6 +204,12 @@ class Services(Stores):
 
     def _admin_key(self) -> str:
         return clients.secretsmanager().get_secret_value(SecretId=self._admin_secret_arn)["SecretString"]
+
+
+def _unsettled(campaign: Campaign, failure: Exception) -> None:
+    """The campaign is stored; the campaign function's repair settles its schedule."""
+    logger = Logger(service="merchant_api", serialize_stacktrace=False)
+    logger.warning("schedule_unsettled", campaign_id=campaign.id, error=type(failure).__name__)
 
 
 @cache

@@ -1,23 +1,27 @@
 """Endpoints: request bodies, and how they are shown."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
 
-from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text
+from shared.api.checkouts import Instant
+from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text, storable
 from shared.domain.announcement import EventType
-from shared.domain.instants import to_rfc3339
+from shared.domain.breaker import Health
+from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.resend_jobs import ResendJob
 from shared.workflows.endpoint_setup import Draft, draft_of
 
 _HIDDEN = "***"
-_DEEPEST = 12
-_LARGEST_NUMBER = 10**15
 _LONGEST_LIQUID = 32_768
 LONGEST_OVERLAP = timedelta(days=7)
 
 _EventTypes = Annotated[list[Annotated[EventType, Field(strict=False)]], Field(max_length=20)]
+_Statuses = Annotated[list[Annotated[DeliveryStatus, Field(strict=False)]], Field(min_length=1, max_length=8)]
 _Headers = Annotated[
     dict[Annotated[str, StringConstraints(max_length=128)], Annotated[str, StringConstraints(max_length=4096)]],
     Field(max_length=20),
@@ -77,15 +81,13 @@ class EndpointSettingsBody(Patch):
     @field_validator("filter")
     @classmethod
     def _storable(cls, criteria: dict[str, Any] | None) -> dict[str, Any] | None:
-        _check_storable(criteria, 0)
-        return criteria
+        return None if criteria is None else storable(criteria)
 
     def on(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings with what the request names; ``null`` drops one."""
         given = self.given()
         if self.model_extra:
-            _check_storable(self.model_extra, 0)
-            given |= self.model_extra
+            given |= storable(self.model_extra)
         if self.rate_limit is not None:
             given["rate_limit"] = {"max": self.rate_limit.max, "per": self.rate_limit.per}
         if isinstance(self.payload, LiquidBody):
@@ -145,6 +147,50 @@ class RotationBody(Strict):
         return _within(timedelta(), LONGEST_OVERLAP, overlap)
 
 
+class RecoverBody(Strict):
+    """Which deliveries to send again."""
+
+    since: Instant | None = None
+    statuses: _Statuses | None = None
+
+
+def resend_json(job: ResendJob) -> dict[str, Any]:
+    """A job that sends undelivered deliveries again, as the API shows it."""
+    return {
+        "id": job.id,
+        "type": "recover",
+        "endpoint_id": job.endpoint_id,
+        "status": job.status,
+        "since": to_rfc3339(job.since),
+        "statuses": list(job.statuses),
+        "deliveries": {"examined": job.examined, "resent": job.resent},
+        "created_at": to_rfc3339(job.created_at),
+        "updated_at": to_rfc3339(job.updated_at),
+        "finished_at": None if job.finished_at is None else to_rfc3339(job.finished_at),
+    }
+
+
+def health_json(health: Health, newest: Sequence[DeliveryRecord], now: datetime) -> dict[str, Any]:
+    """How the endpoint is doing. A healthy one keeps no record of its own: its ``newest`` deliveries tell."""
+    answered = [
+        found
+        for own in newest
+        if own.status is DeliveryStatus.DELIVERED and own.attempts
+        if (found := parse_instant(own.attempts[-1].get("at"))) is not None
+    ]
+    succeeded = max((*answered, *([health.last_success_at] if health.last_success_at else [])), default=None)
+    return {
+        "last_success_at": None if succeeded is None else to_rfc3339(succeeded),
+        "last_failure_at": None if health.last_failure_at is None else to_rfc3339(health.last_failure_at),
+        "failing_since": None if health.failing_since is None else to_rfc3339(health.failing_since),
+        "breaker": {
+            "state": health.state(now).value,
+            "failures": health.failures,
+            "retry_at": None if health.open_until is None else to_rfc3339(health.open_until),
+        },
+    }
+
+
 def endpoint_json(endpoint: Endpoint, *, signing_secret: str | None = None) -> dict[str, Any]:
     """An endpoint as the API shows it; the signing secret only in the answer that makes it."""
     answer: dict[str, Any] = {
@@ -171,17 +217,3 @@ def _settings_json(endpoint: Endpoint) -> dict[str, Any]:
     if "rate_limit" in shown:
         shown["rate_limit"] = {"max": shown["rate_limit"]["max"], "per": duration_text(shown["rate_limit"]["per"])}
     return shown | dict.fromkeys(endpoint.secret_settings, _HIDDEN)
-
-
-def _check_storable(value: Any, depth: int) -> None:
-    """Refuse what the table cannot hold: too deep, or numbers beyond its precision."""
-    if depth > _DEEPEST:
-        raise ValueError(f"nested more than {_DEEPEST} levels")
-    if isinstance(value, dict):
-        for part in value.values():
-            _check_storable(part, depth + 1)
-    elif isinstance(value, list):
-        for part in value:
-            _check_storable(part, depth + 1)
-    elif isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
-        raise ValueError("a number is too large")

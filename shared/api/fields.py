@@ -23,6 +23,9 @@ _DURATION = re.compile(
 _TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]")
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_DEEPEST = 18
+"""Criteria nest eight levels, each an object and a list; DynamoDB takes 32."""
+_LARGEST_NUMBER = 10**15
 _timedelta: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 
@@ -55,6 +58,27 @@ class Patch(Strict):
 def duration_text(duration: timedelta) -> str:
     """ISO 8601, as the API writes every duration: ``PT30M``, ``P7D``."""
     return _timedelta.dump_json(duration).decode().strip('"')
+
+
+def storable(value: dict[str, Any]) -> dict[str, Any]:
+    """A free-form object that the table can hold: not too deep, no number beyond its precision."""
+    _check_storable(value, 0)
+    return value
+
+
+def _check_storable(value: Any, depth: int) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"nested more than {_DEEPEST} levels")
+    if isinstance(value, dict):
+        if "" in value:
+            raise ValueError("a name must not be empty")
+        for part in value.values():
+            _check_storable(part, depth + 1)
+    elif isinstance(value, list):
+        for part in value:
+            _check_storable(part, depth + 1)
+    elif isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
+        raise ValueError("a number is too large")
 
 
 def _duration(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from shared.aws import clients
 from shared.aws.credential_cipher import CredentialCipher
@@ -14,6 +15,10 @@ from shared.domain.identity import IdentityHasher
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.table import Table
+
+if TYPE_CHECKING:
+    from shared.aws.campaign_queue import CampaignQueue
+    from shared.aws.schedules import EventBridgeSchedules
 
 
 def now() -> datetime:
@@ -74,3 +79,23 @@ class Stores:
     def bucket(self) -> QuarantineBucket:
         """The quarantine bucket."""
         return QuarantineBucket(clients.s3(), self.environment.variable("QUARANTINE_BUCKET"))
+
+    @cached_property
+    def schedules(self) -> "EventBridgeSchedules":
+        """Schedules of campaigns."""
+        from shared.aws.schedules import EventBridgeSchedules
+
+        variable = self.environment.variable
+        return EventBridgeSchedules(
+            clients.scheduler(),
+            group=variable("SCHEDULE_GROUP"),
+            role_arn=variable("SCHEDULER_ROLE_ARN"),
+            queue_arn=variable("CAMPAIGN_RUNS_QUEUE_ARN"),
+        )
+
+    @cached_property
+    def campaign_runs(self) -> "CampaignQueue":
+        """The queue of campaign runs."""
+        from shared.aws.campaign_queue import CampaignQueue
+
+        return CampaignQueue(clients.sqs(), self.environment.variable("CAMPAIGN_RUNS_QUEUE_URL"))

@@ -4,17 +4,17 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, NewType
+from typing import Any, Literal
 
 from shared.domain import criteria as rules
 from shared.domain.checkout import Checkout
 from shared.domain.consent import Channel
 from shared.domain.coupon import CouponRule, rule_problems
 from shared.domain.durations import duration_text
+from shared.domain.ids import CampaignId as CampaignId  # noqa: PLC0414 - a campaign's own word
 from shared.domain.ids import EndpointId, MerchantId
 from shared.domain.settings import duration_range
 
-CampaignId = NewType("CampaignId", str)
 CampaignStatus = Literal["active", "paused", "deleted"]
 
 MOST_STEPS = 10

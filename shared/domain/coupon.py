@@ -7,7 +7,7 @@ discount within 30 days, whichever campaign offers it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NewType
+from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 FIRST_COUPON_STEP = 2
@@ -15,7 +15,6 @@ FIRST_COUPON_STEP = 2
 DISCOUNT_REST = timedelta(days=30)
 LONGEST_CODE = 100
 
-PoolId = NewType("PoolId", str)
 CouponType = Literal["none", "static", "pool", "minted"]
 
 

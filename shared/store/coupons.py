@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr, Key
 
-from shared.domain.coupon import Allocation, PoolId
-from shared.domain.ids import EpisodeId, MerchantId
+from shared.domain.campaign import MOST_STEPS
+from shared.domain.coupon import Allocation
+from shared.domain.ids import EpisodeId, MerchantId, PoolId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.table import ConditionFailed, Item, Put, StoreUnavailable, Table, TransactionCancelled, Update, Write
 
-MOST_CODES = 1_000_000
 _KEPT_FOR = timedelta(days=120)
 """Longer than an episode's row, which is the allocation's."""
 _CHUNK = 49
@@ -98,9 +98,9 @@ class CouponStore:
             added += self._add(merchant_id, pool_id, wanted[start : start + _CHUNK])
         return added
 
-    def allocations(self, episode_id: EpisodeId, steps: int) -> list[Allocation]:
-        """The codes given to an episode's steps, of which the campaign has ``steps``."""
-        wanted = [keys.coupon_allocation(episode_id, step) for step in range(1, steps + 1)]
+    def allocations(self, episode_id: EpisodeId) -> list[Allocation]:
+        """The codes given to an episode's steps so far."""
+        wanted = [keys.coupon_allocation(episode_id, step) for step in range(1, MOST_STEPS + 1)]
         found = self._table.batch_get(wanted)
         return [_allocation(found[key]) for key in wanted if key in found]
 

@@ -39,6 +39,9 @@ class Stage:
     retries_url: str
     dead_letters_url: str
     pulls_url: str
+    campaign_runs_url: str
+    campaign_runs_arn: str
+    schedule_group: str
     pull_dead_letters_url: str
     key_arn: str
     keys_secret_arn: str
@@ -63,7 +66,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def aws(_environment: None) -> Iterator[None]:
     """An empty AWS account; client caches are emptied around it."""
-    caches = (clients.dynamodb, clients.sqs, clients.s3, clients.kms, clients.secretsmanager)
+    caches = (clients.dynamodb, clients.sqs, clients.s3, clients.kms, clients.secretsmanager, clients.scheduler)
     for cached in caches:
         cached.cache_clear()
     with mock_aws():
@@ -108,6 +111,8 @@ def stage(aws: None) -> Stage:
     sqs = boto3.client("sqs")
     names = ("deliveries", "retries", "dead-letters", "pulls", "pull-dead-letters")
     urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
+    runs = sqs.create_queue(QueueName="campaign-runs")
+    boto3.client("scheduler").create_schedule_group(Name="campaigns")
     secrets = boto3.client("secretsmanager")
     keys = json.dumps({"version": "1", "key": STAGE_KEY})
     return Stage(
@@ -117,6 +122,9 @@ def stage(aws: None) -> Stage:
         retries_url=urls[1],
         dead_letters_url=urls[2],
         pulls_url=urls[3],
+        campaign_runs_url=runs["QueueUrl"],
+        campaign_runs_arn="arn:aws:sqs:ap-south-1:123456789012:campaign-runs",
+        schedule_group="campaigns",
         pull_dead_letters_url=urls[4],
         key_arn=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
         keys_secret_arn=secrets.create_secret(Name="keys", SecretString=keys)["ARN"],

@@ -4,6 +4,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions.merchant_api.routes import (
     backfills,
+    campaigns,
     catalogue,
     checkouts,
     deliveries,
@@ -20,6 +21,7 @@ ROUTERS: tuple[Router, ...] = (
     merchant.router,
     sources.router,
     backfills.router,
+    campaigns.router,
     endpoints.router,
     checkouts.router,
     deliveries.router,

@@ -116,6 +116,9 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "DELIVERIES_QUEUE_URL": stage.deliveries_url,
         "RETRIES_QUEUE_URL": stage.retries_url,
         "PULLS_QUEUE_URL": stage.pulls_url,
+        "SCHEDULE_GROUP": stage.schedule_group,
+        "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
+        "CAMPAIGN_RUNS_QUEUE_ARN": stage.campaign_runs_arn,
         "DUE_SHARDS": str(DUE_SHARDS),
     }.items():
         monkeypatch.setenv(name, value)

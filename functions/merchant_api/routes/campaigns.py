@@ -1,0 +1,190 @@
+"""``/v1/campaigns`` and ``/v1/coupon-pools``: whom to win back, when, and with what."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from pydantic import Field
+
+from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from shared.api import cursors
+from shared.api.campaigns import (
+    CampaignBody,
+    CampaignPatch,
+    CodesBody,
+    PoolBody,
+    PreviewBody,
+    campaign_json,
+    pool_json,
+    simulated_json,
+)
+from shared.api.checkouts import Limit
+from shared.api.problems import conflict, not_found, precondition_failed
+from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
+from shared.domain.ids import PoolId, new_ulid
+from shared.store.configuration import VersionConflict, Versioned
+from shared.store.coupons import CouponPool
+
+router = new_router()
+_TAGS = ["Campaigns"]
+_MOST_POOLS = 50
+_PreviewLimit = Annotated[int, Field(ge=1, le=100)]
+
+
+@router.post("/v1/campaigns", summary="Start a campaign", tags=_TAGS, status_code=201)
+def create_campaign(body: CampaignBody) -> Json:
+    """Only abandonments after its activation count; ``status: "paused"`` keeps it quiet until ``/resume``."""
+    own = session(router)
+    campaign = body.campaign(CampaignId(f"cmp_{new_ulid(own.now)}"), own.merchant_id, own.now)
+    created = own.services.campaign_setup.create(campaign)
+    return _shown(created, 201)
+
+
+@router.get("/v1/campaigns", summary="List the own campaigns", tags=_TAGS)
+def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """Oldest first."""
+    own = session(router)
+    rows = [row.value for row in own.services.campaigns.listed(own.merchant_id)]
+    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    return listed([campaign_json(row) for row in shown], after)
+
+
+@router.get("/v1/campaigns/<campaign_id>", summary="Read a campaign", tags=_TAGS)
+def read_campaign(campaign_id: str) -> Json:
+    """As it is now; ``version`` counts its edits."""
+    return _shown(_campaign(session(router), campaign_id))
+
+
+@router.patch("/v1/campaigns/<campaign_id>", summary="Change a campaign", tags=_TAGS)
+def change_campaign(campaign_id: str, body: CampaignPatch) -> Json:
+    """Makes a new version; episodes that have begun keep theirs."""
+    own = session(router)
+    found = _campaign(own, campaign_id)
+    if not body.model_fields_set:
+        return _shown(found)
+    return _shown(_written(own, lambda: own.services.campaign_setup.revise(found, body.on(found.value))))
+
+
+@router.delete("/v1/campaigns/<campaign_id>", summary="Remove a campaign", tags=_TAGS, status_code=204)
+def delete_campaign(campaign_id: str) -> Empty:
+    """Nothing more of it is sent, in open episodes either."""
+    own = session(router)
+    found = _campaign(own, campaign_id)
+    _written(own, lambda: own.services.campaign_setup.delete(found))
+    return nothing()
+
+
+@router.post("/v1/campaigns/<campaign_id>/pause", summary="Pause a campaign", tags=_TAGS)
+def pause_campaign(campaign_id: str) -> Json:
+    """At once: steps that fall due meanwhile are skipped."""
+    return _restated(session(router), campaign_id, "paused")
+
+
+@router.post("/v1/campaigns/<campaign_id>/resume", summary="Resume a campaign", tags=_TAGS)
+def resume_campaign(campaign_id: str) -> Json:
+    """The first activation stays the one from which abandonments count."""
+    return _restated(session(router), campaign_id, "active")
+
+
+@router.post("/v1/campaigns/<campaign_id>/preview", summary="Play a campaign over stored checkouts", tags=_TAGS)
+def preview_campaign(
+    campaign_id: str,
+    body: PreviewBody | None = None,
+    limit: Annotated[_PreviewLimit, Query()] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+) -> Json:
+    """What it would have sent, when, and why not otherwise. Nothing is sent or written."""
+    own = session(router)
+    campaign = _campaign(own, campaign_id).value
+    days = (body or PreviewBody()).days
+    filters = {"campaign": campaign.id, "version": campaign.version, "days": days}
+    after = cursors.decode(cursor, filters)
+    merchant = own.merchant().value
+    page = own.services.campaign_preview.page(campaign, merchant, own.now, days=days, limit=limit, after=after)
+    steps = [step for one in page.simulated for step in one.steps]
+    told = [own.reason for own in page.simulated] + [own.reason for own in steps]
+    reasons = Counter(str(reason) for reason in told if reason is not None)
+    return answer(
+        {
+            "data": [simulated_json(own) for own in page.simulated],
+            "next_cursor": cursors.encode(page.after, filters) if page.after else None,
+            "page": {
+                "checkouts": len(page.simulated),
+                "started": sum(own.started_at is not None for own in page.simulated),
+                "messages": sum(step.outcome != "skipped" for step in steps),
+                "reasons": dict(sorted(reasons.items())),
+            },
+        }
+    )
+
+
+@router.post("/v1/coupon-pools", summary="Make a pool of single-use codes", tags=_TAGS, status_code=201)
+def create_pool(body: PoolBody) -> Json:
+    """Empty at first."""
+    own = session(router)
+    if len(own.services.coupons.listed(own.merchant_id)) >= _MOST_POOLS:
+        raise conflict(f"A merchant has at most {_MOST_POOLS} coupon pools.")
+    pool = CouponPool(PoolId(f"pool_{new_ulid(own.now)}"), own.merchant_id, body.name, own.now)
+    own.services.coupons.create(pool)
+    return answer(pool_json(pool), 201, location=f"/v1/coupon-pools/{pool.id}")
+
+
+@router.get("/v1/coupon-pools", summary="List the own coupon pools", tags=_TAGS)
+def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+    """With what is left in each; codes are never shown."""
+    own = session(router)
+    shown, after = cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)
+    return listed([pool_json(row) for row in shown], after)
+
+
+@router.get("/v1/coupon-pools/<pool_id>", summary="Read a coupon pool", tags=_TAGS)
+def read_pool(pool_id: str) -> Json:
+    """With what is left in it."""
+    return answer(pool_json(_pool(session(router), pool_id)))
+
+
+@router.post("/v1/coupon-pools/<pool_id>/codes", summary="Add codes to a pool", tags=_TAGS)
+def add_codes(pool_id: str, body: CodesBody) -> Json:
+    """A code that the pool holds, or ever held, is not added again: a call may be repeated."""
+    own = session(router)
+    pool = _pool(own, pool_id)
+    added = own.services.coupons.add(own.merchant_id, pool.id, body.codes)
+    shown = pool_json(_pool(own, pool_id))
+    return answer(shown | {"added": added, "duplicates": len(body.codes) - added})
+
+
+def _restated(own: Session, campaign_id: str, status: CampaignStatus) -> Json:
+    found = _campaign(own, campaign_id)
+    return _shown(_written(own, lambda: own.services.campaign_setup.restate(found, status, own.now)))
+
+
+def _written[T](own: Session, write: Callable[[], T]) -> T:
+    """Raises Problem 412 instead of the conflict where the request named the version it means."""
+    try:
+        return write()
+    except VersionConflict:
+        if own.if_match is not None:
+            raise precondition_failed() from None
+        raise
+
+
+def _campaign(own: Session, campaign_id: str) -> Versioned[Campaign]:
+    """The campaign, unless If-Match names another version of it."""
+    found = own.services.campaigns.get(own.merchant_id, CampaignId(campaign_id))
+    if found is None:
+        raise not_found("There is no such campaign.")
+    own.unless_stale(found.version)
+    return found
+
+
+def _pool(own: Session, pool_id: str) -> CouponPool:
+    found = own.services.coupons.get(own.merchant_id, PoolId(pool_id))
+    if found is None:
+        raise not_found("There is no such coupon pool.")
+    return found
+
+
+def _shown(campaign: Versioned[Campaign], status: int = 200) -> Json:
+    location = f"/v1/campaigns/{campaign.value.id}" if status == 201 else None
+    return answer(campaign_json(campaign.value), status, version=campaign.version, location=location)

@@ -1,0 +1,252 @@
+"""Campaigns and coupon pools: request bodies, and how they are shown."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from shared.api.fields import Duration, Name, Patch, Strict, duration_text, storable
+from shared.domain.campaign import (
+    MESSAGES_PER_EPISODE,
+    MOST_STEPS,
+    Campaign,
+    CampaignId,
+    CampaignStep,
+    Limits,
+    Trigger,
+    Window,
+)
+from shared.domain.coupon import LONGEST_CODE, CouponRule, CouponType
+from shared.domain.ids import EndpointId, MerchantId
+from shared.domain.instants import to_rfc3339
+from shared.domain.simulation import Simulated
+from shared.store.coupons import CouponPool
+
+MOST_CODES_PER_CALL = 5_000
+LONGEST_PREVIEW_DAYS = 30
+
+_Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_Json = Annotated[dict[str, Any], AfterValidator(storable)]
+_Code = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CODE, pattern=r"^[\x21-\x7e]+$")]
+
+
+class WindowBody(Strict):
+    """Which carts a run looks at, by how long ago they were modified."""
+
+    modified_after: Duration | None = None
+    modified_before: Duration | None = None
+
+
+class TriggerBody(Strict):
+    """What starts the campaign. ``expression`` and ``timezone`` as EventBridge Scheduler takes them."""
+
+    type: Literal["abandonment", "schedule"]
+    expression: Annotated[str, StringConstraints(max_length=256)] | None = None
+    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    window: WindowBody | None = None
+
+    def trigger(self) -> Trigger:
+        """The domain's trigger."""
+        window = None if self.window is None else Window(self.window.modified_after, self.window.modified_before)
+        return Trigger(self.type, self.expression, self.timezone, window)
+
+
+class CouponBody(Strict):
+    """Where a step's code comes from: each type wants its own field."""
+
+    type: CouponType
+    code: Annotated[str, StringConstraints(max_length=LONGEST_CODE)] | None = None
+    pool_id: _Id | None = None
+    endpoint_id: _Id | None = None
+
+    def rule(self) -> CouponRule:
+        """The domain's rule."""
+        return CouponRule(self.type, self.code, self.pool_id, self.endpoint_id)
+
+
+class StepBody(Strict):
+    """One message, ``after`` the shopper's last activity."""
+
+    after: Duration
+    endpoint_id: _Id
+    template: _Json = Field(default_factory=dict)
+    coupon: CouponBody | None = None
+    channel: Literal["email", "sms", "whatsapp"] | None = None
+
+    def step(self) -> CampaignStep:
+        """The domain's step."""
+        rule = None if self.coupon is None else self.coupon.rule()
+        return CampaignStep(self.after, EndpointId(self.endpoint_id), self.template, rule, self.channel)
+
+
+class LimitsBody(Strict):
+    """At most so many messages to a shopper in one episode."""
+
+    max_per_episode: int = MESSAGES_PER_EPISODE
+
+
+_Steps = Annotated[list[StepBody], Field(min_length=1, max_length=MOST_STEPS)]
+
+
+class CampaignBody(Strict):
+    """A new campaign. ``status``: whether it may send at once, or only after ``/resume``."""
+
+    name: Name
+    trigger: TriggerBody = TriggerBody(type="abandonment")
+    criteria: _Json = Field(default_factory=dict)
+    steps: _Steps
+    do_not_send_after: Duration = timedelta(days=3)
+    priority: int = 0
+    limits: LimitsBody = LimitsBody()
+    coupon: CouponBody | None = None
+    status: Literal["active", "paused"] = "active"
+
+    def campaign(self, campaign_id: CampaignId, merchant_id: MerchantId, now: datetime) -> Campaign:
+        """The campaign's first version."""
+        return Campaign(
+            id=campaign_id,
+            merchant_id=merchant_id,
+            version=1,
+            name=self.name,
+            created_at=now,
+            status=self.status,
+            trigger=self.trigger.trigger(),
+            criteria=self.criteria,
+            steps=tuple(own.step() for own in self.steps),
+            do_not_send_after=self.do_not_send_after,
+            priority=self.priority,
+            limits=Limits(self.limits.max_per_episode),
+            coupon=None if self.coupon is None else self.coupon.rule(),
+            activated_at=now if self.status == "active" else None,
+        )
+
+
+class CampaignPatch(Patch):
+    """An edit: whatever is named is replaced whole. Open episodes keep the version they began with."""
+
+    name: Name = ""
+    trigger: TriggerBody = TriggerBody(type="abandonment")
+    criteria: _Json = Field(default_factory=dict)
+    steps: _Steps = Field(default_factory=list)
+    do_not_send_after: Duration = timedelta(days=3)
+    priority: int = 0
+    limits: LimitsBody = LimitsBody()
+    coupon: CouponBody | None = None
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """The campaign's own coupon may be dropped."""
+        return frozenset({"coupon"})
+
+    def on(self, campaign: Campaign) -> Campaign:
+        """The campaign with what the request names."""
+        given = self.given()
+        if "trigger" in given:
+            given["trigger"] = self.trigger.trigger()
+        if "steps" in given:
+            given["steps"] = tuple(own.step() for own in self.steps)
+        if "limits" in given:
+            given["limits"] = Limits(self.limits.max_per_episode)
+        if self.coupon is not None:
+            given["coupon"] = self.coupon.rule()
+        return replace(campaign, **given)
+
+
+class PreviewBody(Strict):
+    """How far back the preview looks, by the checkouts' last activity."""
+
+    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+
+
+class PoolBody(Strict):
+    """A new pool of single-use codes."""
+
+    name: Name
+
+
+class CodesBody(Strict):
+    """Codes to add; what the pool holds already is counted as a duplicate."""
+
+    codes: Annotated[list[_Code], Field(min_length=1, max_length=MOST_CODES_PER_CALL)]
+
+
+def campaign_json(campaign: Campaign) -> dict[str, Any]:
+    """A campaign as the API shows it."""
+    return {
+        "id": campaign.id,
+        "name": campaign.name,
+        "status": campaign.status,
+        "version": campaign.version,
+        "trigger": _trigger_json(campaign.trigger),
+        "criteria": dict(campaign.criteria),
+        "steps": [_step_json(own) for own in campaign.steps],
+        "do_not_send_after": duration_text(campaign.do_not_send_after),
+        "priority": campaign.priority,
+        "limits": {"max_per_episode": campaign.limits.max_per_episode},
+        "coupon": _coupon_json(campaign.coupon),
+        "created_at": to_rfc3339(campaign.created_at),
+        "activated_at": None if campaign.activated_at is None else to_rfc3339(campaign.activated_at),
+    }
+
+
+def pool_json(pool: CouponPool) -> dict[str, Any]:
+    """A pool and its counts; never its codes."""
+    return {
+        "id": pool.id,
+        "name": pool.name,
+        "codes": {"total": pool.size, "claimed": pool.claimed, "left": pool.left},
+        "created_at": to_rfc3339(pool.created_at),
+    }
+
+
+def simulated_json(simulated: Simulated) -> dict[str, Any]:
+    """What the campaign would have done about one checkout."""
+    return {
+        "checkout_id": simulated.checkout_id,
+        "status": simulated.status,
+        "started_at": None if simulated.started_at is None else to_rfc3339(simulated.started_at),
+        "reason": simulated.reason,
+        "steps": [
+            {
+                "step": own.number,
+                "endpoint_id": own.endpoint_id,
+                "outcome": own.outcome,
+                "at": to_rfc3339(own.at),
+                "channels": list(own.channels),
+                "reason": own.reason,
+                "deferred_by": list(own.deferred_by),
+            }
+            for own in simulated.steps
+        ],
+    }
+
+
+def _trigger_json(trigger: Trigger) -> dict[str, Any]:
+    if trigger.type == "abandonment":
+        return {"type": "abandonment"}
+    window = trigger.window
+    bounds = {"modified_after": window.modified_after, "modified_before": window.modified_before} if window else {}
+    return {
+        "type": "schedule",
+        "expression": trigger.expression,
+        "timezone": trigger.timezone or "UTC",
+        "window": {name: duration_text(own) for name, own in bounds.items() if own is not None} if window else None,
+    }
+
+
+def _step_json(step: CampaignStep) -> dict[str, Any]:
+    return {
+        "after": duration_text(step.after),
+        "endpoint_id": step.endpoint_id,
+        "channel": step.channel,
+        "template": dict(step.template),
+        "coupon": _coupon_json(step.coupon),
+    }
+
+
+def _coupon_json(rule: CouponRule | None) -> dict[str, Any] | None:
+    if rule is None:
+        return None
+    fields = {"code": rule.code, "pool_id": rule.pool_id, "endpoint_id": rule.endpoint_id}
+    return {"type": rule.type} | {name: own for name, own in fields.items() if own is not None}
