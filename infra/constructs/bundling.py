@@ -158,6 +158,13 @@ class Bundler:
                 _remove(path)
 
 
+_KEPT_LANGUAGES = frozenset(
+    "root en hi bn ta te mr gu kn ml pa ur ne si de fr es it pt nl pl cs da sv nb fi el ro hu tr ar he fa ru uk"
+    " id ms fil th vi ja ko zh".split()
+)
+"""Whose way of writing an amount is shipped."""
+
+
 def prune(root: Path, services: Iterable[str]) -> None:
     """Leaves in installed packages what running them needs: no tests, no tools, no other service's model."""
     _remove(root / "bin")
@@ -173,6 +180,10 @@ def prune(root: Path, services: Iterable[str]) -> None:
         for entry in models.iterdir() if models.is_dir() else ():
             if entry.name not in kept:
                 _remove(entry)
+    # A thousand locales are ten megabytes; a shopper of any other reads amounts in the default one's form.
+    for entry in (root / "babel" / "locale-data").glob("*.dat"):
+        if entry.stem.partition("_")[0] not in _KEPT_LANGUAGES:
+            _remove(entry)
     # Deepest first, so that nothing is visited after its folder went.
     for path in sorted(root.rglob("*"), key=lambda path: len(path.parts), reverse=True):
         if path.name in _DROPPED_FOLDERS if path.is_dir() else _is_dead_weight(path):
