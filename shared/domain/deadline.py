@@ -56,6 +56,11 @@ def at_deadline(
         return Due(_rearmed(checkout, deadline), None)
     if not worth_recovering(checkout.cart):
         return _expired_or_later(checkout, now, horizon_ends)
+    return Due(given_up(checkout, now, settings), Mark.ABANDONED)
+
+
+def given_up(checkout: Checkout, now: datetime, settings: Settings) -> Checkout:
+    """The unfinished checkout abandoned at ``now``: at its deadline, or earlier by a campaign's own schedule."""
     reason = checkout.reason or Reason.INCOMPLETE
     if checkout.status is Status.PAYMENT_PENDING:
         reason = Reason.PAYMENT_UNRESOLVED

@@ -154,6 +154,17 @@ class CheckoutStore:
         return [item["pk"].removeprefix("C#") for item in found][::-1]
 
     def is_shared(self, identity: Identity, now: datetime) -> bool:
+    @staticmethod
+    def in_episode(checkout: Checkout, episode_id: str) -> Update:
+        """Remember the episode that a campaign started for the abandonment at ``checkout.sequence``."""
+        return Update(
+            key=keys.checkout(checkout.digest),
+            set={"epi": episode_id},
+            add={"v": 1},
+            remove=OUTBOX,
+            condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
+        )
+
         """Whether the identifier stands on too many checkouts of a day to name anybody: a shop's phone, a placeholder."""
         condition = Key(IDENTITY_ATTRIBUTE[identity.kind]).eq(identity.mac) & Key("ca").gte(to_ms(now - _DAY))
         page = self._table.query(condition, index=identity.kind.value, limit=SHARED_IDENTIFIER + 1)

@@ -1,0 +1,1 @@
+"""Runs merchants' scheduled campaigns, and repairs their schedules."""

@@ -1,0 +1,48 @@
+"""What the campaign function is made of, built once per process."""
+
+from functools import cache
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.store.campaign_runs import RunStore
+from shared.store.campaigns import CampaignStore
+from shared.store.configuration import MerchantStore
+from shared.store.episodes import EpisodeStore
+from shared.store.listing import CheckoutListing
+from shared.store.shoppers import ShopperStore
+from shared.workflows.campaign_run import CampaignRunner
+from shared.workflows.campaign_schedules import CampaignSchedules
+from shared.workflows.campaign_start import EpisodeStarter
+
+
+@cache
+def _stores() -> Stores:
+    return Stores(Environment.read())
+
+
+@cache
+def schedules() -> CampaignSchedules:
+    """What settles schedules."""
+    return CampaignSchedules(CampaignStore(_stores().table), _stores().schedules)
+
+
+@cache
+def runner() -> CampaignRunner:
+    """The runner of this process."""
+    stores = _stores()
+    table = stores.table
+    merchants, shoppers = MerchantStore(table), ShopperStore(table)
+    episodes = EpisodeStore(table, stores.environment.due_shards)
+    return CampaignRunner(
+        campaigns=CampaignStore(table),
+        merchants=merchants,
+        checkouts=stores.checkouts,
+        shoppers=shoppers,
+        listing=CheckoutListing(table),
+        runs=RunStore(table),
+        schedules=schedules(),
+        starter=EpisodeStarter(table, stores.checkouts, shoppers, episodes, merchants, stores.hasher),
+        queue=stores.campaign_runs,
+        hasher=stores.hasher,
+        now=now,
+    )

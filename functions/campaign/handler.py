@@ -1,0 +1,47 @@
+"""The campaign function: runs that EventBridge Scheduler asks for through a queue; ``{"repair": true}`` from a rule."""
+
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from functions.campaign.composition import runner, schedules
+from shared.aws.campaign_queue import read_message
+from shared.aws.queues import QueueUnavailable
+from shared.domain.instants import from_ms
+from shared.store.campaign_runs import RunTaken
+from shared.workflows.campaign_run import DEFECT, TEMPORARY
+
+logger = Logger(service="campaign")
+
+SPARE_MS = 30_000
+"""A page is not begun with less time left than this: a message of its own goes on."""
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Repair schedules, or handle an SQS batch of runs; failed messages alone come back."""
+    if event.get("repair"):
+        settled = schedules().repair()
+        logger.info("schedules_repaired", settled=settled)
+        return {"settled": settled}
+    failed = [record["messageId"] for record in event.get("Records", []) if not _ran(record, context)]
+    return {"batchItemFailures": [{"itemIdentifier": own} for own in failed]}
+
+
+def _ran(record: dict[str, Any], context: Any) -> bool:
+    """Whether the message is done with."""
+    message_id = record["messageId"]
+    try:
+        message = read_message(record["body"], from_ms(int(record["attributes"]["SentTimestamp"])))
+        ran = runner().run(message, lambda: context.get_remaining_time_in_millis() < SPARE_MS)
+    except (RunTaken, QueueUnavailable, *TEMPORARY) as error:
+        logger.warning("run_failed", message_id=message_id, error=type(error).__name__)
+        return False
+    except ValueError:
+        logger.error("message_unreadable", message_id=message_id)
+        return False
+    except Exception:  # the next message is another merchant's: after five tries this one is a dead letter
+        logger.exception("run_defect", message_id=message_id)
+        return False
+    tell = logger.error if any(own.startswith(DEFECT) for own in ran.counts) else logger.info
+    tell("campaign_run", campaign_id=message.campaign_id, outcome=ran.outcome, checkouts=ran.counts)
+    return True
