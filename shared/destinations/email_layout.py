@@ -28,9 +28,11 @@ WORDS: Final[Mapping[str, str]] = {
 }
 """The words that a merchant may replace one by one, each a Liquid template of plain text."""
 
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur"})
+
 _HTML: Final = """\
 <!DOCTYPE html>
-<html lang="{{ language }}">
+<html lang="{{ language }}" dir="{{ direction }}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -77,7 +79,7 @@ Your code: <strong style="letter-spacing:1px;">{{ coupon_code }}</strong></div><
 <table role="presentation" cellpadding="0" cellspacing="0" border="0"><tr>
 <td bgcolor="{{ look.brand_color }}" style="border-radius:6px;">
 <a href="{{ recovery_url }}" style="display:inline-block;padding:14px 28px;font-size:16px;font-weight:bold;\
-color:#ffffff;text-decoration:none;border-radius:6px;background-color:{{ look.brand_color }};">\
+color:{{ look.on_brand }};text-decoration:none;border-radius:6px;background-color:{{ look.brand_color }};">\
 {{ words.button }}</a></td>
 </tr></table></td></tr>
 </table>
@@ -179,12 +181,15 @@ def mail_of(template: Mapping[str, Any], names: Mapping[str, Any], look: Mapping
     subject = clean(words["subject"], MAX_SUBJECT)
     if not subject:
         raise Unsendable(Outcome.FAIL_MESSAGE, "the subject is empty")
+    language = str(template.get("language") or "en").replace("_", "-")
+    colour = str(look.get("brand_color") or DEFAULT_COLOUR)
     given = {
         **names,
         "words": words,
         "subject": subject,
-        "language": str(template.get("language") or "en"),
-        "look": {"brand_color": DEFAULT_COLOUR, **look},
+        "language": language,
+        "direction": "rtl" if language.partition("-")[0].lower() in _RIGHT_TO_LEFT else "ltr",
+        "look": {**look, "brand_color": colour, "on_brand": "#ffffff" if _is_dark(colour) else "#1f2328"},
     }
     html = _filled_html(str(template.get("html") or _HTML), given, locale)
     text = _filled(str(template.get("text") or _TEXT), given, "text", locale)
@@ -192,6 +197,12 @@ def mail_of(template: Mapping[str, Any], names: Mapping[str, Any], look: Mapping
         raise Unsendable(Outcome.FAIL_MESSAGE, "the mail is empty")
     link = str(names["unsubscribe_url"])
     return Mail(subject, _with_link(html, link), text if link in text else f"{text}\n\nUnsubscribe: {link}\n")
+
+
+def _is_dark(colour: str) -> bool:
+    """Whether white reads better on a colour like ``#1f6feb`` than black does (weights of ITU-R BT.601)."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return (299 * red + 587 * green + 114 * blue) / 1000 < 150
 
 
 def _with_link(html: str, link: str) -> str:

@@ -273,10 +273,10 @@ def _mail(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> tu
     name, address = sender
     shop = name or str(mapping(names.get("merchant")).get("name") or address.rpartition("@")[2])
     look = {
-        field: endpoint.settings[field]
-        for field in ("brand_color", "logo_url", "postal_address")
-        if endpoint.settings.get(field)
+        field: str(endpoint.settings[field]) for field in ("logo_url", "postal_address") if endpoint.settings.get(field)
     }
+    if _COLOUR.fullmatch(str(endpoint.settings.get("brand_color"))):
+        look["brand_color"] = str(endpoint.settings["brand_color"])
     language = str(template.get("language") or "en")
     mail = email_layout.mail_of(template, {**names, "shop": shop}, look, locale_of(delivery, language))
     return mail, unsubscribe_url

@@ -123,6 +123,20 @@ def test_an_accepted_message_is_delivered(kind: Kind, vendor: Vendor, of: Callab
     assert vendor.received.headers["user-agent"] == "Checkback/1.0"
 
 
+@pytest.mark.parametrize(
+    ("kind", "channel"),
+    [
+        ("ses", "email"),
+        ("twilio", "whatsapp"),
+        ("360dialog", "whatsapp"),
+        ("quickreply", "whatsapp"),
+        ("webhook", None),
+    ],
+)
+def test_consent_is_asked_for_the_channel_a_kind_uses(kind: str, channel: str | None) -> None:
+    assert registry.channel(kind) == channel
+
+
 @each_kind
 def test_two_attempts_send_the_same(kind: Kind, vendor: Vendor, of: Callable[..., Endpoint]) -> None:
     for _ in range(2):

@@ -52,6 +52,7 @@ def test_a_shopper_without_a_name_goes_without_one(vendor: Vendor) -> None:
         (401, {"error": "Invalid keys"}, Outcome.FAIL_CONFIG, None),
         (200, {"id": "m", "status": "FAILED"}, Outcome.FAIL_MESSAGE, None),
         (200, {"error": "no"}, Outcome.FAIL_MESSAGE, None),
+        (200, {"success": False, "message": "no"}, Outcome.FAIL_MESSAGE, None),
         (200, "<html>", Outcome.UNKNOWN, None),
     ],
 )

@@ -247,6 +247,20 @@ class TestTheMail:
         assert outline.pictures == ["https://cdn.shop.example/brownie.jpg"]
         assert "#aa0000" in html
 
+    @pytest.mark.parametrize(
+        ("colour", "label"),
+        [("#aa0000", "#ffffff"), ("#1F6FEB", "#ffffff"), ("#ffee00", "#1f2328"), ("red", "#ffffff")],
+    )
+    def test_the_buttons_label_can_be_read_on_the_shops_colour(self, colour: str, label: str) -> None:
+        assert f"color:{label};text-decoration:none" in texts(brand_color=colour)[1]
+
+    @pytest.mark.parametrize(
+        ("language", "opening"),
+        [("en_IN", '<html lang="en-IN" dir="ltr">'), ("ar", '<html lang="ar" dir="rtl">')],
+    )
+    def test_the_page_says_its_language(self, language: str, opening: str) -> None:
+        assert opening in texts(template={"language": language})[1]
+
     def test_a_bare_checkout_still_makes_a_decent_mail(self) -> None:
         bare = checkout(items=[], totals={}, item_count=0, shipping_address=None, customer={"email": "a@b.example"})
         subject, html, text = texts(delivery(of=bare, coupon_code=None))
