@@ -40,6 +40,7 @@ class LimeChatEventDestination:
     """Events for LimeChat's flows."""
 
     kind: Final = "limechat_event"
+    channel: Final = "whatsapp"
     title: Final = "LimeChat: custom events for its flows"
     settings: Final[Mapping[str, Any]] = {
         "type": "object",
