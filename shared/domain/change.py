@@ -1,7 +1,7 @@
 """What one provider event says about one checkout, after authentication and normalisation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -46,6 +46,17 @@ def sequence_key(sequence: int, body_digest: bytes) -> OrderKey:
     return OrderKey(f"{max(sequence, 0):020d}.{body_digest[:4].hex()}")
 
 
+def on_our_clock(change: "CheckoutChange", arrived_at: datetime, ahead: timedelta) -> "CheckoutChange":
+    """The change, ordered by its arrival where the provider's clock runs ahead of ours by more than ``ahead``.
+
+    One timestamp from the future would make every later event of the checkout stale.
+    """
+    own = change.occurred_at
+    if own is None or own <= arrived_at + ahead or change.order_key != clock_key(own, change.body_digest):
+        return change
+    return replace(change, order_key=clock_key(arrived_at, change.body_digest))
+
+
 NO_ORDER = OrderKey("")
 """The event compares with no other: it fills gaps and moves the status only where a purchase does."""
 
@@ -75,5 +86,7 @@ class CheckoutChange:
 
     Such a purchase has an ``external_id`` of its own (``order:<id>``), used when no checkout is found.
     """
+    raw: bytes | None = field(default=None, repr=False)
+    """The provider's body without its private fields, compressed; only where an endpoint of the merchant asks for it."""
     join_contact: bool = False
     """After the tokens, the shopper's newest unfinished checkout at the same source is the one bought."""

@@ -74,6 +74,8 @@ IDENTITY_ATTRIBUTE = {
 }
 EVENT_SETS = ("g0", "g1", "g2")
 OUTBOX = ("tr", "te")
+RAW = "raw"
+"""The provider's last accepted body, compressed; written beside the checkout and never read with it."""
 UNDIFFED = frozenset({*EVENT_SETS, *OUTBOX, "v", "pk", "sk"})
 """Attributes that every write handles by itself."""
 
@@ -112,7 +114,7 @@ def to_item(
         "ab": _ms(checkout.abandoned_at),
         "co": _ms(checkout.completed_at),
         "or": _order(checkout.order),
-        "lsh": checkout.shard or None,
+        "lsh": checkout.shard,
         "lp": keys.list_partition(checkout.merchant_id, checkout.status, checkout.shard),
         "ls": keys.list_hour(checkout.digest, checkout.last_activity_at),
         "ttl": to_ms(retention_end(checkout, settings)) // 1000,

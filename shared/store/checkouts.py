@@ -17,6 +17,7 @@ from shared.store.checkout_item import (
     EVENT_SETS,
     IDENTITY_ATTRIBUTE,
     OUTBOX,
+    RAW,
     UNDIFFED,
     from_item,
     to_item,
@@ -81,10 +82,11 @@ class CheckoutStore:
         update = Update(
             key=keys.checkout(fresh.digest),
             set={name: value for name, value in item.items() if name not in {*UNDIFFED, *kept, "lu"}}
-            | ({"te": Mark.UPDATED.value} if arrival.feed else {}),
+            | ({"te": Mark.UPDATED.value} if arrival.feed else {})
+            | ({} if change.raw is None else {RAW: change.raw}),
             set_if_absent={name: item[name] for name in kept if name in item},
             set_next=("tr", "lu") if arrival.feed else (),
-            remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX)),
+            remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX), *((RAW,) if change.raw is None else ())),
             add={"v": 1, **event_sets.add},
             condition=_in_order(change, arrival),
         )
@@ -124,10 +126,18 @@ class CheckoutStore:
             for name, value in after.items()
             if name not in UNDIFFED and (name not in before or before[name] != value)
         }
+        in_order = change is not None and (old is None or old.last_body != new.last_body)
+        raw = change.raw if change is not None and in_order else None
         return Update(
             key=keys.checkout(new.digest),
-            set=changed | marks | {"v": new.version},
-            remove=(*sorted(gone), *event_sets.forget, *(OUTBOX if mark is None else ())),
+            set=changed | marks | {"v": new.version} | ({} if raw is None else {RAW: raw}),
+            remove=(
+                *sorted(gone),
+                *event_sets.forget,
+                *(OUTBOX if mark is None else ()),
+                # The last accepted body, or none: an older one would not be what the checkout says now.
+                *((RAW,) if in_order and raw is None else ()),
+            ),
             add=event_sets.add,
             condition=Attr("pk").not_exists() if old is None else Attr("v").eq(old.version),
         )
@@ -144,16 +154,6 @@ class CheckoutStore:
             condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
 
-    def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
-        """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""
-        attribute = IDENTITY_ATTRIBUTE[identity.kind]
-        condition: ConditionBase = Key(attribute).eq(identity.mac)
-        if since is not None:
-            condition &= Key("ca").gte(to_ms(since))
-        found = self._table.query_all(condition, index=identity.kind.value)
-        return [item["pk"].removeprefix("C#") for item in found][::-1]
-
-    def is_shared(self, identity: Identity, now: datetime) -> bool:
     @staticmethod
     def in_episode(checkout: Checkout, episode_id: str) -> Update:
         """Remember the episode that a campaign started for the abandonment at ``checkout.sequence``."""
@@ -165,6 +165,16 @@ class CheckoutStore:
             condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
 
+    def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
+        """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""
+        attribute = IDENTITY_ATTRIBUTE[identity.kind]
+        condition: ConditionBase = Key(attribute).eq(identity.mac)
+        if since is not None:
+            condition &= Key("ca").gte(to_ms(since))
+        found = self._table.query_all(condition, index=identity.kind.value)
+        return [item["pk"].removeprefix("C#") for item in found][::-1]
+
+    def is_shared(self, identity: Identity, now: datetime) -> bool:
         """Whether the identifier stands on too many checkouts of a day to name anybody: a shop's phone, a placeholder."""
         condition = Key(IDENTITY_ATTRIBUTE[identity.kind]).eq(identity.mac) & Key("ca").gte(to_ms(now - _DAY))
         page = self._table.query(condition, index=identity.kind.value, limit=SHARED_IDENTIFIER + 1)

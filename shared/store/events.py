@@ -1,8 +1,8 @@
 """Events: the exact bytes told to endpoints, immutable, kept with their checkout."""
 
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from boto3.dynamodb.conditions import Attr, Key
@@ -15,7 +15,11 @@ from shared.store.table import Item, ItemKey, Put, Table
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """One event. ``version`` is the checkout's write that made it; ``do_not_send_after`` ends its attempts."""
+    """One event. ``version`` is the checkout's write that made it; ``do_not_send_after`` ends its attempts.
+
+    ``body`` is our envelope. ``bodies`` are other formats of it by name, ``formats`` says which endpoint has which, and
+    ``problems`` why an endpoint's own could not be made.
+    """
 
     id: EventId
     type: str
@@ -27,6 +31,13 @@ class EventRecord:
     endpoint_ids: tuple[EndpointId, ...]
     do_not_send_after: datetime | None
     expires_at: datetime
+    bodies: Mapping[str, bytes] = field(default_factory=dict)
+    formats: Mapping[EndpointId, str] = field(default_factory=dict)
+    problems: Mapping[EndpointId, str] = field(default_factory=dict)
+
+    def body_for(self, endpoint_id: EndpointId) -> bytes:
+        """The bytes that this endpoint receives at every attempt."""
+        return self.bodies[self.formats[endpoint_id]] if endpoint_id in self.formats else self.body
 
 
 class EventStore:
@@ -70,6 +81,11 @@ def _item(event: EventRecord) -> Item:
         "eps": list(event.endpoint_ids),
         "ttl": to_ms(event.expires_at) // 1000,
     }
+    if event.formats:
+        item["alt"] = {name: zlib.compress(body, 9) for name, body in event.bodies.items()}
+        item["fmt"] = dict(event.formats)
+    if event.problems:
+        item["bad"] = dict(event.problems)
     if event.do_not_send_after is not None:
         item["dns"] = to_ms(event.do_not_send_after)
     return item
@@ -87,4 +103,7 @@ def read_event(item: Item) -> EventRecord:
         endpoint_ids=tuple(EndpointId(own) for own in item["eps"]),
         do_not_send_after=from_ms(int(item["dns"])) if "dns" in item else None,
         expires_at=from_ms(int(item["ttl"]) * 1000),
+        bodies={name: zlib.decompress(packed) for name, packed in item.get("alt", {}).items()},
+        formats={EndpointId(own): name for own, name in item.get("fmt", {}).items()},
+        problems={EndpointId(own): why for own, why in item.get("bad", {}).items()},
     )

@@ -6,7 +6,7 @@ ends the same: ids are derived, rows are put if absent, a fact that is no longer
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -33,7 +33,7 @@ from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.settings import Settings
 from shared.domain.suppression import EndReason
 from shared.domain.transitions import Mark, retention_end
-from shared.store.checkout_item import from_item
+from shared.store.checkout_item import RAW, from_item
 from shared.store.checkouts import SHARED_IDENTIFIER, CheckoutStore, StaleVersion
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
@@ -49,6 +49,7 @@ from shared.store.table import (
     TransactionCancelled,
     Write,
 )
+from shared.workflows.payloads import passes, payloads
 
 _ROUNDS = 5
 
@@ -127,22 +128,23 @@ class Announcer:
         audience = self._audience(checkout.merchant_id)
         if audience is None:
             return "merchant_gone"
+        raw: bytes | None = image.get(RAW)
         if mark is Mark.ABANDONED:
-            return self._abandoned(checkout, audience, now)
-        return self._told(checkout, mark, audience, now)
+            return self._abandoned(checkout, raw, audience, now)
+        return self._told(checkout, mark, raw, audience, now)
 
-    def _told(self, checkout: Checkout, mark: Mark, audience: _Audience, now: datetime) -> str:
+    def _told(self, checkout: Checkout, mark: Mark, raw: bytes | None, audience: _Audience, now: datetime) -> str:
         """A fact that stays true: its event, put if absent, and its deliveries."""
         event_type = EventType(mark.event_type)
         if mark is Mark.REOPENED:
             self._pause(checkout, now)
-        recipients = {own.id: own for own in audience.endpoints if own.wants(event_type)}
-        if mark is Mark.REOPENED and checkout.announced is not None:
+        recipients = self._subscribed(event_type, checkout, audience, now)
+        if mark in {Mark.REOPENED, Mark.SUPERSEDED} and checkout.announced is not None:
             recipients |= self._told_before(checkout, audience)
         if not recipients:
             return f"{mark}:nobody"
         episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
-        event = self._event(checkout, event_type, audience, tuple(recipients), episode, now)
+        event = self._event(checkout, event_type, audience, recipients, episode, raw, now)
         try:
             self._table.put(self._events.new(event))
         except ConditionFailed:
@@ -150,15 +152,31 @@ class Announcer:
         self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
         return str(mark)
 
+    def _subscribed(
+        self, event_type: EventType, checkout: Checkout, audience: _Audience, now: datetime
+    ) -> dict[EndpointId, Endpoint]:
+        """Who subscribed to the type and wants this checkout; what follows an abandonment follows who received it."""
+        wanting = {own.id: own for own in audience.endpoints if own.wants(event_type)}
+        filtered = [own for own in wanting.values() if own.settings.get("filter")]
+        if not filtered:
+            return wanting
+        follows = checkout.announced is not None and event_type not in {EventType.UPDATED, EventType.ABANDONED}
+        told = self._told_before(checkout, audience) if follows else {}
+        for own in filtered:
+            heard = own.id in told if follows and own.wants(EventType.ABANDONED) else passes(own, checkout, now)
+            if not heard:
+                del wanting[own.id]
+        return wanting
+
     def _told_before(self, checkout: Checkout, audience: _Audience) -> dict[EndpointId, Endpoint]:
         """Whoever received the abandonment also receives what calls it off."""
         told = self._events.get(checkout.digest, checkout.announced or 0)
         ids = told.endpoint_ids if told else ()
         return {own.id: own for own in audience.endpoints if own.id in ids}
 
-    def _abandoned(self, checkout: Checkout, audience: _Audience, now: datetime) -> str:
+    def _abandoned(self, checkout: Checkout, raw: bytes | None, audience: _Audience, now: datetime) -> str:
         """Announce an abandonment in one transaction that fails if it is not true any more."""
-        recipients = {own.id: own for own in audience.endpoints if own.wants(EventType.ABANDONED)}
+        recipients = self._subscribed(EventType.ABANDONED, checkout, audience, now)
         shopper = self._shopper_of(checkout)
         for _ in range(_ROUNDS):
             records = self._personal(self._shoppers.get_many(shopper), checkout, now)
@@ -167,7 +185,7 @@ class Announcer:
                 return self._superseded(checkout, bought_at, audience, now)
             episode, episode_writes = self._episode(checkout, records, audience, now)
             ids = episode.id if episode else None
-            event = self._event(checkout, EventType.ABANDONED, audience, tuple(recipients), episode, now)
+            event = self._event(checkout, EventType.ABANDONED, audience, recipients, episode, raw, now)
             writes: list[Write] = [
                 self._events.new(event),
                 self._checkouts.announced(checkout, ids),
@@ -275,11 +293,15 @@ class Announcer:
         checkout: Checkout,
         event_type: EventType,
         audience: _Audience,
-        recipients: tuple[EndpointId, ...],
+        recipients: Mapping[EndpointId, Endpoint],
         episode: Episode | None,
+        raw: bytes | None,
         now: datetime,
     ) -> EventRecord:
-        """The event, its bytes made once; the instant is the transition's, so that the id is the same at a retry."""
+        """The event, its bytes made once in every format asked for.
+
+        The instant is the transition's, so that the id is the same at a retry.
+        """
         settings = audience.merchant.settings
         at = _transition_instant(checkout, event_type)
         own_id = event_id(at, checkout.digest, checkout.version, event_type)
@@ -294,6 +316,7 @@ class Announcer:
             messaging=verdict,
             settings=settings,
         )
+        made = payloads(recipients.values(), body, raw)
         return EventRecord(
             id=own_id,
             type=event_type.value,
@@ -302,9 +325,12 @@ class Announcer:
             checkout_digest=checkout.digest,
             version=checkout.version,
             body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
-            endpoint_ids=recipients,
+            endpoint_ids=tuple(recipients),
             do_not_send_after=(do_not_send_after(checkout, settings) if event_type is EventType.ABANDONED else None),
             expires_at=retention_end(checkout, settings),
+            bodies=made.bodies,
+            formats=made.formats,
+            problems=made.problems,
         )
 
     def _stored(self, event: EventRecord) -> EventRecord:
@@ -330,8 +356,10 @@ class Announcer:
                 created_at=event.at,
                 reason=None if endpoint.active else "endpoint_disabled",
             )
+            if endpoint.id in event.problems:
+                record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
             self._deliveries.create(record)
-            if endpoint.active:
+            if record.status is DeliveryStatus.PENDING:
                 messages.append(DeliveryMessage(record.id, record.merchant_id))
         self._queues.fresh(messages)
 

@@ -282,6 +282,8 @@ class Deliverer:
         if event_row is None:
             return Recorded(DeliveryStatus.SKIPPED, "erased")
         event = read_event(event_row)
+        if endpoint.id in event.problems:
+            return Recorded(DeliveryStatus.FAILED, event.problems[endpoint.id])
         checkout_row = rows.get(keys.checkout(record.checkout_digest))
         checkout: Checkout | None = from_item(checkout_row) if checkout_row and "st" in checkout_row else None
         stale = staleness(event.type, event.version, checkout)
@@ -298,7 +300,7 @@ class Deliverer:
             message_id=due.event.id,
             event_type=due.event.type,
             attempted_at=self._now(),
-            body=due.event.body,
+            body=due.event.body_for(due.endpoint.id),
             facts={} if due.endpoint.kind == "webhook" else json.loads(due.event.body),
         )
 

@@ -46,6 +46,7 @@ def check(draft: Draft, *, local: bool) -> None:
         raise Invalid([("/kind", f"unknown kind; known are {', '.join(registry.kinds())}")]) from None
     problems = _url_problems(draft, local)
     problems += _settings_problems(kind, draft.settings)
+    problems += _content_problems(draft.settings)
     delays = draft.settings.get("retry_schedule") or []
     if not local:
         problems += [
@@ -142,9 +143,10 @@ def refresh_flags(merchants: MerchantStore, endpoints: EndpointStore, merchant_i
 
 
 def _flags(endpoints: EndpointStore, merchant_id: MerchantId) -> tuple[bool, bool]:
-    active = [own.value for own in endpoints.listed(merchant_id) if own.value.active]
-    feed = any(own.wants(EventType.UPDATED) for own in active)
-    return feed, any(own.settings.get("payload") == "provider" for own in active)
+    every = [own.value for own in endpoints.listed(merchant_id)]
+    feed = any(own.wants(EventType.UPDATED) for own in every if own.active)
+    # What is held for a disabled endpoint needs its body once it is recovered.
+    return feed, any(own.settings.get("payload") == "provider" for own in every)
 
 
 def _url_problems(draft: Draft, local: bool) -> list[tuple[str, str]]:
@@ -155,6 +157,20 @@ def _url_problems(draft: Draft, local: bool) -> list[tuple[str, str]]:
     for where, url in urls.items():
         if isinstance(url, str):
             problems += [(where, detail) for detail in check_url(url, allow_loopback=local)]
+    return problems
+
+
+def _content_problems(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong with the content filter and the payload's template."""
+    from shared.domain.criteria import parse
+
+    _, problems = parse(settings.get("filter"), "/settings/filter")
+    payload = settings.get("payload")
+    if isinstance(payload, Mapping):
+        from shared.destinations.liquid import syntax_problem
+
+        wrong = syntax_problem(str(payload.get("liquid", "")), "json")
+        problems += [("/settings/payload/liquid", wrong)] if wrong else []
     return problems
 
 

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.aws.credential_cipher import CredentialCipher
@@ -124,7 +124,7 @@ class Receiver:
         if len(request.body) > LARGEST_BODY:
             return self._set_aside(source, request, "body_too_large", context)
         try:
-            normalised = self._normalised(provider, request, context)
+            normalised = self._normalised(provider, request, context, merchant)
             return self._taken_in(normalised, source, context, merchant, request)
         except NotUnderstood as unknown:
             return self._set_aside(source, request, str(unknown), context)
@@ -142,16 +142,25 @@ class Receiver:
         provider = registry.provider(source.provider)
         context = context_of(source, merchant, self._cipher.source(source), provider)
         try:
-            normalised = self._normalised(provider, request, context)
+            normalised = self._normalised(provider, request, context, merchant)
             return self._taken_in(normalised, source, context, merchant, request)
         except (NotUnderstood, NotReadable, AuthenticationFailed) as unknown:
             return Receipt("quarantined", source.provider, reason=str(unknown))
 
     @staticmethod
-    def _normalised(provider: Provider, request: WebhookRequest, context: SourceContext) -> Normalised:
+    def _normalised(
+        provider: Provider, request: WebhookRequest, context: SourceContext, merchant: Merchant
+    ) -> Normalised:
         payload = provider.read(request, context)
         try:
-            return provider.normalise(payload, request, context)
+            normalised = provider.normalise(payload, request, context)
+            # A body about several shoppers is nobody's own.
+            if not merchant.raw or len(normalised.changes) != 1:
+                return normalised
+            from shared.providers.privacy import provider_body
+
+            raw = provider_body(payload, keep_click_ids=context.settings.keep_click_ids)
+            return replace(normalised, changes=tuple(replace(own, raw=raw) for own in normalised.changes))
         except _DEFECTS as defect:
             raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
 
