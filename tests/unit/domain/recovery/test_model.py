@@ -311,7 +311,9 @@ class ShopMachine(RuleBasedStateMachine):
             return
         if not identities:
             return
-        alive = sorted({self.held[own] for own in identities if own in self.held})
+        # The checkout's own episode too: its contact may have changed since.
+        known = {self.held.get(own) for own in identities} | {checkout.episode_id}
+        alive = sorted(own.id for own in self.episodes.values() if own.id in known and own.end_reason is None)
         if alive:
             oldest, *younger = (self.episodes[own] for own in alive)
             for other in younger:
