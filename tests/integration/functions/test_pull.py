@@ -725,3 +725,18 @@ class TestStarting:
     def test_a_job_of_nobody_is_nothing(self, desk: Desk) -> None:
         body = json.dumps(PageMessage(JobId("job_none"), MERCHANT).as_json())
         assert pull({"Records": [{"messageId": "m", "body": body}]}, None) == {"batchItemFailures": []}
+
+
+class TestTheSampleBatch:
+    def test_it_is_what_ingest_and_the_api_enqueue(self, desk: Desk) -> None:
+        """The sample's bodies have the very shape of our own messages, and a batch about what is gone is done with."""
+        batch = sample("aws/pulls-batch.json")
+        source = desk.bigcommerce()
+        desk.abandoned(source)
+        message = ContentMessage(source.id, MERCHANT, (), now())
+        own = [json.loads(desk.queued()[0][0]), PageMessage(JobId("job_1"), MERCHANT).as_json()]
+
+        assert [json.loads(record["body"]).keys() for record in batch["Records"]] == [body.keys() for body in own]
+        assert own[0].keys() == message.as_json().keys()
+        assert pull(batch, None) == {"batchItemFailures": []}
+        assert desk.queued() == []
