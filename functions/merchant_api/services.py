@@ -24,6 +24,7 @@ from shared.store.coupons import CouponStore
 from shared.store.deliveries import DeliveryRecord
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
+from shared.store.facts import FactStore
 from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
@@ -36,8 +37,10 @@ from shared.workflows.campaign_setup import CampaignSetup
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
+from shared.workflows.eligibility import Eligibility
 from shared.workflows.erasure import MerchantErasure
 from shared.workflows.merge import Merger
+from shared.workflows.metrics import Metrics
 from shared.workflows.purchase import Purchases
 from shared.workflows.receive import Receiver
 from shared.workflows.replay import Replays
@@ -134,6 +137,16 @@ class Services(Stores):
     def suppression_list(self) -> SuppressionStore:
         """The merchants' lists of suppressions."""
         return SuppressionStore(self.table)
+
+    @cached_property
+    def eligibility(self) -> Eligibility:
+        """Runs the gate for whoever sends on their own."""
+        return Eligibility(self.checkouts, ShopperStore(self.table), EpisodeStore(self.table), self.hasher, self.now)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Figures."""
+        return Metrics(FactStore(self.table), self.now)
 
     @cached_property
     def history(self) -> DeliveryHistory:

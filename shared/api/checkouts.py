@@ -14,6 +14,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.phone import to_e164
 from shared.store.deliveries import DeliveryRecord
 from shared.store.quarantine import QuarantineRecord
+from shared.workflows.eligibility import Verdict
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -85,6 +86,18 @@ def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
         "attempts": [dict(attempt) for attempt in delivery.attempts],
         "next_attempt_at": None if upcoming is None else to_rfc3339(upcoming),
         "created_at": to_rfc3339(delivery.created_at),
+    }
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """The gate's answer to a BSP. ``ask_again_at`` is null where a refusal is final."""
+    again = verdict.ask_again_at
+    return {
+        "may_send": verdict.may_send,
+        "reason": verdict.reason,
+        "do_not_send_after": to_rfc3339(verdict.do_not_send_after),
+        "channels": list(verdict.channels),
+        "ask_again_at": None if again is None else to_rfc3339(again),
     }
 
 

@@ -1,7 +1,7 @@
 """Recording facts, each once, from what dispatch, the senders and the recovery link see."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from shared.domain import facts
 from shared.domain.attribution import Click, attributed
@@ -16,6 +16,7 @@ from shared.store.activities import ActivityStore
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore, facts_end
 from shared.workflows.follow_link import CLICKED, click_of
+from shared.workflows.metrics import Metrics
 
 _MOST_CLICKS = 200
 _CHECKOUTS_LOOKED_AT = 5
@@ -41,9 +42,12 @@ class FactRecorder:
         self._activities = activities
         self._now = now
         self._coupons_of = coupons_of
+        self._metrics = Metrics(store, now)
+        self._settled: dict[MerchantId, date] = {}
 
     def record_facts(self, checkout: Checkout, mark: Mark, merchant: Merchant, episode: Episode | None) -> None:
         """The facts of a committed transition. ``episode``: as announced, or None to be read where it is needed."""
+        self._settle(merchant)
         zone = merchant.timezone
         match mark:
             case Mark.ABANDONED:
@@ -126,6 +130,13 @@ class FactRecorder:
             entries, _ = self._activities.page(digest, limit=_MOST_CLICKS, after=None)
             found += [click_of(entry) for entry in entries if entry.type == CLICKED]
         return found
+
+    def _settle(self, merchant: Merchant) -> None:
+        """Once a day, process and merchant: cohorts that matured are summed before their facts go."""
+        today = self._now().date()
+        if self._settled.get(merchant.id) != today:
+            self._metrics.settle(merchant)
+            self._settled[merchant.id] = today
 
     def _episode(self, checkout: Checkout) -> Episode | None:
         return self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None

@@ -12,12 +12,14 @@ from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId
 from shared.domain.suppression import EndReason
+from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore, channels_closed
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
 
 _ROUNDS = 6
+_CHECKOUTS_LOOKED_AT = 20
 
 
 class Suppressions:
@@ -72,6 +74,12 @@ class Suppressions:
                 continue
             return True
         raise StoreUnavailable("the shopper's records kept changing")
+
+    @staticmethod
+    def episodes_of(identity: Identity, checkouts: CheckoutStore) -> set[EpisodeId]:
+        """Episodes of the identifier's newest checkouts, which may have learnt it after their episode was opened."""
+        found = checkouts.get_many(checkouts.by_identity(identity)[:_CHECKOUTS_LOOKED_AT])
+        return {EpisodeId(own.episode_id) for own in found.values() if own.episode_id is not None}
 
     def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
         """Allow contact again; False where nothing was suppressed. An episode that ended stays ended."""

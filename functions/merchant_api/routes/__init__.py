@@ -10,6 +10,7 @@ from functions.merchant_api.routes import (
     deliveries,
     endpoints,
     merchant,
+    metrics,
     operator,
     quarantine,
     sources,
@@ -26,6 +27,7 @@ ROUTERS: tuple[Router, ...] = (
     checkouts.router,
     deliveries.router,
     suppressions.router,
+    metrics.router,
     quarantine.router,
     catalogue.router,
 )

@@ -8,7 +8,16 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.session import Json, Session, answer, listed, new_router, session
 from shared.api import cursors
-from shared.api.checkouts import Amount, CompletionBody, Email, Instant, Limit, activity_json, phone_parameter
+from shared.api.checkouts import (
+    Amount,
+    CompletionBody,
+    Email,
+    Instant,
+    Limit,
+    activity_json,
+    phone_parameter,
+    verdict_json,
+)
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import Merchant
 from shared.domain.representation import checkout_json
@@ -79,6 +88,15 @@ def list_activities(
     after = cursors.decode(cursor, filters)
     found, place = own.services.activities.page(checkout.digest, limit=limit, after=after)
     return listed([activity_json(row) for row in found], cursors.encode(place, filters) if place else None)
+
+
+@router.get("/v1/checkouts/<checkout_id>/eligibility", summary="Ask whether a message may go out now", tags=_TAGS)
+def read_eligibility(checkout_id: str) -> Json:
+    """The gate in full, at this moment: ask right before sending, and again after ``ask_again_at``."""
+    own = session(router)
+    merchant = own.merchant().value
+    checkout = own.services.dismissals.read(merchant, checkout_id)
+    return answer(verdict_json(own.services.eligibility.verdict(checkout, merchant)))
 
 
 @router.post("/v1/checkouts/<checkout_id>/discard", summary="Never recover a checkout", tags=_TAGS)

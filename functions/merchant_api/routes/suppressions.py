@@ -32,7 +32,8 @@ def create_suppression(body: SuppressionBody) -> Json:
     """At once: open episodes end, or go on without the channels. 200 where it was so already."""
     own = session(router)
     identity = _identity(own, body)
-    fresh = own.services.suppressions.suppress([identity], body.closed(), body.reason)
+    episodes = own.services.suppressions.episodes_of(identity, own.services.checkouts)
+    fresh = own.services.suppressions.suppress([identity], body.closed(), body.reason, episode_ids=episodes)
     found = own.services.suppression_list.get(identity)
     if found is None:
         raise not_found("The suppression was lifted at the same time.")

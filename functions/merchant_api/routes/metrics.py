@@ -1,0 +1,42 @@
+"""``/v1/metrics``: what recovery achieved, with its definitions printed beside the figures."""
+
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
+from functions.merchant_api.session import Json, answer, new_router, session
+from shared.api.metrics import GroupBy, funnel_json, period, report_json
+from shared.workflows.metrics import altogether, by_day, by_dimension
+
+router = new_router()
+_TAGS = ["Metrics"]
+
+
+@router.get("/v1/metrics/recovery", summary="Recovery by cohort of abandonment", tags=_TAGS)
+def recovery(
+    since: Annotated[str | None, Query(alias="from")] = None,
+    until: Annotated[str | None, Query(alias="to")] = None,
+    group_by: Annotated[GroupBy, Query()] = "day",
+) -> Json:
+    """Days on the merchant's clock, both included; by default the last 30. Money per currency, never added."""
+    own = session(router)
+    merchant = own.merchant().value
+    first, last = period(since, until, merchant, own.now)
+    cohorts = own.services.metrics.cohorts(merchant, first, last)
+    rows = by_day(cohorts) if group_by == "day" else by_dimension(cohorts, group_by)
+    return answer(report_json(rows, altogether(cohorts), first, last, merchant, own.now, group_by=group_by))
+
+
+@router.get("/v1/metrics/funnel", summary="Where checkouts are left", tags=_TAGS)
+def funnel(
+    since: Annotated[str | None, Query(alias="from")] = None,
+    until: Annotated[str | None, Query(alias="to")] = None,
+) -> Json:
+    """By the stage at which the shopper left, the commonest first; a checkout without a stage is in the total only."""
+    own = session(router)
+    merchant = own.merchant().value
+    first, last = period(since, until, merchant, own.now)
+    cohorts = own.services.metrics.cohorts(merchant, first, last)
+    total = altogether(cohorts)
+    report = report_json([], total, first, last, merchant, own.now)
+    return answer(report | {"data": funnel_json(by_dimension(cohorts, "stage"), total)})
