@@ -70,9 +70,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[Any]]:  # 
             logger.warning("record_failed", event_id=record.get("eventID"), error=type(error).__name__)
             temporary.append(error)
         except Exception as poison:  # a defect must not block the shard: kept whole, alarmed, replayable
-            _poison().keep(record, poison)
             level = "malformed" if isinstance(poison, MalformedRecord) else "defect"
             logger.exception("record_poison", event_id=record.get("eventID"), kind=level)
+            try:
+                _poison().keep(record, poison)
+            except TEMPORARY as error:
+                temporary.append(error)
         else:
             logger.info("record_told", event_id=record.get("eventID"), outcome=outcome)
     if temporary:

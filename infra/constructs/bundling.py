@@ -159,8 +159,11 @@ class Bundler:
 
 
 _KEPT_LANGUAGES = frozenset(
-    "root en hi bn ta te mr gu kn ml pa ur ne si de fr es it pt nl pl cs da sv nb fi el ro hu tr ar he fa ru uk"
-    " id ms fil th vi ja ko zh".split()
+    (
+        *("root", "en", "hi", "bn", "ta", "te", "mr", "gu", "kn", "ml", "pa", "ur", "ne", "si", "de", "fr", "es"),
+        *("it", "pt", "nl", "pl", "cs", "da", "sv", "nb", "fi", "el", "ro", "hu", "tr", "ar", "he", "fa", "ru"),
+        *("uk", "id", "ms", "fil", "th", "vi", "ja", "ko", "zh"),
+    )
 )
 """Whose way of writing an amount is shipped."""
 

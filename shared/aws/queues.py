@@ -46,7 +46,7 @@ class DeliveryMessage:
         """The message of a body. Raises ValueError for anything else."""
         try:
             plain = json.loads(body)
-            message = cls(DeliveryId(plain["delivery_id"]), MerchantId(plain["merchant_id"]), int(plain["n"]))
+            message = cls(DeliveryId(str(plain["delivery_id"])), MerchantId(str(plain["merchant_id"])), int(plain["n"]))
         except (KeyError, TypeError) as malformed:
             raise ValueError("not a delivery message") from malformed
         _ = message.endpoint_id

@@ -42,12 +42,16 @@ def parse_instant(text: object) -> datetime | None:
         return None
 
 
+MOST_AHEAD = timedelta(minutes=5)
+"""How far a provider's clock may run ahead of ours and still be believed."""
+
+
 def trustworthy(
     own_time: datetime | None,
     arrived_at: datetime,
     *,
     horizon: timedelta,
-    ahead: timedelta = timedelta(minutes=5),
+    ahead: timedelta = MOST_AHEAD,
 ) -> datetime | None:
     """The event's own time where it may drive timers: within the recovery horizon and at most 5 minutes ahead."""
     if own_time is None or not arrived_at - horizon <= own_time <= arrived_at + ahead:

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.change import NO_ORDER, CheckoutChange, Signal
+from shared.domain.change import NO_ORDER, CheckoutChange, Signal, on_our_clock
 from shared.domain.checkout import Checkout
+from shared.domain.instants import MOST_AHEAD
 from shared.domain.merchant import Merchant, Source
 from shared.domain.transitions import Applied, Arrival, Effect, apply
 from shared.store.checkouts import CheckoutStore, StaleVersion
@@ -46,6 +47,7 @@ class Merger:
 
     def merge(self, change: CheckoutChange, arrival: Arrival) -> Applied:
         """Merge one change durably. Raises StoreUnavailable when others kept writing the same checkout."""
+        change = on_our_clock(change, arrival.at, MOST_AHEAD)
         if change.signal is Signal.PURCHASED:
             return self._purchases.record(change, arrival)
         applied = apply(None, change, arrival)

@@ -4,6 +4,7 @@ After it is written no step's claim can succeed, because a claim is conditional 
 """
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from shared.domain.change import CheckoutChange
 from shared.domain.checkout import Checkout
@@ -144,15 +145,19 @@ class Purchases:
             )
             writes.append(order_put(order, arrival.at, settings.recovery_horizon + settings.retention))
         cooldown_until = bought_at + settings.cooldown
-        writes += [
-            self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in known.shoppers.values()
-        ]
-        open_episodes = {own.episode_id for own in known.shoppers.values() if own.episode_id is not None}
-        if known.checkout is not None and known.checkout.episode_id is not None:
+        fresh = [own for own in known.shoppers.values() if known.order is None or not _knows(own, bought_at)]
+        writes += [self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in fresh]
+        open_episodes = {own.episode_id for own in fresh if own.episode_id is not None}
+        if known.order is None and known.checkout is not None and known.checkout.episode_id is not None:
             open_episodes.add(EpisodeId(known.checkout.episode_id))
         ended = sorted(open_episodes - missing_episodes)
         writes += [self._episodes.ended(own, _EPISODE_ENDED_BY_PURCHASE, arrival.at) for own in ended]
         return writes, ended
+
+
+def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
+    """Whether the identifier's memory holds this purchase, or a later one: a repeat must not end what began since."""
+    return record.purchased_at is not None and record.purchased_at >= bought_at
 
 
 def _order_id(change: CheckoutChange) -> str:
