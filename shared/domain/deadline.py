@@ -64,7 +64,7 @@ def given_up(checkout: Checkout, now: datetime, settings: Settings) -> Checkout:
     reason = checkout.reason or Reason.INCOMPLETE
     if checkout.status is Status.PAYMENT_PENDING:
         reason = Reason.PAYMENT_UNRESOLVED
-    return Due(abandoned(_moved(checkout, now), now, reason, settings), Mark.ABANDONED)
+    return abandoned(_moved(checkout, now), now, reason, settings)
 
 
 def horizon_end(checkout: Checkout, settings: Settings) -> datetime:
