@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
 
-FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "pull"]
+FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "pull", "campaign"]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 
 
@@ -37,7 +37,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Answers merchants and operators",
             memory_mb=1024,
             timeout=timedelta(seconds=29),
-            services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
+            services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
         ),
         FunctionSpec(
             name="sweep",
@@ -73,6 +73,13 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(minutes=2),
             services=("dynamodb", "kms", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="campaign",
+            purpose="Runs merchants' scheduled campaigns",
+            memory_mb=512,
+            timeout=timedelta(minutes=2),
+            services=("dynamodb", "scheduler", "secretsmanager", "sqs"),
         ),
     )
 }

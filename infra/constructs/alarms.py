@@ -48,6 +48,7 @@ class Alarms(Construct):
             self.topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
         self._of_queue("DeadLetters", queues.dead_letters, "Deliveries or stream records failed for good")
         self._of_queue("PullDeadLetters", queues.pull_dead_letters, "Providers could not be asked for contents")
+        self._of_queue("CampaignDeadLetters", queues.campaign_dead_letters, "Runs of campaigns failed for good")
         self._of_queue("MissedSchedules", queues.missed_schedules, "EventBridge could not start the sweep")
         for function in functions.values():
             self._of_function(function)

@@ -12,6 +12,7 @@ _KEPT = Duration.days(14)
 class Queues(Construct):
     """``deliveries`` and ``retries`` redrive to ``dead_letters``, ``pulls`` to ``pull_dead_letters``.
 
+    ``campaign_runs``, which EventBridge Scheduler sends to, redrives to ``campaign_dead_letters``;
     ``missed_schedules`` takes lost ticks.
 
     Retries wait in a queue of their own, so that fresh events go first. Standard queues: senders set
@@ -19,7 +20,13 @@ class Queues(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, consumer_timeout: Duration, pull_timeout: Duration
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        consumer_timeout: Duration,
+        pull_timeout: Duration,
+        campaign_timeout: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = self._queue("DeadLetters", retention_period=_KEPT)
@@ -28,6 +35,8 @@ class Queues(Construct):
         self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
         self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
         self.pulls = self._worked_off("Pulls", pull_timeout, self.pull_dead_letters)
+        self.campaign_dead_letters = self._queue("CampaignDeadLetters", retention_period=_KEPT)
+        self.campaign_runs = self._worked_off("CampaignRuns", campaign_timeout, self.campaign_dead_letters)
 
     def _worked_off(self, construct_id: str, consumer_timeout: Duration, dead_letters: sqs.Queue) -> sqs.Queue:
         return self._queue(

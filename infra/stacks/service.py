@@ -11,6 +11,7 @@ from aws_cdk.aws_apigatewayv2 import HttpMethod
 from constructs import Construct
 
 from infra.constructs.alarms import Alarms
+from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
@@ -40,6 +41,7 @@ _TRANSACTIONS = (*_ITEMS, "dynamodb:ConditionCheckItem")
 _QUERY = ("dynamodb:Query",)
 
 _PULLS_CONCURRENCY = 5  # each works off ten messages at a time; the providers' rates bound it further
+_RUNS_CONCURRENCY = 5  # a run holds one merchant's campaign; a long one goes on in further messages
 _STREAM_BATCH = 100
 _STREAM_RETRIES = 20
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -70,6 +72,7 @@ class ServiceStack(Stack):
             "Queues",
             consumer_timeout=self.functions["deliver"].timeout,
             pull_timeout=self.functions["pull"].timeout,
+            campaign_timeout=self.functions["campaign"].timeout,
         )
         for name, routes in ROUTES.items():
             self.api.route(self.functions[name], routes)
@@ -80,7 +83,12 @@ class ServiceStack(Stack):
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
+        self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
         self._map_stream()
+        schedules = CampaignSchedules(self, "CampaignSchedules", runs=self.queues.campaign_runs)
+        for name in ("merchant_api", "campaign"):
+            schedules.let_manage(self.functions[name])
+        schedules.repair_with(self.functions["campaign"].function, self.queues.missed_schedules)
         SweepSchedule(
             self,
             "SweepSchedule",
@@ -120,6 +128,8 @@ class ServiceStack(Stack):
             ("redirect", _ITEMS, (table,)),
             ("pull", _TRANSACTIONS, (table,)),
             ("pull", _QUERY, (indexes,)),
+            ("campaign", (*_TRANSACTIONS, "dynamodb:DeleteItem"), (table,)),
+            ("campaign", _QUERY, (table, indexes)),
         )
         for name, actions, resources in allowed:
             self.functions[name].allow(actions, resources)
@@ -166,14 +176,17 @@ class ServiceStack(Stack):
             ("dispatch", (deliveries, retries, dead_letters)),
             ("deliver", (retries,)),
             ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
+            ("campaign", (("CAMPAIGN_RUNS_QUEUE_URL", self.queues.campaign_runs),)),
         )
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])
             self.functions[name].tell(**{variable: queue.queue_url for variable, queue in queues})
 
-    def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int) -> None:
+    def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int, *, batch_size: int = 10) -> None:
         self.functions[name].function.add_event_source(
-            sources.SqsEventSource(queue, batch_size=10, report_batch_item_failures=True, max_concurrency=concurrency)
+            sources.SqsEventSource(
+                queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=concurrency
+            )
         )
 
     def _map_stream(self) -> None:
@@ -211,6 +224,8 @@ class ServiceStack(Stack):
             "DeadLettersQueueUrl": self.queues.dead_letters.queue_url,
             "PullsQueueUrl": self.queues.pulls.queue_url,
             "PullDeadLettersQueueUrl": self.queues.pull_dead_letters.queue_url,
+            "CampaignRunsQueueUrl": self.queues.campaign_runs.queue_url,
+            "CampaignDeadLettersQueueUrl": self.queues.campaign_dead_letters.queue_url,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,17 +13,19 @@ ENVIRONMENT = {
     "STAGE", "TABLE_NAME", "PUBLIC_URL", "KEYS_SECRET_ARN", "DUE_SHARDS", "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
 }  # fmt: skip
+SCHEDULING = {"SCHEDULE_GROUP", "SCHEDULER_ROLE_ARN", "CAMPAIGN_RUNS_QUEUE_ARN"}
 OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "ingest": {"CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "PULLS_QUEUE_URL"},
     "merchant_api": {
         "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
-        "PULLS_QUEUE_URL",
+        "PULLS_QUEUE_URL", *SCHEDULING,
     },
     "sweep": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
     "deliver": {"CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
     "redirect": set(),
     "pull": {"CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
+    "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -36,9 +39,10 @@ CONSUME = {
     "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueUrl",
     "sqs:GetQueueAttributes",
 }  # fmt: skip
+SCHEDULE = {"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
 RIGHTS: dict[FunctionName, set[str]] = {
     "ingest": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject", "sqs:SendMessage"},
-    "merchant_api": TRANSACT | SECRET | {
+    "merchant_api": TRANSACT | SECRET | SCHEDULE | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:Encrypt", "kms:Decrypt",
         "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "sqs:SendMessage",
     },
@@ -49,6 +53,9 @@ RIGHTS: dict[FunctionName, set[str]] = {
     "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
     "redirect": READ | WRITE | SECRET,
     "pull": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
+    "campaign": TRANSACT | SECRET | CONSUME | SCHEDULE | {
+        "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
+    },
 }  # fmt: skip
 TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
@@ -230,7 +237,13 @@ def test_every_queue_is_worked_off_with_capped_concurrency(
 
 
 @pytest.mark.parametrize(
-    ("source", "consumer"), [("QueuesDeliveries", "deliver"), ("QueuesRetries", "deliver"), ("QueuesPulls", "pull")]
+    ("source", "consumer"),
+    [
+        ("QueuesDeliveries", "deliver"),
+        ("QueuesRetries", "deliver"),
+        ("QueuesPulls", "pull"),
+        ("QueuesCampaignRuns", "campaign"),
+    ],
 )
 def test_a_message_stays_hidden_six_times_its_consumers_timeout_and_ends_as_a_dead_letter(
     service: StackTemplate, source: str, consumer: FunctionName
@@ -246,14 +259,56 @@ def test_every_queue_is_encrypted_standard_and_keeps_failures_for_two_weeks(serv
     queues = service.resources("SQS::Queue")
     kept = {name for name, item in queues.items() if item["Properties"].get("MessageRetentionPeriod") == 1209600}
 
-    assert len(queues) == 6
-    assert len(kept) == 3
+    assert len(queues) == 8
+    assert len(kept) == 4
     assert all(item["Properties"]["SqsManagedSseEnabled"] is True for item in queues.values())
     assert not any("FifoQueue" in item["Properties"] for item in queues.values())
 
 
+def rules_of(stage: Templates, name: FunctionName) -> list[dict[str, Any]]:
+    """The rules that start a function."""
+    rules = [item["Properties"] for item in stage.service.resources("Events::Rule").values()]
+    return [own for own in rules if name.capitalize() in json.dumps(own["Targets"][0]["Arn"])]
+
+
+def test_schedules_left_behind_are_repaired_every_few_minutes(production: Templates) -> None:
+    (rule,) = rules_of(production, "campaign")
+
+    assert rule["ScheduleExpression"] == "rate(5 minutes)"
+    (target,) = rule["Targets"]
+    assert json.loads(target["Input"]) == {"repair": True}
+
+
+def test_scheduler_may_only_start_runs_and_only_for_the_stages_own_schedules(production: Templates) -> None:
+    (role_id, role), *others = [
+        (name, item["Properties"])
+        for name, item in production.service.resources("IAM::Role").items()
+        if "scheduler.amazonaws.com" in json.dumps(item["Properties"]["AssumeRolePolicyDocument"])
+    ]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    (policy,) = (
+        item["Properties"]["PolicyDocument"]["Statement"]
+        for item in production.service.resources("IAM::Policy").values()
+        if item["Properties"]["Roles"] == [{"Ref": role_id}]
+    )
+
+    assert others == []
+    assert set(trust["Condition"]["StringEquals"]) == {"aws:SourceAccount", "aws:SourceArn"}
+    assert [(own["Action"], "CampaignRuns" in json.dumps(own["Resource"])) for own in policy] == [
+        ("sqs:SendMessage", True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["merchant_api", "campaign"])
+def test_only_that_role_may_be_passed_and_only_to_scheduler(production: Templates, name: FunctionName) -> None:
+    (passing,) = (own for own in production.service.statements(name) if "iam:PassRole" in as_list(own["Action"]))
+
+    assert "CampaignSchedulesRole" in json.dumps(passing["Resource"])
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}
+
+
 def test_a_small_stage_sweeps_everything_every_minute(local: Templates) -> None:
-    rule = local.service.only("Events::Rule")["Properties"]
+    (rule,) = rules_of(local, "sweep")
 
     assert rule["ScheduleExpression"] == "rate(1 minute)"
     (target,) = rule["Targets"]
@@ -262,7 +317,7 @@ def test_a_small_stage_sweeps_everything_every_minute(local: Templates) -> None:
 
 
 def test_production_sweeps_each_kind_and_shard_by_itself(production: Templates) -> None:
-    rules = [item["Properties"] for item in production.service.resources("Events::Rule").values()]
+    rules = rules_of(production, "sweep")
     inputs = [json.loads(target["Input"]) for rule in rules for target in rule["Targets"]]
 
     assert {rule["ScheduleExpression"] for rule in rules} == {"rate(1 minute)"}
@@ -283,7 +338,7 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("AWS/Lambda", "IteratorAge"),
         ("Checkback", "Quarantined"),
     }
-    assert len(alarms) == 3 + 2 * len(FUNCTION_NAMES) + 2
+    assert len(alarms) == 4 + 2 * len(FUNCTION_NAMES) + 2
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
