@@ -11,7 +11,7 @@ from pathlib import Path
 
 from shared.providers.provider import Provider
 
-_PLUMBING = frozenset({"provider", "registry", "payload", "authentication", "mapping", "preview", "pull"})
+_PLUMBING = frozenset({"provider", "registry", "payload", "authentication", "mapping", "preview", "privacy", "pull"})
 """Modules of this package that are no provider."""
 
 _outside: dict[str, str] = {}
