@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, get_args
 
-FunctionName = Literal["ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "pull", "campaign"]
+FunctionName = Literal[
+    "ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "callbacks", "pull", "campaign"
+]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 
 
@@ -59,6 +61,13 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(minutes=1),
             services=("dynamodb", "kms", "secretsmanager", "sqs"),
+        ),
+        FunctionSpec(
+            name="callbacks",
+            purpose="Takes vendors' status webhooks",
+            memory_mb=512,
+            timeout=timedelta(seconds=10),
+            services=("dynamodb", "kms", "secretsmanager"),
         ),
         FunctionSpec(
             name="redirect",

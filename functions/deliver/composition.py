@@ -18,6 +18,7 @@ from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
+from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.coupon_source import CouponSource
 from shared.workflows.deliver import Deliverer
 from shared.workflows.endpoint_events import EndpointEvents
@@ -61,6 +62,7 @@ def deliverer() -> Deliverer:
         deliveries=stores.deliveries,
         health=health(),
         disable=_disable,
+        messages=VendorMessageStore(stores.table),
         queues=stores.queues,
         cipher=stores.cipher,
         now=now,

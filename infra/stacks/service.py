@@ -28,6 +28,10 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
         (HttpMethod.GET, "/openapi.json"),
         (HttpMethod.GET, "/docs"),
     ),
+    "callbacks": (
+        (HttpMethod.GET, "/callbacks/{endpoint_id}"),
+        (HttpMethod.POST, "/callbacks/{endpoint_id}"),
+    ),
     "redirect": (
         (HttpMethod.GET, "/r/{code}"),
         (HttpMethod.GET, "/u/{code}"),
@@ -125,6 +129,8 @@ class ServiceStack(Stack):
             ("dispatch", _QUERY, (table, indexes)),
             ("deliver", _TRANSACTIONS, (table,)),
             ("deliver", _QUERY, (table, indexes)),
+            ("callbacks", _TRANSACTIONS, (table,)),
+            ("callbacks", _QUERY, (table, indexes)),
             ("redirect", _ITEMS, (table,)),
             ("pull", _TRANSACTIONS, (table,)),
             ("pull", _QUERY, (indexes,)),
@@ -147,6 +153,7 @@ class ServiceStack(Stack):
             ("ingest", ("kms:Decrypt",)),
             ("merchant_api", ("kms:Encrypt", "kms:Decrypt")),
             ("deliver", ("kms:Decrypt",)),
+            ("callbacks", ("kms:Decrypt",)),
             ("pull", ("kms:Decrypt",)),
         )
         for name, actions in encrypting:

@@ -87,6 +87,6 @@ class CheckoutChange:
     Such a purchase has an ``external_id`` of its own (``order:<id>``), used when no checkout is found.
     """
     raw: bytes | None = field(default=None, repr=False)
-    """The provider's body without its private fields, compressed; only where an endpoint of the merchant asks for it."""
+    """The provider's body without its private fields, compressed; only where an endpoint asks for it."""
     join_contact: bool = False
     """After the tokens, the shopper's newest unfinished checkout at the same source is the one bought."""

@@ -86,8 +86,9 @@ class MerchantStore:
         """Remove the merchant's profile, entry, tokens, sources and endpoints; checkouts are erased apart."""
         tokens = [keys.token(own.token_hash) for own in TokenStore(self._table).listed(merchant_id)]
         sources = [keys.source(own.value.id) for own in SourceStore(self._table).listed(merchant_id)]
+        owners = [keys.endpoint_owner(own.value.id) for own in EndpointStore(self._table).listed(merchant_id)]
         entry = (_ALL_MERCHANTS, str(merchant_id))
-        self._table.delete_all([*tokens, *sources, *self.partition(merchant_id), entry])
+        self._table.delete_all([*tokens, *sources, *owners, *self.partition(merchant_id), entry])
 
 
 class TokenStore:
@@ -174,7 +175,16 @@ class EndpointStore:
     def create(self, endpoint: Endpoint) -> None:
         """Write a new endpoint."""
         row = _row(keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint)
-        self._table.put(Put(row, Attr("pk").not_exists()))
+        pk, sk = keys.endpoint_owner(endpoint.id)
+        absent = Attr("pk").not_exists()
+        owner = {"pk": pk, "sk": sk, "merchant_id": endpoint.merchant_id}
+        self._table.transact([Put(row, absent), Put(owner, absent)])
+
+    def owned(self, endpoint_id: EndpointId) -> Endpoint | None:
+        """The endpoint by its id alone, for a vendor's call that names nothing else."""
+        owner = self._table.get(keys.endpoint_owner(endpoint_id))
+        found = None if owner is None else self.get(MerchantId(owner["merchant_id"]), endpoint_id)
+        return None if found is None else found.value
 
     def replace(self, endpoint: Endpoint, version: int) -> None:
         """Write the endpoint over the version it was read at. Raises VersionConflict."""
@@ -200,7 +210,8 @@ class EndpointStore:
 
     def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
         """Remove the endpoint."""
-        self._table.delete(Delete(keys.endpoint(merchant_id, endpoint_id)))
+        owner = Delete(keys.endpoint_owner(endpoint_id))
+        self._table.transact([Delete(keys.endpoint(merchant_id, endpoint_id)), owner])
 
 
 class IdempotencyStore:

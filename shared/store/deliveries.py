@@ -1,7 +1,7 @@
 """Deliveries: what was to reach an endpoint, every attempt, and when the next one is due."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -16,6 +16,10 @@ from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Updat
 
 KEPT_FOR = timedelta(days=30)
 KEPT_ATTEMPTS = 12
+
+
+_REPORT = "r_"
+"""Attributes of a vendor's reports: this and the status."""
 
 
 class DeliveryStatus(StrEnum):
@@ -56,6 +60,8 @@ class DeliveryRecord:
     episode_id: str | None = None
     """Of a campaign step: its episode and, beside it, the step's number. Steps are sent by their claim alone."""
     step: int | None = None
+    reports: Mapping[str, datetime] = field(default_factory=dict)
+    """A vendor's later word on the message, by status."""
 
     @property
     def key(self) -> ItemKey:
@@ -162,6 +168,26 @@ class DeliveryStore:
             return False
         return True
 
+    def reported(self, delivery: DeliveryRecord, status: str, at: datetime) -> None:
+        """Note a vendor's later word (``delivered``, ``read``, ...); the first of each kind stays."""
+        self._noted(
+            Update(delivery.key, set_if_absent={f"{_REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
+        )
+
+    def refused(self, delivery: DeliveryRecord, reason: str, at: datetime) -> None:
+        """The vendor took the message and could not deliver it; one that was delivered after all stays so."""
+        condition = Attr("st").eq(DeliveryStatus.DELIVERED.value) & Attr(f"{_REPORT}delivered").not_exists()
+        values = {"st": DeliveryStatus.FAILED.value, "why": reason[:512]}
+        self._noted(
+            Update(delivery.key, set=values, set_if_absent={f"{_REPORT}failed": to_ms(at)}, condition=condition)
+        )
+
+    def _noted(self, update: Update) -> None:
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return
+
     def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
         """Push a due retry ahead while it is on its way to the queue; False when another sweep was faster."""
         update = Update(key=key, set={"da": to_ms(until)}, condition=Attr("da").eq(seen))
@@ -214,4 +240,5 @@ def read_delivery(item: Item) -> DeliveryRecord:
         next_attempt_at=from_ms(int(item["nx"])) if "nx" in item else None,
         episode_id=item.get("epi"),
         step=int(item["stp"]) if "stp" in item else None,
+        reports={name.removeprefix(_REPORT): from_ms(int(at)) for name, at in item.items() if name.startswith(_REPORT)},
     )

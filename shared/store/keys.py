@@ -115,6 +115,11 @@ def rate_window(endpoint_id: EndpointId, window: str) -> ItemKey:
     return f"B#{endpoint_id}", f"W#{window}"
 
 
+def endpoint_owner(endpoint_id: EndpointId) -> ItemKey:
+    """Whose endpoint it is, as vendors' status webhooks look it up."""
+    return f"V#{endpoint_id}", "E"
+
+
 def vendor_message(endpoint_id: EndpointId, message_digest: str) -> ItemKey:
     """Which delivery a vendor's message id belongs to."""
     return f"V#{endpoint_id}#{message_digest}", "V"

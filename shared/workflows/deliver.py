@@ -30,6 +30,7 @@ from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventRecord, read_event
 from shared.store.table import ItemKey, StoreUnavailable, Table
+from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.attempts import attempt_json, target_of
 from shared.workflows.endpoint_health import EndpointHealth
 
@@ -144,6 +145,7 @@ class Deliverer:
         deliveries: DeliveryStore,
         health: EndpointHealth,
         disable: Callable[[Endpoint, str], object],
+        messages: VendorMessageStore,
         queues: DeliveryQueues,
         cipher: CredentialCipher,
         now: Callable[[], datetime],
@@ -153,6 +155,7 @@ class Deliverer:
         self._deliveries = deliveries
         self._health = health
         self._disable = disable
+        self._messages = messages
         self._queues = queues
         self._cipher = cipher
         self._now = now
@@ -307,6 +310,8 @@ class Deliverer:
     def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:
         """Record the attempt; then, where another follows, enqueue it."""
         outcome = self._recorded(due, result, attempt)
+        if attempt.vendor_message_id is not None:
+            self._messages.remember(due.endpoint.id, attempt.vendor_message_id, due.delivery.id, self._now())
         if attempt.outcome is Outcome.GONE:
             self._disable(due.endpoint, "gone")
         if not self._deliveries.record(due.delivery, outcome):

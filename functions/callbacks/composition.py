@@ -1,0 +1,83 @@
+"""What the callbacks function is made of, once per process."""
+
+from datetime import datetime
+from functools import cache
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.destinations.status import Status
+from shared.domain.checkout import Checkout
+from shared.domain.ids import EpisodeId
+from shared.domain.metrics import FactKind
+from shared.domain.suppression import EndReason
+from shared.store.activities import ActivityStore
+from shared.store.configuration import EndpointStore, MerchantStore
+from shared.store.deliveries import DeliveryRecord
+from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
+from shared.store.shoppers import ShopperStore
+from shared.store.table import ConditionFailed
+from shared.store.vendor_messages import VendorMessageStore
+from shared.workflows.facts import FactRecorder
+from shared.workflows.status_reports import StatusReports
+from shared.workflows.suppress import Suppressions
+
+_FACTS = {Status.DELIVERED: FactKind.DELIVERED, Status.READ: FactKind.READ}
+
+
+class EpisodesHear:
+    """A step's delivered and read messages are counted; a reply ends the episode: a person is answering now."""
+
+    def __init__(self, stores: Stores) -> None:
+        """Over the stores of the process."""
+        table = stores.table
+        self._table = table
+        self._episodes = EpisodeStore(table)
+        self._merchants = MerchantStore(table)
+        self._facts = FactRecorder(FactStore(table), self._episodes, ActivityStore(table), now)
+
+    def reported(self, delivery: DeliveryRecord, checkout: Checkout | None, status: Status, at: datetime) -> None:
+        """Hear of a report about a campaign step."""
+        if delivery.episode_id is None or delivery.step is None:
+            return
+        episode_id = EpisodeId(delivery.episode_id)
+        if status is Status.REPLIED:
+            try:
+                self._table.update(EpisodeStore.ended(episode_id, EndReason.REPLIED, now()))
+            except ConditionFailed:
+                return
+        kind = _FACTS.get(status)
+        episode = self._episodes.get(episode_id) if kind is not None else None
+        merchant = self._merchants.get(delivery.merchant_id) if episode is not None else None
+        if kind is None or episode is None or merchant is None or checkout is None:
+            return
+        self._facts.reported(kind, episode, delivery.step, checkout, merchant.value, delivery.endpoint_id, at)
+
+
+@cache
+def _stores() -> Stores:
+    return Stores(Environment.read())
+
+
+def public_url() -> str:
+    """What public addresses begin with: some vendors sign the whole address."""
+    return _stores().environment.public_url
+
+
+@cache
+def status_reports() -> StatusReports:
+    """Vendors' reports."""
+    stores = _stores()
+    table = stores.table
+    return StatusReports(
+        endpoints=EndpointStore(table),
+        cipher=stores.cipher,
+        deliveries=stores.deliveries,
+        messages=VendorMessageStore(table),
+        checkouts=stores.checkouts,
+        activities=ActivityStore(table),
+        hasher=stores.hasher,
+        suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table), now),
+        hears=EpisodesHear(stores),
+        now=now,
+    )

@@ -1,0 +1,203 @@
+"""Vendors' status webhooks through the handler: challenge, signature, and what follows from each report."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from functions.callbacks import composition
+from functions.callbacks.handler import handler
+from shared.domain.consent import Channel
+from shared.domain.identity import Identity, IdentityKind
+from shared.domain.ids import EndpointId, delivery_id, new_ulid
+from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.activities import ActivityStore
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.shoppers import ShopperStore
+from shared.store.vendor_messages import VendorMessageStore
+from tests.integration.shop import MERCHANT, Shop
+
+APP_SECRET = "an-app-secret"
+VERIFY = "a-verify-token"
+PHONE = "+917777788888"
+
+
+@dataclass
+class Vendor:
+    """Meta, talking to one endpoint of the shop."""
+
+    shop: Shop
+    endpoint: Endpoint
+    delivery: DeliveryRecord
+
+    def call(
+        self, method: str, body: bytes = b"", query: dict[str, str] | None = None, **headers: str
+    ) -> dict[str, Any]:
+        from urllib.parse import urlencode
+
+        event = {
+            "pathParameters": {"endpoint_id": self.endpoint.id},
+            "rawPath": f"/callbacks/{self.endpoint.id}",
+            "rawQueryString": urlencode(query or {}),
+            "requestContext": {"http": {"method": method}},
+            "headers": {name.replace("_", "-"): value for name, value in headers.items()},
+            "body": body.decode(),
+        }
+        return handler(event, None)
+
+    def report(self, **value: Any) -> dict[str, Any]:
+        """A signed webhook with this change."""
+        payload = {
+            "object": "whatsapp_business_account",
+            "entry": [{"changes": [{"field": "messages", "value": value}]}],
+        }
+        body = json.dumps(payload).encode()
+        signature = "sha256=" + hmac.new(APP_SECRET.encode(), body, hashlib.sha256).hexdigest()
+        return self.call("POST", body, X_Hub_Signature_256=signature)
+
+    def status(self, status: str, message_id: str = "wamid.1", **more: Any) -> dict[str, Any]:
+        at = str(int(self.shop.now.timestamp()))
+        row = {"id": message_id, "status": status, "timestamp": at, "recipient_id": PHONE[1:], **more}
+        return self.report(statuses=[row])
+
+    def stored(self) -> DeliveryRecord:
+        found = self.shop.stores.deliveries.get(self.delivery.id, self.endpoint.id)
+        assert found is not None
+        return found
+
+    def timeline(self) -> list[str]:
+        entries, _ = ActivityStore(self.shop.table).page(self.shop.digest(), limit=50, after=None)
+        return [entry.type for entry in entries if entry.type.startswith("MESSAGE_")]
+
+    def suppressed(self) -> Any:
+        who: Identity = self.shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, PHONE)
+        return ShopperStore(self.shop.table).get_many([who])[who].memory.suppressed
+
+
+@pytest.fixture
+def vendor(shop: Shop) -> Iterator[Vendor]:
+    """A message that Meta accepted as wamid.1 for the shopper of the abandoned checkout."""
+    for cached in (composition._stores, composition.status_reports):
+        cached.cache_clear()
+    shop.abandon()
+    shop.settle()
+    endpoint_id = EndpointId("ep_" + new_ulid(shop.now))
+    secrets = EndpointCredentials(settings={"app_secret": APP_SECRET, "verify_token": VERIFY})
+    sealed = shop.stores.cipher.seal_endpoint(endpoint_id, MERCHANT, secrets)
+    endpoint = Endpoint(endpoint_id, MERCHANT, "meta_cloud", shop.now, sealed=sealed)
+    EndpointStore(shop.table).create(endpoint)
+    checkout = shop.checkout()
+    delivery = DeliveryRecord(
+        id=delivery_id(shop.now, "step", endpoint_id),
+        endpoint_id=endpoint_id,
+        merchant_id=MERCHANT,
+        event_id=shop_event(),
+        event_type="checkout.abandoned",
+        checkout_digest=checkout.digest,
+        event_version=checkout.version,
+        status=DeliveryStatus.DELIVERED,
+        created_at=shop.now,
+    )
+    shop.stores.deliveries.create(delivery)
+    VendorMessageStore(shop.table).remember(endpoint_id, "wamid.1", delivery.id, shop.now)
+    yield Vendor(shop, endpoint, delivery)
+    for cached in (composition._stores, composition.status_reports):
+        cached.cache_clear()
+
+
+def shop_event() -> Any:
+    return "evt_01KAHJ0000000000000000000E"
+
+
+def test_metas_challenge_is_answered_to_whoever_knows_the_token(vendor: Vendor) -> None:
+    query = {"hub.mode": "subscribe", "hub.verify_token": VERIFY, "hub.challenge": "12345"}
+    answer = vendor.call("GET", query=query)
+    assert (answer["statusCode"], answer["body"]) == (200, "12345")
+    assert vendor.call("GET", query=query | {"hub.verify_token": "wrong"})["statusCode"] == 401
+    assert vendor.call("GET")["statusCode"] == 401
+
+
+def test_a_forged_or_unsigned_report_changes_nothing(vendor: Vendor) -> None:
+    body = b'{"entry": []}'
+    assert vendor.call("POST", body)["statusCode"] == 401
+    assert vendor.call("POST", body, X_Hub_Signature_256="sha256=" + "0" * 64)["statusCode"] == 401
+    assert vendor.stored().reports == {}
+
+
+def test_an_unknown_endpoint_and_one_without_reports_are_not_found(vendor: Vendor, shop: Shop) -> None:
+    vendor.endpoint = shop.endpoint()
+    assert vendor.call("POST", b"{}")["statusCode"] == 404
+
+
+@pytest.mark.parametrize("status", ["delivered", "read"])
+def test_a_report_reaches_the_delivery_and_the_timeline_once(vendor: Vendor, status: str) -> None:
+    assert vendor.status(status)["statusCode"] == 200
+    assert vendor.status(status)["statusCode"] == 200
+    assert set(vendor.stored().reports) == {status}
+    assert vendor.timeline() == [f"MESSAGE_{status.upper()}"]
+
+
+def test_our_own_id_correlates_without_the_vendors(vendor: Vendor) -> None:
+    vendor.status("delivered", "wamid.never-seen", biz_opaque_callback_data=vendor.delivery.id)
+    assert set(vendor.stored().reports) == {"delivered"}
+
+
+def test_a_report_about_nobodys_message_is_taken_all_the_same(vendor: Vendor) -> None:
+    assert vendor.status("delivered", "wamid.other", recipient_id="4915550000000")["statusCode"] == 200
+    assert vendor.stored().reports == {}
+    assert vendor.timeline() == []
+
+
+def test_a_failure_after_acceptance_fails_the_delivery_and_an_opt_out_suppresses(vendor: Vendor) -> None:
+    vendor.status("failed", errors=[{"code": 131050, "title": "User has stopped receiving marketing messages"}])
+    assert vendor.stored().status is DeliveryStatus.FAILED
+    assert vendor.timeline() == ["MESSAGE_FAILED"]
+    assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
+
+
+def test_a_late_failure_does_not_undo_a_delivery(vendor: Vendor) -> None:
+    vendor.status("delivered")
+    vendor.status("failed", errors=[{"code": 131026, "title": "Message undeliverable"}])
+    assert vendor.stored().status is DeliveryStatus.DELIVERED
+    assert vendor.suppressed() == {}
+
+
+def test_a_shopper_who_answers_stop_is_suppressed_and_the_reply_is_on_the_timeline(vendor: Vendor) -> None:
+    message = {"from": PHONE[1:], "id": "wamid.in", "timestamp": "1795000000", "type": "text", "text": {"body": "Stop"}}
+    vendor.report(messages=[message])
+    assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
+    assert sorted(vendor.timeline()) == ["MESSAGE_OPTED_OUT", "MESSAGE_REPLIED"]
+
+
+def test_resuming_lifts_the_suppression(vendor: Vendor) -> None:
+    def preference(value: str) -> Any:
+        return vendor.report(
+            user_preferences=[{"wa_id": PHONE[1:], "category": "marketing_messages", "value": value, "timestamp": 1}]
+        )
+
+    preference("stop")
+    assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
+    preference("resume")
+    assert vendor.suppressed() == {}
+
+
+def test_one_merchants_vendor_cannot_reach_anothers_delivery(vendor: Vendor, shop: Shop) -> None:
+    other = vendor.delivery.id[:30] + "01KAHJ0000000000000000000Z"
+    vendor.status("delivered", "wamid.x", biz_opaque_callback_data=other)
+    assert vendor.stored().reports == {}
+
+
+def test_a_store_that_is_away_asks_the_vendor_to_repeat(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shared.store.table import StoreUnavailable
+
+    def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    failing: Callable[..., None] = away
+    monkeypatch.setattr("shared.store.deliveries.DeliveryStore.reported", failing)
+    assert vendor.status("delivered")["statusCode"] == 503
