@@ -3,37 +3,29 @@
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
-from importlib import import_module
-from typing import Protocol
 
 from aws_lambda_powertools import Logger
 
 from shared.api.authentication import Authenticator
 from shared.api.idempotency import Idempotency
-from shared.api.problems import not_implemented
 from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
 from shared.domain.campaign import Campaign
-from shared.domain.merchant import Endpoint
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
-from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
-from shared.store.coupons import CouponStore
-from shared.store.deliveries import DeliveryRecord
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
 from shared.store.facts import FactStore
+from shared.store.health import HealthStore
 from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
+from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
 from shared.workflows.backfill import Backfills
-from shared.workflows.campaign_preview import CampaignPreview
-from shared.workflows.campaign_schedules import CampaignSchedules
-from shared.workflows.campaign_setup import CampaignSetup
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
@@ -44,16 +36,10 @@ from shared.workflows.metrics import Metrics
 from shared.workflows.purchase import Purchases
 from shared.workflows.receive import Receiver
 from shared.workflows.replay import Replays
+from shared.workflows.resend import ResendJobs
 from shared.workflows.sources import SourceDirectory
 from shared.workflows.suppress import Suppressions
-
-
-class SendsTestEvent(Protocol):
-    """What ``/test`` needs of ``shared.workflows.test_event``, whose ``test_events(stores)`` makes it."""
-
-    def send(self, endpoint: Endpoint) -> DeliveryRecord:
-        """Make an ``endpoint.test`` event for this endpoint alone and enqueue its delivery."""
-        ...
+from shared.workflows.test_event import EndpointTests, test_events
 
 
 class Services(Stores):
@@ -154,36 +140,19 @@ class Services(Stores):
         return DeliveryHistory(self.deliveries, self.events, self.endpoints, lambda: self.queues, self.now)
 
     @cached_property
-    def test_events(self) -> SendsTestEvent:
-        """Sends test events. Raises Problem 501 in a build without that workflow."""
-        try:
-            workflow = import_module("shared.workflows.test_event")
-        except ModuleNotFoundError:
-            raise not_implemented("This build sends no test events.") from None
-        made: SendsTestEvent = workflow.test_events(self)
-        return made
+    def test_events(self) -> EndpointTests:
+        """Sends test events."""
+        return test_events(self)
 
     @cached_property
-    def campaigns(self) -> CampaignStore:
-        """Campaigns."""
-        return CampaignStore(self.table)
+    def resends(self) -> ResendJobs:
+        """Sends undelivered deliveries again."""
+        return ResendJobs(ResendJobStore(self.table, self.environment.due_shards), self.now)
 
     @cached_property
-    def coupons(self) -> CouponStore:
-        """Coupon pools."""
-        return CouponStore(self.table)
-
-    @cached_property
-    def campaign_setup(self) -> CampaignSetup:
-        """Creates and changes campaigns."""
-        schedules = CampaignSchedules(self.campaigns, self.schedules)
-        local = self.environment.local
-        return CampaignSetup(self.campaigns, self.endpoints, self.coupons, schedules, _unsettled, local=local)
-
-    @cached_property
-    def campaign_preview(self) -> CampaignPreview:
-        """Plays campaigns over stored checkouts."""
-        return CampaignPreview(self.search, ShopperStore(self.table), self.endpoints, self.coupons, self.hasher)
+    def health(self) -> HealthStore:
+        """Health of endpoints."""
+        return HealthStore(self.table)
 
     @cached_property
     def erasure(self) -> MerchantErasure:
