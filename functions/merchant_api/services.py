@@ -14,7 +14,9 @@ from shared.aws.stores import Stores, now
 from shared.domain.campaign import Campaign
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
+from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
+from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
 from shared.store.facts import FactStore
@@ -26,6 +28,9 @@ from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
 from shared.workflows.backfill import Backfills
+from shared.workflows.campaign_preview import CampaignPreview
+from shared.workflows.campaign_schedules import CampaignSchedules
+from shared.workflows.campaign_setup import CampaignSetup
 from shared.workflows.checkout_search import CheckoutSearch
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
@@ -153,6 +158,28 @@ class Services(Stores):
     def health(self) -> HealthStore:
         """Health of endpoints."""
         return HealthStore(self.table)
+
+    @cached_property
+    def campaigns(self) -> CampaignStore:
+        """Campaigns."""
+        return CampaignStore(self.table)
+
+    @cached_property
+    def coupons(self) -> CouponStore:
+        """Coupon pools."""
+        return CouponStore(self.table)
+
+    @cached_property
+    def campaign_setup(self) -> CampaignSetup:
+        """Creates and changes campaigns."""
+        schedules = CampaignSchedules(self.campaigns, self.schedules)
+        local = self.environment.local
+        return CampaignSetup(self.campaigns, self.endpoints, self.coupons, schedules, _unsettled, local=local)
+
+    @cached_property
+    def campaign_preview(self) -> CampaignPreview:
+        """Plays campaigns over stored checkouts."""
+        return CampaignPreview(self.search, ShopperStore(self.table), self.endpoints, self.coupons, self.hasher)
 
     @cached_property
     def erasure(self) -> MerchantErasure:
