@@ -1,6 +1,7 @@
 """Campaigns and coupon pools through the API, with the schedules that follow them."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from botocore.exceptions import ClientError
 from functions.merchant_api import services
 from shared.aws import clients
 from shared.aws.schedules import ScheduleRefused
-from shared.domain.ids import CampaignId, MerchantId
+from shared.domain.checkout import Checkout, Status
+from shared.domain.ids import CampaignId, MerchantId, SourceId, checkout_digest
 from tests.integration.api.conftest import Api, new_merchant
+from tests.unit.domain.sessions import cart_of
 
 URL = "https://bsp.example.com/hooks"
 SCHEDULE = {
@@ -252,3 +255,50 @@ def test_codes_are_counted_and_never_shown(merchant: Api, endpoint_id: str) -> N
     rule = {"type": "pool", "pool_id": pool.json["id"]}
     assert created(merchant, a_campaign(endpoint_id, coupon=rule))["coupon"] == rule
     assert merchant("POST", f"{path}/codes", {"codes": ["with space"]}).json["errors"][0]["pointer"] == "/codes/0"
+
+
+def a_cart(merchant: Api, number: int, total: int) -> None:
+    """A checkout of the merchant's, written as ingest writes it."""
+    own = services.services()
+    merchant_id = MerchantId(merchant("GET", "/v1/merchant").json["id"])
+    found = own.merchants.get(merchant_id)
+    assert found is not None
+    at = own.now() - timedelta(hours=3)
+    digest = checkout_digest(merchant_id, SourceId("src_1"), str(number))
+    fresh = Checkout(
+        *(merchant_id, SourceId("src_1"), "flexype", str(number), digest, Status.OPEN, 1, "1"),
+        *(at, at, at, at, 1_800_000),
+        leaves={"customer.phone": f"+9198765{number:05d}"},
+        cart=cart_of(total),
+    )
+    own.checkouts.replace(None, fresh, None, found.value.settings)
+
+
+def test_a_preview_says_what_would_be_sent_and_why_not_and_writes_nothing(merchant: Api, endpoint_id: str) -> None:
+    settings = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
+    assert merchant("PATCH", "/v1/merchant", {"settings": settings}).status == 200
+    made = created(merchant, a_campaign(endpoint_id))
+    for number, total in enumerate((63_000, 10_000, 90_000)):
+        a_cart(merchant, number, total)
+    client, table = clients.dynamodb(), services.services().table.name
+    before = client.scan(TableName=table)["Items"]
+    path = f"/v1/campaigns/{made['id']}/preview"
+
+    whole = merchant("POST", path, {"days": 1})
+
+    assert whole.status == 200, whole.text
+    assert whole.json["page"] == {
+        "checkouts": 3,
+        "started": 2,
+        "messages": 4,
+        "reasons": {"criteria_not_met": 1},
+    }
+    begun = [own for own in whole.json["data"] if own["reason"] is None]
+    assert [step["outcome"] for own in begun for step in own["steps"]] == ["sent", "planned"] * 2
+    assert client.scan(TableName=table)["Items"] == before
+
+    first = merchant("POST", path, query={"limit": "2"})
+    rest = merchant("POST", path, query={"limit": "2", "cursor": first.json["next_cursor"]})
+    paged = [*first.json["data"], *rest.json["data"]]
+    assert {own["checkout_id"] for own in paged} == {own["checkout_id"] for own in whole.json["data"]}
+    assert merchant("POST", path, {"days": 31}).status == 422
