@@ -32,6 +32,8 @@ from shared.workflows.campaign_preview import CampaignPreview
 from shared.workflows.campaign_schedules import CampaignSchedules
 from shared.workflows.campaign_setup import CampaignSetup
 from shared.workflows.checkout_search import CheckoutSearch
+from shared.workflows.customer_erasure import CustomerErasure
+from shared.workflows.customer_export import CustomerExport
 from shared.workflows.delivery_history import DeliveryHistory
 from shared.workflows.dismissal import Dismissals
 from shared.workflows.eligibility import Eligibility
@@ -138,6 +140,34 @@ class Services(Stores):
     def metrics(self) -> Metrics:
         """Figures."""
         return Metrics(FactStore(self.table), self.now)
+
+    @cached_property
+    def customer_erasure(self) -> CustomerErasure:
+        """Erases customers."""
+        return CustomerErasure(
+            self.table,
+            self.checkouts,
+            self.deliveries,
+            lambda: self.queues,
+            self.hasher,
+            lambda: self.bucket,
+            self.now,
+        )
+
+    @cached_property
+    def customer_export(self) -> CustomerExport:
+        """Exports customers."""
+        episodes, shoppers = EpisodeStore(self.table), ShopperStore(self.table)
+        return CustomerExport(
+            self.checkouts,
+            self.activities,
+            self.events,
+            self.deliveries,
+            episodes,
+            shoppers,
+            self.hasher,
+            self.now,
+        )
 
     @cached_property
     def history(self) -> DeliveryHistory:

@@ -1,20 +1,27 @@
 """Customers and suppressions: request bodies, and how suppressions are shown."""
 
 import re
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from shared.api.checkouts import Email
+from shared.api.checkouts import Email, activity_json, delivery_json
 from shared.api.fields import Strict
 from shared.api.problems import FieldError, Problem, invalid, pointer
 from shared.domain.consent import Channel
+from shared.domain.episode import Episode
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.phone import to_e164
+from shared.domain.representation import checkout_json
 from shared.domain.suppression import channels_meant
+from shared.store.shoppers import ShopperRecord
 from shared.store.suppressions import Suppression
+from shared.workflows.customer_erasure import Erased
+from shared.workflows.customer_export import Export
 
 ChannelName = Literal["email", "sms", "whatsapp"]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -83,6 +90,12 @@ class ErasureBody(CustomerBody):
     cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
 
 
+class ExportBody(CustomerBody):
+    """Whose data to export. ``cursor`` is an earlier page's ``next_cursor``."""
+
+    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+
+
 def suppression_id(identity: Identity) -> str:
     """The id under which a suppression is listed and lifted."""
     return f"{_PREFIX}{identity.kind.value}_{identity.mac}"
@@ -121,3 +134,68 @@ def as_parameters(problem: Problem) -> Problem:
         for own in problem.errors
     ]
     return invalid(errors)
+
+
+def erasure_json(done: Erased, cursor: str | None) -> dict[str, Any]:
+    """What an erasure did, in numbers; ``cursor`` only while more is left."""
+    return {
+        "status": "erased" if done.done else "erasing",
+        "checkouts": done.checkouts,
+        "quarantined": done.quarantined,
+        "endpoints_told": sorted(done.told),
+        "cursor": cursor,
+    }
+
+
+def export_json(found: Export, link: Callable[[str], str], now: datetime) -> dict[str, Any]:
+    """One page of an export; ``link`` makes a checkout's recovery link from its digest."""
+    return {
+        "generated_at": to_rfc3339(now),
+        "checkouts": [
+            checkout_json(own.checkout, link(own.checkout.digest), len(own.activities))
+            | {
+                "activities": [activity_json(each) for each in own.activities],
+                "events": [
+                    {"event": each.body, "deliveries": [delivery_json(one) for one in each.deliveries]}
+                    for each in own.events
+                ],
+            }
+            for own in found.checkouts
+        ],
+        "episodes": [_episode_json(own) for own in found.episodes],
+        "remembered": [_remembered_json(own) for own in found.remembered],
+    }
+
+
+def _episode_json(episode: Episode) -> dict[str, Any]:
+    steps = [
+        {
+            "step": own.number,
+            "status": own.state.value,
+            "reason": own.reason,
+            "channel": own.channel,
+            "due_at": to_rfc3339(own.due_at),
+            "handed_over_at": _at(own.handed_over_at),
+            "vendor_message_id": own.vendor_message_id,
+        }
+        for own in episode.steps
+    ]
+    return {**episode.as_json(), "campaign_id": episode.campaign_id, "holdout": episode.holdout, "steps": steps}
+
+
+def _remembered_json(record: ShopperRecord) -> dict[str, Any]:
+    memory = record.memory
+    return {
+        "kind": record.identity.kind.value,
+        "identifier_hash": record.identity.mac,
+        "purchased_at": _at(memory.purchased_at),
+        "cooldown_until": _at(memory.cooldown_until),
+        "last_message_at": _at(memory.last_message_at),
+        "capped_until": _at(memory.capped_until),
+        "last_discount_at": _at(memory.last_discount_at),
+        "suppressed": {channel.value: reason for channel, reason in memory.suppressed.items()},
+    }
+
+
+def _at(instant: datetime | None) -> str | None:
+    return None if instant is None else to_rfc3339(instant)

@@ -136,6 +136,8 @@ class Checkout:
     last_body: bytes | None = None
     event_digests: frozenset[bytes] = frozenset()
     shard: int = 0
+    erased: bool = False
+    """Its shopper was erased: nothing is kept but that it was, and nothing more is taken in."""
 
     @property
     def id(self) -> CheckoutId:

@@ -70,7 +70,12 @@ class Applied:
 
 
 def apply(old: Checkout | None, change: CheckoutChange, arrival: Arrival) -> Applied:
-    """The checkout after ``change``; ``old`` is None for the first event of a checkout."""
+    """The checkout after ``change``; ``old`` is None for the first event of a checkout.
+
+    An erased checkout stays as it is: late and repeated webhooks must not bring its shopper's data back.
+    """
+    if old is not None and old.erased:
+        return Applied(old, Effect.DUPLICATE, None)
     applied = _created(change, arrival) if old is None else _applied(old, change, arrival)
     if applied.mark not in {Mark.UPDATED, Mark.REOPENED}:
         return applied

@@ -115,6 +115,7 @@ def to_item(
         "co": _ms(checkout.completed_at),
         "or": _order(checkout.order),
         "lsh": checkout.shard,
+        "era": checkout.erased or None,
         "lp": keys.list_partition(checkout.merchant_id, checkout.status, checkout.shard),
         "ls": keys.list_hour(checkout.digest, checkout.last_activity_at),
         "ttl": to_ms(retention_end(checkout, settings)) // 1000,
@@ -159,6 +160,7 @@ def from_item(item: Item) -> Checkout:
         last_body=item.get("lb"),
         event_digests=frozenset().union(*(item.get(name, set()) for name in EVENT_SETS)),
         shard=int(item.get("lsh", 0)),
+        erased=bool(item.get("era", False)),
     )
 
 

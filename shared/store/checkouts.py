@@ -22,7 +22,7 @@ from shared.store.checkout_item import (
     from_item,
     to_item,
 )
-from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
+from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
 
 _AT_CREATION = ("ca", "dq", "da")
 _CART_IDENTITY = IDENTITY_ATTRIBUTE[IdentityKind.CART]
@@ -164,6 +164,24 @@ class CheckoutStore:
             remove=OUTBOX,
             condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
+
+    def erased(self, old: Checkout, bare: Checkout, settings: Settings) -> Put:
+        """``bare`` in place of everything the item held, at the version read.
+
+        It can still be found by its identifiers, so that an erasure that was cut short goes on; ``unlisted`` ends that.
+        """
+        identities = self._hasher.of_checkout(old)
+        return Put(to_item(bare, identities, settings, self._due_shards), Attr("v").eq(old.version))
+
+    def unlisted(self, digest: str) -> None:
+        """Take an erased checkout out of the identity indexes; one that is gone stays gone."""
+        update = Update(
+            keys.checkout(digest), remove=tuple(IDENTITY_ATTRIBUTE.values()), condition=Attr("era").exists()
+        )
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return
 
     def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
         """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""

@@ -1,5 +1,6 @@
 """Quarantine rows: where a body that was not understood lies, and why. The bytes themselves are in the bucket."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from shared.store.table import ConditionFailed, Delete, Item, Put, Table, Update
 
 KEPT_FOR = timedelta(days=30)
 _LIST = "quarantine"
+_PLACE = re.compile(r"([0-9]{15})(qrn_[0-9A-Za-z]{26})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,20 @@ class QuarantineStore:
     def delete(self, quarantine_id: QuarantineId) -> None:
         """Remove the row."""
         self._table.delete(Delete(keys.quarantine(quarantine_id)))
+
+
+def place_of(key: Item) -> str:
+    """A page's end as a text that names no merchant."""
+    return f"{key['ls']}{key['pk'].removeprefix('Q#')}"
+
+
+def read_place(merchant_id: MerchantId, place: str) -> Item | None:
+    """The page's end behind a place, always in the asking merchant's list; None for what is no place."""
+    parts = _PLACE.fullmatch(place)
+    if parts is None:
+        return None
+    pk, sk = keys.quarantine(QuarantineId(parts[2]))
+    return {"pk": pk, "sk": sk, "lp": keys.list_partition(merchant_id, _LIST), "ls": parts[1]}
 
 
 def _item(record: QuarantineRecord) -> Item:

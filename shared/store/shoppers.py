@@ -12,7 +12,7 @@ from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
-from shared.store.table import Check, Item, Table, Update
+from shared.store.table import Check, Delete, Item, Table, Update
 
 REMEMBERED_FOR = timedelta(days=90)
 
@@ -117,6 +117,20 @@ class ShopperStore:
             set=({"sup": held} if held else {}) | ttl_set,
             add={"v": 1},
             remove=(*(() if held else ("sup",)), *ttl_removed),
+            condition=_as_read(record),
+        )
+
+    @staticmethod
+    def cut(record: ShopperRecord) -> Update | Delete | None:
+        """Keep only the last purchase and the suppressions, for an erasure; None where there is nothing to cut."""
+        if record.version == 0:
+            return None
+        if record.memory.purchased_at is None and not record.memory.suppressed:
+            return Delete(keys.identity(record.identity), _as_read(record))
+        return Update(
+            key=keys.identity(record.identity),
+            remove=("ep", "cd", "lm", "cap", "ld"),
+            add={"v": 1},
             condition=_as_read(record),
         )
 

@@ -131,5 +131,6 @@ class CheckoutSearch:
 
 
 def belongs(checkout: Checkout, merchant: Merchant, now: datetime) -> bool:
-    """Whether the checkout is the merchant's and not past its retention (the table may keep such rows for days)."""
-    return checkout.merchant_id == merchant.id and retention_end(checkout, merchant.settings) > now
+    """Whether the checkout is the merchant's, not erased and not past its retention (the table keeps it a while)."""
+    kept = not checkout.erased and retention_end(checkout, merchant.settings) > now
+    return kept and checkout.merchant_id == merchant.id

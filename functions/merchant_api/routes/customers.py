@@ -1,0 +1,43 @@
+"""``/v1/customers``: what is held about a customer, and its erasure."""
+
+from functions.merchant_api.session import Json, answer, new_router, session
+from shared.api import cursors
+from shared.api.customers import ErasureBody, ExportBody, erasure_json, export_json
+
+router = new_router()
+_TAGS = ["Customers"]
+
+
+@router.post("/v1/customers/export", summary="Export everything held about a customer", tags=_TAGS)
+def export_customer(body: ExportBody) -> Json:
+    """By one identifier: checkouts with timeline, events and deliveries, episodes, and what is remembered.
+
+    While ``next_cursor`` is not null, ask again with it as ``cursor``.
+    """
+    own = session(router)
+    merchant = own.merchant().value
+    kind, value = body.identifier(merchant.country)
+    filters = {"kind": kind}
+    found = own.services.customer_export.export(merchant, kind, value, cursors.decode(body.cursor, filters))
+
+    def link(digest: str) -> str:
+        return f"{own.services.environment.public_url}/r/{own.services.codes.code(digest)}"
+
+    shown = export_json(found, link, own.now)
+    return answer(shown | {"next_cursor": cursors.encode(found.after, filters) if found.after else None})
+
+
+@router.post("/v1/customers/erase", summary="Erase a customer", tags=_TAGS)
+def erase_customer(body: ErasureBody) -> Json:
+    """200 when nothing is left. 202 when more is left than one call can do: repeat it, with the ``cursor`` it gives.
+
+    Everything that carries this identifier goes, and whoever was told of it gets ``customer.erased``. Suppressions
+    stay, as keyed hashes.
+    """
+    own = session(router)
+    merchant = own.merchant().value
+    kind, value = body.identifier(merchant.country)
+    filters = {"kind": kind}
+    done = own.services.customer_erasure.erase(merchant, kind, value, cursors.decode(body.cursor, filters))
+    cursor = cursors.encode(done.cursor, filters) if done.cursor else None
+    return answer(erasure_json(done, cursor), 200 if done.done else 202)
