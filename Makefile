@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy
+.PHONY: help setup local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -63,6 +63,9 @@ e2e: ## tests against the stack on a local engine of their own
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
 	.venv/bin/pytest -m e2e
+
+bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
+	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery
 
 lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
 	@cd requirements; run() { ../$(LOCK) "$$@"; }; \

@@ -256,7 +256,10 @@ class Deliverer:
         if next_at is not None and next_at - self._now() <= LONGEST_DELAY:
             # The attempt was recorded, but the message came back: its successor may not have been enqueued. One
             # further ahead than a queue's delay is the due index's business: a message would come too early.
-            self._enqueue(record, record.attempt_count, next_at)
+            try:
+                self._enqueue(record, record.attempt_count, next_at)
+            except _TEMPORARY as error:
+                return Handled(f"not_enqueued:{type(error).__name__}", retry_message=True)
         return Handled("repeated")
 
     def _facts(self, records: Iterable[DeliveryRecord]) -> dict[ItemKey, dict[str, Any]]:

@@ -34,7 +34,7 @@ _TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
 _SAYS_NOTHING = frozenset({Outcome.FAIL_MESSAGE, Outcome.FAIL_RECIPIENT, Outcome.GONE})
 """About the message, the person, or settled otherwise: no sign of the endpoint's health."""
 
-type TellDisabled = Callable[[Endpoint, str], None]
+type TellDisabled = Callable[[Endpoint, str], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Measurements of delivery: ``make bench`` prints them."""
