@@ -6,7 +6,7 @@ A call does what fits into its time. While the merchant's own row stands, anothe
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from boto3.dynamodb.conditions import Key
 
@@ -18,12 +18,16 @@ from shared.domain.merchant import Merchant
 from shared.store import keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
+from shared.store.facts import KEPT_FOR
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
+from shared.store.suppressions import SuppressionStore
 from shared.store.table import ItemKey, Table
 from shared.workflows.sources import REMEMBERED_FOR
 
 _PAGE = 50
+_BACKDATED = timedelta(days=31)
+"""A backfilled abandonment lies at most a recovery horizon before its merchant came."""
 BUDGET = timedelta(seconds=20)
 """Well inside the function's 29 s."""
 
@@ -69,6 +73,8 @@ class MerchantErasure:
                 EndpointStore(self._table).delete(merchant.id, own.value.id)
             self._erase_checkouts(merchant, ends)
             self._erase_quarantine(merchant, ends)
+            self._erase_suppressed(merchant, ends)
+            self._erase_figures(merchant, ends)
         except OutOfTime:
             return False
         self._merchants.delete(merchant.id)
@@ -130,6 +136,30 @@ class MerchantErasure:
                 self._check(ends)
             if start is None:
                 return
+
+    def _erase_suppressed(self, merchant: Merchant, ends: float) -> None:
+        """Identifiers that are remembered for ever because of a suppression; the list itself goes with the merchant."""
+        store = SuppressionStore(self._table)
+        after: str | None = None
+        while True:
+            found, after = store.listed(merchant.id, limit=_PAGE, after=after)
+            self._table.delete_all(keys.identity(own.identity) for own in found)
+            if after is None:
+                return
+            self._check(ends)
+
+    def _erase_figures(self, merchant: Merchant, ends: float) -> None:
+        """Sums, then the facts they were made of, newest cohort first."""
+        while doomed := self._keys(keys.rollups(merchant.id)):
+            self._table.delete_all(doomed)
+            self._check(ends)
+        newest = datetime.now(UTC).date() + timedelta(days=1)
+        oldest = max(merchant.created_at.date() - _BACKDATED, newest - KEPT_FOR - timedelta(days=1))
+        for age in range((newest - oldest).days + 1):
+            for partition in keys.facts(merchant.id, newest - timedelta(days=age)):
+                while doomed := self._keys(partition):
+                    self._table.delete_all(doomed)
+            self._check(ends)
 
     def _check(self, ends: float) -> None:
         if self._clock.read() >= ends:

@@ -3,7 +3,11 @@
 import pytest
 
 from functions.merchant_api import services
+from shared.domain.transitions import Mark
+from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
 from shared.workflows.erasure import BUDGET, Clock, MerchantErasure
+from shared.workflows.facts import FactRecorder
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_checkouts import ABANDONED, BOUGHT, checkout
 from tests.integration.conftest import Stage
@@ -44,6 +48,12 @@ def shop(operator: Api, hours: Hours) -> Api:
     lost = checkout(merchant, "lost", at=own.now(), signal=ABANDONED, customer__email="asha@example.com")
     checkout(merchant, "bought", at=own.now(), signal=BOUGHT)
     assert merchant("POST", f"/v1/checkouts/{lost.id}/discard").status == 200
+    assert merchant("POST", "/v1/suppressions", {"phone": "+919999999999"}).status == 201
+    known = own.merchants.get(lost.merchant_id)
+    assert known is not None
+    recorder = FactRecorder(FactStore(own.table), EpisodeStore(own.table), own.activities, own.now)
+    recorder.record_facts(lost, Mark.ABANDONED, known.value, None)
+    assert merchant("GET", "/v1/metrics/recovery").json["total"]["abandoned"] == 1
     return merchant
 
 
