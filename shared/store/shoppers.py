@@ -87,6 +87,16 @@ class ShopperStore:
         )
 
     @staticmethod
+    def moved(identity: Identity, from_episode: EpisodeId, to_episode: EpisodeId) -> Update:
+        """Hold another episode in place of the one that was joined to it."""
+        return Update(
+            key=keys.identity(identity),
+            set={"ep": to_episode},
+            add={"v": 1},
+            condition=Attr("ep").eq(from_episode),
+        )
+
+    @staticmethod
     def released(identity: Identity, episode_id: EpisodeId) -> Update:
         """Let go of an episode that has ended, if it is the one held; fails harmlessly where it is not."""
         return Update(key=keys.identity(identity), remove=("ep",), add={"v": 1}, condition=Attr("ep").eq(episode_id))

@@ -31,6 +31,7 @@ from shared.domain.ids import EndpointId, EpisodeId, MerchantId, delivery_id, ev
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.settings import Settings
+from shared.domain.shopper import together
 from shared.domain.suppression import EndReason
 from shared.domain.transitions import Mark, retention_end
 from shared.store.checkout_item import RAW, from_item
@@ -216,6 +217,9 @@ class Announcer:
             return None, []
         settings = audience.merchant.settings
         held = {own.episode_id for own in records.values() if own.episode_id is not None}
+        if checkout.episode_id is not None:
+            # Its identifiers may have changed since: the episode it is in stays its own.
+            held.add(EpisodeId(checkout.episode_id))
         known = self._episodes.get_many(held)
         alive = sorted((own for own in known.values() if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id)
         if not alive:
@@ -224,10 +228,24 @@ class Announcer:
             opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
             return opened, [self._episodes.created(opened, now, due_of(opened, settings))]
         oldest, *younger = alive
-        joined = planning.joined(oldest, checkout, records, now, campaign=self._campaign_of(oldest), settings=settings)
+        identities = {*records, *(one for own in younger for one in own.identities)}
+        joined = planning.joined(
+            oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
+        )
         writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, due_of(joined, settings))]
-        writes += [self._episodes.ended(own.id, EndReason.JOINED, now) for own in younger]
+        for own in younger:
+            writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))
+            writes += self._handed_over(own, records, oldest.id)
         return joined, writes
+
+    def _handed_over(self, younger: Episode, records: dict[Identity, ShopperRecord], to: EpisodeId) -> list[Write]:
+        """A younger episode's identifiers that the checkout does not carry hold the older one from now on."""
+        others = self._shoppers.get_many(own for own in younger.identities if own not in records)
+        return [
+            self._shoppers.moved(identity, younger.id, to)
+            for identity, own in others.items()
+            if own.episode_id == younger.id
+        ]
 
     def _campaign_of(self, episode: Episode) -> Campaign | None:
         """The campaign at the version the episode keeps."""
@@ -305,7 +323,15 @@ class Announcer:
         settings = audience.merchant.settings
         at = _transition_instant(checkout, event_type)
         own_id = event_id(at, checkout.digest, checkout.version, event_type)
-        verdict: Messaging = messaging_verdict(checkout, settings, now)
+        verdict: Messaging = messaging_verdict(
+            checkout,
+            settings,
+            now,
+            merchant_zone=audience.merchant.timezone,
+            merchant_country=audience.merchant.country,
+            episode=episode,
+            shopper=together(own.memory for own in self._shoppers.get_many(self._shopper_of(checkout)).values()),
+        )
         body = envelope(
             own_id,
             event_type,
