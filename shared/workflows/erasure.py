@@ -16,8 +16,10 @@ from shared.domain.identity import IdentityHasher
 from shared.domain.ids import EndpointId, EpisodeId
 from shared.domain.merchant import Merchant
 from shared.store import keys
+from shared.store.campaigns import CampaignStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
+from shared.store.coupons import CouponStore
 from shared.store.facts import KEPT_FOR
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
@@ -68,6 +70,7 @@ class MerchantErasure:
         ends = self._clock.read() + BUDGET.total_seconds()
         try:
             self._close(merchant)
+            self._end_campaigns(merchant)
             self._erase_deliveries(merchant, ends)
             for own in EndpointStore(self._table).listed(merchant.id):
                 EndpointStore(self._table).delete(merchant.id, own.value.id)
@@ -91,6 +94,13 @@ class MerchantErasure:
             sources.delete(source.value)
         if found:
             self._clock.sleep(REMEMBERED_FOR.total_seconds() + 0.5)
+
+    def _end_campaigns(self, merchant: Merchant) -> None:
+        """Each deletion leaves a note about its schedule, which the campaign function's repair takes up."""
+        campaigns = CampaignStore(self._table)
+        for campaign in campaigns.listed(merchant.id):
+            campaigns.delete(campaign)
+        CouponStore(self._table).forget(merchant.id)
 
     def _erase_deliveries(self, merchant: Merchant, ends: float) -> None:
         for own in EndpointStore(self._table).listed(merchant.id):

@@ -65,7 +65,7 @@ def test_a_schedule_fires_by_itself_and_the_message_reaches_the_receiver(
     assert receiver.wait_for("checkout.abandoned", checkout_id) is not None, "told as every other abandonment"
 
     def steps() -> list[dict[str, Any]]:
-        rows = patient.call("GET", "/v1/deliveries", params={"checkout_id": checkout_id})["data"]
+        rows = patient.call("GET", "/v1/deliveries", params={"endpoint_id": endpoint["id"]})["data"]
         return [own for own in rows if own["event_type"] == "campaign.step"]
 
     while not [own for own in steps() if own["status"] == "delivered"] and time.monotonic() < deadline:

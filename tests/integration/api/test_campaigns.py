@@ -302,3 +302,19 @@ def test_a_preview_says_what_would_be_sent_and_why_not_and_writes_nothing(mercha
     paged = [*first.json["data"], *rest.json["data"]]
     assert {own["checkout_id"] for own in paged} == {own["checkout_id"] for own in whole.json["data"]}
     assert merchant("POST", path, {"days": 31}).status == 422
+
+
+def test_an_erased_merchant_leaves_no_code_and_no_schedule(operator: Api) -> None:
+    made = new_merchant(operator)
+    own = operator.as_(made["token"])
+    endpoint = own("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json["id"]
+    created(own, a_campaign(endpoint, trigger=SCHEDULE))
+    pool = own("POST", "/v1/coupon-pools", {"name": "Winter"}).json["id"]
+    own("POST", f"/v1/coupon-pools/{pool}/codes", {"codes": ["WINTER-1"]})
+
+    assert operator("DELETE", f"/v1/merchants/{made['id']}").status in {202, 204}
+
+    services.services().campaign_setup._schedules.repair()
+    assert schedules() == []
+    table = services.services().table.name
+    assert "WINTER-1" not in json.dumps(clients.dynamodb().scan(TableName=table)["Items"], default=str)
