@@ -84,6 +84,7 @@ class ServiceStack(Stack):
         self._allow_secrets()
         self._allow_bucket()
         self._allow_queues()
+        self._allow_mail()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
@@ -188,6 +189,15 @@ class ServiceStack(Stack):
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])
             self.functions[name].tell(**{variable: queue.queue_url for variable, queue in queues})
+
+    def _allow_mail(self) -> None:
+        """E-mail of merchants without an SES of their own goes out by the stage's."""
+        resources = ["identity/*", "configuration-set/*"]
+        if self._stage.ses_tenants:
+            resources.append("tenant/*")
+        self.functions["deliver"].tell(SES_TENANTS="on" if self._stage.ses_tenants else "off")
+        arns = [self.format_arn(service="ses", resource=own) for own in resources]
+        self.functions["deliver"].allow(["ses:SendEmail"], arns)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int, *, batch_size: int = 10) -> None:
         self.functions[name].function.add_event_source(

@@ -22,7 +22,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     },
     "sweep": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
-    "deliver": {"CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
+    "deliver": {"SES_TENANTS", "CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
     "callbacks": {"CREDENTIALS_KEY_ARN"},
     "redirect": set(),
     "pull": {"CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
@@ -51,7 +51,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
     "dispatch": TRANSACT | SECRET | STREAM | {
         "dynamodb:Query", "s3:PutObject", "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
     },
-    "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
+    "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage", "ses:SendEmail"},
     "callbacks": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt"},
     "redirect": READ | WRITE | SECRET,
     "pull": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
