@@ -396,7 +396,7 @@ class TestAnAwkwardProvider:
         assert desk.work() == ["m0"]
 
     def test_a_rate_is_shared_and_what_exceeds_it_waits(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(BigCommerceApi, "limit", Limit(4, timedelta(minutes=10)))
+        monkeypatch.setattr(BigCommerceApi, "limit", Limit(4, timedelta(days=1)))
         source = desk.bigcommerce()
         contents(desk)
         message = ContentMessage(
