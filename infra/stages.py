@@ -44,8 +44,10 @@ class Stage:
     certificate_arn: str | None = None
     alarm_email: str | None = None
     ses_tenants: bool = True
-    """Whether mail by the stage's own SES goes out as the SES tenant named by the merchant's id. Without it any merchant
-    may send from any identity of the account: only for a stage whose merchants trust each other."""
+    """Whether mail by the stage's own SES goes out as the SES tenant named by the merchant's id.
+
+    Without it any merchant may send from any identity of the account: for a stage whose merchants trust each other.
+    """
 
     @property
     def is_local(self) -> bool:
