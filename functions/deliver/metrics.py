@@ -1,4 +1,4 @@
-"""The metric behind the alarm on endpoints that were switched off."""
+"""The metric of endpoints that were switched off."""
 
 
 def count_disabled(reason: str) -> None:
