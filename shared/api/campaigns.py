@@ -125,7 +125,7 @@ class CampaignBody(Strict):
 class CampaignPatch(Patch):
     """An edit: whatever is named is replaced whole. Open episodes keep the version they began with."""
 
-    name: Name = ""
+    name: Name = "unchanged"
     trigger: TriggerBody = TriggerBody(type="abandonment")
     criteria: _Json = Field(default_factory=dict)
     steps: _Steps = Field(default_factory=list)
