@@ -16,6 +16,7 @@ from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
 from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
 from shared.store.vendor_messages import VendorMessageStore
@@ -23,7 +24,10 @@ from shared.workflows.coupon_source import CouponSource
 from shared.workflows.deliver import Deliverer
 from shared.workflows.endpoint_events import EndpointEvents
 from shared.workflows.endpoint_health import EndpointHealth
+from shared.workflows.episode_coupons import EpisodeCoupons
+from shared.workflows.facts import FactRecorder
 from shared.workflows.send_step import StepSender
+from shared.workflows.suppress import Suppressions
 
 
 @cache
@@ -93,6 +97,16 @@ def step_sender() -> StepSender:
         campaigns=CampaignStore(table),
         deliveries=stores.deliveries,
         activities=ActivityStore(table),
+        facts=FactRecorder(
+            FactStore(table),
+            EpisodeStore(table),
+            ActivityStore(table),
+            now,
+            EpisodeCoupons(CampaignStore(table), CouponStore(table)),
+        ),
+        messages=VendorMessageStore(table),
+        disable=_disable,
+        suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table, stores.environment.due_shards), now),
         coupons=CouponSource(CouponStore(table), endpoints, stores.cipher, send_all),
         hasher=stores.hasher,
         table=table,

@@ -16,13 +16,18 @@ from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.queues import QueueUnavailable
 from shared.aws.stores import Stores, now
+from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
+from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
+from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreUnavailable, from_stream
 from shared.workflows.announce import Announcer, MalformedRecord
+from shared.workflows.episode_coupons import EpisodeCoupons
+from shared.workflows.facts import FactRecorder
 
 logger = Logger(service="dispatch")
 TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
@@ -46,11 +51,19 @@ def _announcer() -> Announcer:
         merchants=MerchantStore(stores.table),
         endpoints=EndpointStore(stores.table),
         campaigns=CampaignStore(stores.table),
+        facts=facts_of(stores),
         queues=stores.queues,
         hasher=stores.hasher,
         codes=stores.keys.recovery_codes(),
         public_url=stores.environment.public_url,
     )
+
+
+def facts_of(stores: Stores) -> FactRecorder:
+    """Records what is counted."""
+    table = stores.table
+    coupons = EpisodeCoupons(CampaignStore(table), CouponStore(table))
+    return FactRecorder(FactStore(table), EpisodeStore(table), ActivityStore(table), now, coupons)
 
 
 @cache

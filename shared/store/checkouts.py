@@ -193,7 +193,7 @@ class CheckoutStore:
         return [item["pk"].removeprefix("C#") for item in found][::-1]
 
     def is_shared(self, identity: Identity, now: datetime) -> bool:
-        """Whether the identifier stands on too many checkouts of a day to name anybody: a shop's phone, a placeholder."""
+        """Whether the identifier stands on too many checkouts of a day to name anybody (a shop's phone)."""
         condition = Key(IDENTITY_ATTRIBUTE[identity.kind]).eq(identity.mac) & Key("ca").gte(to_ms(now - _DAY))
         page = self._table.query(condition, index=identity.kind.value, limit=SHARED_IDENTIFIER + 1)
         return len(page.items) > SHARED_IDENTIFIER

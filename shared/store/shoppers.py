@@ -12,7 +12,7 @@ from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
-from shared.store.table import Check, Delete, Item, Table, Update
+from shared.store.table import Check, ConditionFailed, Delete, Item, Table, Update
 
 REMEMBERED_FOR = timedelta(days=90)
 
@@ -78,12 +78,16 @@ class ShopperStore:
         if record.episode_id is not None:
             free |= Attr("ep").eq(record.episode_id)
         ttl_set, ttl_removed = _life(record.memory.suppressed, now)
+        condition = not_bought & free
+        if not record.memory.suppressed:
+            # A suppression written meanwhile took the row's end away: read again, or it would come back.
+            condition &= Attr("sup").not_exists()
         return Update(
             key=keys.identity(record.identity),
             set={"ep": episode_id, **ttl_set},
             add={"v": 1},
             remove=ttl_removed,
-            condition=not_bought & free,
+            condition=condition,
         )
 
     @staticmethod
@@ -101,21 +105,24 @@ class ShopperStore:
         """Let go of an episode that has ended, if it is the one held; fails harmlessly where it is not."""
         return Update(key=keys.identity(identity), remove=("ep",), add={"v": 1}, condition=Attr("ep").eq(episode_id))
 
-    @staticmethod
-    def messaged(identity: Identity, at: datetime, *, discount: bool = False) -> Update:
+    def messaged(self, identity: Identity, at: datetime, *, discount: bool = False) -> None:
         """Remember the last hand-over of a message (and of a discount), whatever else is written meanwhile."""
-        values = {"lm": to_ms(at)} | ({"ld": to_ms(at)} if discount else {})
-        return Update(key=keys.identity(identity), set=values, set_if_absent={"ttl": _ttl(at)}, add={"v": 1})
+        self._note(identity, {"lm": to_ms(at)} | ({"ld": to_ms(at)} if discount else {}), at)
 
-    @staticmethod
-    def capped(identity: Identity, until: datetime, now: datetime) -> Update:
+    def capped(self, identity: Identity, until: datetime, now: datetime) -> None:
         """Remember until when a vendor takes no marketing for this person."""
-        return Update(
-            key=keys.identity(identity),
-            set={"cap": to_ms(until)},
-            set_if_absent={"ttl": _ttl(now)},
-            add={"v": 1},
+        self._note(identity, {"cap": to_ms(until)}, now)
+
+    def _note(self, identity: Identity, values: Mapping[str, int], now: datetime) -> None:
+        """Set values; a row that holds a suppression lives for ever, any other gets a life where it has none."""
+        key = keys.identity(identity)
+        mortal = Update(
+            key, set=values, set_if_absent={"ttl": _ttl(now)}, add={"v": 1}, condition=Attr("sup").not_exists()
         )
+        try:
+            self._table.update(mortal)
+        except ConditionFailed:
+            self._table.update(Update(key, set=values, add={"v": 1}))
 
     @staticmethod
     def remembering(record: ShopperRecord, suppressed: Mapping[Channel, str], now: datetime) -> Update:

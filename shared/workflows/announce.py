@@ -50,6 +50,7 @@ from shared.store.table import (
     TransactionCancelled,
     Write,
 )
+from shared.workflows.facts import FactRecorder
 from shared.workflows.payloads import passes, payloads
 
 _ROUNDS = 5
@@ -95,6 +96,7 @@ class Announcer:
         merchants: MerchantStore,
         endpoints: EndpointStore,
         campaigns: Campaigns,
+        facts: FactRecorder,
         queues: DeliveryQueues,
         hasher: IdentityHasher,
         codes: RecoveryCodes,
@@ -110,6 +112,7 @@ class Announcer:
         self._merchants = merchants
         self._endpoints = endpoints
         self._campaigns = campaigns
+        self._facts = facts
         self._queues = queues
         self._hasher = hasher
         self._codes = codes
@@ -139,11 +142,15 @@ class Announcer:
         event_type = EventType(mark.event_type)
         if mark is Mark.REOPENED:
             self._pause(checkout, now)
+        self._facts.record_facts(checkout, mark, audience.merchant, None)
         recipients = self._subscribed(event_type, checkout, audience, now)
         if mark in {Mark.REOPENED, Mark.SUPERSEDED} and checkout.announced is not None:
             recipients |= self._told_before(checkout, audience)
         if not recipients:
             return f"{mark}:nobody"
+        current = self._checkouts.get(checkout.digest)
+        if current is None or current.erased:
+            return f"{mark}:erased"
         episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
         event = self._event(checkout, event_type, audience, recipients, episode, raw, now)
         try:
@@ -207,6 +214,7 @@ class Announcer:
         else:
             raise StoreUnavailable("the shopper's records kept changing")
         self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
+        self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, episode)
         return "abandoned"
 
     def _episode(

@@ -30,7 +30,7 @@ from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.shopper import Shopper, together
 from shared.domain.step_state import EpisodeStep
-from shared.domain.suppression import EndReason, SuppressionReason, suppressed
+from shared.domain.suppression import EndReason, SuppressionReason
 from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
@@ -40,10 +40,13 @@ from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStor
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
 from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
+from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.announce import due_of
 from shared.workflows.attempts import attempt_json, target_of
 from shared.workflows.deliver import First, Handled, Prepared
 from shared.workflows.endpoint_health import EndpointHealth
+from shared.workflows.facts import FactRecorder
+from shared.workflows.suppress import Suppressions
 
 _ROUNDS = 5
 _STATUS_OF = {
@@ -127,6 +130,10 @@ class StepSender:
         deliveries: DeliveryStore,
         activities: ActivityStore,
         coupons: Coupons,
+        facts: FactRecorder,
+        messages: VendorMessageStore,
+        disable: Callable[[Endpoint, str], object],
+        suppressions: Suppressions,
         hasher: IdentityHasher,
         table: Table,
         health: EndpointHealth,
@@ -136,7 +143,7 @@ class StepSender:
         public_url: str,
         now: Callable[[], datetime],
     ) -> None:
-        """Share the stores of one process."""
+        """Share the stores of one process. ``disable`` switches an endpoint off and tells whom it concerns."""
         self._episodes = episodes
         self._checkouts = checkouts
         self._shoppers = shoppers
@@ -146,6 +153,10 @@ class StepSender:
         self._deliveries = deliveries
         self._activities = activities
         self._coupons = coupons
+        self._facts = facts
+        self._messages = messages
+        self._disable = disable
+        self._suppressions = suppressions
         self._hasher = hasher
         self._table = table
         self._health = health
@@ -213,7 +224,7 @@ class StepSender:
             return self._skipped(case, reason, None)
         channel = _channel(case.endpoint, case.planned)
         plan = self._coupon_plan(case)
-        decision = gate.gate(self._facts(case, channel, plan))
+        decision = gate.gate(self._gate_facts(case, channel, plan))
         match decision:
             case gate.Send(channels):
                 return self._claimed(case, channels[0] if channel or len(channels) == 1 else channel, plan)
@@ -230,6 +241,8 @@ class StepSender:
                 )
             case gate.EndEpisode(reason):
                 self._record_not_sent(case, reason, channel)
+                ended = step_state.skipped(case.step, str(reason), self._now())
+                self._facts.step_ended(case.episode, ended, case.checkout, case.merchant, case.endpoint_id)
                 self._end(case.episode, _END_OF.get(reason, EndReason.TOO_OLD))
                 return Handled(f"episode_ended:{reason}")
             case gate.Replan():
@@ -242,7 +255,7 @@ class StepSender:
                 self._rewrite(case, later)
                 return Handled("step_replanned")
 
-    def _facts(self, case: _Case, channel: Channel | None, plan: coupons.CouponPlan) -> gate.GateFacts:
+    def _gate_facts(self, case: _Case, channel: Channel | None, plan: coupons.CouponPlan) -> gate.GateFacts:
         filter_rules, problems = (
             criteria.parse(dict(case.endpoint.settings.get("filter") or {}))
             if case.endpoint
@@ -419,6 +432,10 @@ class StepSender:
             except EpisodeMoved:
                 continue
             self._record(own, concluded, sent, now)
+            if concluded.step.state.ended:
+                self._facts.step_ended(
+                    after, concluded.step, own.case.checkout, own.case.merchant, own.case.endpoint_id
+                )
             return Handled(f"step_{concluded.step.state}")
         return Handled("step_contended", retry_message=False)
 
@@ -435,34 +452,26 @@ class StepSender:
         self._deliveries.keep(self._delivery_record(case, _STATUS_OF[step.state], step.reason, attempts, next_at))
         if step.state.counts_as_sent:
             for identity in case.episode.identities:
-                self._shoppers.write(self._shoppers.messaged(identity, now, discount=own.code is not None))
-        for identity, record in case.records.items():
-            if concluded.suppress and own.channel is not None:
-                self._suppress(record, own.channel, now)
-            if concluded.capped_until is not None:
-                self._shoppers.write(self._shoppers.capped(identity, concluded.capped_until, now))
-        if concluded.disable_endpoint:
-            self._endpoints.disable(case.merchant.id, case.endpoint_id, "gone")
+                self._shoppers.messaged(identity, now, discount=own.code is not None)
+        if concluded.suppress and own.channel is not None:
+            self._suppressions.suppress(case.records, (own.channel,), SuppressionReason.REFUSED_BY_VENDOR)
+        if concluded.capped_until is not None:
+            for identity in case.records:
+                self._shoppers.capped(identity, concluded.capped_until, now)
+        if concluded.disable_endpoint and case.endpoint is not None:
+            self._disable(case.endpoint, "gone")
+        if step.vendor_message_id is not None:
+            self._messages.remember(case.endpoint_id, step.vendor_message_id, case.delivery_id, now)
         sent_type = SENT_ACTIVITY.get(own.channel, "NOTIFICATION_SENT") if own.channel else "TASK_CREATED"
         kind = sent_type if step.state.counts_as_sent else NOT_SENT_ACTIVITY.get(own.channel or Channel.SMS, "NOT_SENT")
         self._note(case, kind, step.reason, own.channel)
 
-    def _suppress(self, record: ShopperRecord, channel: Channel, now: datetime) -> None:
-        for _ in range(_ROUNDS):
-            held = suppressed(record.memory.suppressed, (channel,), SuppressionReason.REFUSED_BY_VENDOR)
-            try:
-                self._shoppers.write(self._shoppers.remembering(record, held, now))
-            except ConditionFailed:
-                record = self._shoppers.get_many([record.identity])[record.identity]
-            else:
-                return
-        raise StoreUnavailable("the shopper's record kept changing")
-
     def _skipped(self, case: _Case, reason: str, channel: Channel | None) -> Handled:
         """The step ends without a message; the episode goes on."""
-        after = planning.with_step(case.episode, step_state.skipped(case.step, str(reason), self._now()))
-        self._rewrite(case, after)
+        ended = step_state.skipped(case.step, str(reason), self._now())
+        self._rewrite(case, planning.with_step(case.episode, ended))
         self._record_not_sent(case, reason, channel)
+        self._facts.step_ended(case.episode, ended, case.checkout, case.merchant, case.endpoint_id)
         return Handled(f"step_skipped:{reason}")
 
     def _record_not_sent(self, case: _Case, reason: str, channel: Channel | None) -> None:

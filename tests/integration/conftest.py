@@ -1,7 +1,7 @@
 """A stage's AWS resources on moto: the table with its indexes, keys, secrets, queues and the bucket."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -169,5 +169,10 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     for opened in open_shop(environment):
-        monkeypatch.setattr("functions.deliver.composition.SendPool", lambda **_: opened)
+        monkeypatch.setattr("functions.deliver.composition.SendPool", _standing_in(opened))
         yield opened
+
+
+def _standing_in(shop: Shop) -> Callable[..., Shop]:
+    """What makes the shop in place of the guarded client."""
+    return lambda **_: shop

@@ -78,7 +78,7 @@ def test_a_purchase_elsewhere_and_a_recent_message_count_too(merchant: Api) -> N
     store = services.services()
     who = store.hasher.identity(own.merchant_id, IdentityKind.PHONE, PHONE)
     shoppers = ShopperStore(store.table)
-    shoppers.write(ShopperStore.messaged(who, store.now()))
+    shoppers.messaged(who, store.now())
     waiting = asked(merchant, own)
     assert (waiting["reason"], waiting["ask_again_at"]) == ("frequency_cap", "2026-11-22T07:00:00Z")
     record = shoppers.get_many([who])[who]
