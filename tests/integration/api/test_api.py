@@ -110,7 +110,7 @@ def test_every_kind_of_request_makes_few_calls(merchant: Api) -> None:
     assert made("GET", "/v1/sources") == ["Query"]
     assert made("POST", "/v1/sources", {"provider": "flexype"}) == ["Query", "TransactWriteItems"]
     assert made("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}) == [
-        *("Query", "PutItem"),
+        *("Query", "TransactWriteItems"),
         *("Query", "UpdateItem", "Query"),
     ]
     assert made("GET", "/v1/checkouts") == ["GetItem"] + ["Query"] * 8
