@@ -4,12 +4,18 @@ from functools import cache
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
+from shared.domain.checkout import Checkout
+from shared.domain.ids import EpisodeId
+from shared.providers import registry
 from shared.store.activities import ActivityStore
+from shared.store.campaigns import CampaignStore
 from shared.store.configuration import MerchantStore
+from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
 from shared.store.link_limits import LinkLimits
 from shared.store.shoppers import ShopperStore
+from shared.workflows.episode_coupons import EpisodeCoupons
 from shared.workflows.facts import FactRecorder
 from shared.workflows.follow_link import Links
 from shared.workflows.suppress import Suppressions
@@ -26,7 +32,14 @@ def links() -> Links:
     """Recovery links."""
     stores = _stores()
     table, activities = stores.table, ActivityStore(stores.table)
-    recorder = FactRecorder(FactStore(table), EpisodeStore(table), activities, now)
+    episodes = EpisodeStore(table)
+    recorder = FactRecorder(FactStore(table), episodes, activities, now)
+    codes_of = EpisodeCoupons(CampaignStore(table), CouponStore(table))
+
+    def code_of(checkout: Checkout, step: int) -> str | None:
+        episode = episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+        return None if episode is None else codes_of(episode).get(step)
+
     return Links(
         stores.keys.recovery_codes(),
         stores.checkouts,
@@ -34,6 +47,8 @@ def links() -> Links:
         activities,
         LinkLimits(table),
         recorder.clicked,
+        code_of,
+        registry.coupon_link,
     )
 
 

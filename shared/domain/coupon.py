@@ -126,6 +126,8 @@ class CouponLink:
     parameter: str | None = None
 
 
+PRINTED_ONLY = CouponLink()
+"""The provider's links apply nothing."""
 SHOPIFY_DISCOUNT = CouponLink(path="/discount/{code}")
 """Shopify, Help Center, "Discount links": ``/discount/CODE?redirect=/path`` on the shop's own domain."""
 

@@ -81,6 +81,11 @@ def superseded(checkout: Checkout, now: datetime) -> Checkout:
     return replace(moved, status=Status.SUPERSEDED, reason=Reason.PURCHASED_ELSEWHERE, due_at=None)
 
 
+def replaced(checkout: Checkout, now: datetime) -> Checkout:
+    """The abandoned checkout after a newer one of the same shopper was abandoned too: that one is recovered now."""
+    return replace(_moved(checkout, now), status=Status.SUPERSEDED, reason=None, due_at=None)
+
+
 def superseded_mark(checkout: Checkout) -> Mark | None:
     """Only whoever was told of the abandonment is told that it is called off."""
     return None if checkout.announced is None else Mark.SUPERSEDED

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shared.domain.change import CheckoutChange
+from shared.domain.coupon import CouponLink
 from shared.domain.merchant import SourceCredentials, SourceSettings
 
 
@@ -93,6 +94,12 @@ class Description:
     required_settings: tuple[str, ...] = ()
     url_token: bool = False
     """The provider signs nothing: the source's URL carries a token."""
+
+
+class CouponApplying(Protocol):
+    """A provider whose links apply a coupon code by themselves."""
+
+    coupon_link: CouponLink
 
 
 class Provider(Protocol):

@@ -9,6 +9,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+from shared.domain.coupon import PRINTED_ONLY, CouponLink
 from shared.providers.provider import Provider
 
 _PLUMBING = frozenset({"provider", "registry", "payload", "authentication", "mapping", "preview", "privacy", "pull"})
@@ -43,4 +44,14 @@ def provider(name: str) -> Provider:
     if name not in _own_names() and name not in _outside:
         raise UnknownProvider(name)
     found: Provider = import_module(_outside.get(name, f"shared.providers.{name}")).PROVIDER
+    return found
+
+
+def coupon_link(name: str) -> CouponLink:
+    """How the provider's links apply a coupon code; one that says nothing, or is gone, applies none."""
+    try:
+        known = provider(name)
+    except UnknownProvider:
+        return PRINTED_ONLY
+    found: CouponLink = getattr(known, "coupon_link", PRINTED_ONLY)
     return found

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from shared.domain.cart import Cart, Item, TaxLine, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key
 from shared.domain.checkout import Order
+from shared.domain.coupon import SHOPIFY_DISCOUNT
 from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
 from shared.providers.authentication import hmac_signature
@@ -216,6 +217,7 @@ class Shopify:
 
     name = "shopify"
     api = ShopifyApi()
+    coupon_link = SHOPIFY_DISCOUNT
     checkout_hosts = frozenset({"myshopify.com", "checkout.shopify.com"})
     description = Description(
         title="Shopify",

@@ -22,8 +22,8 @@ from shared.domain.announcement import (
     messaging_verdict,
 )
 from shared.domain.campaign import Campaign, CampaignId
-from shared.domain.checkout import Checkout
-from shared.domain.deadline import bought_elsewhere, floor_of, superseded, superseded_mark
+from shared.domain.checkout import Checkout, Status
+from shared.domain.deadline import bought_elsewhere, floor_of, replaced, superseded, superseded_mark
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
@@ -215,7 +215,23 @@ class Announcer:
             raise StoreUnavailable("the shopper's records kept changing")
         self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
         self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, episode)
+        for digest in episode.checkouts if episode else ():
+            if digest != checkout.digest:
+                self._replaced(digest, audience, now)
         return "abandoned"
+
+    def _replaced(self, digest: str, audience: _Audience, now: datetime) -> None:
+        """An older abandoned checkout of the episode gives way to the newer one; one that moved on is left alone."""
+        for _ in range(_ROUNDS):
+            older = self._checkouts.get(digest)
+            if older is None or older.status is not Status.ABANDONED:
+                return
+            try:
+                self._checkouts.replace(older, replaced(older, now), superseded_mark(older), audience.merchant.settings)
+            except StaleVersion:
+                continue
+            return
+        raise StoreUnavailable("the older checkout kept changing")
 
     def _episode(
         self, checkout: Checkout, records: dict[Identity, ShopperRecord], audience: _Audience, now: datetime

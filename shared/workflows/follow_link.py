@@ -1,11 +1,15 @@
 """A recovery link followed: where to send the shopper, and a click on the timeline. A GET changes nothing else."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared.domain.attribution import Click, ClickClass
 from shared.domain.checkout import Activity, Checkout
+from shared.domain.coupon import PRINTED_ONLY, CouponLink, with_coupon
 from shared.domain.instants import parse_instant
 from shared.domain.merchant import Merchant
 from shared.domain.recovery_link import RecoveryCodes, leads_back, with_tracking
@@ -15,8 +19,10 @@ from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import MerchantStore
 from shared.store.link_limits import LinkLimits
+from shared.store.table import StoreUnavailable
 
 CLICKED = "LINK_CLICKED"
+_logger = logging.getLogger(__name__)
 
 
 class TooMany(Exception):
@@ -42,14 +48,22 @@ class Links:
         activities: ActivityStore,
         limits: LinkLimits,
         clicked: Callable[[Checkout, Merchant, Click], None],
+        code_of: Callable[[Checkout, int], str | None],
+        coupon_link_of: Callable[[str], CouponLink],
     ) -> None:
-        """Share the stores of one process; ``clicked`` takes the click for the figures."""
+        """Share the stores of one process.
+
+        ``clicked`` takes the click for the figures; ``code_of`` gives the coupon code of a step's message, and
+        ``coupon_link_of`` how a provider's links apply one.
+        """
         self._codes = codes
         self._checkouts = checkouts
         self._merchants = merchants
         self._activities = activities
         self._limits = limits
         self._clicked = clicked
+        self._code_of = code_of
+        self._coupon_link_of = coupon_link_of
 
     def follow(self, code: str, visitor: Visitor, now: datetime) -> str | None:
         """Where the code leads, or None when it is not one of ours or its merchant is gone. Raises TooMany."""
@@ -65,9 +79,14 @@ class Links:
         if not self._limits.take(target.digest, f"r{target.step}", now):
             raise TooMany
         visit = Click(now, target.step, visitor_class(visitor))
-        self._note(checkout, visit, merchant.value.settings)
-        self._clicked(checkout, merchant.value, visit)
-        return destination(checkout, merchant.value, now)
+        try:
+            self._note(checkout, visit, merchant.value.settings)
+            self._clicked(checkout, merchant.value, visit)
+        except (StoreUnavailable, ClientError, BotoCoreError) as error:
+            # The shopper's way back matters more than its count.
+            _logger.warning("click not recorded: %s", type(error).__name__)
+        coupon = self._code_of(checkout, target.step) if target.step else None
+        return destination(checkout, merchant.value, now, coupon, self._coupon_link_of(checkout.provider))
 
     def _note(self, checkout: Checkout, visit: Click, settings: Settings) -> None:
         detail: dict[str, str | int] = {"visitor": visit.classed, "step": visit.step}
@@ -81,8 +100,14 @@ def click_of(entry: Activity) -> Click:
     return Click(entry.at, int(entry.detail.get("step", 0)), classed)
 
 
-def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | None:
-    """The stored, allowed destination with tracking; the shop once the checkout, its link or its horizon is over."""
+def destination(
+    checkout: Checkout,
+    merchant: Merchant,
+    now: datetime,
+    code: str | None = None,
+    coupon_link: CouponLink = PRINTED_ONLY,
+) -> str | None:
+    """The stored, allowed destination with tracking and coupon; the shop once checkout, link or horizon is over."""
     _, link = checkout.pair("checkout_url")
     ends = checkout.last_activity_at + merchant.settings.recovery_horizon
     provider_ends = parse_instant(checkout.text("expires_at"))
@@ -90,7 +115,7 @@ def destination(checkout: Checkout, merchant: Merchant, now: datetime) -> str | 
     if link is None or over or not leads_back(checkout):
         return f"https://{merchant.store_domains[0]}/" if merchant.store_domains else None
     tracking = {"utm_source": "checkback", "utm_medium": "recovery", "utm_campaign": "abandoned_checkout"}
-    return with_tracking(link, tracking)
+    return with_coupon(with_tracking(link, tracking), code, coupon_link)
 
 
 def visitor_class(visitor: Visitor) -> ClickClass:

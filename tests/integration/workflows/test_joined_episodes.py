@@ -6,6 +6,7 @@ from shared.domain.episode import EpisodeStatus
 from shared.domain.identity import IdentityKind
 from shared.domain.ids import EpisodeId
 from shared.store.episodes import EpisodeStore
+from shared.store.events import EventRecord, read_event
 from shared.store.shoppers import ShopperStore
 from tests.integration.shop import MERCHANT, Shop
 
@@ -38,3 +39,26 @@ def test_a_checkout_with_both_identifiers_joins_the_episodes(shop: Shop) -> None
     ended = EpisodeStore(shop.table).get(older)
     assert ended is not None
     assert (ended.status, ended.end_reason) == (EpisodeStatus.ENDED, "purchased")
+
+
+def test_a_newer_abandoned_checkout_of_the_shopper_replaces_the_older_one(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.abandon("older")
+    shop.settle()
+    shop.abandon("newer")
+    shop.settle()
+
+    assert [shop.checkout(own).status.value for own in ("older", "newer")] == ["superseded", "abandoned"]
+    assert shop.checkout("older").reason is None
+    told = [(own.type, own.checkout_digest == shop.digest("older")) for own in map(_event, shop.rows()) if own]
+    assert sorted(told) == [
+        ("checkout.abandoned", False),
+        ("checkout.abandoned", True),
+        ("checkout.superseded", True),
+    ]
+    shop.webhook(session="older", session_state="COMPLETED")
+    assert shop.checkout("older").status.value == "recovered"
+
+
+def _event(row: dict[str, Any]) -> EventRecord | None:
+    return read_event(row) if row["sk"].startswith("E#") else None
