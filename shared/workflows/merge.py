@@ -11,10 +11,9 @@ from shared.domain.merchant import Merchant, Source
 from shared.domain.transitions import Applied, Arrival, Effect, apply
 from shared.store.checkouts import CheckoutStore, StaleVersion
 from shared.store.table import StoreUnavailable
+from shared.workflows.contention import ROUNDS, pause
 from shared.workflows.purchase import Purchases
 from shared.workflows.sources import settings_of
-
-_ROUNDS = 5
 
 
 def arrival_at(at: datetime, source: Source, merchant: Merchant) -> Arrival:
@@ -66,7 +65,7 @@ class Merger:
 
     def _merge_over(self, old: Checkout | None, change: CheckoutChange, arrival: Arrival) -> Applied:
         """The write under the version read, as often as others are faster, but not for ever."""
-        for _ in range(_ROUNDS):
+        for round_number in range(ROUNDS):
             applied = apply(old, change, arrival)
             if applied.effect is Effect.DUPLICATE:
                 return applied
@@ -76,6 +75,7 @@ class Merger:
                 )
             except StaleVersion as stale:
                 old = stale.current
+                pause(round_number)
             else:
                 return applied
         raise StoreUnavailable("the checkout kept changing")

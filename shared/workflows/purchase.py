@@ -18,8 +18,8 @@ from shared.store.episodes import EpisodeStore
 from shared.store.orders import OrderRecord, order_put, read_order
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.workflows.contention import ROUNDS, pause
 
-_ROUNDS = 5
 _EPISODE_ENDED_BY_PURCHASE = "purchased"
 
 
@@ -55,7 +55,7 @@ class Purchases:
         """Record the purchase. Raises StoreUnavailable when others kept writing: the provider must try again."""
         joined = self.joined(change, arrival)
         missing_episodes: frozenset[EpisodeId] = frozenset()
-        for _ in range(_ROUNDS):
+        for round_number in range(ROUNDS):
             known = self._read(joined, arrival)
             if known.checkout is not None and is_duplicate(known.checkout, joined):
                 return Applied(known.checkout, Effect.DUPLICATE, None)
@@ -69,6 +69,7 @@ class Purchases:
                 refused = [own.failed_condition for own in cancelled.reasons]
                 at = len(writes) - len(episodes)
                 missing_episodes |= {own for own, failed in zip(episodes, refused[at:], strict=False) if failed}
+                pause(round_number)
             else:
                 return applied
         raise StoreUnavailable("the checkout kept changing")
