@@ -53,7 +53,7 @@ types: ## mypy, strict, over code and tests
 	@.venv/bin/mypy
 
 unit: ## unit and integration tests
-	@.venv/bin/pytest -m "not e2e" -n 2
+	@.venv/bin/pytest -m "not e2e" -n 4 --dist worksteal
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
 	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz

@@ -44,6 +44,11 @@ REGION = "ap-south-1"
 Answering = Callable[[OutboundRequest], Answer]
 
 
+def stranger(number: int) -> dict[str, Any]:
+    """FlexyPe's ``user`` of a shopper of their own."""
+    return {"phone_no": f"7777{number:06d}", "dial_code": "91", "address": {}}
+
+
 class Invocation:
     """A Lambda context with time to spare."""
 
@@ -273,4 +278,4 @@ def open_shop(environment: Mapping[str, str]) -> Iterator[Shop]:
     forget_compositions()
 
 
-__all__ = ["MERCHANT", "SESSION", "SOURCE", "MerchantId", "Shop", "aws_event", "open_shop"]
+__all__ = ["MERCHANT", "SESSION", "SOURCE", "MerchantId", "Shop", "aws_event", "open_shop", "stranger"]

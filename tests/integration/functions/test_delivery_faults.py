@@ -11,7 +11,7 @@ from shared.delivery.exchange import Answer, OutboundRequest
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.health import HealthStore
 from shared.store.table import StoreUnavailable, Table
-from tests.integration.shop import Shop
+from tests.integration.shop import Shop, stranger
 
 
 class Killed(BaseException):
@@ -155,8 +155,8 @@ def test_a_queue_that_is_down_gives_the_message_back_until_it_is_up(
 
 def test_a_message_put_off_while_the_queue_is_down_comes_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.endpoint(rate_limit={"max": 1, "per": 60_000})
-    for session in ("one", "two"):
-        shop.webhook(session=session)
+    for number, session in enumerate(("one", "two")):
+        shop.webhook(session=session, user=stranger(number))
     shop.wait(minutes=31)
     shop.sweep()
     shop.settle()

@@ -12,7 +12,7 @@ from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStatus
 from shared.store.health import HealthStore
-from tests.integration.shop import MERCHANT, Shop
+from tests.integration.shop import MERCHANT, Shop, stranger
 
 
 def always(status: int) -> Any:
@@ -26,7 +26,7 @@ def health(shop: Shop, endpoint: Endpoint) -> Any:
 def abandon(shop: Shop, count: int, first: int = 0) -> None:
     """So many checkouts are abandoned."""
     for number in range(first, first + count):
-        shop.webhook(session=f"session-{number}")
+        shop.webhook(session=f"session-{number}", user=stranger(number))
     shop.wait(minutes=31)
     shop.sweep()
     shop.settle()

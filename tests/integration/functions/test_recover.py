@@ -13,7 +13,7 @@ from shared.store.resend_jobs import ResendJobStore
 from shared.workflows.refusals import Conflict, Invalid
 from shared.workflows.resend import ResendJobs
 from tests.integration.conftest import DUE_SHARDS
-from tests.integration.shop import MERCHANT, Shop
+from tests.integration.shop import MERCHANT, Shop, stranger
 
 
 def jobs(shop: Shop) -> ResendJobs:
@@ -38,7 +38,7 @@ def recovered(shop: Shop, endpoint: Endpoint, **wanted: Any) -> Any:
 
 def abandon(shop: Shop, count: int) -> None:
     for number in range(count):
-        shop.webhook(session=f"session-{number}")
+        shop.webhook(session=f"session-{number}", user=stranger(number))
     shop.wait(minutes=31)
     shop.sweep()
     shop.settle()
@@ -46,13 +46,13 @@ def abandon(shop: Shop, count: int) -> None:
 
 def test_what_was_held_and_what_failed_goes_out_with_its_own_id_and_bytes(shop: Shop) -> None:
     endpoint = shop.endpoint(retry_schedule=[])
-    shop.abandon("failed-one")
+    shop.abandon("failed-one", user=stranger(100))
     shop.settle()
     shop.answer = lambda _: Answer(500)
     shop.deliver()
     (first,) = shop.sent
     switch(shop, endpoint, "disabled")
-    shop.abandon("held-one")
+    shop.abandon("held-one", user=stranger(101))
     shop.settle()
     shop.deliver()
     assert {own.status for own in shop.deliveries()} == {DeliveryStatus.FAILED, DeliveryStatus.HELD}
@@ -96,11 +96,11 @@ def test_a_long_job_goes_on_at_the_next_sweep(shop: Shop, monkeypatch: pytest.Mo
 
 def test_only_the_named_statuses_and_only_since_then(shop: Shop) -> None:
     endpoint = switch(shop, shop.endpoint(), "disabled")
-    shop.abandon("before")
+    shop.abandon("before", user=stranger(102))
     shop.settle()
     shop.wait(minutes=5)
     since = shop.now
-    shop.abandon("after")
+    shop.abandon("after", user=stranger(103))
     shop.settle()
     shop.wait(minutes=1)
     active = switch(shop, endpoint, "active")
