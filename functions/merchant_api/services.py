@@ -172,7 +172,9 @@ class Services(Stores):
     @cached_property
     def history(self) -> DeliveryHistory:
         """Deliveries."""
-        return DeliveryHistory(self.deliveries, self.events, self.endpoints, lambda: self.queues, self.now)
+        return DeliveryHistory(
+            self.deliveries, self.events, self.endpoints, self.activities, lambda: self.queues, self.now
+        )
 
     @cached_property
     def test_events(self) -> EndpointTests:

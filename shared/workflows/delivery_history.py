@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.domain.ids import DeliveryId, EndpointId, MerchantId, delivery_id, digest_of, endpoint_of
 from shared.store import keys
+from shared.store.activities import ActivityStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventStore
 from shared.workflows.refusals import Conflict, NotFound
 
 _ROUNDS = 4
+_TIMELINE = 500
 _SAFETY_NET = timedelta(minutes=2)
 """Should the queue refuse the message, the sweep finds the delivery due after this time."""
 
@@ -34,6 +36,7 @@ class DeliveryHistory:
         deliveries: DeliveryStore,
         events: EventStore,
         endpoints: EndpointStore,
+        activities: ActivityStore,
         queues: Callable[[], DeliveryQueues],
         now: Callable[[], datetime],
     ) -> None:
@@ -41,6 +44,7 @@ class DeliveryHistory:
         self._deliveries = deliveries
         self._events = events
         self._endpoints = endpoints
+        self._activities = activities
         self._queues = queues
         self._now = now
 
@@ -79,6 +83,8 @@ class DeliveryHistory:
     def retry(self, merchant_id: MerchantId, delivery: str) -> DeliveryRecord:
         """Try once more, now. Raises NotFound, Conflict."""
         record = self.read(merchant_id, delivery)
+        if record.step is not None:
+            raise Conflict("A campaign step is sent by its episode alone, so that nobody gets it twice.")
         if record.status.waiting:
             raise Conflict("The delivery is still being tried by itself.")
         if record.status is DeliveryStatus.DELIVERED:
@@ -105,10 +111,18 @@ class DeliveryHistory:
             for endpoint_id in event.endpoint_ids
             if query.endpoint_id in {None, endpoint_id}
         ]
+        ids += [own for own in self._of_steps(digest) if query.endpoint_id in {None, own[1]}] if digest else []
         found = self._deliveries.get_many(keys.delivery(own, endpoint_id) for own, endpoint_id in ids)
         shown = [own for own in found.values() if self._shown(own, merchant_id, query)]
         below = sorted((own for own in shown if before is None or own.id < before), key=lambda own: own.id)[::-1]
         return below[:limit], below[limit - 1].id if len(below) > limit else None
+
+    def _of_steps(self, digest: str) -> list[tuple[DeliveryId, EndpointId]]:
+        """The deliveries of campaign steps about a checkout: its timeline names each."""
+        entries, _ = self._activities.page(digest, limit=_TIMELINE, after=None)
+        named = {str(own.detail["delivery_id"]) for own in entries if "delivery_id" in own.detail}
+        pairs = ((DeliveryId(own), endpoint_of(own)) for own in sorted(named))
+        return [(own, endpoint_id) for own, endpoint_id in pairs if endpoint_id is not None]
 
     def _owned(self, merchant_id: MerchantId, endpoint_id: str | None) -> list[EndpointId]:
         """The merchant's own endpoints, or the one asked for where it is one of them."""

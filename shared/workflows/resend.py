@@ -102,7 +102,10 @@ class Resender:
         page = self._deliveries.since(
             job.endpoint_id, after=after, below=first_delivery_id(job.created_at + _MOMENT), limit=_PAGE
         )
-        wanted = [own for own in page if own.merchant_id == job.merchant_id and job.asks_for(own.status)]
+        # A campaign step is sent by its episode alone: whoever sent it again here could send it twice.
+        wanted = [
+            own for own in page if own.merchant_id == job.merchant_id and own.step is None and job.asks_for(own.status)
+        ]
         again = [own for own in wanted if self._reset(own, now)]
         self._queues.retry(
             [(DeliveryMessage(own.id, own.merchant_id, own.attempt_count), timedelta()) for own in again]

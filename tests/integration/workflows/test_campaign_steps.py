@@ -17,9 +17,15 @@ from shared.domain.settings import Settings
 from shared.domain.step_state import StepState
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
-from shared.store.configuration import MerchantStore
+from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
+from shared.store.events import EventStore
+from shared.store.resend_jobs import ResendJobStore
+from shared.workflows.delivery_history import DeliveryHistory, DeliveryQuery
+from shared.workflows.refusals import Conflict
+from shared.workflows.resend import ResendJobs
+from tests.integration.conftest import DUE_SHARDS
 from tests.integration.shop import MERCHANT, Shop
 from tests.unit.domain.sessions import NOON
 
@@ -262,8 +268,6 @@ def test_a_foreign_or_unknown_step_message_sends_nothing(shop: Shop, abandoned: 
 
 
 def test_a_deleted_endpoint_skips_its_steps(shop: Shop, abandoned: Callable[..., None], endpoint: Endpoint) -> None:
-    from shared.store.configuration import EndpointStore
-
     abandoned(HOUR)
     EndpointStore(shop.table).delete(MERCHANT, EndpointId(endpoint.id))
     shop.wait(minutes=31)
@@ -302,3 +306,34 @@ def test_a_purchase_under_an_identifier_the_checkout_learnt_later_wins_too(
     shop.deliver(bodies)
     assert bought
     assert shop.sent == []
+
+
+def test_a_steps_delivery_is_listed_with_its_checkout_and_never_sent_by_hand(
+    shop: Shop, abandoned: Callable[..., None], endpoint: Endpoint
+) -> None:
+    abandoned(HOUR)
+    shop.answer = lambda _: Answer(410)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.deliver()
+    history = DeliveryHistory(
+        shop.stores.deliveries,
+        EventStore(shop.table),
+        EndpointStore(shop.table),
+        ActivityStore(shop.table),
+        lambda: shop.stores.queues,
+        lambda: shop.now,
+    )
+    [listed], _ = history.find(MERCHANT, DeliveryQuery(checkout_id=shop.checkout().id), limit=10, before=None)
+    assert (listed.step, listed.status) == (1, DeliveryStatus.FAILED)
+    with pytest.raises(Conflict, match="sent by its episode"):
+        history.retry(MERCHANT, listed.id)
+
+    stored = EndpointStore(shop.table).get(MERCHANT, endpoint.id)
+    assert stored is not None
+    assert stored.value.status == "disabled"
+    active = replace(stored.value, status="active")
+    EndpointStore(shop.table).replace(active, stored.version)
+    ResendJobs(ResendJobStore(shop.table, DUE_SHARDS), lambda: shop.now).start(active, None, None)
+    shop.sweep()
+    assert shop.retries() == []
