@@ -130,7 +130,8 @@ class ServiceStack(Stack):
             ("dispatch", _QUERY, (table, indexes)),
             ("deliver", _TRANSACTIONS, (table,)),
             ("deliver", _QUERY, (table, indexes)),
-            ("callbacks", _TRANSACTIONS, (table,)),
+            # A shopper who opts in again lifts a suppression.
+            ("callbacks", (*_TRANSACTIONS, "dynamodb:DeleteItem"), (table,)),
             ("callbacks", _QUERY, (table, indexes)),
             ("redirect", _ITEMS, (table,)),
             ("pull", _TRANSACTIONS, (table,)),

@@ -14,7 +14,7 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.metrics import Fact, FactKind, Sums
 from shared.domain.money import Money
 from shared.store import keys
-from shared.store.table import ConditionFailed, Delete, Item, Put, Table
+from shared.store.table import ConditionFailed, Item, Put, Table
 
 KEPT_FOR = timedelta(days=120)
 _TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")
@@ -53,6 +53,7 @@ class FactStore:
         return {
             date.fromisoformat(item["sk"]): {name: _sums(plain) for name, plain in item["sums"].items()}
             for item in found.values()
+            if "sums" in item
         }
 
     def roll_up(self, merchant_id: MerchantId, cohort: date, sums: Mapping[str, Sums], now: datetime) -> None:
@@ -65,8 +66,12 @@ class FactStore:
         self._table.put(Put({"pk": pk, "sk": sk, "sums": plain, "at": to_ms(now)}))
 
     def forget_sums(self, merchant_id: MerchantId, cohort: date) -> None:
-        """A fact came after the sums were made: they are made again at the next look."""
-        self._table.delete(Delete(keys.rollup(merchant_id, cohort)))
+        """A fact came after the sums were made: they are made again at the next look.
+
+        The row stays, without sums: whoever records facts may not delete.
+        """
+        pk, sk = keys.rollup(merchant_id, cohort)
+        self._table.put(Put({"pk": pk, "sk": sk}))
 
 
 def facts_end(cohort: date) -> datetime:

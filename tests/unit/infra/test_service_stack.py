@@ -52,7 +52,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "s3:PutObject", "sqs:SendMessage", "sqs:GetQueueUrl", "sqs:GetQueueAttributes",
     },
     "deliver": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage", "ses:SendEmail"},
-    "callbacks": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt"},
+    "callbacks": TRANSACT | SECRET | {"dynamodb:Query", "dynamodb:DeleteItem", "kms:Decrypt"},
     "redirect": READ | WRITE | SECRET,
     "pull": TRANSACT | SECRET | CONSUME | {"dynamodb:Query", "kms:Decrypt", "sqs:SendMessage"},
     "campaign": TRANSACT | SECRET | CONSUME | SCHEDULE | {
