@@ -51,6 +51,7 @@ def _announcer() -> Announcer:
         merchants=MerchantStore(stores.table),
         endpoints=EndpointStore(stores.table),
         campaigns=CampaignStore(stores.table),
+        activities=ActivityStore(stores.table),
         facts=facts_of(stores),
         queues=stores.queues,
         hasher=stores.hasher,

@@ -22,18 +22,21 @@ from shared.domain.announcement import (
     messaging_verdict,
 )
 from shared.domain.campaign import Campaign, CampaignId
-from shared.domain.checkout import Checkout, Status
+from shared.domain.checkout import Activity, Checkout, Status
 from shared.domain.deadline import bought_elsewhere, floor_of, replaced, superseded, superseded_mark
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
 from shared.domain.ids import EndpointId, EpisodeId, MerchantId, delivery_id, event_id
+from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
 from shared.domain.settings import Settings
 from shared.domain.shopper import together
+from shared.domain.step_state import StepState
 from shared.domain.suppression import EndReason
 from shared.domain.transitions import Mark, retention_end
+from shared.store.activities import ActivityStore
 from shared.store.checkout_item import RAW, from_item
 from shared.store.checkouts import SHARED_IDENTIFIER, CheckoutStore, StaleVersion
 from shared.store.configuration import EndpointStore, MerchantStore
@@ -96,6 +99,7 @@ class Announcer:
         merchants: MerchantStore,
         endpoints: EndpointStore,
         campaigns: Campaigns,
+        activities: ActivityStore,
         facts: FactRecorder,
         queues: DeliveryQueues,
         hasher: IdentityHasher,
@@ -112,6 +116,7 @@ class Announcer:
         self._merchants = merchants
         self._endpoints = endpoints
         self._campaigns = campaigns
+        self._activities = activities
         self._facts = facts
         self._queues = queues
         self._hasher = hasher
@@ -215,10 +220,21 @@ class Announcer:
             raise StoreUnavailable("the shopper's records kept changing")
         self._deliver(event, (own for own in recipients.values() if own.id in event.endpoint_ids))
         self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, episode)
+        if episode is not None:
+            self._note_planned(checkout, episode, audience.merchant.settings)
         for digest in episode.checkouts if episode else ():
             if digest != checkout.digest:
                 self._replaced(digest, audience, now)
         return "abandoned"
+
+    def _note_planned(self, checkout: Checkout, episode: Episode, settings: Settings) -> None:
+        """The messages ahead, on the timeline: the same entries however often the abandonment is told."""
+        for step in episode.steps:
+            if step.state is StepState.PLANNED:
+                detail: dict[str, str | int] = {"step": step.number, "due_at": to_rfc3339(step.due_at)}
+                detail |= {"campaign_id": episode.campaign_id or ""}
+                entry = Activity(_transition_instant(checkout, EventType.ABANDONED), "SCHEDULED", detail)
+                self._activities.add(checkout.digest, entry, retention_end(checkout, settings))
 
     def _replaced(self, digest: str, audience: _Audience, now: datetime) -> None:
         """An older abandoned checkout of the episode gives way to the newer one; one that moved on is left alone."""

@@ -147,4 +147,4 @@ def test_two_steps_over_webhook_and_mail_until_a_purchase_at_another_provider_st
     assert inbox(shop, buyer.address) == []
     assert shop.checkout(buyer_id)["status"] == "superseded"
     kinds = [own["type"] for own in shop.call("GET", f"/v1/checkouts/{quiet_id}/activities")["data"]]
-    assert kinds == ["TASK_CREATED", "EMAIL_SENT"]
+    assert kinds == ["SCHEDULED", "SCHEDULED", "TASK_CREATED", "EMAIL_SENT"]

@@ -111,7 +111,8 @@ def test_a_due_step_is_sent_once_and_recorded_everywhere(shop: Shop, abandoned: 
     [delivery] = shop.deliveries()
     assert (delivery.status, delivery.step, delivery.attempt_count) == (DeliveryStatus.DELIVERED, 1, 1)
     timeline, _ = ActivityStore(shop.table).page(shop.digest(), limit=10, after=None)
-    assert [own.detail["delivery_id"] for own in timeline] == [delivery.id]
+    assert [own.type for own in timeline] == ["SCHEDULED", "SCHEDULED", "TASK_CREATED"]
+    assert timeline[-1].detail["delivery_id"] == delivery.id
 
 
 def test_the_second_step_follows_and_the_campaign_ends_with_it(shop: Shop, abandoned: Callable[..., None]) -> None:
