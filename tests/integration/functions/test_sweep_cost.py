@@ -9,7 +9,6 @@ from shared.domain.instants import to_ms
 from tests.integration.conftest import DUE_SHARDS
 from tests.integration.shop import Shop, stranger
 
-
 OPEN = int(os.environ.get("SWEEP_OPEN", "2000"))
 DUE = int(os.environ.get("SWEEP_DUE", "60"))
 """Larger by hand: SWEEP_OPEN=100000 SWEEP_DUE=10000 pytest tests/integration/functions/test_sweep_cost.py"""
