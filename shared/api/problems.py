@@ -122,11 +122,6 @@ def invalid_parameter(name: str, detail: str) -> Problem:
     return invalid([FieldError(detail, parameter=name)])
 
 
-def not_implemented(detail: str) -> Problem:
-    """501: described, but not part of this build."""
-    return Problem(501, "not-implemented", "Not implemented", detail)
-
-
 def unavailable() -> Problem:
     """503: a temporary failure of ours; nothing was done."""
     detail = "The service is briefly unable to do this; try again."
