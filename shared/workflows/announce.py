@@ -27,7 +27,7 @@ from shared.domain.deadline import bought_elsewhere, floor_of, replaced, superse
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
-from shared.domain.ids import EndpointId, EpisodeId, MerchantId, delivery_id, event_id
+from shared.domain.ids import EndpointId, EpisodeId, MerchantId, event_id
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.recovery_link import RecoveryCodes
@@ -40,7 +40,7 @@ from shared.store.activities import ActivityStore
 from shared.store.checkout_item import RAW, from_item
 from shared.store.checkouts import SHARED_IDENTIFIER, CheckoutStore, StaleVersion
 from shared.store.configuration import EndpointStore, MerchantStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.orders import ORDER_MARK, OrderRecord, read_order
@@ -53,6 +53,7 @@ from shared.store.table import (
     TransactionCancelled,
     Write,
 )
+from shared.workflows.attempts import delivery_of
 from shared.workflows.facts import FactRecorder
 from shared.workflows.payloads import passes, payloads
 
@@ -410,18 +411,7 @@ class Announcer:
         """One delivery per endpoint, put if absent, then enqueued; a disabled endpoint's is held."""
         messages = []
         for endpoint in recipients:
-            record = DeliveryRecord(
-                id=delivery_id(event.at, event.id, endpoint.id),
-                endpoint_id=endpoint.id,
-                merchant_id=event.merchant_id,
-                event_id=event.id,
-                event_type=event.type,
-                checkout_digest=event.checkout_digest,
-                event_version=event.version,
-                status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
-                created_at=event.at,
-                reason=None if endpoint.active else "endpoint_disabled",
-            )
+            record = delivery_of(event, endpoint)
             if endpoint.id in event.problems:
                 record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
             self._deliveries.create(record)

@@ -6,8 +6,11 @@ from typing import Any
 from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations import registry
+from shared.domain.ids import delivery_id
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.events import EventRecord
 
 
 def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetime) -> registry.Endpoint:
@@ -22,6 +25,22 @@ def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetim
         headers=credentials.headers,
         settings={**endpoint.settings, **credentials.settings},
         timeout=DEFAULT_TIMEOUT if timeout is None else timedelta(milliseconds=int(timeout)),
+    )
+
+
+def delivery_of(event: EventRecord, endpoint: Endpoint) -> DeliveryRecord:
+    """An event's delivery to an endpoint before any attempt, the same at a retry; a disabled endpoint's is held."""
+    return DeliveryRecord(
+        id=delivery_id(event.at, event.id, endpoint.id),
+        endpoint_id=endpoint.id,
+        merchant_id=event.merchant_id,
+        event_id=event.id,
+        event_type=event.type,
+        checkout_digest=event.checkout_digest,
+        event_version=event.version,
+        status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
+        created_at=event.at,
+        reason=None if endpoint.active else "endpoint_disabled",
     )
 
 

@@ -29,7 +29,7 @@ from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
+from shared.store.deliveries import DeliveryStatus, DeliveryStore, Recorded
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.quarantine import QuarantineStore, place_of, read_place
@@ -43,6 +43,7 @@ from shared.store.table import (
     Update,
     Write,
 )
+from shared.workflows.attempts import delivery_of
 from shared.workflows.erasure import BUDGET, Clock, OutOfTime
 
 _ROUNDS = 5
@@ -198,18 +199,7 @@ class CustomerErasure:
         for endpoint in (endpoints[own] for own in event.endpoint_ids if own in endpoints):
             if endpoint.kind not in _TOLD_KINDS:
                 continue
-            record = DeliveryRecord(
-                id=delivery_id(event.at, event.id, endpoint.id),
-                endpoint_id=endpoint.id,
-                merchant_id=event.merchant_id,
-                event_id=event.id,
-                event_type=event.type,
-                checkout_digest=event.checkout_digest,
-                event_version=event.version,
-                status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
-                created_at=event.at,
-                reason=None if endpoint.active else "endpoint_disabled",
-            )
+            record = delivery_of(event, endpoint)
             self._deliveries.create(record)
             told.add(endpoint.id)
             if endpoint.active:
