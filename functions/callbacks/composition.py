@@ -18,9 +18,9 @@ from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed
 from shared.store.vendor_messages import VendorMessageStore
-from shared.workflows.facts import FactRecorder
-from shared.workflows.status_reports import StatusReports
-from shared.workflows.suppress import Suppressions
+from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.delivering.status_reports import StatusReports
+from shared.workflows.recovery.facts import FactRecorder
 
 _FACTS = {Status.DELIVERED: FactKind.DELIVERED, Status.READ: FactKind.READ}
 

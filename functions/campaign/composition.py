@@ -10,9 +10,9 @@ from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
-from shared.workflows.campaign_run import CampaignRunner
-from shared.workflows.campaign_schedules import CampaignSchedules
-from shared.workflows.campaign_start import EpisodeStarter
+from shared.workflows.campaigns.run import CampaignRunner
+from shared.workflows.campaigns.schedules import CampaignSchedules
+from shared.workflows.campaigns.start import EpisodeStarter
 
 
 @cache

@@ -9,7 +9,7 @@ from shared.aws.campaign_queue import read_message
 from shared.aws.queues import QueueUnavailable
 from shared.domain.instants import from_ms
 from shared.store.campaign_runs import RunTaken
-from shared.workflows.campaign_run import DEFECT, TEMPORARY
+from shared.workflows.campaigns.run import DEFECT, TEMPORARY
 
 logger = Logger(service="campaign")
 

@@ -20,14 +20,14 @@ from shared.store.facts import FactStore
 from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
 from shared.store.vendor_messages import VendorMessageStore
-from shared.workflows.coupon_source import CouponSource
-from shared.workflows.deliver import Deliverer
-from shared.workflows.endpoint_events import EndpointEvents
-from shared.workflows.endpoint_health import EndpointHealth
-from shared.workflows.episode_coupons import EpisodeCoupons
-from shared.workflows.facts import FactRecorder
-from shared.workflows.send_step import StepSender
-from shared.workflows.suppress import Suppressions
+from shared.workflows.campaigns.coupon_source import CouponSource
+from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.campaigns.send_step import StepSender
+from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.delivering.deliver import Deliverer
+from shared.workflows.delivering.endpoint_events import EndpointEvents
+from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.recovery.facts import FactRecorder
 
 
 @cache

@@ -6,7 +6,7 @@ from aws_lambda_powertools import Logger
 
 from functions.deliver.composition import deliverer, health, pool, step_sender
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
-from shared.workflows.deliver import Handled, Prepared, send_prepared
+from shared.workflows.delivering.deliver import Handled, Prepared, send_prepared
 
 logger = Logger(service="deliver")
 

@@ -25,9 +25,9 @@ from shared.store.events import EventStore
 from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreUnavailable, from_stream
-from shared.workflows.announce import Announcer, MalformedRecord
-from shared.workflows.episode_coupons import EpisodeCoupons
-from shared.workflows.facts import FactRecorder
+from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.recovery.announce import Announcer, MalformedRecord
+from shared.workflows.recovery.facts import FactRecorder
 
 logger = Logger(service="dispatch")
 TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)

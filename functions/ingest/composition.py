@@ -8,10 +8,10 @@ from shared.store.configuration import SourceStore
 from shared.store.episodes import EpisodeStore
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
-from shared.workflows.merge import Merger
-from shared.workflows.purchase import Purchases
-from shared.workflows.receive import Receiver
-from shared.workflows.sources import SourceDirectory
+from shared.workflows.intake.merge import Merger
+from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.receive import Receiver
+from shared.workflows.intake.sources import SourceDirectory
 
 
 @cache

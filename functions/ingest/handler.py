@@ -14,7 +14,7 @@ from shared.aws.stores import now
 from shared.domain.ids import SourceId
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
 from shared.store.table import StoreUnavailable
-from shared.workflows.receive import Receipt, UnknownSource
+from shared.workflows.intake.receive import Receipt, UnknownSource
 
 logger = Logger(service="ingest")
 

@@ -27,26 +27,26 @@ from shared.store.quarantine import QuarantineStore
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
-from shared.workflows.backfill import Backfills
-from shared.workflows.campaign_preview import CampaignPreview
-from shared.workflows.campaign_schedules import CampaignSchedules
-from shared.workflows.campaign_setup import CampaignSetup
-from shared.workflows.checkout_search import CheckoutSearch
-from shared.workflows.customer_erasure import CustomerErasure
-from shared.workflows.customer_export import CustomerExport
-from shared.workflows.delivery_history import DeliveryHistory
-from shared.workflows.dismissal import Dismissals
-from shared.workflows.eligibility import Eligibility
-from shared.workflows.erasure import MerchantErasure
-from shared.workflows.merge import Merger
-from shared.workflows.metrics import Metrics
-from shared.workflows.purchase import Purchases
-from shared.workflows.receive import Receiver
-from shared.workflows.replay import Replays
-from shared.workflows.resend import ResendJobs
-from shared.workflows.sources import SourceDirectory
-from shared.workflows.suppress import Suppressions
-from shared.workflows.test_event import EndpointTests, test_events
+from shared.workflows.campaigns.preview import CampaignPreview
+from shared.workflows.campaigns.schedules import CampaignSchedules
+from shared.workflows.campaigns.setup import CampaignSetup
+from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.delivering.history import DeliveryHistory
+from shared.workflows.delivering.resend import ResendJobs
+from shared.workflows.delivering.test_event import EndpointTests, test_events
+from shared.workflows.insight.checkout_search import CheckoutSearch
+from shared.workflows.insight.metrics import Metrics
+from shared.workflows.intake.backfill import Backfills
+from shared.workflows.intake.merge import Merger
+from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.receive import Receiver
+from shared.workflows.intake.replay import Replays
+from shared.workflows.intake.sources import SourceDirectory
+from shared.workflows.privacy.customer_erasure import CustomerErasure
+from shared.workflows.privacy.customer_export import CustomerExport
+from shared.workflows.privacy.merchant_erasure import MerchantErasure
+from shared.workflows.recovery.dismissal import Dismissals
+from shared.workflows.recovery.eligibility import Eligibility
 
 
 class Services(Stores):

@@ -10,11 +10,11 @@ from shared.store.configuration import SourceStore
 from shared.store.episodes import EpisodeStore
 from shared.store.jobs import JobStore
 from shared.store.shoppers import ShopperStore
-from shared.workflows.merge import Merger
-from shared.workflows.provider_api import ApiClient
-from shared.workflows.pull import Puller
-from shared.workflows.purchase import Purchases
-from shared.workflows.sources import SourceDirectory
+from shared.workflows.intake.merge import Merger
+from shared.workflows.intake.provider_api import ApiClient
+from shared.workflows.intake.pull import Puller
+from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.sources import SourceDirectory
 
 
 @cache

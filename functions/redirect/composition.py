@@ -15,11 +15,11 @@ from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
 from shared.store.link_limits import LinkLimits
 from shared.store.shoppers import ShopperStore
-from shared.workflows.episode_coupons import EpisodeCoupons
-from shared.workflows.facts import FactRecorder
-from shared.workflows.follow_link import Links
-from shared.workflows.suppress import Suppressions
-from shared.workflows.unsubscribe import Unsubscribes
+from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.campaigns.unsubscribe import Unsubscribes
+from shared.workflows.insight.follow_link import Links
+from shared.workflows.recovery.facts import FactRecorder
 
 
 @cache

@@ -14,8 +14,8 @@ from functions.redirect import pages
 from functions.redirect.composition import links, unsubscribes
 from shared.aws.stores import now
 from shared.store.table import StoreUnavailable
-from shared.workflows.follow_link import TooMany, Visitor
-from shared.workflows.unsubscribe import channels_chosen
+from shared.workflows.campaigns.unsubscribe import channels_chosen
+from shared.workflows.insight.follow_link import TooMany, Visitor
 
 logger = Logger(service="redirect")
 

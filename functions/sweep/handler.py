@@ -15,9 +15,9 @@ from shared.store.episodes import EpisodeStore
 from shared.store.keys import DUE_KINDS
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
-from shared.workflows.resend import Resender
-from shared.workflows.sweep import Sweeper
-from shared.workflows.sweep_episodes import EpisodeSweeper
+from shared.workflows.delivering.resend import Resender
+from shared.workflows.recovery.sweep import Sweeper
+from shared.workflows.recovery.sweep_episodes import EpisodeSweeper
 
 logger = Logger(service="sweep")
 

@@ -14,7 +14,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.phone import to_e164
 from shared.store.deliveries import DeliveryRecord
 from shared.store.quarantine import QuarantineRecord
-from shared.workflows.eligibility import Verdict
+from shared.workflows.recovery.eligibility import Verdict
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")

@@ -20,8 +20,8 @@ from shared.domain.representation import checkout_json
 from shared.domain.suppression import channels_meant
 from shared.store.shoppers import ShopperRecord
 from shared.store.suppressions import Suppression
-from shared.workflows.customer_erasure import Erased
-from shared.workflows.customer_export import Export
+from shared.workflows.privacy.customer_erasure import Erased
+from shared.workflows.privacy.customer_export import Export
 
 ChannelName = Literal["email", "sms", "whatsapp"]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]

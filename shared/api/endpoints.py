@@ -14,7 +14,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
-from shared.workflows.endpoint_setup import Draft, draft_of
+from shared.workflows.delivering.endpoint_setup import Draft, draft_of
 
 _HIDDEN = "***"
 _LONGEST_LIQUID = 32_768

@@ -11,7 +11,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.merchant import Merchant
 from shared.domain.metrics import DEFINITIONS, Lift, Sums, cohort_of, figures
 from shared.domain.money import Money
-from shared.workflows.metrics import MOST_DAYS, Group
+from shared.workflows.insight.metrics import MOST_DAYS, Group
 
 GroupBy = Literal["day", "endpoint", "campaign", "step", "provider"]
 DEFAULT_DAYS = 30

@@ -12,7 +12,7 @@ from shared.aws.queues import QueueUnavailable
 from shared.providers.provider import NotReadable, NotUnderstood
 from shared.store.configuration import VersionConflict
 from shared.store.table import StoreUnavailable
-from shared.workflows.refusals import Conflict, Invalid, NotFound
+from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:checkback:problem:"

@@ -10,7 +10,7 @@ from shared.api.problems import FieldError, invalid, pointer
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.domain.settings import duration_range
-from shared.workflows.source_setup import GivenCredentials
+from shared.workflows.intake.source_setup import GivenCredentials
 
 _Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
 

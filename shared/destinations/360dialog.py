@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import phone_of
 from shared.destinations.meta_cloud import SHAPE, MetaStatuses, judge, template_message
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.status import CallbackRequest, check_token
 from shared.destinations.vendor_answer import (
     Verdict,

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome, Refusal
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.liquid import is_template, syntax_problem
 from shared.destinations.message import filled, locale_of, phone_of, variables
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import (
     Verdict,
     address,

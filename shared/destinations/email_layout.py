@@ -10,8 +10,8 @@ from html import escape
 from typing import Any, Final
 
 from shared.delivery.outcome import Outcome
+from shared.destinations.destination import Unsendable
 from shared.destinations.liquid import TemplateError, is_template, render, render_html, syntax_problem
-from shared.destinations.registry import Unsendable
 from shared.destinations.whatsapp import clean
 
 MAX_SUBJECT: Final = 150

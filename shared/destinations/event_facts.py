@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from shared.destinations.destination import Delivery
 from shared.destinations.liquid import present
 from shared.destinations.message import checkout_of, image_url, items_line
-from shared.destinations.registry import Delivery
 from shared.destinations.vendor_answer import mapping, rows
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from shared.delivery.exchange import Answer, OutboundRequest
 from shared.delivery.outcome import Outcome
-from shared.destinations.registry import Endpoint
+from shared.destinations.destination import Endpoint
 from shared.destinations.status import (
     CallbackRequest,
     Status,

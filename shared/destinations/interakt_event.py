@@ -11,6 +11,7 @@ from typing import Any, Final
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations import interakt
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.event_facts import facts_of
 from shared.destinations.liquid import is_template, present, syntax_problem
 from shared.destinations.message import (
@@ -21,7 +22,6 @@ from shared.destinations.message import (
     phone_of,
     variables,
 )
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import attempt_of, mapping
 from shared.destinations.whatsapp import clean
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations import interakt
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import country_code_and_number, phone_of
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import attempt_of
 from shared.destinations.whatsapp import Shape, message_of
 

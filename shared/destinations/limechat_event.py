@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.event_facts import facts_of
 from shared.destinations.liquid import is_template, syntax_problem
 from shared.destinations.message import checkout_of, filled, locale_of, phone_of, variables
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import (
     Verdict,
     address,

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from shared.delivery.outcome import Outcome, Refusal
+from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.liquid import TemplateError, money_text, present, render
-from shared.destinations.registry import Delivery, Endpoint, Unsendable
 
 LONGEST_ITEMS_LINE: Final = 160
 VARIABLES: Final = (

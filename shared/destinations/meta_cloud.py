@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import phone_of
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.status import (
     CallbackRequest,
     NotAuthentic,

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import checkout_of, phone_of
-from shared.destinations.registry import Delivery, Endpoint
 from shared.destinations.vendor_answer import (
     Verdict,
     address,

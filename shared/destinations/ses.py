@@ -25,8 +25,8 @@ from shared.delivery.exchange import Answer, OutboundRequest, RefusedDestination
 from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.delivery.target import parse_target
 from shared.destinations import email_layout
+from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.message import checkout_of, locale_of, variables
-from shared.destinations.registry import Delivery, Endpoint, Unsendable
 from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, own_delivery
 from shared.destinations.vendor_answer import (
     Verdict,

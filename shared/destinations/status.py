@@ -11,13 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from shared.destinations.destination import Endpoint
 from shared.domain.instants import from_ms
-
-if TYPE_CHECKING:
-    from shared.destinations.registry import Endpoint
-
 
 _STOP = re.compile(r"(?:stop|stop promotions|unsubscribe|opt[ -]?out)[.!]?")
 _DELIVERY = re.compile(r"dlv_[0-9A-Za-z]{1,64}")
@@ -79,7 +76,7 @@ class NotAuthentic(Exception):
 class StatusSource(Protocol):
     """The status webhooks of one kind."""
 
-    def challenge(self, request: CallbackRequest, endpoint: "Endpoint") -> str | None:
+    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:
         """The plain-text answer to a vendor's set-up challenge (a GET); None when this is none.
 
         Raises:
@@ -87,7 +84,7 @@ class StatusSource(Protocol):
         """
         ...
 
-    def authenticate(self, request: CallbackRequest, endpoint: "Endpoint") -> None:
+    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
         """Return when the vendor's own proof is right; fails closed.
 
         Raises:

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome, Refusal
+from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.message import phone_of
-from shared.destinations.registry import Delivery, Endpoint, Unsendable
 from shared.destinations.status import (
     CallbackRequest,
     NotAuthentic,

@@ -21,7 +21,7 @@ from shared.delivery.exchange import (
 )
 from shared.delivery.outcome import Attempt, Outcome, excerpt, mask
 from shared.delivery.retry import parse_retry_after
-from shared.destinations.registry import Endpoint
+from shared.destinations.destination import Endpoint
 from shared.destinations.webhook import USER_AGENT
 
 _LONGEST_DETAIL: Final = 200

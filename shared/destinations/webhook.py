@@ -20,7 +20,7 @@ from shared.delivery.exchange import (
 from shared.delivery.outcome import Attempt, Outcome, excerpt
 from shared.delivery.retry import parse_retry_after
 from shared.delivery.signing import signature_headers
-from shared.destinations.registry import Delivery, Endpoint
+from shared.destinations.destination import Delivery, Endpoint
 
 USER_AGENT = "Checkback/1.0"
 MAX_HEADERS = 20

@@ -13,9 +13,9 @@ from typing import Any, Final, Literal
 from urllib.parse import quote
 
 from shared.delivery.outcome import Outcome
+from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.liquid import is_template, syntax_problem
 from shared.destinations.message import filled, locale_of, template_of, usable_image, variables
-from shared.destinations.registry import Delivery, Endpoint, Unsendable
 
 MAX_BODY: Final = 1024
 MAX_VALUE: Final = 300

@@ -28,9 +28,9 @@ from shared.store.deliveries import DeliveryStore
 from shared.store.health import HealthStore
 from shared.store.table import Table
 from shared.store.vendor_messages import VendorMessageStore
-from shared.workflows.deliver import Deliverer, send_prepared
-from shared.workflows.endpoint_events import EndpointEvents
-from shared.workflows.endpoint_health import EndpointHealth
+from shared.workflows.delivering.deliver import Deliverer, send_prepared
+from shared.workflows.delivering.endpoint_events import EndpointEvents
+from shared.workflows.delivering.endpoint_health import EndpointHealth
 from tests.integration.conftest import create_table
 
 FRESH_WORKERS, RETRY_WORKERS = 10, 5

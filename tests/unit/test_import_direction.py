@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ DOMAIN = sorted((PROJECT / "shared" / "domain").glob("*.py"))
 PROVIDERS = {"flexype", "cashfree", "wix", "shopify", "emporix", "razorpay", "stripe", "woocommerce"} | {
     *("bigcommerce", "shopflo", "custom"),
 }
+CHAPTERS = [{"campaigns"}, {"recovery", "privacy"}, {"intake"}, {"delivering", "insight"}]
+"""Of ``shared/workflows``, top first: a chapter may import those further down, never one beside or above it."""
 NOT_IN_THE_DOMAIN = {"boto3", "botocore", "httpx", "pydantic", "aws_lambda_powertools", "os", "socket", "http"}
 
 
@@ -54,6 +57,57 @@ def test_imports_point_one_way(path: Path) -> None:
         if imported.split(".")[0] in {"shared", "functions"}:
             assert rank(imported) <= rank(own), f"{own} imports {imported}"
         assert imported.split(".")[0] not in {"infra", "tests"}, f"{own} imports {imported}"
+
+
+def chapter(module: str) -> str | None:
+    """The chapter of the workflows that a module stands in."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["shared", "workflows"] and len(parts) > 3 else None
+
+
+def floor(name: str) -> int:
+    """On which floor a chapter stands, the top one 0."""
+    return next(number for number, chapters in enumerate(CHAPTERS) if name in chapters)
+
+
+WORKFLOWS = [own for own in MODULES if own.is_relative_to(PROJECT / "shared" / "workflows")]
+
+
+def test_every_workflow_stands_in_a_chapter() -> None:
+    found = {own.parent.name for own in WORKFLOWS if own.name != "__init__.py"}
+    assert found == set().union(*CHAPTERS)
+
+
+@pytest.mark.parametrize("path", [own for own in WORKFLOWS if own.name != "__init__.py"], ids=name_of)
+def test_a_chapter_of_the_workflows_imports_only_what_stands_below_it(path: Path) -> None:
+    own = chapter(name_of(path))
+    assert own is not None
+    for imported in imports(path):
+        other = chapter(imported)
+        if other is not None and other != own:
+            assert floor(other) > floor(own), f"{name_of(path)} imports {imported}"
+
+
+def circles(package: str) -> list[list[str]]:
+    """Modules of a package of ``shared`` that import each other, however long the way round."""
+    modules = {name_of(own): own for own in (PROJECT / "shared" / package).rglob("*.py")}
+    edges = {
+        own: {end for one in imports(path) for end in (one, one.rpartition(".")[0]) if end in modules and end != own}
+        for own, path in modules.items()
+    }
+    order = TopologicalSorter(edges)
+    try:
+        order.prepare()
+    except CycleError as circle:
+        return [circle.args[1]]
+    return []
+
+
+@pytest.mark.parametrize(
+    "package", sorted(own.name for own in (PROJECT / "shared").iterdir() if (own / "__init__.py").exists())
+)
+def test_no_modules_of_a_package_import_each_other(package: str) -> None:
+    assert circles(package) == []
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

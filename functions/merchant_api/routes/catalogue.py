@@ -3,7 +3,7 @@
 from functions.merchant_api.session import Json, answer, listed, new_router
 from shared.destinations import registry as destinations
 from shared.providers import registry as providers
-from shared.workflows.source_setup import describe
+from shared.workflows.intake.source_setup import describe
 
 router = new_router()
 

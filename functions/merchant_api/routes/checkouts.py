@@ -21,7 +21,7 @@ from shared.api.checkouts import (
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import Merchant
 from shared.domain.representation import checkout_json
-from shared.workflows.checkout_search import CheckoutQuery
+from shared.workflows.insight.checkout_search import CheckoutQuery
 
 router = new_router()
 _TAGS = ["Checkouts"]

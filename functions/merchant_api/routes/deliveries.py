@@ -8,7 +8,7 @@ from functions.merchant_api.session import Json, answer, listed, new_router, ses
 from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
 from shared.store.deliveries import DeliveryStatus
-from shared.workflows.delivery_history import DeliveryQuery
+from shared.workflows.delivering.history import DeliveryQuery
 
 router = new_router()
 _TAGS = ["Deliveries"]

@@ -24,7 +24,7 @@ from shared.domain.announcement import EventType
 from shared.domain.ids import EndpointId, new_ulid
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.configuration import Versioned
-from shared.workflows.endpoint_setup import (
+from shared.workflows.delivering.endpoint_setup import (
     check,
     default_event_types,
     first_secret,

@@ -12,7 +12,7 @@ from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_
 from shared.api.problems import conflict, not_found
 from shared.domain.ids import TokenId, new_ulid
 from shared.store.configuration import TokenRecord
-from shared.workflows.endpoint_setup import refresh_flags
+from shared.workflows.delivering.endpoint_setup import refresh_flags
 
 router = new_router()
 _MOST_TOKENS = 50

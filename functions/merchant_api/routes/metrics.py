@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.session import Json, answer, new_router, session
 from shared.api.metrics import GroupBy, funnel_json, period, report_json
-from shared.workflows.metrics import altogether, by_day, by_dimension
+from shared.workflows.insight.metrics import altogether, by_day, by_dimension
 
 router = new_router()
 _TAGS = ["Metrics"]

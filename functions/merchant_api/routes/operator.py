@@ -15,7 +15,7 @@ from shared.domain.ids import MerchantId, TokenId, new_ulid
 from shared.domain.merchant import Merchant
 from shared.domain.settings import Settings
 from shared.store.configuration import TokenRecord, Versioned
-from shared.workflows.endpoint_setup import refresh_flags
+from shared.workflows.delivering.endpoint_setup import refresh_flags
 
 router = new_router()
 _TAGS = ["Operator"]

@@ -15,8 +15,8 @@ from shared.domain.ids import SourceId, new_ulid
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.providers.provider import WebhookRequest
 from shared.store.configuration import Versioned
-from shared.workflows.preview import preview
-from shared.workflows.source_setup import changed_credentials, check_settings, first_credentials, provider_named
+from shared.workflows.intake.preview import preview
+from shared.workflows.intake.source_setup import changed_credentials, check_settings, first_credentials, provider_named
 
 router = new_router()
 _TAGS = ["Sources"]

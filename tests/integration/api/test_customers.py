@@ -14,8 +14,8 @@ from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
 from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from shared.store.table import StoreUnavailable
-from shared.workflows.customer_erasure import CustomerErasure
-from shared.workflows.erasure import BUDGET, Clock
+from shared.workflows.privacy.customer_erasure import CustomerErasure
+from shared.workflows.privacy.merchant_erasure import BUDGET, Clock
 from tests.integration.api.conftest import Api
 from tests.integration.conftest import Stage
 from tests.integration.shop import SESSION, Shop
@@ -266,7 +266,7 @@ def test_an_export_holds_everything_that_an_erasure_takes(shop: Shop, merchant: 
 def test_an_export_is_paged_and_foreign_to_nobody(
     shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch, operator: Api
 ) -> None:
-    monkeypatch.setattr("shared.workflows.customer_export.PAGE", 2)
+    monkeypatch.setattr("shared.workflows.privacy.customer_export.PAGE", 2)
     for name in ("one", "two", "three"):
         shop.webhook(session=name)
         shop.wait(minutes=1)

@@ -6,8 +6,8 @@ from functions.merchant_api import services
 from shared.domain.transitions import Mark
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
-from shared.workflows.erasure import BUDGET, Clock, MerchantErasure
-from shared.workflows.facts import FactRecorder
+from shared.workflows.privacy.merchant_erasure import BUDGET, Clock, MerchantErasure
+from shared.workflows.recovery.facts import FactRecorder
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_checkouts import ABANDONED, BOUGHT, checkout
 from tests.integration.conftest import Stage

@@ -20,8 +20,8 @@ from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.transitions import Mark
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
-from shared.workflows.facts import FactRecorder
-from shared.workflows.follow_link import CLICKED
+from shared.workflows.insight.follow_link import CLICKED
+from shared.workflows.recovery.facts import FactRecorder
 from tests.integration.api.conftest import Api, new_merchant
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -22,7 +22,7 @@ from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreUnavailable
-from shared.workflows import campaign_run
+from shared.workflows.campaigns import run as campaign_run
 from tests.integration.conftest import Stage
 from tests.integration.shop import SESSION, Invocation, Shop
 from tests.unit.domain.sessions import MERCHANT

@@ -103,7 +103,7 @@ def test_a_purchase_before_the_announcement_supersedes_silently(shop: Shop) -> N
 
 def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shopper buys after dispatch has looked; the transaction's condition on the shopper refuses."""
-    from shared.workflows import announce as module
+    from shared.workflows.recovery import announce as module
 
     shop.endpoint("checkout.abandoned", "checkout.superseded")
     shop.abandon()

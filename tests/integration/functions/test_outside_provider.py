@@ -24,7 +24,7 @@ from shared.providers.provider import (
     WebhookRequest,
 )
 from shared.providers.pull import ApiPage, ApiRequest, BackfillQuery, Limit, StaticAccess, credential, root
-from shared.workflows.source_setup import describe
+from shared.workflows.intake.source_setup import describe
 from tests.integration.functions.test_pull import SECRET, Desk, desk
 from tests.integration.stand_in import Reply
 

@@ -36,10 +36,10 @@ from shared.providers.shopify import ShopifyApi
 from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
 from shared.store.jobs import Job, JobStore
 from shared.store.table import StoreUnavailable
-from shared.workflows import provider_api
-from shared.workflows.backfill import Backfills
-from shared.workflows.merge import Merger
-from shared.workflows.refusals import Conflict, Invalid
+from shared.workflows.delivering.refusals import Conflict, Invalid
+from shared.workflows.intake import provider_api
+from shared.workflows.intake.backfill import Backfills
+from shared.workflows.intake.merge import Merger
 from tests.integration.conftest import DUE_SHARDS, REGION, Stage
 from tests.integration.stand_in import Reply, StandIn
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.checkout import Activity
 from shared.store.activities import ActivityStore
-from shared.workflows.follow_link import Visitor, visitor_class
+from shared.workflows.insight.follow_link import Visitor, visitor_class
 from tests.integration.shop import SESSION, Shop
 
 SHOP = "https://flexype.myshopify.com/"
@@ -45,7 +45,7 @@ def test_a_finished_or_forgotten_checkout_leads_to_the_shop(shop: Shop, days: in
 def test_a_link_the_provider_let_expire_leads_to_the_shop(shop: Shop) -> None:
     from dataclasses import replace
 
-    from shared.workflows.follow_link import destination
+    from shared.workflows.insight.follow_link import destination
 
     shop.webhook()
     own = shop.checkout()

@@ -111,7 +111,7 @@ def test_one_checkout_that_cannot_be_moved_does_not_stop_the_others(
             raise ArithmeticError("absurd")
         return at_deadline(checkout, *arguments)
 
-    monkeypatch.setattr("shared.workflows.sweep.at_deadline", stumbling)
+    monkeypatch.setattr("shared.workflows.recovery.sweep.at_deadline", stumbling)
     with pytest.raises(ExceptionGroup) as failed:
         shop.sweep()
     assert [type(own) for own in failed.value.exceptions] == [ArithmeticError]

@@ -7,7 +7,7 @@ import pytest
 
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
 from shared.destinations import registry
-from shared.destinations.registry import Endpoint
+from shared.destinations.destination import Endpoint
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status
 from tests.unit.destinations.vendor import Vendor, answer, delivery
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.destinations import registry
-from shared.workflows.endpoint_setup import Draft, check
+from shared.workflows.delivering.endpoint_setup import Draft, check
 from tests.unit.destinations.test_message_kinds import KINDS
 
 DOCS = Path(__file__).parents[3] / "docs" / "destinations"

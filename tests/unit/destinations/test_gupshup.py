@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
+from shared.destinations.destination import Endpoint
 from shared.destinations.gupshup import destination, statuses
-from shared.destinations.registry import Endpoint
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from tests.unit.destinations.vendor import Vendor, answer, delivery
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
 from shared.destinations import interakt_event, interakt_template, registry
+from shared.destinations.destination import Endpoint
 from shared.destinations.interakt_template import statuses
-from shared.destinations.registry import Endpoint
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from tests.unit.destinations.vendor import RECOVERY_URL, Vendor, answer, checkout, delivery
 

@@ -20,7 +20,7 @@ from shared.delivery.exchange import (
 )
 from shared.delivery.outcome import Outcome
 from shared.destinations import registry
-from shared.destinations.registry import Endpoint, Unsendable
+from shared.destinations.destination import Endpoint, Unsendable
 from tests.unit.destinations.vendor import (
     AT,
     Vendor,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
+from shared.destinations.destination import Endpoint
 from shared.destinations.meta_cloud import destination, statuses
-from shared.destinations.registry import Endpoint
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from shared.destinations.whatsapp_errors import meaning_of
 from tests.unit.destinations.vendor import Vendor, answer, delivery

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.destinations import registry
-from shared.destinations.registry import Endpoint
+from shared.destinations.destination import Endpoint
 
 STRANGER = """
 from datetime import UTC, datetime

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
 from shared.destinations import registry, ses
-from shared.destinations.registry import Delivery, Endpoint, Unsendable
+from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.ses import destination, statuses
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from tests.unit.destinations.vendor import (

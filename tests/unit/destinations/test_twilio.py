@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
 from shared.destinations import twilio
-from shared.destinations.registry import Endpoint, Unsendable
+from shared.destinations.destination import Endpoint, Unsendable
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from shared.destinations.twilio import destination, statuses
 from tests.unit.destinations.vendor import Vendor, answer, delivery

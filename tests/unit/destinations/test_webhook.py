@@ -22,7 +22,7 @@ from shared.delivery.exchange import (
 )
 from shared.delivery.outcome import Outcome
 from shared.delivery.signing import generate_secret
-from shared.destinations.registry import Delivery, Endpoint
+from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.webhook import USER_AGENT, destination, header_problems
 
 NOW = datetime.now(UTC)

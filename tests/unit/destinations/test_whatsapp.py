@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome
+from shared.destinations.destination import Endpoint, Unsendable
 from shared.destinations.message import items_line
-from shared.destinations.registry import Endpoint, Unsendable
 from shared.destinations.whatsapp import (
     MAX_COPY_CODE,
     MAX_HEADER_TEXT,

@@ -11,7 +11,7 @@ from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.guarded_http import SendPool
 from shared.delivery.outcome import Attempt
 from shared.destinations import registry
-from shared.destinations.registry import Delivery, Endpoint
+from shared.destinations.destination import Delivery, Endpoint
 from tests.unit.delivery.receiver import Behaviour, Received, Receiver
 
 AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

@@ -19,8 +19,8 @@ from shared.domain.ids import MerchantId, SourceId
 from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
 from shared.providers import registry
 from shared.providers.provider import Normalised, Provider, SourceContext, WebhookRequest
-from shared.workflows.preview import Preview, preview
-from shared.workflows.sources import context_of
+from shared.workflows.intake.preview import Preview, preview
+from shared.workflows.intake.sources import context_of
 
 EVENTS = Path(__file__).parents[3] / "events"
 ARRIVED_AT = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)

@@ -28,8 +28,8 @@ from shared.providers.pull import (
     content_of,
     json_of,
 )
-from shared.workflows.merge import deferred
-from shared.workflows.pull import combined
+from shared.workflows.intake.merge import deferred
+from shared.workflows.intake.pull import combined
 from tests.unit.providers.conftest import ARRIVED_AT, Bench
 
 QUERY = BackfillQuery(ARRIVED_AT - timedelta(days=2))

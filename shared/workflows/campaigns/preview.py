@@ -1,0 +1,99 @@
+"""Preview: a campaign played over the merchant's stored checkouts, page by page; nothing is sent or written."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.destinations import registry
+from shared.domain import criteria
+from shared.domain.campaign import Campaign, CampaignStep
+from shared.domain.consent import Channel
+from shared.domain.coupon import CouponRule
+from shared.domain.identity import SHOPPER_KINDS, IdentityHasher
+from shared.domain.ids import EndpointId
+from shared.domain.merchant import Endpoint, Merchant
+from shared.domain.shopper import together
+from shared.domain.simulation import (
+    ENDPOINT_DELETED,
+    ENDPOINT_DISABLED,
+    Setting,
+    Simulated,
+    StepTarget,
+    simulate,
+)
+from shared.store.configuration import EndpointStore
+from shared.store.coupons import CouponStore
+from shared.store.shoppers import ShopperStore
+from shared.workflows.insight.checkout_search import CheckoutQuery, CheckoutSearch
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPage:
+    """What would have become of some checkouts, and the place after which the next page begins."""
+
+    simulated: list[Simulated]
+    after: str | None
+
+
+class CampaignPreview:
+    """Plays campaigns over stored checkouts."""
+
+    def __init__(
+        self,
+        search: CheckoutSearch,
+        shoppers: ShopperStore,
+        endpoints: EndpointStore,
+        coupons: CouponStore,
+        hasher: IdentityHasher,
+    ) -> None:
+        """Share the stores of one process."""
+        self._search = search
+        self._shoppers = shoppers
+        self._endpoints = endpoints
+        self._coupons = coupons
+        self._hasher = hasher
+
+    def page(
+        self, campaign: Campaign, merchant: Merchant, now: datetime, *, days: int, limit: int, after: str | None
+    ) -> PreviewPage:
+        """One page of the checkouts that were active in the last ``days``, newest first."""
+        query = CheckoutQuery(updated_since=now - timedelta(days=days))
+        found, place = self._search.find(merchant, query, now, limit=limit, after=after)
+        identities = {
+            own.digest: [one for kind, one in self._hasher.of_checkout(own).items() if kind in SHOPPER_KINDS]
+            for own in found
+        }
+        records = self._shoppers.get_many(one for several in identities.values() for one in several)
+        setting = self._setting(campaign, merchant, now)
+        simulated = []
+        for checkout in found:
+            own = identities[checkout.digest]
+            shopper = together(records[one].memory for one in own)
+            simulated.append(simulate(campaign, checkout, own, shopper, setting))
+        return PreviewPage(simulated, place)
+
+    def _setting(self, campaign: Campaign, merchant: Merchant, now: datetime) -> Setting:
+        endpoints = {own.value.id: own.value for own in self._endpoints.listed(merchant.id)}
+        targets = {own.endpoint_id: _target(endpoints.get(own.endpoint_id)) for own in campaign.steps}
+        left = {own.id: own.left for own in self._coupons.listed(merchant.id)}
+
+        def target(step: CampaignStep) -> StepTarget:
+            own = targets[EndpointId(step.endpoint_id)]
+            return own if own.channel is not None else StepTarget(step.own_channel(), own.filter, own.refused)
+
+        def has_code(rule: CouponRule) -> bool:
+            # How many codes a pool would have had left at the time is not known: one left now is enough.
+            return rule.type != "pool" or any(own == rule.pool_id and count > 0 for own, count in left.items())
+
+        return Setting(merchant, target, has_code, now)
+
+
+def _target(endpoint: Endpoint | None) -> StepTarget:
+    if endpoint is None:
+        return StepTarget(refused=ENDPOINT_DELETED)
+    rules, problems = criteria.parse(dict(endpoint.settings.get("filter") or {}))
+    channel = registry.channel(endpoint.kind)
+    return StepTarget(
+        channel=None if channel is None else Channel(channel),
+        filter=criteria.EVERYTHING if problems else rules,
+        refused=None if endpoint.active else ENDPOINT_DISABLED,
+    )

@@ -1,0 +1,138 @@
+"""Setting up a campaign: what it says must fit, and what it names must be the merchant's own."""
+
+import json
+from collections.abc import Callable, Container
+from datetime import datetime
+
+from shared.aws.schedules import ScheduleRefused
+from shared.domain.campaign import Campaign, CampaignStatus, problems_of
+from shared.domain.coupon import CouponRule
+from shared.domain.merchant import Endpoint
+from shared.store.campaigns import CampaignStore
+from shared.store.configuration import EndpointStore, Versioned
+from shared.store.coupons import CouponStore
+from shared.workflows.campaigns.schedules import CampaignSchedules
+from shared.workflows.delivering.refusals import Conflict, Invalid
+
+MOST_CAMPAIGNS = 100
+LARGEST = 100_000
+"""Bytes of JSON: two rows hold it, each far below DynamoDB's 400 KB."""
+
+
+class CampaignSetup:
+    """Creates and changes campaigns; the schedule of each follows at once.
+
+    ``unsettled`` is told of a schedule that could not be reached: the campaign is stored, the repair settles it.
+    """
+
+    def __init__(
+        self,
+        campaigns: CampaignStore,
+        endpoints: EndpointStore,
+        coupons: CouponStore,
+        schedules: CampaignSchedules,
+        unsettled: Callable[[Campaign, Exception], None],
+        *,
+        local: bool,
+    ) -> None:
+        """``local``: the stage that allows offsets of a second."""
+        self._campaigns = campaigns
+        self._endpoints = endpoints
+        self._coupons = coupons
+        self._schedules = schedules
+        self._unsettled = unsettled
+        self._local = local
+
+    def create(self, campaign: Campaign) -> Versioned[Campaign]:
+        """Store a new campaign. Raises Invalid, and Conflict where there are too many."""
+        self._check(campaign)
+        if len(self._campaigns.listed(campaign.merchant_id)) >= MOST_CAMPAIGNS:
+            raise Conflict(f"A merchant has at most {MOST_CAMPAIGNS} campaigns.")
+        self._campaigns.create(campaign)
+        created = Versioned(campaign, 1)
+        try:
+            self._follow(campaign)
+        except ScheduleRefused as refused:
+            self.delete(created)
+            raise _refused() from refused
+        return created
+
+    def revise(self, before: Versioned[Campaign], after: Campaign) -> Versioned[Campaign]:
+        """Store an edit as the next version. Raises Invalid and VersionConflict."""
+        self._check(after)
+        revised = self._campaigns.revise(before, after)
+        try:
+            self._follow(before.value, after)
+        except ScheduleRefused as refused:
+            # What was there before is put back, as a version of its own.
+            self._campaigns.revise(revised, before.value)
+            self._follow(before.value, after)
+            raise _refused() from refused
+        return revised
+
+    def restate(self, before: Versioned[Campaign], status: CampaignStatus, now: datetime) -> Versioned[Campaign]:
+        """Pause or resume at once. Raises VersionConflict."""
+        if before.value.status == status:
+            return before
+        after = self._campaigns.restate(before, status, now)
+        self._follow(after.value)
+        return after
+
+    def delete(self, before: Versioned[Campaign]) -> None:
+        """Remove the campaign and its schedule; open episodes send nothing more of it. Raises VersionConflict."""
+        self._campaigns.delete(before)
+        self._follow(before.value)
+
+    def _follow(self, *versions: Campaign) -> None:
+        """Settle the schedule where one is or was concerned. Raises ScheduleRefused; other failures are repaired."""
+        if all(own.trigger.type != "schedule" for own in versions):
+            return
+        campaign = versions[0]
+        try:
+            self._schedules.settle(campaign.merchant_id, campaign.id)
+        except ScheduleRefused:
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever it was: the note in the table outlives it
+            self._unsettled(campaign, failure)
+
+    def _check(self, campaign: Campaign) -> None:
+        problems = problems_of(campaign, local=self._local)
+        size = len(json.dumps([campaign.criteria, [own.template for own in campaign.steps]]).encode())
+        if size > LARGEST:
+            problems.append(("", f"criteria and templates together are larger than {LARGEST} bytes"))
+        problems += self._strangers(campaign)
+        if problems:
+            raise Invalid(problems)
+
+    def _strangers(self, campaign: Campaign) -> list[tuple[str, str]]:
+        """Endpoints and pools that are not the merchant's."""
+        endpoints = {str(own.value.id): own.value for own in self._endpoints.listed(campaign.merchant_id)}
+        rules = [("/coupon", campaign.coupon)]
+        rules += [(f"/steps/{position}/coupon", step.coupon) for position, step in enumerate(campaign.steps)]
+        named = {rule.pool_id for _, rule in rules if rule is not None and rule.pool_id is not None}
+        pools = {str(own.id) for own in self._coupons.listed(campaign.merchant_id)} if named else set()
+        problems = [
+            (f"/steps/{position}/endpoint_id", "no such endpoint")
+            for position, step in enumerate(campaign.steps)
+            if str(step.endpoint_id) not in endpoints
+        ]
+        for pointer, rule in rules:
+            problems += _rule_strangers(rule, pointer, endpoints, pools)
+        return problems
+
+
+def _rule_strangers(
+    rule: CouponRule | None, pointer: str, endpoints: dict[str, Endpoint], pools: Container[str]
+) -> list[tuple[str, str]]:
+    problems = []
+    if rule is not None and rule.type == "pool" and rule.pool_id is not None and rule.pool_id not in pools:
+        problems.append((f"{pointer}/pool_id", "no such coupon pool"))
+    if rule is not None and rule.type == "minted" and rule.endpoint_id is not None:
+        mint = endpoints.get(rule.endpoint_id)
+        if mint is None or mint.kind != "webhook":
+            problems.append((f"{pointer}/endpoint_id", "no such endpoint of kind webhook"))
+    return problems
+
+
+def _refused() -> Invalid:
+    return Invalid([("/trigger/expression", "EventBridge Scheduler does not take this schedule")])

@@ -1,0 +1,1 @@
+"""Delivering: endpoints, their health, and what is handed over to them."""

@@ -1,0 +1,57 @@
+"""What hand-overs of events and of steps share: the endpoint as its kind needs it, the attempt as it is shown."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
+from shared.delivery.outcome import Attempt
+from shared.destinations.destination import Endpoint as Target
+from shared.domain.ids import delivery_id
+from shared.domain.instants import to_rfc3339
+from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.events import EventRecord
+
+
+def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetime) -> Target:
+    """The endpoint as its kind needs it, secrets in the clear."""
+    timeout = endpoint.settings.get("timeout")
+    return Target(
+        id=endpoint.id,
+        kind=endpoint.kind,
+        url=endpoint.url or str(endpoint.settings.get("base_url") or ""),
+        signing_secrets=credentials.signing_at(now),
+        bearer_token=credentials.bearer_token,
+        headers=credentials.headers,
+        settings={**endpoint.settings, **credentials.settings},
+        timeout=DEFAULT_TIMEOUT if timeout is None else timedelta(milliseconds=int(timeout)),
+    )
+
+
+def delivery_of(event: EventRecord, endpoint: Endpoint) -> DeliveryRecord:
+    """An event's delivery to an endpoint before any attempt, the same at a retry; a disabled endpoint's is held."""
+    return DeliveryRecord(
+        id=delivery_id(event.at, event.id, endpoint.id),
+        endpoint_id=endpoint.id,
+        merchant_id=event.merchant_id,
+        event_id=event.id,
+        event_type=event.type,
+        checkout_digest=event.checkout_digest,
+        event_version=event.version,
+        status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
+        created_at=event.at,
+        reason=None if endpoint.active else "endpoint_disabled",
+    )
+
+
+def attempt_json(result: SendResult, attempt: Attempt, next_attempt_at: datetime | None) -> dict[str, Any]:
+    """One attempt as the API shows it."""
+    return {
+        "at": to_rfc3339(result.started_at),
+        "status_code": attempt.status_code,
+        "latency_ms": attempt.latency_ms,
+        "response_body": attempt.response_body,
+        "outcome": attempt.outcome.value,
+        "reason": attempt.reason,
+        "next_attempt_at": None if next_attempt_at is None else to_rfc3339(next_attempt_at),
+    }

@@ -1,0 +1,360 @@
+"""Delivery of a batch: truth first, then all sends at once, then what came of each.
+
+At every attempt, first or late, a consistent read decides whether the event is still true. A webhook is delivered at
+least once: every attempt carries the same id and the same bytes. Whatever is not sent says why.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues, QueueUnavailable
+from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.delivery.outcome import Attempt, Outcome
+from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
+from shared.destinations import registry
+from shared.destinations.destination import Delivery, Destination
+from shared.destinations.destination import Endpoint as Target
+from shared.domain.announcement import staleness
+from shared.domain.breaker import Wait
+from shared.domain.checkout import Checkout
+from shared.domain.merchant import Endpoint
+from shared.store import keys
+from shared.store.checkout_item import from_item
+from shared.store.codec import unpack
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
+from shared.store.events import EventRecord, read_event
+from shared.store.table import ItemKey, StoreUnavailable, Table
+from shared.store.vendor_messages import VendorMessageStore
+from shared.workflows.delivering.attempts import attempt_json, target_of
+from shared.workflows.delivering.endpoint_health import EndpointHealth
+
+_TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of one message; ``retry_message`` when the queue must give it back."""
+
+    outcome: str
+    retry_message: bool = False
+
+
+type _Rows = dict[ItemKey, dict[str, Any]]
+
+_GIVEN_BACK = Handled("failed", retry_message=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that is ready to go out, and what to do with its result.
+
+    ``endpoint``: whose health the attempt tells of; None where nobody watches it.
+    """
+
+    request: OutboundRequest
+    conclude: Callable[[SendResult], Handled]
+    endpoint: Endpoint | None = None
+    first: "First | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What a vendor must be told before the attempt's own request; ``refused`` is the outcome where that fails."""
+
+    request: OutboundRequest
+    refused: Callable[[SendResult], Handled | None]
+
+
+class SendAll(Protocol):
+    """Sends every request at once; results in order. ``answered`` is called with each position that has ended."""
+
+    def __call__(
+        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
+    ) -> list[SendResult]: ...
+
+
+def send_prepared(
+    prepared: Sequence[Handled | Prepared], send_all: SendAll, health: EndpointHealth | None = None
+) -> list[Handled]:
+    """Make every attempt of a batch at once; one result per message, in order.
+
+    ``health`` watches the attempts while they are out and learns from them.
+    """
+    prepared = _told_first(prepared, send_all)
+    ready = [own for own in prepared if isinstance(own, Prepared)]
+    results = iter(_sent(ready, send_all, health) if ready else [])
+    handled = [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
+    if health is not None:
+        health.settle()
+    return handled
+
+
+def _told_first(prepared: Sequence[Handled | Prepared], send_all: SendAll) -> list[Handled | Prepared]:
+    """The batch after what some vendors must be told first; an attempt whose vendor refused that is over."""
+    told = list(prepared)
+    waiting = [at for at, own in enumerate(told) if isinstance(own, Prepared) and own.first is not None]
+    firsts = [own.first for own in (told[at] for at in waiting) if isinstance(own, Prepared) and own.first is not None]
+    results = send_all([own.request for own in firsts]) if firsts else []
+    for at, own, result in zip(waiting, firsts, results, strict=True):
+        told[at] = own.refused(result) or told[at]
+    return told
+
+
+def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
+    requests = [own.request for own in ready]
+    if health is None:
+        return send_all(requests)
+
+    def answered(position: int) -> None:
+        endpoint = ready[position].endpoint
+        if endpoint is not None:
+            health.answered(endpoint)
+
+    timer = health.sending(own.endpoint for own in ready if own.endpoint is not None)
+    try:
+        return send_all(requests, answered)
+    finally:
+        timer.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A delivery whose attempt is to be made now."""
+
+    position: int
+    delivery: DeliveryRecord
+    event: EventRecord
+    endpoint: Endpoint
+    target: Target
+    kind: Destination
+
+
+class Deliverer:
+    """Delivers batches of messages. One per process: connections are kept between batches."""
+
+    def __init__(
+        self,
+        *,
+        table: Table,
+        deliveries: DeliveryStore,
+        health: EndpointHealth,
+        disable: Callable[[Endpoint, str], object],
+        messages: VendorMessageStore,
+        queues: DeliveryQueues,
+        cipher: CredentialCipher,
+        now: Callable[[], datetime],
+    ) -> None:
+        """``now`` is the clock; ``disable`` switches an endpoint off for a reason and tells whom it concerns."""
+        self._table = table
+        self._deliveries = deliveries
+        self._health = health
+        self._disable = disable
+        self._messages = messages
+        self._queues = queues
+        self._cipher = cipher
+        self._now = now
+
+    def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Handled | Prepared]:
+        """What each message asks for, in order: an attempt to make now, or what became of it without one."""
+        handled: list[Handled | None] = [None] * len(messages)
+        prepared: dict[int, Prepared] = {}
+        for own in self._admitted(messages, handled):
+            try:
+                delivery = self._delivery(own)
+                request = own.kind.build(delivery, own.target)
+                preparing = registry.preparing(own.kind)
+                first = preparing.prepare(delivery, own.target) if preparing else None
+            except ValueError as unusable:
+                # Fails alone, not its whole batch.
+                self._deliveries.record(own.delivery, Recorded(DeliveryStatus.FAILED, f"unusable endpoint: {unusable}"))
+                handled[own.position] = Handled("failed")
+                continue
+            told_first = First(first, partial(self._refused_first, own)) if first else None
+            prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
+        return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
+
+    def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
+        """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""
+        due, rows = self._due(messages, handled)
+        verdicts = self._health.admit([own.endpoint for own in due], rows)
+        admitted = []
+        for own, wait in zip(due, verdicts, strict=True):
+            if wait is None:
+                admitted.append(own)
+            else:
+                handled[own.position] = self._put_off(own.delivery, wait)
+        return admitted
+
+    def _put_off(self, record: DeliveryRecord, wait: Wait) -> Handled:
+        """Later, by the queue's own delay; by the due index where that is too far ahead."""
+        try:
+            if wait.until - self._now() <= LONGEST_DELAY:
+                self._enqueue(record, record.attempt_count, wait.until)
+            else:
+                later = Recorded(record.status, record.reason, next_attempt_at=wait.until, by_sweep=True)
+                self._deliveries.record(record, later)
+        except _TEMPORARY as error:
+            return Handled(f"not_put_off:{type(error).__name__}", retry_message=True)
+        return Handled(f"put_off:{wait.reason}")
+
+    def _refused_first(self, due: "_Due", result: SendResult) -> Handled | None:
+        """The attempt's end where the vendor refused what it must be told first; None to go on."""
+        accepted = due.kind.classify(result, due.target).outcome is Outcome.DELIVERED
+        return None if accepted else self._conclude(due, result)
+
+    def _conclude(self, due: "_Due", result: SendResult) -> Handled:
+        """Classify the answer and record it.
+
+        It was sent: when it cannot be recorded only this message comes back, or the whole batch would be sent again.
+        """
+        attempt = due.kind.classify(result, due.target)
+        self._health.observe(due.endpoint, result, attempt.outcome)
+        try:
+            return self._concluded(due, result, attempt)
+        except _TEMPORARY as error:
+            return Handled(f"unrecorded:{type(error).__name__}", retry_message=True)
+
+    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> tuple[list[_Due], _Rows]:
+        """The deliveries to attempt now and the rows that say so; every other message gets its outcome here."""
+        records = self._deliveries.get_many(keys.delivery(own.delivery_id, own.endpoint_id) for own in messages)
+        open_messages: dict[int, DeliveryRecord] = {}
+        for position, message in enumerate(messages):
+            record = records.get(keys.delivery(message.delivery_id, message.endpoint_id))
+            early = self._settled(message, record)
+            if early is not None or record is None:
+                handled[position] = early or Handled("unknown_delivery")
+            elif record.key not in {own.key for own in open_messages.values()}:
+                open_messages[position] = record
+            else:
+                handled[position] = Handled("repeated")
+        rows = self._facts(open_messages.values())
+        due = []
+        for position, record in open_messages.items():
+            decided = self._decided(position, record, rows)
+            if isinstance(decided, _Due):
+                due.append(decided)
+            else:
+                self._deliveries.record(record, decided)
+                handled[position] = Handled(f"{decided.status}:{decided.reason}")
+        return due, rows
+
+    def _settled(self, message: DeliveryMessage, record: DeliveryRecord | None) -> Handled | None:
+        """Messages that ask for no attempt: answered ones, foreign ones, and repeats of an earlier attempt."""
+        if record is None or record.merchant_id != message.merchant_id:
+            return Handled("unknown_delivery")
+        if not record.status.waiting:
+            return Handled(f"settled:{record.status}")
+        if record.attempt_count == message.attempt_count:
+            return None
+        next_at = record.next_attempt_at if record.attempt_count == message.attempt_count + 1 else None
+        if next_at is not None and next_at - self._now() <= LONGEST_DELAY:
+            # The attempt was recorded, but the message came back: its successor may not have been enqueued. One
+            # further ahead than a queue's delay is the due index's business: a message would come too early.
+            try:
+                self._enqueue(record, record.attempt_count, next_at)
+            except _TEMPORARY as error:
+                return Handled(f"not_enqueued:{type(error).__name__}", retry_message=True)
+        return Handled("repeated")
+
+    def _facts(self, records: Iterable[DeliveryRecord]) -> dict[ItemKey, dict[str, Any]]:
+        """Events, checkouts, endpoints and their health in one consistent read."""
+        wanted: list[ItemKey] = []
+        for record in records:
+            wanted += [
+                record.event_key,
+                keys.checkout(record.checkout_digest),
+                keys.endpoint(record.merchant_id, record.endpoint_id),
+                self._health.key(record.endpoint_id),
+            ]
+        return self._table.batch_get(wanted)
+
+    def _decided(
+        self, position: int, record: DeliveryRecord, rows: Mapping[ItemKey, dict[str, Any]]
+    ) -> "_Due | Recorded":
+        """Whether the delivery's attempt is made now, and if not, what is recorded instead."""
+        endpoint_row = rows.get(keys.endpoint(record.merchant_id, record.endpoint_id))
+        event_row = rows.get(record.event_key)
+        if endpoint_row is None:
+            return Recorded(DeliveryStatus.SKIPPED, "endpoint_deleted")
+        endpoint = unpack(Endpoint, endpoint_row)
+        if not endpoint.active:
+            return Recorded(DeliveryStatus.HELD, "endpoint_disabled")
+        if event_row is None:
+            return Recorded(DeliveryStatus.SKIPPED, "erased")
+        event = read_event(event_row)
+        if endpoint.id in event.problems:
+            return Recorded(DeliveryStatus.FAILED, event.problems[endpoint.id])
+        checkout_row = rows.get(keys.checkout(record.checkout_digest))
+        checkout: Checkout | None = from_item(checkout_row) if checkout_row and "st" in checkout_row else None
+        stale = staleness(event.type, event.version, checkout)
+        if stale is not None:
+            return Recorded(DeliveryStatus.SKIPPED, stale)
+        if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:
+            return Recorded(DeliveryStatus.EXPIRED, "too_old")
+        target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
+        return _Due(position, record, event, endpoint, target, registry.destination(endpoint.kind))
+
+    def _delivery(self, due: _Due) -> Delivery:
+        return Delivery(
+            id=due.delivery.id,
+            message_id=due.event.id,
+            event_type=due.event.type,
+            attempted_at=self._now(),
+            body=due.event.body_for(due.endpoint.id),
+            facts={} if due.endpoint.kind == "webhook" else json.loads(due.event.body),
+        )
+
+    def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:
+        """Record the attempt; then, where another follows, enqueue it."""
+        outcome = self._recorded(due, result, attempt)
+        if attempt.vendor_message_id is not None:
+            self._messages.remember(due.endpoint.id, attempt.vendor_message_id, due.delivery.id, self._now())
+        if attempt.outcome is Outcome.GONE:
+            self._disable(due.endpoint, "gone")
+        if not self._deliveries.record(due.delivery, outcome):
+            return Handled("repeated")
+        if outcome.next_attempt_at is not None and not outcome.by_sweep:
+            self._enqueue(due.delivery, due.delivery.attempt_count + 1, outcome.next_attempt_at)
+        return Handled(outcome.status.value)
+
+    def _recorded(self, due: _Due, result: SendResult, attempt: Attempt) -> Recorded:
+        shown = attempt_json(result, attempt, None)
+        if attempt.outcome is Outcome.DELIVERED:
+            return Recorded(DeliveryStatus.DELIVERED, None, shown)
+        if attempt.outcome is not Outcome.RETRY:
+            return Recorded(DeliveryStatus.FAILED, attempt.reason or attempt.outcome.value, shown)
+        now = self._now()
+        plan = plan_retry(
+            attempts_made=due.delivery.attempt_count + 1,
+            now=now,
+            random=random.random,
+            schedule=_schedule(due.endpoint),
+            retry_after=attempt.retry_after,
+            do_not_send_after=due.event.do_not_send_after,
+        )
+        if plan.at is None:
+            if plan.gave_up is GaveUp.TOO_LATE:
+                return Recorded(DeliveryStatus.EXPIRED, "too_old", shown)
+            return Recorded(DeliveryStatus.FAILED, attempt.reason, shown)
+        shown = attempt_json(result, attempt, plan.at)
+        return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=plan.at - now > LONGEST_DELAY)
+
+    def _enqueue(self, record: DeliveryRecord, attempt_count: int, at: datetime) -> None:
+        message = DeliveryMessage(record.id, record.merchant_id, attempt_count)
+        self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
+
+
+def _schedule(endpoint: Endpoint) -> RetrySchedule:
+    """The endpoint's own schedule (milliseconds before attempts 2 to n), else the default."""
+    own = endpoint.settings.get("retry_schedule")
+    if own is None:
+        return DEFAULT_SCHEDULE
+    return RetrySchedule(tuple(timedelta(milliseconds=int(delay)) for delay in own))

@@ -1,0 +1,213 @@
+"""Vendors' status webhooks: proved by the vendor's own scheme, then told to delivery, timeline and suppressions.
+
+Reports come late, repeatedly and out of order; everything here may run any number of times for one of them.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.delivery.outcome import Refusal, refusal_of
+from shared.destinations import registry
+from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport, StatusSource
+from shared.domain.checkout import Activity, Checkout
+from shared.domain.consent import Channel
+from shared.domain.identity import Identity, IdentityHasher, IdentityKind
+from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, endpoint_of
+from shared.domain.merchant import Endpoint
+from shared.domain.suppression import SuppressionReason
+from shared.store.activities import ActivityStore
+from shared.store.checkouts import CheckoutStore
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStore
+from shared.store.vendor_messages import VendorMessageStore
+from shared.workflows.delivering.attempts import target_of
+
+_ACTIVITY_KEPT_FOR = timedelta(days=37)
+_NOT_AHEAD = timedelta(minutes=5)
+_OF_DELIVERY = frozenset({Status.SENT, Status.DELIVERED, Status.READ, Status.CLICKED, Status.REPLIED})
+_SUPPRESSED_AS = {
+    Refusal.OPTED_OUT: SuppressionReason.OPT_OUT,
+    Refusal.HARD_BOUNCE: SuppressionReason.HARD_BOUNCE,
+    Refusal.COMPLAINT: SuppressionReason.COMPLAINT,
+    Refusal.INVALID_ADDRESS: SuppressionReason.REFUSED_BY_VENDOR,
+}
+
+
+class Suppresses(Protocol):
+    """What closes and opens a shopper's channels."""
+
+    def suppress(
+        self,
+        identities: Iterable[Identity],
+        channels: Iterable[Channel],
+        reason: str,
+        *,
+        episode_ids: Iterable[EpisodeId] = (),
+    ) -> bool:
+        """Never contact these identifiers over these channels again; False where that was so already."""
+        ...
+
+    def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
+        """Allow contact again; False where nothing was suppressed."""
+        ...
+
+
+class Hears(Protocol):
+    """Who else wants to know what became of a message: figures, and the episode of a shopper who replied."""
+
+    def reported(self, delivery: DeliveryRecord, checkout: Checkout | None, status: Status, at: datetime) -> None:
+        """A report about a delivery that is known."""
+        ...
+
+
+class UnknownEndpoint(LookupError):
+    """No such endpoint, or its vendor reports nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What to answer: ``challenge`` is the text of a vendor's set-up challenge."""
+
+    challenge: str | None = None
+    reports: int = 0
+    unknown: int = 0
+
+
+class StatusReports:
+    """Takes status webhooks. One per process."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: EndpointStore,
+        cipher: CredentialCipher,
+        deliveries: DeliveryStore,
+        messages: VendorMessageStore,
+        checkouts: CheckoutStore,
+        activities: ActivityStore,
+        hasher: IdentityHasher,
+        suppressions: Suppresses,
+        hears: Hears,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Share the stores of one process; ``now`` is the clock."""
+        self._endpoints = endpoints
+        self._cipher = cipher
+        self._deliveries = deliveries
+        self._messages = messages
+        self._checkouts = checkouts
+        self._activities = activities
+        self._hasher = hasher
+        self._suppressions = suppressions
+        self._hears = hears
+        self._now = now
+
+    def take(self, endpoint_id: EndpointId, request: CallbackRequest) -> Answered:
+        """Take one request in.
+
+        Raises UnknownEndpoint and NotAuthentic, and StoreUnavailable when the vendor must repeat it.
+        """
+        endpoint = self._endpoints.owned(endpoint_id)
+        source = None if endpoint is None else _source(endpoint.kind)
+        if endpoint is None or source is None:
+            raise UnknownEndpoint(endpoint_id)
+        target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
+        if request.method == "GET":
+            challenge = source.challenge(request, target)
+            if challenge is None:
+                raise NotAuthentic("not a challenge")
+            return Answered(challenge)
+        source.authenticate(request, target)
+        reports = source.read_statuses(request)
+        unknown = sum(not self._told(endpoint, report) for report in reports)
+        return Answered(reports=len(reports), unknown=unknown)
+
+    def _told(self, endpoint: Endpoint, report: StatusReport) -> bool:
+        """Tell one report; False where it belongs to nothing we know."""
+        now = self._now()
+        at = report.at if report.at is not None and report.at <= now + _NOT_AHEAD else now
+        delivery = self._delivery(endpoint, report)
+        who = self._who(endpoint, report)
+        checkout = self._checkout(endpoint, delivery, who)
+        if delivery is not None and report.status in _OF_DELIVERY:
+            self._deliveries.reported(delivery, report.status.value, at)
+        if delivery is not None and report.status is Status.FAILED:
+            self._deliveries.refused(delivery, report.reason or "failed", at)
+        self._suppress(endpoint, report, who, checkout, delivery)
+        if checkout is not None:
+            detail: dict[str, str] = {"endpoint_id": endpoint.id, "channel": _channel(endpoint)}
+            if delivery is not None:
+                detail["delivery_id"] = delivery.id
+            if report.reason:
+                detail["reason"] = report.reason[:256]
+            noted = Activity(at, f"MESSAGE_{report.status.name}", detail)
+            self._activities.add(checkout.digest, noted, now + _ACTIVITY_KEPT_FOR)
+        if delivery is not None:
+            self._hears.reported(delivery, checkout, report.status, at)
+        return delivery is not None or checkout is not None
+
+    def _delivery(self, endpoint: Endpoint, report: StatusReport) -> DeliveryRecord | None:
+        """The delivery that the vendor names, by our id or its own; never one of another endpoint."""
+        found = DeliveryId(report.delivery_id) if report.delivery_id else None
+        if found is None and report.vendor_message_id:
+            found = self._messages.delivery_of(endpoint.id, report.vendor_message_id)
+        if found is None or endpoint_of(found) != endpoint.id:
+            return None
+        record = self._deliveries.get(found, endpoint.id)
+        return record if record is not None and record.merchant_id == endpoint.merchant_id else None
+
+    def _who(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:
+        if report.recipient_phone is None:
+            return None
+        return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
+
+    def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:
+        """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest."""
+        if delivery is not None:
+            digests = [delivery.checkout_digest]
+        else:
+            digests = [] if who is None else self._checkouts.by_identity(who)[:1]
+        found = self._checkouts.get(digests[0]) if digests else None
+        return found if found is not None and found.merchant_id == endpoint.merchant_id else None
+
+    def _suppress(
+        self,
+        endpoint: Endpoint,
+        report: StatusReport,
+        who: Identity | None,
+        checkout: Checkout | None,
+        delivery: DeliveryRecord | None,
+    ) -> None:
+        """An opt-out, or a refusal for good, closes the channel; taking it back opens it."""
+        identities = [who] if who is not None else []
+        if not identities and checkout is not None and delivery is not None:
+            identities = [own for kind, own in self._hasher.of_checkout(checkout).items() if kind is IdentityKind.PHONE]
+        channels = [Channel(_channel(endpoint))]
+        if not identities:
+            return
+        if report.status is Status.OPTED_IN:
+            self._suppressions.lift(identities, channels)
+            return
+        refusal = Refusal.OPTED_OUT if report.status is Status.OPTED_OUT else None
+        if report.status is Status.FAILED:
+            refusal = refusal_of(report.reason)
+        reason = None if refusal is None else _SUPPRESSED_AS.get(refusal)
+        if reason is not None:
+            named = {checkout.episode_id} if checkout is not None and checkout.episode_id else set()
+            episodes = {EpisodeId(own) for own in named}
+            self._suppressions.suppress(identities, channels, reason.value, episode_ids=episodes)
+
+
+def _source(kind: str) -> StatusSource | None:
+    try:
+        return registry.statuses(kind)
+    except registry.UnknownKind:
+        return None
+
+
+def _channel(endpoint: Endpoint) -> str:
+    """Every vendor that reports on its messages reports on WhatsApp, unless its kind says otherwise."""
+    return registry.channel(endpoint.kind) or Channel.WHATSAPP.value

@@ -1,0 +1,1 @@
+"""Insight: checkouts looked up, links followed, figures."""

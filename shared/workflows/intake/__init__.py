@@ -1,0 +1,1 @@
+"""Intake: webhooks, pulls and orders become checkouts, merged as they arrive."""

@@ -1,0 +1,75 @@
+"""Starting a backfill: what already lies at the provider is asked for page by page, by the pull function."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.pull_queue import PageMessage, PullQueue
+from shared.domain.ids import JobId, MerchantId, new_ulid
+from shared.domain.merchant import Merchant, Source
+from shared.providers import registry
+from shared.providers.pull import BackfillQuery, PullFailed, api_of
+from shared.store.jobs import Job, JobStore
+from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
+from shared.workflows.intake.sources import context_of
+
+
+class Backfills:
+    """Starts and shows backfill jobs."""
+
+    def __init__(
+        self,
+        jobs: JobStore,
+        cipher: CredentialCipher,
+        queue: Callable[[], PullQueue],
+        now: Callable[[], datetime],
+    ) -> None:
+        """``queue`` is made at first need; ``now`` is the clock."""
+        self._jobs = jobs
+        self._cipher = cipher
+        self._queue = queue
+        self._now = now
+
+    def start(self, source: Source, merchant: Merchant, since: datetime | None, filters: Mapping[str, str]) -> Job:
+        """A job over the checkouts changed since; never before the recovery horizon: nothing older may be recovered.
+
+        Raises Conflict where the source cannot be listed, Invalid for a filter or a time that cannot be,
+        QueueUnavailable.
+        """
+        now = self._now()
+        earliest = now - merchant.settings.recovery_horizon
+        if since is not None and since > now:
+            raise Invalid([("/since", "lies in the future")])
+        provider = registry.provider(source.provider)
+        api = api_of(provider)
+        if api is None or not api.lists:
+            raise Conflict(f"{provider.description.title} offers no list of past checkouts.")
+        unknown = sorted(set(filters) - api.filters)
+        if unknown:
+            raise Invalid([(f"/{name}", "this provider's list has no such filter") for name in unknown])
+        query = BackfillQuery(max(since or earliest, earliest), filters)
+        context = context_of(source, merchant, self._cipher.source(source), provider)
+        try:
+            api.access(context)
+            api.page(query, None, context)
+        except PullFailed as failed:
+            raise Conflict(f"The provider cannot be asked: {failed.reason}.") from failed
+        job = Job(
+            id=JobId(f"job_{new_ulid(now)}"),
+            merchant_id=merchant.id,
+            source_id=source.id,
+            since=query.since,
+            created_at=now,
+            updated_at=now,
+            filters=filters,
+        )
+        self._jobs.create(job)
+        self._queue().send(PageMessage(job.id, job.merchant_id))
+        return job
+
+    def read(self, merchant_id: MerchantId, job_id: str) -> Job:
+        """The merchant's job. Raises NotFound."""
+        job = self._jobs.get(JobId(job_id))
+        if job is None or job.merchant_id != merchant_id:
+            raise NotFound("There is no such job.")
+        return job

@@ -1,0 +1,31 @@
+"""What a provider payload becomes, without storing anything."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.domain.merchant import Merchant, Source, SourceCredentials
+from shared.domain.representation import checkout_json
+from shared.domain.transitions import Arrival, apply
+from shared.providers.provider import Provider, WebhookRequest
+from shared.workflows.intake.sources import context_of
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """``checkouts`` as the contract shows them; ``missing`` and ``assumed`` name fields; ``ignored`` is a reason."""
+
+    checkouts: list[dict[str, Any]]
+    ignored: str | None
+    missing: tuple[str, ...]
+    assumed: tuple[str, ...]
+
+
+def preview(provider: Provider, request: WebhookRequest, source: Source, merchant: Merchant, at: datetime) -> Preview:
+    """The checkouts that the payload alone makes. Raises NotReadable and NotUnderstood; signatures are not checked."""
+    context = context_of(source, merchant, SourceCredentials(), provider)
+    normalised = provider.normalise(provider.read(request, context), request, context)
+    arrival = Arrival(merchant.id, source.id, source.provider, at, merchant.settings)
+    made = [apply(None, change, arrival).checkout for change in normalised.changes]
+    shown = [checkout_json(checkout, checkout.pair("checkout_url")[1]) for checkout in made]
+    return Preview(shown, normalised.ignored, normalised.missing, normalised.assumed)

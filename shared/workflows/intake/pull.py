@@ -1,0 +1,293 @@
+"""What must be asked from a provider's API: contents that a webhook only points to, and pages of a backfill.
+
+Every message may come more than once and repeats nothing: contents and pages merge by their own order, a page's turn is
+claimed in the job's row. Temporary failures come back after growing delays; what a person must mend is given up to the
+dead letter queue, from where it can be sent again.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.pull_queue import ContentMessage, PageMessage, PullMessage, PullQueue, content_message
+from shared.domain.change import CheckoutChange, Signal
+from shared.domain.ids import SourceId, checkout_digest
+from shared.domain.merchant import Merchant, Source
+from shared.domain.transitions import Arrival, Effect
+from shared.providers import registry
+from shared.providers.provider import NotUnderstood, Provider, Pull, SourceContext
+from shared.providers.pull import ApiPage, BackfillQuery, ProviderApi, PullFailed, TryLater, api_of, content_of, json_of
+from shared.store.checkouts import CheckoutStore
+from shared.store.jobs import Job, JobCounts, JobStore
+from shared.workflows.intake.merge import Merger, arrival_at
+from shared.workflows.intake.provider_api import ApiClient, Busy
+from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.sources import SourceDirectory, context_of, settings_of
+
+ATTEMPTS = 9
+"""Over about an hour: the delays double from 10 seconds to 15 minutes."""
+_FIRST_DELAY = timedelta(seconds=10)
+_LONGEST_DELAY = timedelta(minutes=15)
+_LONGEST_WAIT_FOR_RATE = timedelta(days=2)
+LEASE = timedelta(minutes=3)
+"""Longer than the function may run, shorter than a message stays hidden."""
+MOST_PAGES = 5_000
+
+
+class Outcome(StrEnum):
+    """What became of a message."""
+
+    MERGED = "merged"
+    """Contents are merged, or a page is."""
+    NOTHING = "nothing"
+    """The provider has nothing to tell (gone, anonymous), or the source is gone."""
+    LATER = "later"
+    GIVEN_UP = "given_up"
+    REPEATED = "repeated"
+    """A late copy of a page's message, or one whose job has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """The outcome, why, and of which source, for the log."""
+
+    outcome: Outcome
+    reason: str | None = None
+    source_id: SourceId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A source ready to be asked."""
+
+    source: Source
+    merchant: Merchant
+    provider: Provider
+    api: ProviderApi
+    context: SourceContext
+
+
+class Puller:
+    """Works off pull messages. One per process, shared by its threads."""
+
+    def __init__(
+        self,
+        *,
+        sources: SourceDirectory,
+        cipher: CredentialCipher,
+        client: ApiClient,
+        merger: Merger,
+        purchases: Purchases,
+        checkouts: CheckoutStore,
+        jobs: JobStore,
+        queue: PullQueue,
+        now: Callable[[], datetime],
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """``now`` is the clock, ``dice`` spreads retries."""
+        self._sources = sources
+        self._cipher = cipher
+        self._client = client
+        self._merger = merger
+        self._purchases = purchases
+        self._checkouts = checkouts
+        self._jobs = jobs
+        self._queue = queue
+        self._now = now
+        self._dice = dice
+
+    def pull(self, message: PullMessage) -> Pulled:
+        """Work one message off. Raises StoreUnavailable, QueueUnavailable: SQS brings the message again."""
+        return self._page(message) if isinstance(message, PageMessage) else self._content(message)
+
+    def _content(self, message: ContentMessage) -> Pulled:
+        try:
+            asked = self._asked(message.source_id)
+            if asked is None:
+                return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
+            changes = self._contents(asked, message)
+        except Busy as busy:
+            return self._postponed(message, busy.until)
+        except TryLater as later:
+            return self._retried(message, later)
+        except (PullFailed, NotUnderstood) as failed:
+            self._queue.give_up(message, str(failed))
+            return Pulled(Outcome.GIVEN_UP, str(failed), message.source_id)
+        if not changes:
+            return Pulled(Outcome.NOTHING, "nothing to tell", message.source_id)
+        self._merger.merge_all(changes, arrival_at(self._now(), asked.source, asked.merchant))
+        return Pulled(Outcome.MERGED, None, message.source_id)
+
+    def _contents(self, asked: _Asked, message: ContentMessage) -> list[CheckoutChange]:
+        """What all that the webhook points to says together."""
+        pulls = [Pull(own.kind, own.reference) for own in message.wanted]
+        requests = [asked.api.content(pull, asked.context) for pull in pulls]
+        answers = self._client.ask(asked.source.id, asked.api, requests, asked.context)
+        contents = [content_of(answer) for answer in answers]
+        at = self._now()
+        said = (
+            asked.api.read_content(content, pull, at, asked.context)
+            for content, pull in zip(contents, pulls, strict=True)
+        )
+        return combined(change for one in said for change in one.changes)
+
+    def _postponed(self, message: ContentMessage, until: datetime) -> Pulled:
+        """No attempt was made; but a message that waited for days is not kept going."""
+        if self._now() - message.asked_at > _LONGEST_WAIT_FOR_RATE:
+            self._queue.give_up(message, "the source's rate stayed used up")
+            return Pulled(Outcome.GIVEN_UP, "the source's rate stayed used up", message.source_id)
+        # Spread: all that waited for the same window would meet again at its beginning.
+        self._queue.send(message, until - self._now() + timedelta(seconds=5 * self._dice()))
+        return Pulled(Outcome.LATER, "the source's rate is used up", message.source_id)
+
+    def _retried(self, message: ContentMessage, later: TryLater) -> Pulled:
+        again = message.again()
+        if again.attempts >= ATTEMPTS:
+            self._queue.give_up(message, later.reason)
+            return Pulled(Outcome.GIVEN_UP, later.reason, message.source_id)
+        self._queue.send(again, self._delay(again.attempts, later.after))
+        return Pulled(Outcome.LATER, later.reason, message.source_id)
+
+    def _delay(self, attempts: int, asked: timedelta | None) -> timedelta:
+        """Growing, jittered, never before the provider's own wish (SQS holds 15 minutes at most; the rate row more)."""
+        grown: timedelta = min(_FIRST_DELAY * 2 ** (attempts - 1), _LONGEST_DELAY)
+        return max(grown * (0.75 + 0.5 * self._dice()), asked or timedelta(0))
+
+    def _page(self, message: PageMessage) -> Pulled:
+        """The next page of a job, whose turn only one worker has at a time."""
+        job = self._jobs.get(message.job_id)
+        if job is None or not job.live:
+            return Pulled(Outcome.REPEATED, "the job has ended")
+        if message.page < job.page and job.announced == job.page:
+            return Pulled(Outcome.REPEATED, "the page's successor is on its way", job.source_id)
+        if not self._jobs.claim(job, self._now(), LEASE):
+            return Pulled(Outcome.REPEATED, "another worker has the turn", job.source_id)
+        job = replace(job, status="running")
+        waits: str | None = None
+        try:
+            after, delay = self._turn(job)
+        except Busy as busy:
+            after, delay, waits = job, busy.until - self._now(), str(busy)
+        except TryLater as later:
+            waits = later.reason
+            after, delay = self._failing(job, later.reason), self._delay(job.attempts + 1, later.after)
+        except (PullFailed, NotUnderstood) as failed:
+            after, delay = self._ended(job, str(failed)), timedelta(0)
+        after = replace(after, updated_at=self._now())
+        if not self._jobs.save(after, job.page):
+            return Pulled(Outcome.REPEATED, "another worker took the turn over", job.source_id)
+        if after.live:
+            self._queue.send(PageMessage(job.id, job.merchant_id, after.page), delay)
+        self._jobs.turned(after)
+        if after.status == "failed":
+            return Pulled(Outcome.GIVEN_UP, after.reason, job.source_id)
+        return Pulled(Outcome.MERGED if after.page > job.page else Outcome.LATER, waits, job.source_id)
+
+    def _turn(self, job: Job) -> tuple[Job, timedelta]:
+        """The job after one more page. Raises Busy, TryLater, PullFailed, NotUnderstood."""
+        asked = self._asked(job.source_id)
+        if asked is None:
+            raise PullFailed("the source is gone")
+        query = BackfillQuery(job.since, job.filters)
+        request = asked.api.page(query, job.cursor, asked.context)
+        (answer,) = self._client.ask(asked.source.id, asked.api, [request], asked.context)
+        page = asked.api.read_page(json_of(answer), query, job.cursor, self._now(), asked.context)
+        if page.next_cursor is not None and page.next_cursor == job.cursor:
+            raise PullFailed("the provider repeats a cursor")
+        if job.page >= MOST_PAGES:
+            raise PullFailed(f"more than {MOST_PAGES} pages")
+        counts = job.counts.plus(self._merged(page, job, asked))
+        after = replace(job, page=job.page + 1, cursor=page.next_cursor, attempts=0, counts=counts)
+        if page.next_cursor is None:
+            after = replace(after, status="completed", finished_at=self._now())
+        return after, timedelta(0)
+
+    def _merged(self, page: ApiPage, job: Job, asked: _Asked) -> JobCounts:
+        """What became of a page's checkouts."""
+        arrival = arrival_at(self._now(), asked.source, asked.merchant)
+        counts = JobCounts(read=len(page.normalised.changes))
+        for change in page.normalised.changes:
+            counts = counts.plus(self._merge_listed(change, job, asked, arrival))
+        for pull in page.normalised.pulls:
+            wanted = [(pull.kind, pull.reference)]
+            self._queue.send(content_message(job.source_id, job.merchant_id, wanted, self._now()))
+        return counts
+
+    def _merge_listed(self, change: CheckoutChange, job: Job, asked: _Asked, arrival: Arrival) -> JobCounts:
+        """One listed checkout, under the checkout a webhook made of it where there is one.
+
+        What is older than the job asks for is skipped, and so is word of a purchase that is known: a list names no
+        order, and the order must not count twice.
+        """
+        if (acted_at := _last_act(change)) is not None and acted_at < job.since:
+            return JobCounts(skipped=1)
+        joined = self._purchases.joined(change, arrival)
+        known = self._checkouts.get(checkout_digest(arrival.merchant_id, arrival.source_id, joined.external_id))
+        bought = joined.signal is Signal.PURCHASED and (joined.order is None or joined.order.id is None)
+        if bought and known is not None and known.status.purchased:
+            return JobCounts(unchanged=1)
+        applied = self._merger.merge(self._declared(joined, asked, arrival), arrival)
+        if applied.effect in {Effect.STALE, Effect.DUPLICATE}:
+            return JobCounts(unchanged=1)
+        return JobCounts(created=1) if known is None else JobCounts(merged=1)
+
+    @staticmethod
+    def _declared(change: CheckoutChange, asked: _Asked, arrival: Arrival) -> CheckoutChange:
+        """A list of a provider that declares no abandonment also holds checkouts in use: our idle time decides."""
+        if change.signal is not Signal.ABANDONED or asked.provider.description.declares_abandonment:
+            return change
+        if asked.source.settings.on_arrival == "abandoned":
+            return change
+        idle_since = change.occurred_at or arrival.at
+        if arrival.at - idle_since >= settings_of(asked.source, asked.merchant).idle_after:
+            return change
+        return replace(change, signal=Signal.ACTIVITY, abandoned_at=None)
+
+    def _failing(self, job: Job, reason: str) -> Job:
+        """The job after a failed attempt at its page; too many in a row end it."""
+        if job.attempts + 1 >= ATTEMPTS:
+            return self._ended(job, reason)
+        return replace(job, attempts=job.attempts + 1, reason=reason)
+
+    def _ended(self, job: Job, reason: str) -> Job:
+        return replace(job, status="failed", reason=reason, finished_at=self._now())
+
+    def _asked(self, source_id: SourceId) -> _Asked | None:
+        """The source and how to ask it, or None when it is gone. Raises PullFailed where there is nothing to ask."""
+        found = self._sources.find(source_id)
+        if found is None:
+            return None
+        source, merchant = found
+        provider = registry.provider(source.provider)
+        api = api_of(provider)
+        if api is None:
+            raise PullFailed("the provider has no API to be asked")
+        context = context_of(source, merchant, self._cipher.source(source), provider)
+        return _Asked(source, merchant, provider, api, context)
+
+
+def combined(changes: Iterable[CheckoutChange]) -> list[CheckoutChange]:
+    """One change per checkout out of what several contents say of it: newer over older, together.
+
+    A message told from half of it (the cart without the contact) would go out too early.
+    """
+    by_checkout: dict[str, list[CheckoutChange]] = {}
+    for change in changes:
+        by_checkout.setdefault(change.external_id, []).append(change)
+    return [_together(own) for own in by_checkout.values()]
+
+
+def _together(changes: list[CheckoutChange]) -> CheckoutChange:
+    ordered = sorted(changes, key=lambda own: own.order_key.value)
+    newest = ordered[-1]
+    leaves = {name: value for own in ordered for name, value in own.leaves.items()}
+    carts = [own.cart for own in ordered if own.cart is not None]
+    return replace(newest, leaves=leaves, cart=carts[-1] if carts else None)
+
+
+def _last_act(change: CheckoutChange) -> datetime | None:
+    times = [own for own in (change.occurred_at, change.order.at if change.order else None) if own is not None]
+    return max(times, default=None)

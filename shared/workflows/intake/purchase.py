@@ -1,0 +1,167 @@
+"""A purchase: one transaction over the checkout, the order, the shopper's identities and the open episode.
+
+After it is written no step's claim can succeed, because a claim is conditional on the episode it ended.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.domain.change import CheckoutChange
+from shared.domain.checkout import Checkout
+from shared.domain.identity import Identity, IdentityHasher, IdentityKind
+from shared.domain.ids import EpisodeId, checkout_digest
+from shared.domain.transitions import Applied, Arrival, Effect, apply, is_duplicate, purchased_at
+from shared.store import keys
+from shared.store.checkout_item import from_item
+from shared.store.checkouts import CheckoutStore
+from shared.store.episodes import EpisodeStore
+from shared.store.orders import OrderRecord, order_put, read_order
+from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.workflows.intake.contention import ROUNDS, pause
+
+_EPISODE_ENDED_BY_PURCHASE = "purchased"
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What stands in the table before the purchase is written."""
+
+    checkout: Checkout | None
+    order: OrderRecord | None
+    """The order as recorded before, where it is known."""
+    shoppers: dict[Identity, ShopperRecord]
+
+
+class Purchases:
+    """Writes purchases, each once, whatever arrives how often and in which order."""
+
+    def __init__(
+        self,
+        table: Table,
+        checkouts: CheckoutStore,
+        shoppers: ShopperStore,
+        episodes: EpisodeStore,
+        hasher: IdentityHasher,
+    ) -> None:
+        """Share the stores of one process."""
+        self._table = table
+        self._checkouts = checkouts
+        self._shoppers = shoppers
+        self._episodes = episodes
+        self._hasher = hasher
+
+    def record(self, change: CheckoutChange, arrival: Arrival) -> Applied:
+        """Record the purchase. Raises StoreUnavailable when others kept writing: the provider must try again."""
+        joined = self.joined(change, arrival)
+        missing_episodes: frozenset[EpisodeId] = frozenset()
+        for round_number in range(ROUNDS):
+            known = self._read(joined, arrival)
+            if known.checkout is not None and is_duplicate(known.checkout, joined):
+                return Applied(known.checkout, Effect.DUPLICATE, None)
+            applied = apply(known.checkout, joined, arrival)
+            if known.order is not None and applied.mark is None:
+                applied = replace(applied, effect=Effect.DUPLICATE)
+            writes, episodes = self._writes(joined, arrival, known, applied, missing_episodes)
+            try:
+                self._table.transact(writes)
+            except TransactionCancelled as cancelled:
+                refused = [own.failed_condition for own in cancelled.reasons]
+                at = len(writes) - len(episodes)
+                missing_episodes |= {own for own, failed in zip(episodes, refused[at:], strict=False) if failed}
+                pause(round_number)
+            else:
+                return applied
+        raise StoreUnavailable("the checkout kept changing")
+
+    def joined(self, change: CheckoutChange, arrival: Arrival) -> CheckoutChange:
+        """The change under the checkout it belongs to, where it names that only by a cart token or a contact."""
+        merchant_id = arrival.merchant_id
+        if not change.join_tokens and not change.join_contact:
+            return change
+        for token in change.join_tokens:
+            identity = self._hasher.identity(merchant_id, IdentityKind.CART, token)
+            found = self._same_source(self._checkouts.by_identity(identity), arrival)
+            if found:
+                return replace(change, external_id=found[0].external_id)
+        if not change.join_contact:
+            return change
+        contacts = self._hasher.identities(merchant_id, change.leaves)
+        for kind in (IdentityKind.CUSTOMER, IdentityKind.PHONE, IdentityKind.EMAIL):
+            if kind in contacts:
+                since = arrival.at - arrival.settings.recovery_horizon - arrival.settings.retention
+                digests = self._checkouts.by_identity(contacts[kind], since=since)
+                unfinished = [own for own in self._same_source(digests, arrival) if own.status.unfinished]
+                if unfinished:
+                    return replace(change, external_id=unfinished[0].external_id)
+        return change
+
+    def _same_source(self, digests: list[str], arrival: Arrival) -> list[Checkout]:
+        """The checkouts among the newest digests that came through this source, newest first."""
+        found = self._checkouts.get_many(digests[:20])
+        ordered = [found[digest] for digest in digests[:20] if digest in found]
+        return [own for own in ordered if own.source_id == arrival.source_id]
+
+    def _read(self, change: CheckoutChange, arrival: Arrival) -> _Known:
+        """Checkout, order and the payload's identities in one call; identities only the checkout knows in a second."""
+        digest = checkout_digest(arrival.merchant_id, arrival.source_id, change.external_id)
+        of_payload = list(self._hasher.identities(arrival.merchant_id, change.leaves).values())
+        of_payload += [
+            self._hasher.identity(arrival.merchant_id, IdentityKind.CART, token) for token in change.join_tokens
+        ]
+        checkout_key, order_key = keys.checkout(digest), keys.order(arrival.source_id, _order_id(change))
+        rows = self._table.batch_get([checkout_key, order_key, *map(keys.identity, of_payload)])
+        shoppers = {own: record_of(own, rows.get(keys.identity(own))) for own in of_payload}
+        checkout = from_item(rows[checkout_key]) if checkout_key in rows else None
+        if checkout is not None:
+            others = [own for own in self._hasher.of_checkout(checkout).values() if own not in shoppers]
+            shoppers |= self._shoppers.get_many(others) if others else {}
+        order = read_order(rows[order_key]) if order_key in rows else None
+        return _Known(checkout, order, shoppers)
+
+    def _writes(
+        self,
+        change: CheckoutChange,
+        arrival: Arrival,
+        known: _Known,
+        applied: Applied,
+        missing_episodes: frozenset[EpisodeId],
+    ) -> tuple[list[Write], list[EpisodeId]]:
+        """The transaction, its episodes last."""
+        bought_at = purchased_at(change, arrival) if known.order is None else known.order.bought_at
+        settings = arrival.settings
+        writes: list[Write] = [
+            self._checkouts.replacement(
+                known.checkout, applied.checkout, applied.mark, settings, change=change, at=arrival.at
+            )
+        ]
+        if known.order is None:
+            order = OrderRecord(
+                merchant_id=arrival.merchant_id,
+                source_id=arrival.source_id,
+                order_id=_order_id(change),
+                checkout_digest=applied.checkout.digest,
+                bought_at=bought_at,
+                identities=tuple(known.shoppers),
+            )
+            writes.append(order_put(order, arrival.at, settings.recovery_horizon + settings.retention))
+        cooldown_until = bought_at + settings.cooldown
+        fresh = [own for own in known.shoppers.values() if known.order is None or not _knows(own, bought_at)]
+        writes += [self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in fresh]
+        open_episodes = {own.episode_id for own in fresh if own.episode_id is not None}
+        if known.order is None and known.checkout is not None and known.checkout.episode_id is not None:
+            open_episodes.add(EpisodeId(known.checkout.episode_id))
+        ended = sorted(open_episodes - missing_episodes)
+        writes += [self._episodes.ended(own, _EPISODE_ENDED_BY_PURCHASE, arrival.at) for own in ended]
+        return writes, ended
+
+
+def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
+    """Whether the identifier's memory holds this purchase, or a later one: a repeat must not end what began since."""
+    return record.purchased_at is not None and record.purchased_at >= bought_at
+
+
+def _order_id(change: CheckoutChange) -> str:
+    """What names the order: its own id, else the checkout it ends."""
+    own = change.order.id if change.order else None
+    return f"id:{own}" if own else f"checkout:{change.external_id}"

@@ -1,0 +1,216 @@
+"""A webhook's way in: who sent it, what it says, one durable write, and what to answer.
+
+Nothing here calls a provider or knows of campaigns: the answer is given as soon as the write is durable.
+"""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.pull_queue import PullQueue, content_message
+from shared.domain.ids import QuarantineId, SourceId, derived_ulid
+from shared.domain.merchant import Merchant, Source, SourceCredentials
+from shared.domain.transitions import Effect
+from shared.providers import registry
+from shared.providers.provider import (
+    AuthenticationFailed,
+    Normalised,
+    NotReadable,
+    NotUnderstood,
+    Provider,
+    SourceContext,
+    WebhookRequest,
+)
+from shared.store.quarantine import QuarantineRecord, QuarantineStore
+from shared.workflows.intake.merge import Merger, arrival_at, deferred
+from shared.workflows.intake.sources import SourceDirectory, context_of
+
+LARGEST_BODY = 256 * 1024
+_DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a provider's module raises over a payload nobody thought of: the body is kept, a retry would not help."""
+_SECRET_HEADERS = re.compile(
+    r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
+)
+_HEADERS_KEPT = 40
+_HEADER_LENGTH = 512
+
+
+def kept_headers(headers: Mapping[str, str], credentials: SourceCredentials) -> dict[str, str]:
+    """The headers a replay needs (topic, version, event id), without any that proves the sender or names a caller."""
+    secret = {*credentials.secrets, *([credentials.url_token] if credentials.url_token else [])}
+    kept = (
+        (name, value)
+        for name, value in sorted(headers.items())
+        if _SECRET_HEADERS.search(name) is None
+        and len(value) <= _HEADER_LENGTH
+        and not any(own in value for own in secret)
+    )
+    return dict(itertools.islice(kept, _HEADERS_KEPT))
+
+
+class UnknownSource(LookupError):
+    """No such source, or its merchant is gone."""
+
+
+class Bodies(Protocol):
+    """Where quarantined bytes are kept."""
+
+    def keep_body(self, key: str, body: bytes, content_type: str | None) -> None:
+        """Keep the exact bytes under ``key``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a webhook: ``status`` as the contract names it, and what goes with it."""
+
+    status: str
+    provider: str
+    checkout_ids: tuple[str, ...] = ()
+    quarantine_id: str | None = None
+    reason: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer's body."""
+        answer: dict[str, Any] = {"status": self.status}
+        if len(self.checkout_ids) == 1:
+            answer["checkout_id"] = self.checkout_ids[0]
+        elif self.checkout_ids:
+            answer["checkout_ids"] = list(self.checkout_ids)
+        if self.quarantine_id is not None:
+            answer["quarantine_id"] = self.quarantine_id
+        if self.reason is not None:
+            answer["reason"] = self.reason
+        return answer
+
+
+class Receiver:
+    """Receives webhooks. One per process."""
+
+    def __init__(
+        self,
+        sources: SourceDirectory,
+        cipher: CredentialCipher,
+        merger: Merger,
+        quarantine: QuarantineStore,
+        bodies: Callable[[], Bodies],
+        pulls: Callable[[], PullQueue],
+    ) -> None:
+        """``bodies`` and ``pulls`` make the bucket and the queue at first need: most webhooks never touch them."""
+        self._sources = sources
+        self._cipher = cipher
+        self._merger = merger
+        self._quarantine = quarantine
+        self._bodies = bodies
+        self._pulls = pulls
+
+    def receive(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
+        """Take a webhook in.
+
+        Raises UnknownSource, AuthenticationFailed and NotReadable (nothing is stored), and StoreUnavailable when the
+        provider must try again.
+        """
+        found = self._sources.find(source_id)
+        if found is None:
+            raise UnknownSource(source_id)
+        source, merchant = found
+        provider = registry.provider(source.provider)
+        context = context_of(source, merchant, self._cipher.source(source), provider)
+        provider.authenticate(request, context)
+        if len(request.body) > LARGEST_BODY:
+            return self._set_aside(source, request, "body_too_large", context)
+        try:
+            normalised = self._normalised(provider, request, context, merchant)
+            return self._taken_in(normalised, source, context, merchant, request)
+        except NotUnderstood as unknown:
+            return self._set_aside(source, request, str(unknown), context)
+
+    def replay(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
+        """Take in once more what was authentic when it came; ``request.arrived_at`` is that time.
+
+        What is still not understood is answered as ``quarantined`` and stays where it is. Raises UnknownSource and
+        StoreUnavailable.
+        """
+        found = self._sources.find(source_id)
+        if found is None:
+            raise UnknownSource(source_id)
+        source, merchant = found
+        provider = registry.provider(source.provider)
+        context = context_of(source, merchant, self._cipher.source(source), provider)
+        try:
+            normalised = self._normalised(provider, request, context, merchant)
+            return self._taken_in(normalised, source, context, merchant, request)
+        except (NotUnderstood, NotReadable, AuthenticationFailed) as unknown:
+            return Receipt("quarantined", source.provider, reason=str(unknown))
+
+    @staticmethod
+    def _normalised(
+        provider: Provider, request: WebhookRequest, context: SourceContext, merchant: Merchant
+    ) -> Normalised:
+        payload = provider.read(request, context)
+        try:
+            normalised = provider.normalise(payload, request, context)
+            # A body about several shoppers is nobody's own.
+            if not merchant.raw or len(normalised.changes) != 1:
+                return normalised
+            from shared.providers.privacy import provider_body
+
+            raw = provider_body(payload, keep_click_ids=context.settings.keep_click_ids)
+            return replace(normalised, changes=tuple(replace(own, raw=raw) for own in normalised.changes))
+        except _DEFECTS as defect:
+            raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
+
+    def _taken_in(
+        self,
+        normalised: Normalised,
+        source: Source,
+        context: SourceContext,
+        merchant: Merchant,
+        request: WebhookRequest,
+    ) -> Receipt:
+        """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
+
+        Raises NotUnderstood where all of it is elsewhere and nobody may ask there.
+        """
+        if normalised.ignored is not None and not normalised.changes:
+            return Receipt("ignored", source.provider, reason=normalised.ignored)
+        asking = bool(normalised.pulls) and bool(context.credentials.api)
+        if normalised.pulls and not asking and not normalised.changes:
+            raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
+        changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
+        merged = self._merger.merge_all(changes, arrival_at(request.arrived_at, source, merchant))
+        if asking:
+            wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]
+            self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at))
+        repeated = bool(merged) and all(own.effect is Effect.DUPLICATE for own in merged)
+        ids = tuple(dict.fromkeys(own.checkout.id for own in merged))
+        return Receipt("duplicate" if repeated else "accepted", source.provider, ids)
+
+    def _set_aside(self, source: Source, request: WebhookRequest, reason: str, context: SourceContext) -> Receipt:
+        """Keep an authentic body whole: bytes first, then the row that shows it.
+
+        The id is made of the day, the source and the body, so that a provider's repeats of one body are one row.
+        """
+        body_digest = hashlib.sha256(request.body).hexdigest()
+        day = request.arrived_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        quarantine_id = QuarantineId("qrn_" + derived_ulid(day, source.id, body_digest))
+        self._bodies().keep_body(quarantine_id, request.body, request.headers.get("content-type"))
+        self._quarantine.add(
+            QuarantineRecord(
+                id=quarantine_id,
+                merchant_id=source.merchant_id,
+                source_id=source.id,
+                provider=source.provider,
+                reason=reason,
+                object_key=quarantine_id,
+                size=len(request.body),
+                received_at=request.arrived_at,
+                event=request.event,
+                headers=kept_headers(request.headers, context.credentials),
+            )
+        )
+        return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)

@@ -1,0 +1,138 @@
+"""Connecting a checkout provider: what a source's credentials and settings must be, and what is generated."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from shared.domain.merchant import SourceCredentials, SourceSettings
+from shared.providers import registry
+from shared.providers.provider import Description, Provider
+from shared.workflows.delivering.refusals import Invalid
+
+_GENERATED_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class GivenCredentials:
+    """Credentials as a merchant sends them; empty where it sends none."""
+
+    secrets: tuple[str, ...] = ()
+    public_key: str | None = None
+    api: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> set[str]:
+        """Which of the three are given."""
+        given = {"secret": bool(self.secrets), "public_key": self.public_key is not None, "api": bool(self.api)}
+        return {name for name, present in given.items() if present}
+
+
+def provider_named(name: str) -> Provider:
+    """The provider. Raises Invalid."""
+    try:
+        return registry.provider(name)
+    except registry.UnknownProvider:
+        known = ", ".join(registry.names())
+        raise Invalid([("/provider", f"unknown provider; known are {known}")]) from None
+
+
+def first_credentials(provider: Provider, given: GivenCredentials) -> SourceCredentials:
+    """The credentials of a new source, generated where the scheme allows it. Raises Invalid."""
+    description = provider.description
+    problems = _problems(description, given)
+    wanted = {_group(own.name): own for own in description.credentials}
+    own_secrets = given.secrets
+    if "secret" in wanted and not own_secrets and wanted["secret"].generated:
+        own_secrets = (secrets.token_urlsafe(_GENERATED_BYTES),)
+    present = given.names() | ({"secret"} if own_secrets else set())
+    problems += [
+        (f"/credentials/{own.name.replace('.', '/')}", "required for this provider")
+        for own in description.credentials
+        if own.required and _group(own.name) not in present
+    ]
+    if problems:
+        raise Invalid(problems)
+    url_token = secrets.token_urlsafe(_GENERATED_BYTES) if description.url_token else None
+    return SourceCredentials(own_secrets, given.public_key, dict(given.api), url_token)
+
+
+def changed_credentials(provider: Provider, current: SourceCredentials, given: GivenCredentials) -> SourceCredentials:
+    """The credentials after a change: what is given replaces, the rest stays. Raises Invalid."""
+    problems = _problems(provider.description, given)
+    if problems:
+        raise Invalid(problems)
+    return SourceCredentials(
+        secrets=given.secrets or current.secrets,
+        public_key=given.public_key or current.public_key,
+        api={**current.api, **given.api},
+        url_token=current.url_token,
+    )
+
+
+def check_settings(provider: Provider, settings: SourceSettings) -> None:
+    """Raises Invalid where a setting that the provider requires is missing, or an expression is wrong."""
+    problems = [
+        (f"/settings/{name}", "required for this provider")
+        for name in provider.description.required_settings
+        if name in {own.name for own in fields(SourceSettings)} and not getattr(settings, name)
+    ]
+    if settings.mapping:
+        from shared.providers.mapping import InvalidMapping, compiled
+
+        try:
+            compiled(settings.mapping)
+        except InvalidMapping as wrong:
+            problems.append(("/settings/mapping", str(wrong)))
+    if problems:
+        raise Invalid(problems)
+
+
+def describe(name: str) -> dict[str, object]:
+    """What ``GET /v1/providers`` tells about a provider."""
+    description = registry.provider(name).description
+    return {
+        "provider": name,
+        "title": description.title,
+        "authentication": description.authentication,
+        "setup": description.setup,
+        "declares_abandonment": description.declares_abandonment,
+        "events": list(description.events),
+        "required_settings": list(description.required_settings),
+        "url_token": description.url_token,
+        "credentials": [
+            {
+                "name": own.name,
+                "description": own.description,
+                "required": own.required,
+                "generated": own.generated,
+                "secret": own.secret,
+            }
+            for own in description.credentials
+        ],
+    }
+
+
+def _problems(description: Description, given: GivenCredentials) -> list[tuple[str, str]]:
+    wanted = {_group(own.name) for own in description.credentials}
+    found = [
+        (f"/credentials/{name}", "this provider takes no such credential") for name in sorted(given.names() - wanted)
+    ]
+    if given.public_key is not None and "public_key" in wanted and not _is_public_key(given.public_key):
+        found.append(("/credentials/public_key", "not a public key in PEM"))
+    return found
+
+
+def _group(name: str) -> str:
+    """``api.client_id`` and the like belong to ``api``; ``secrets`` is a list of ``secret``."""
+    group = name.partition(".")[0]
+    return "secret" if group == "secrets" else group
+
+
+def _is_public_key(pem: str) -> bool:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Privacy: a customer's export and erasure, a merchant's erasure."""

@@ -1,0 +1,1 @@
+"""Recovery: abandonment found and told, episodes followed to their end, what is counted."""

@@ -1,0 +1,90 @@
+"""Due episodes: a planned step goes to the queue, a lost claim becomes unknown, a horizon that is over ends it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from shared.aws.queues import DeliveryQueues, StepMessage
+from shared.domain import planning, step_state
+from shared.domain.episode import Episode, EpisodeStatus
+from shared.domain.ids import EpisodeId, MerchantId
+from shared.domain.settings import Settings
+from shared.domain.suppression import EndReason
+from shared.store import keys
+from shared.store.due import DueRow
+from shared.store.episodes import EpisodeMoved, EpisodeStore
+from shared.store.shoppers import ShopperStore
+from shared.store.table import ConditionFailed
+from shared.workflows.recovery.announce import due_of
+
+STEP_LEASE = timedelta(minutes=15)
+
+
+class EpisodeSweeper:
+    """Moves due episodes. Overlapping sweeps and crashes repeat a message, never a send."""
+
+    def __init__(
+        self,
+        episodes: EpisodeStore,
+        shoppers: ShopperStore,
+        queues: DeliveryQueues,
+        settings_of: Callable[[MerchantId], Settings],
+    ) -> None:
+        """``settings_of`` gives a merchant's settings."""
+        self._episodes = episodes
+        self._shoppers = shoppers
+        self._queues = queues
+        self._settings_of = settings_of
+
+    def sweep(self, page: list[DueRow], now: datetime) -> list[str]:
+        """Move one page of due episodes; one outcome each."""
+        found = self._episodes.get_many(EpisodeId(row.key[0].removeprefix("P#")) for row in page)
+        outcomes: list[str] = []
+        messages: list[StepMessage] = []
+        for row in page:
+            episode = found.get(EpisodeId(row.key[0].removeprefix("P#")))
+            if episode is None:
+                continue
+            if self._sendable(episode, now):
+                if self._episodes.lease(keys.episode(episode.id), row.seen, now + STEP_LEASE):
+                    messages.append(StepMessage(episode.id, episode.merchant_id))
+                    outcomes.append("step_queued")
+            else:
+                outcomes.append(self._moved(episode, now))
+        self._queues.steps(messages)
+        return outcomes
+
+    def _sendable(self, episode: Episode, now: datetime) -> bool:
+        lost = any(step_state.lease_lost(own, now) for own in episode.steps)
+        return not lost and not self._over(episode, now) and planning.due_step(episode, now) is not None
+
+    def _over(self, episode: Episode, now: datetime) -> bool:
+        return now >= episode.anchor + self._settings_of(episode.merchant_id).recovery_horizon
+
+    def _moved(self, episode: Episode, now: datetime) -> str:
+        """The episode written with what time alone has changed in it."""
+        settings = self._settings_of(episode.merchant_id)
+        after = episode
+        for step in episode.steps:
+            unknown = step_state.lease_lost(step, now)
+            if unknown is not None:
+                after = planning.with_step(after, unknown)
+        outcome = "lease_lost" if after is not episode else "step_rearmed"
+        if after.status is not EpisodeStatus.ENDED and self._over(episode, now):
+            after = planning.ended(after, EndReason.HORIZON, now)
+            outcome = "episode_over"
+        due_at = None if after.status is EpisodeStatus.ENDED else due_of(after, settings)
+        try:
+            self._episodes.write(self._episodes.rewritten(after, episode.version, now, due_at))
+        except EpisodeMoved:
+            return "moved_on"
+        if after.status is EpisodeStatus.ENDED:
+            self._release(after)
+        return outcome
+
+    def _release(self, episode: Episode) -> None:
+        """Let the shopper's identifiers go; a row that holds another episode, or none, stays as it is."""
+        for identity in episode.identities:
+            try:
+                self._shoppers.write(self._shoppers.released(identity, episode.id))
+            except ConditionFailed:
+                continue
