@@ -9,7 +9,7 @@ from shared.aws.environment import Environment
 from shared.aws.queues import DeliveryMessage
 from shared.aws.stores import Stores, now
 from shared.delivery.exchange import OutboundRequest, SendResult
-from shared.delivery.guarded_http import SendPool
+from shared.delivery.send_pool import SendPool
 from shared.domain.merchant import Endpoint
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore

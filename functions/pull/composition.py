@@ -4,7 +4,7 @@ from functools import cache
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
-from shared.delivery.guarded_http import SendPool
+from shared.delivery.send_pool import SendPool
 from shared.store.api_limits import ApiLimits
 from shared.store.configuration import SourceStore
 from shared.store.episodes import EpisodeStore

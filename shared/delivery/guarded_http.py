@@ -1,30 +1,20 @@
 """The guarded HTTP client: the only way out of Checkback.
 
 A destination's URL is chosen by a customer. So: https only, no redirects, no proxy, cookie or ``.netrc``
-(none of that code is reached), and **the address that was vetted is the address that is dialled**: the name
-is resolved once, inside the step that connects, and the connection is made to one of the addresses just
-checked. TLS and ``Host`` keep the name.
-
-``SendPool.send_all`` is the entry for a synchronous Lambda handler: it sends a batch concurrently and keeps
-connections between invocations.
+(none of that code is reached), and connections are made by ``shared.delivery.vetted_dialling`` alone.
 """
 
 import asyncio
 import logging
-import os
 import re
 import ssl
-import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import cache
-from socket import SOCK_STREAM, gaierror
 from traceback import format_tb
-from types import TracebackType
-from typing import Any, Self, cast, override
+from typing import Any, cast, override
 
 import httpcore
 import httpx
@@ -35,26 +25,19 @@ from shared.delivery.exchange import (
     DeliveryError,
     DestinationTimeout,
     DestinationUnreachable,
-    ForbiddenAddress,
     InvalidRequest,
     OutboundRequest,
     RefusedDestination,
     SendResult,
     UnexpectedFailure,
 )
-from shared.delivery.target import HTTPS_PORTS, Target, is_loopback, is_public, parse_target
+from shared.delivery.target import HTTPS_PORTS, Target, parse_target
+from shared.delivery.vetted_dialling import CONNECT_TIMEOUT_SECONDS, Resolver, VettingBackend, resolve
 
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 3.0
 IDLE_SECONDS = 15.0
 MAX_IDLE_CONNECTIONS = 64
-MAX_ADDRESSES_TRIED = 4
-CONCURRENCY = 32
-_GRACE_SECONDS = 5.0
-
-Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Addresses of a host, as text; raises OSError when there are none."""
 
 # What frames or routes the message is ours alone; a second spelling of it is how requests are smuggled.
 _OWN_HEADERS = frozenset(
@@ -72,139 +55,6 @@ _OWN_HEADERS = frozenset(
     }
 )
 _METHOD = re.compile(r"[A-Z]{1,16}")
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Every address the system's resolver knows for ``host``."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
-    return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
-
-
-class VettingBackend(httpcore.AsyncNetworkBackend):
-    """Resolves, vets and dials in one step, so that no second look-up can differ from the vetted one.
-
-    Args:
-        allow_loopback: the local stage: loopback hosts may be dialled (and only at loopback addresses).
-        resolver: looks up a host, for tests.
-        dialler: connects to the address it is given, for tests.
-    """
-
-    def __init__(
-        self,
-        *,
-        allow_loopback: bool = False,
-        resolver: Resolver = resolve,
-        dialler: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
-        self._allow_loopback = allow_loopback
-        self._resolver = resolver
-        self._dialler = dialler or httpcore.AnyIOBackend()
-
-    @override
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to a vetted address of ``host`` within ``timeout`` seconds, name resolution included.
-
-        Raises:
-            ForbiddenAddress: at least one address is not allowed: such a name is refused as a whole.
-            DestinationUnreachable, DestinationTimeout: no connection.
-        """
-        deadline = time.monotonic() + (CONNECT_TIMEOUT_SECONDS if timeout is None else timeout)
-        addresses = await self._vetted_addresses(host, port, deadline)
-        for index, address in enumerate(addresses):
-            share = (deadline - time.monotonic()) / (len(addresses) - index)
-            try:
-                stream = await self._dialler.connect_tcp(
-                    address,
-                    port,
-                    timeout=max(share, 0.0),
-                    local_address=local_address,
-                    socket_options=socket_options,
-                )
-            except httpcore.ConnectTimeout as error:
-                failure: DeliveryError = DestinationTimeout("connecting took too long")
-                failure.__cause__ = error
-            except (httpcore.ConnectError, OSError) as error:
-                failure = DestinationUnreachable("the connection was refused or is not possible")
-                failure.__cause__ = error
-            else:
-                return _DialledStream(stream)
-            if index == len(addresses) - 1:
-                raise failure
-        raise DestinationUnreachable("the host name has no address")
-
-    @override
-    async def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Never: a destination is not a file."""
-        raise RefusedDestination("unix sockets are not a destination")
-
-    @override
-    async def sleep(self, seconds: float) -> None:
-        """Wait; the pool asks for it between its own connection retries, which are off."""
-        await asyncio.sleep(seconds)
-
-    async def _vetted_addresses(self, host: str, port: int, deadline: float) -> list[str]:
-        try:
-            async with asyncio.timeout(max(deadline - time.monotonic(), 0.0)):
-                found = list(dict.fromkeys(await self._resolver(host, port)))
-        except TimeoutError as error:
-            raise DestinationTimeout("the host name could not be resolved in time") from error
-        except (gaierror, OSError, UnicodeError) as error:
-            raise DestinationUnreachable("the host name does not resolve") from error
-        loopback = self._allow_loopback and (host == "localhost" or is_loopback(host))
-        allowed = is_loopback if loopback else is_public
-        if not all(allowed(address) for address in found):
-            # Which address it was is not told: it would show the merchant our resolver's private answers.
-            raise ForbiddenAddress("the host does not resolve to public addresses only")
-        # IPv4 first: a function without IPv6 egress would spend its time on addresses it cannot reach.
-        return sorted(found, key=lambda address: ":" in address)[:MAX_ADDRESSES_TRIED]
-
-
-class _DialledStream(httpcore.AsyncNetworkStream):
-    """A connection that is closed when the deadline cancels its TLS handshake; httpcore leaves it open."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    @override
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        except BaseException:
-            await self._stream.aclose()
-            raise
-
-    @override
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
-
-    @override
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        await self._stream.write(buffer, timeout)
-
-    @override
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    @override
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
 
 class _AnswerStream(httpx.AsyncByteStream):
@@ -371,141 +221,6 @@ class GuardedClient:
                 await response.aclose()
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, bytes(body[: request.max_answer_bytes]), complete)
-
-
-class SendPool:
-    """Sends batches from synchronous code; one per process, made when the function is loaded.
-
-    One event loop in one thread lives as long as the process, so that connections survive from batch to
-    batch. At most ``concurrency`` requests run at once; each has its own deadline, which begins when it is
-    started.
-    """
-
-    def __init__(
-        self,
-        *,
-        allow_loopback: bool = False,
-        concurrency: int = CONCURRENCY,
-        ssl_context: ssl.SSLContext | None = None,
-        resolver: Resolver = resolve,
-        dialler: httpcore.AsyncNetworkBackend | None = None,
-    ) -> None:
-        self._make_transport = lambda: GuardedTransport(
-            allow_loopback=allow_loopback, ssl_context=ssl_context, resolver=resolver, dialler=dialler
-        )
-        self._concurrency = concurrency
-        self._lock = threading.Lock()
-        self._worker: _Worker | None = None
-
-    def send_all(
-        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
-    ) -> list[SendResult]:
-        """Send every request concurrently; results in the order of the requests, failures included as
-        results.
-
-        ``answered`` is called with the position of each request that has ended, in the sending thread: it must
-        not block.
-
-        Raises:
-            TimeoutError: the sending thread itself is stuck: a defect here, never the doing of a destination.
-        """
-        if not requests:
-            return []
-        rounds = -(-len(requests) // self._concurrency)
-        longest = max(request.timeout for request in requests).total_seconds()
-        worker = self._running_worker()
-        future = asyncio.run_coroutine_threadsafe(worker.send_all(requests, answered), worker.loop)
-        try:
-            return future.result(timeout=rounds * longest + _GRACE_SECONDS)
-        except TimeoutError:
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Close the connections and end the thread; a later ``send_all`` starts afresh."""
-        with self._lock:
-            worker, self._worker = self._worker, None
-        if worker is not None and worker.pid == os.getpid():
-            worker.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _running_worker(self) -> "_Worker":
-        with self._lock:
-            # A forked child has the object but not the thread.
-            if self._worker is None or self._worker.pid != os.getpid():
-                self._worker = _Worker(self._make_transport, self._concurrency)
-            return self._worker
-
-
-class _Worker:
-    """The loop, its thread, and the client that lives on it."""
-
-    def __init__(self, make_transport: Callable[[], GuardedTransport], concurrency: int) -> None:
-        self.pid = os.getpid()
-        self.loop = asyncio.new_event_loop()
-        # Name resolution blocks a thread each; asyncio's default of a few would make hung names hold up the
-        # others.
-        self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="resolve")
-        self.loop.set_default_executor(self._threads)
-        self._make_transport = make_transport
-        self._client: GuardedClient | None = None
-        self._slots = asyncio.Semaphore(concurrency)
-        self._batches = 0
-        self._idle_since = time.time()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="send-pool", daemon=True)
-        self._thread.start()
-
-    async def send_all(
-        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None
-    ) -> list[SendResult]:
-        client = await self._fresh_client()
-        self._batches += 1
-
-        async def send(position: int, request: OutboundRequest) -> SendResult:
-            result = await self._send(client, request)
-            if answered is not None:
-                answered(position)
-            return result
-
-        try:
-            return await asyncio.gather(*(send(position, own) for position, own in enumerate(requests)))
-        finally:
-            self._batches -= 1
-            self._idle_since = time.time()
-
-    def stop(self) -> None:
-        for last in (self._close_client(), self.loop.shutdown_asyncgens()):
-            asyncio.run_coroutine_threadsafe(last, self.loop).result(timeout=_GRACE_SECONDS)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=_GRACE_SECONDS)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self.loop.close()
-
-    async def _send(self, client: GuardedClient, request: OutboundRequest) -> SendResult:
-        async with self._slots:
-            return await client.send(request)
-
-    async def _fresh_client(self) -> GuardedClient:
-        # A frozen Lambda's monotonic clock may stand still while the other side closes its end; by the wall
-        # clock a connection idle for too long is dropped here, before a request is lost on it with its
-        # outcome unknown.
-        if self._batches == 0 and abs(time.time() - self._idle_since) > IDLE_SECONDS:
-            await self._close_client()
-        if self._client is None:
-            self._client = GuardedClient(self._make_transport())
-        return self._client
-
-    async def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
 
 
 class _Progress:

@@ -20,7 +20,7 @@ import boto3
 from moto import mock_aws
 
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
-from shared.delivery.guarded_http import SendPool
+from shared.delivery.send_pool import SendPool
 from shared.domain.ids import EndpointId, MerchantId, new_ulid
 from shared.domain.merchant import Endpoint, EndpointCredentials, SigningSecret
 from shared.store.configuration import EndpointStore

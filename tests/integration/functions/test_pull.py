@@ -24,7 +24,7 @@ from functions.pull.handler import handler as pull
 from shared.aws.environment import Environment
 from shared.aws.pull_queue import ContentMessage, PageMessage, Wanted
 from shared.aws.stores import Stores, now
-from shared.delivery.guarded_http import SendPool
+from shared.delivery.send_pool import SendPool
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import JobId, MerchantId, SourceId, TokenId, checkout_digest
 from shared.domain.instants import to_rfc3339

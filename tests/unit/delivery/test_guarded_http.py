@@ -25,7 +25,9 @@ from shared.delivery.exchange import (
     SendResult,
     UnexpectedFailure,
 )
-from shared.delivery.guarded_http import GuardedTransport, SendPool, VettingBackend
+from shared.delivery.guarded_http import GuardedTransport
+from shared.delivery.send_pool import SendPool
+from shared.delivery.vetted_dialling import VettingBackend
 from tests.unit.delivery.receiver import PUBLIC_ADDRESS, Behaviour, Detour, Names, Receiver
 
 HOOK = "https://hooks.bsp.example/in"
@@ -412,7 +414,7 @@ def test_a_connection_idle_by_the_wall_clock_is_not_trusted(
     send(pool)
     frozen_for = guarded_http.IDLE_SECONDS + 1
     real = time.time
-    monkeypatch.setattr("shared.delivery.guarded_http.time.time", lambda: real() + frozen_for)
+    monkeypatch.setattr("shared.delivery.send_pool.time.time", lambda: real() + frozen_for)
     send(pool)
     assert [request.connection for request in receiver.requests] == [1, 2]
 

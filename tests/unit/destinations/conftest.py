@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.delivery.guarded_http import SendPool
+from shared.delivery.send_pool import SendPool
 from tests.unit.delivery.receiver import Receiver
 from tests.unit.destinations.vendor import Vendor
 

@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from shared.delivery.exchange import OutboundRequest, SendResult
-from shared.delivery.guarded_http import SendPool
 from shared.delivery.outcome import Attempt
+from shared.delivery.send_pool import SendPool
 from shared.destinations import registry
 from shared.destinations.destination import Delivery, Endpoint
 from tests.unit.delivery.receiver import Behaviour, Received, Receiver
