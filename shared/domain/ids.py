@@ -2,12 +2,16 @@
 
 All but ``chk_`` sort by time. ``chk_`` is derived from merchant, source and external id, so that concurrent first
 webhooks of one checkout meet in one item; ``evt_`` and ``dlv_`` are derived too, so that a retry makes the same id.
+
+Whoever takes an id from outside asks ``is_id`` before anything is read by it: what has another shape is no id.
 """
 
 import base64
 import hashlib
+import re
 from datetime import datetime
-from typing import NewType
+from enum import StrEnum
+from typing import Final, NewType
 
 from ulid import ULID
 
@@ -28,6 +32,42 @@ PoolId = NewType("PoolId", str)
 
 _ULID_LENGTH = 26
 _CHECKOUT_DIGEST_BYTES = 16
+_ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
+"""128 bits in Crockford's base32, upper case: the first character holds three of them."""
+_DIGEST = "[a-z2-7]{25}[aeimquy4]"
+"""128 bits in RFC 4648's base32, lower case: the last character holds three of them."""
+
+
+class IdKind(StrEnum):
+    """What an id names; the value is its prefix."""
+
+    MERCHANT = "mer"
+    TOKEN = "tok"  # noqa: S105 - a prefix
+    SOURCE = "src"
+    ENDPOINT = "ep"
+    CHECKOUT = "chk"
+    EPISODE = "epi"
+    CAMPAIGN = "cmp"
+    POOL = "pool"
+    EVENT = "evt"
+    DELIVERY = "dlv"
+    QUARANTINE = "qrn"
+    JOB = "job"
+    SUPPRESSION = "sup"
+
+
+_REST: Final = {
+    IdKind.CHECKOUT: _DIGEST,
+    IdKind.DELIVERY: _ULID * 2,
+    IdKind.SUPPRESSION: "(?:phone|email|customer)_[A-Za-z0-9_-]{20}",
+}
+"""What follows prefix and underscore; one ULID where nothing is said."""
+_SHAPES: Final = {kind: re.compile(f"{kind}_{_REST.get(kind, _ULID)}") for kind in IdKind}
+
+
+def is_id(kind: IdKind, text: str) -> bool:
+    """Whether the text has the one shape that ids of this kind have. Says nothing about whether it exists."""
+    return _SHAPES[kind].fullmatch(text) is not None
 
 
 def new_ulid(at: datetime) -> str:
@@ -59,9 +99,7 @@ def checkout_id(of_digest: str) -> CheckoutId:
 
 def digest_of(of_checkout: str) -> str | None:
     """The digest inside a ``chk_`` id, or None when the text is not such an id."""
-    prefix, _, rest = of_checkout.partition("_")
-    well_formed = prefix == "chk" and len(rest) == _ULID_LENGTH and rest.isascii() and rest.isalnum()
-    return rest if well_formed and rest == rest.lower() else None
+    return of_checkout.removeprefix("chk_") if is_id(IdKind.CHECKOUT, of_checkout) else None
 
 
 def digest_bytes(of_digest: str) -> bytes:
@@ -91,7 +129,4 @@ def first_delivery_id(at: datetime) -> str:
 
 def endpoint_of(of_delivery: str) -> EndpointId | None:
     """The endpoint named inside a ``dlv_`` id, or None when the text is not such an id."""
-    rest = of_delivery.removeprefix("dlv_")
-    if rest == of_delivery or len(rest) != 2 * _ULID_LENGTH or not (rest.isascii() and rest.isalnum()):
-        return None
-    return EndpointId("ep_" + rest[_ULID_LENGTH:])
+    return EndpointId("ep_" + of_delivery[-_ULID_LENGTH:]) if is_id(IdKind.DELIVERY, of_delivery) else None
