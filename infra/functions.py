@@ -14,7 +14,8 @@ FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 class FunctionSpec:
     """``services``: the AWS clients the function makes, by botocore's name; its bundle holds no other.
 
-    Its third-party packages are those of ``requirements/<name>.txt``.
+    Its third-party packages are those of ``requirements/<name>.txt``. ``chains``: it sends to a queue that it reads,
+    and means to; Lambda would otherwise drop a message after about 16 such turns.
     """
 
     name: FunctionName
@@ -22,6 +23,7 @@ class FunctionSpec:
     memory_mb: int
     timeout: timedelta
     services: tuple[str, ...]
+    chains: bool = False
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -61,6 +63,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(minutes=1),
             services=("dynamodb", "kms", "secretsmanager", "sqs"),
+            chains=True,
         ),
         FunctionSpec(
             name="callbacks",
@@ -82,6 +85,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(minutes=2),
             services=("dynamodb", "kms", "secretsmanager", "sqs"),
+            chains=True,
         ),
         FunctionSpec(
             name="campaign",
@@ -89,6 +93,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(minutes=2),
             services=("dynamodb", "scheduler", "secretsmanager", "sqs"),
+            chains=True,
         ),
     )
 }

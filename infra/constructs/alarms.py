@@ -86,6 +86,14 @@ class Alarms(Construct):
             0,
             f"The function {function.name} was throttled: the account's or its own concurrency is used up.",
         )
+        dropped = function.function.metric("RecursiveInvocationsDropped", period=_PERIOD, statistic="Sum")
+        self._above(
+            f"{function.node.id}RecursionDropped",
+            dropped,
+            0,
+            f"Lambda took messages of the function {function.name} for an endless loop and dropped invocations: "
+            "what they held waits in a dead letter queue.",
+        )
 
     def _above(self, construct_id: str, metric: cloudwatch.Metric, threshold: float, text: str) -> None:
         alarm = cloudwatch.Alarm(

@@ -61,6 +61,7 @@ class PythonFunction(Construct):
             memory_size=spec.memory_mb,
             timeout=self.timeout,
             log_group=self.log_group,
+            recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.chains else None,
             tracing=lambda_.Tracing.ACTIVE if stage.tracing else lambda_.Tracing.DISABLED,
             environment={
                 "STAGE": stage.name,

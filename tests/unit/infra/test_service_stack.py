@@ -91,6 +91,16 @@ def mapping_of(service: StackTemplate, source: str) -> dict[str, object]:
     return found
 
 
+def queues(service: StackTemplate, name: FunctionName, right: str) -> set[str]:
+    """The queues that a function may receive from, or send to."""
+    return {
+        json.dumps(resource)
+        for statement in service.statements(name)
+        if f"sqs:{right}Message" in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+
+
 @pytest.mark.parametrize("name", FUNCTION_NAMES)
 def test_every_function_has_the_environment_it_needs_and_no_other(service: StackTemplate, name: FunctionName) -> None:
     environment = service.function(name)["Properties"]["Environment"]["Variables"]
@@ -159,6 +169,16 @@ def test_every_function_runs_python_3_13_and_logs_where_retention_is_set(
     assert properties["Timeout"] == FUNCTIONS[name].timeout.total_seconds()
     assert group["Properties"]["RetentionInDays"] in {1, 7, 90}
     assert "LogGroupName" not in group["Properties"]
+
+
+def test_chains_are_allowed_where_one_is_meant_and_nowhere_else(service: StackTemplate) -> None:
+    """Sending to a queue that it reads itself is what makes a chain; Lambda cuts one after about 16 turns."""
+    allowed = {name for name in FUNCTION_NAMES if service.function(name)["Properties"].get("RecursiveLoop") == "Allow"}
+
+    assert allowed == {
+        name for name in FUNCTION_NAMES if queues(service, name, "Receive") & queues(service, name, "Send")
+    }
+    assert allowed == {"deliver", "pull", "campaign"}
 
 
 def test_production_runs_on_arm_and_traces(production: Templates) -> None:
@@ -339,10 +359,11 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/Lambda", "Errors"),
         ("AWS/Lambda", "Throttles"),
+        ("AWS/Lambda", "RecursiveInvocationsDropped"),
         ("AWS/Lambda", "IteratorAge"),
         ("Checkback", "Quarantined"),
     }
-    assert len(alarms) == 4 + 2 * len(FUNCTION_NAMES) + 2
+    assert len(alarms) == 4 + 3 * len(FUNCTION_NAMES) + 2
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
