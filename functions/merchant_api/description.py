@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.merchant_api.resolver import Resolver
+from shared.api.idempotency import Repeat
 
 _PROBLEM = {
     "type": "object",
@@ -45,7 +46,11 @@ _KEY_PARAMETER = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "maxLength": 255},
-    "description": "The first answer is given again for 24 hours.",
+}
+_REPEATS = {
+    Repeat.ANSWERED: "For 24 hours the request is done once: a repeat gets the first answer.",
+    Repeat.NAMED: "For 24 hours the request is done once: a repeat gets the first status and the id.",
+    Repeat.DONE_AGAIN: "For 24 hours the key names this request alone; a repeat is done and answered anew.",
 }
 _MATCH_PARAMETER = {
     "name": "If-Match",
@@ -72,7 +77,7 @@ def openapi_document(resolver: Resolver) -> str:
     document["servers"] = [{"url": "."}]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            _complete(path, method, operation)
+            _complete(path, method, operation, resolver.repeat_at(method, path))
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -91,7 +96,7 @@ def swagger_page(resolver: Resolver) -> str:
     )
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(path: str, method: str, operation: dict[str, Any], repeat: Repeat) -> None:
     """What the routes do not say themselves: credentials, refusals, request headers, a free body."""
     responses = operation["responses"]
     responses.pop("422", None)
@@ -103,7 +108,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
         responses[status] = {"description": description, "content": reference}
     parameters = operation.setdefault("parameters", [])
     if method == "post" and not path.endswith("/preview"):
-        parameters.append(_KEY_PARAMETER)
+        parameters.append(_KEY_PARAMETER | {"description": _REPEATS[repeat]})
     if method in {"patch", "delete"}:
         parameters.append(_MATCH_PARAMETER)
     if path.endswith("/preview"):

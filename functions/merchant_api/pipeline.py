@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from functions.merchant_api.resolver import Resolver
 from functions.merchant_api.services import Services
 from functions.merchant_api.session import Session
 from shared.api.authentication import Principal, permit
-from shared.api.idempotency import Answer, fingerprint
+from shared.api.idempotency import Answer
 from shared.api.problems import Problem, malformed, problem_of, unsupported_media_type
+from shared.domain.ids import MerchantId
 
 _PUBLIC = "public"
+_OF_A_MERCHANT = re.compile(r"/v1/merchants/(mer_[0-9A-Z]{26})(?:/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +103,9 @@ class Pipeline:
         key = request.idempotency_key
         if key is None or principal is None:
             return self._resolved(request, event, context)
-        same = fingerprint(request.method, request.path, request.query, request.body)
-        return self._services().idempotency.once(
-            principal.owner, key, same, lambda: self._resolved(request, event, context)
-        )
+        idempotency = self._services().idempotency
+        same = idempotency.fingerprint(request.method, request.path, request.query, request.body)
+        return idempotency.once(principal.owner, key, same, lambda: self._resolved(request, event, context))
 
     def _resolved(self, request: Request, event: dict[str, Any], context: Any) -> Answer:
         # The type was checked here; the resolver compares it letter by letter.
@@ -111,7 +113,14 @@ class Pipeline:
         if request.takes_any_body:
             plain["headers"] = dict(request.headers)
         made = self._resolver.resolve(plain, context)
-        return Answer(int(made["statusCode"]), made["body"] or "", made["headers"])
+        headers = made["headers"]
+        return Answer(
+            int(made["statusCode"]),
+            made["body"] or "",
+            headers,
+            self._resolver.repeat,
+            _merchant_named(headers.get("Location") or request.path),
+        )
 
     def _check_body(self, request: Request) -> None:
         if not request.body or request.takes_any_body:
@@ -142,3 +151,9 @@ class Pipeline:
             request_id=event.get("requestContext", {}).get("requestId"),
             duration_ms=round((time.monotonic() - started) * 1000),
         )
+
+
+def _merchant_named(address: str) -> MerchantId | None:
+    """The merchant that one of the operator's addresses is about."""
+    found = _OF_A_MERCHANT.match(address)
+    return MerchantId(found[1]) if found else None

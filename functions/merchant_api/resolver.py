@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import BaseModel
 
 from functions.merchant_api.routes import ROUTERS
-from functions.merchant_api.session import Session
+from functions.merchant_api.session import Session, repeat_of
+from shared.api.idempotency import Repeat
 from shared.api.problems import (
     FieldError,
     Problem,
@@ -24,25 +25,34 @@ from shared.api.strict_json import read_object
 
 
 class Resolver(APIGatewayHttpResolver):
-    """Powertools' resolver; remembers the route that answered, for the log line."""
+    """Powertools' resolver; remembers the route that answered, for the log line, and what a repeat of it does."""
 
     answered_by: str | None = None
+    repeat = Repeat.ANSWERED
 
     def begin(self, session: Session | None) -> None:
         """Take up a request; ``session`` is None for what anyone may ask."""
-        self.answered_by = None
+        self.answered_by, self.repeat = None, Repeat.ANSWERED
         if session is not None:
             self.append_context(session=session)  # type: ignore[no-untyped-call]  # the library's
 
     def clear_context(self) -> None:
         """Forget the request, but not its route."""
         route = self.context.get("_route")
-        self.answered_by = getattr(route, "openapi_path", None) if self.knows(route) else None
+        known = route if self.knows(route) else None
+        self.answered_by = getattr(known, "openapi_path", None)
+        self.repeat = repeat_of(getattr(known, "func", None))
         super().clear_context()  # type: ignore[no-untyped-call]  # the library's
 
     def knows(self, route: Any) -> bool:
         """Whether the route is one of ours, not the catch-all for unknown addresses."""
         return any(own is route for own in (*self._static_routes, *self._dynamic_routes))
+
+    def repeat_at(self, method: str, openapi_path: str) -> Repeat:
+        """What a repeat of this operation does."""
+        routes = (*self._static_routes, *self._dynamic_routes)
+        same = (own for own in routes if own.openapi_path == openapi_path and own.method == method.upper())
+        return repeat_of(next((own.func for own in same), None))
 
     def methods_of(self, path: str) -> set[str]:
         """The methods that the address allows."""

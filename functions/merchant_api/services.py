@@ -15,12 +15,13 @@ from shared.domain.campaign import Campaign
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
-from shared.store.configuration import EndpointStore, IdempotencyStore, MerchantStore, SourceStore, TokenStore
+from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
 from shared.store.facts import FactStore
 from shared.store.health import HealthStore
+from shared.store.idempotency import IdempotencyStore
 from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
@@ -107,7 +108,7 @@ class Services(Stores):
     @cached_property
     def idempotency(self) -> Idempotency:
         """First answers."""
-        return Idempotency(IdempotencyStore(self.table), self.cipher, self.now)
+        return Idempotency(IdempotencyStore(self.table), self.cipher, self.keys.request_mac, self.now)
 
     @cached_property
     def search(self) -> CheckoutSearch:

@@ -1,5 +1,6 @@
 """One request as the routes see it: who asks, which version it means, and how it is answered."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions.merchant_api.services import Services
 from shared.api.authentication import Principal
+from shared.api.idempotency import Repeat
 from shared.api.problems import not_found, precondition_failed, unauthorised
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Merchant
@@ -80,6 +82,22 @@ def session(router: Router) -> Session:
     """The session of the request that the router is answering."""
     found: Session = router.context["session"]
     return found
+
+
+def when_repeated[Operation: Callable[..., Any]](repeat: Repeat) -> Callable[[Operation], Operation]:
+    """Say of a POST what a repeat under its Idempotency-Key does; without a word the first answer is given again."""
+
+    def said(operation: Operation) -> Operation:
+        operation.repeat = repeat  # type: ignore[attr-defined]  # read by ``repeat_of``
+        return operation
+
+    return said
+
+
+def repeat_of(operation: Callable[..., Any] | None) -> Repeat:
+    """What the operation does when it is repeated."""
+    said: Repeat = getattr(operation, "repeat", Repeat.ANSWERED)
+    return said
 
 
 def etag(version: int) -> str:

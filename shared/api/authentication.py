@@ -12,6 +12,7 @@ from typing import Literal
 from shared.api.problems import forbidden, unauthorised
 from shared.domain.ids import MerchantId
 from shared.store.configuration import TokenStore
+from shared.store.idempotency import OPERATOR
 
 ADMIN_KEY_SECONDS = 5.0
 TOKEN_SECONDS = 4.0
@@ -31,7 +32,7 @@ class Principal:
     @property
     def owner(self) -> str:
         """The name under which this principal's idempotency keys are kept apart."""
-        return self.merchant_id or "operator"
+        return self.merchant_id or OPERATOR
 
 
 def new_token() -> str:

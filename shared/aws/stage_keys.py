@@ -36,6 +36,10 @@ class StageKeys:
         """Hashes shoppers' identifiers."""
         return IdentityHasher(self._derived(min(self._keys), "identity"))
 
+    def request_mac(self, text: bytes) -> str:
+        """A keyed hash of a request or of its Idempotency-Key; the oldest key too: it must stay equal for a day."""
+        return hmac.new(self._derived(min(self._keys), "request"), text, hashlib.sha256).hexdigest()
+
     def recovery_codes(self) -> RecoveryCodes:
         """Makes and reads the codes of ``/r``."""
         return self._codes(LinkPurpose.RECOVERY)

@@ -7,7 +7,6 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr, Key
 
 from shared.domain.ids import EndpointId, MerchantId, SourceId, TokenId
-from shared.domain.instants import to_ms
 from shared.domain.merchant import Endpoint, Merchant, Source
 from shared.store import keys
 from shared.store.codec import pack, unpack
@@ -212,37 +211,6 @@ class EndpointStore:
         """Remove the endpoint."""
         owner = Delete(keys.endpoint_owner(endpoint_id))
         self._table.transact([Delete(keys.endpoint(merchant_id, endpoint_id)), owner])
-
-
-class IdempotencyStore:
-    """First answers to requests with an Idempotency-Key, kept for a day."""
-
-    def __init__(self, table: Table) -> None:
-        """Share one table per process."""
-        self._table = table
-
-    def claim(self, owner: str, key: str, fingerprint: str, now: datetime, lives: int) -> Item | None:
-        """Claim the key for this request; returns the earlier claim instead where there is one.
-
-        ``fingerprint`` tells requests apart; ``lives`` is how many seconds the row may be believed.
-        """
-        pk, sk = keys.idempotency(owner, key)
-        expired = Attr("ttl").lt(to_ms(now) // 1000)
-        row = {"pk": pk, "sk": sk, "fingerprint": fingerprint, "ttl": to_ms(now) // 1000 + lives}
-        try:
-            self._table.put(Put(row, Attr("pk").not_exists() | expired))
-        except ConditionFailed as failed:
-            return failed.old
-        return None
-
-    def answer(self, owner: str, key: str, answer: bytes, now: datetime, lives: int) -> None:
-        """Keep the first answer (encrypted where it shows a secret)."""
-        values = {"answer": answer, "ttl": to_ms(now) // 1000 + lives}
-        self._table.update(Update(keys.idempotency(owner, key), set=values))
-
-    def release(self, owner: str, key: str) -> None:
-        """Give the key back after a request that had no effect."""
-        self._table.delete(Delete(keys.idempotency(owner, key)))
 
 
 def _token_puts(token: TokenRecord) -> list[Put]:

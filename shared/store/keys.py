@@ -226,9 +226,14 @@ def token(token_hash: str) -> ItemKey:
     return f"K#{token_hash}", "K"
 
 
-def idempotency(merchant_id: str, key: str) -> ItemKey:
-    """The first answer to an Idempotency-Key."""
-    return f"X#{merchant_id}#{digest(key).hex()[:32]}", "X"
+def idempotent_requests(owner: str) -> str:
+    """The partition of what one asker sent with an Idempotency-Key."""
+    return f"X#{owner}"
+
+
+def idempotency(owner: str, key_mac: str) -> ItemKey:
+    """What is remembered of one Idempotency-Key, by its keyed hash."""
+    return idempotent_requests(owner), key_mac
 
 
 def due_queue(kind: str, of_digest: str, shards: int) -> str:

@@ -7,7 +7,17 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from functions.merchant_api.session import (
+    Empty,
+    Json,
+    Session,
+    answer,
+    listed,
+    new_router,
+    nothing,
+    session,
+    when_repeated,
+)
 from shared.api import cursors
 from shared.api.campaigns import (
     CampaignBody,
@@ -20,6 +30,7 @@ from shared.api.campaigns import (
     simulated_json,
 )
 from shared.api.checkouts import Limit
+from shared.api.idempotency import Repeat
 from shared.api.problems import conflict, not_found, precondition_failed
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
 from shared.domain.ids import PoolId, new_ulid
@@ -88,6 +99,7 @@ def resume_campaign(campaign_id: str) -> Json:
 
 
 @router.post("/v1/campaigns/<campaign_id>/preview", summary="Play a campaign over stored checkouts", tags=_TAGS)
+@when_repeated(Repeat.DONE_AGAIN)
 def preview_campaign(
     campaign_id: str,
     body: PreviewBody | None = None,

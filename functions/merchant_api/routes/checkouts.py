@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.merchant_api.session import Json, Session, answer, listed, new_router, session
+from functions.merchant_api.session import Json, Session, answer, listed, new_router, session, when_repeated
 from shared.api import cursors
 from shared.api.checkouts import (
     Amount,
@@ -18,6 +18,7 @@ from shared.api.checkouts import (
     phone_parameter,
     verdict_json,
 )
+from shared.api.idempotency import Repeat
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import Merchant
 from shared.domain.representation import checkout_json
@@ -100,6 +101,7 @@ def read_eligibility(checkout_id: str) -> Json:
 
 
 @router.post("/v1/checkouts/<checkout_id>/discard", summary="Never recover a checkout", tags=_TAGS)
+@when_repeated(Repeat.DONE_AGAIN)
 def discard_checkout(checkout_id: str) -> Json:
     """A bought or ended checkout is a conflict; one already discarded stays so."""
     own = session(router)
@@ -107,6 +109,7 @@ def discard_checkout(checkout_id: str) -> Json:
 
 
 @router.post("/v1/checkouts/<checkout_id>/complete", summary="Say that a checkout was bought", tags=_TAGS)
+@when_repeated(Repeat.DONE_AGAIN)
 def complete_checkout(checkout_id: str, body: CompletionBody | None = None) -> Json:
     """Treated as the provider's own word of the purchase; a repeat changes nothing."""
     own = session(router)

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.merchant_api.session import Json, answer, listed, new_router, session
+from functions.merchant_api.session import Json, answer, listed, new_router, session, when_repeated
 from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
+from shared.api.idempotency import Repeat
 from shared.store.deliveries import DeliveryStatus
 from shared.workflows.delivering.history import DeliveryQuery
 
@@ -39,6 +40,7 @@ def read_delivery(delivery_id: str) -> Json:
 
 
 @router.post("/v1/deliveries/<delivery_id>/retry", summary="Try a delivery once more, now", tags=_TAGS, status_code=202)
+@when_repeated(Repeat.NAMED)
 def retry_delivery(delivery_id: str) -> Json:
     """For one that has ended; one that is delivered or still being tried is a conflict."""
     own = session(router)

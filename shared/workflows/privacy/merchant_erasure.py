@@ -21,6 +21,7 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
 from shared.store.coupons import CouponStore
 from shared.store.facts import KEPT_FOR
+from shared.store.idempotency import IdempotencyStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
 from shared.store.suppressions import SuppressionStore
@@ -78,6 +79,7 @@ class MerchantErasure:
             self._erase_quarantine(merchant, ends)
             self._erase_suppressed(merchant, ends)
             self._erase_figures(merchant, ends)
+            IdempotencyStore(self._table).forget(merchant.id)
         except OutOfTime:
             return False
         self._merchants.delete(merchant.id)

@@ -263,6 +263,67 @@ def test_an_export_holds_everything_that_an_erasure_takes(shop: Shop, merchant: 
     assert merchant("POST", "/v1/customers/export", {"phone": PHONE}).json["checkouts"] == []
 
 
+@pytest.mark.parametrize("path", ["/v1/customers/export", "/v1/checkouts/{id}/discard", "/v1/checkouts/{id}/complete"])
+def test_nobody_gets_an_erased_shopper_by_the_key_of_an_earlier_answer(shop: Shop, merchant: Api, path: str) -> None:
+    shop.webhook()
+    path = path.replace("{id}", f"chk_{shop.digest()}")
+    key, body = {"idempotency-key": "dsr-7"}, {"phone": PHONE} if path.endswith("export") else None
+    before = merchant("POST", path, body, headers=key)
+    assert before.status == 200
+    assert PHONE in before.text
+    erase(merchant, phone=PHONE)
+
+    after = merchant("POST", path, body, headers=key)
+
+    assert PHONE not in after.text
+    assert "Gujarat" not in after.text
+    assert after.status == 404 or after.json["checkouts"] == []
+
+
+def test_a_repeated_export_shows_what_is_held_by_then(shop: Shop, merchant: Api) -> None:
+    shop.webhook(session="one")
+    key = {"idempotency-key": "dsr-7"}
+    assert len(merchant("POST", "/v1/customers/export", {"phone": PHONE}, headers=key).json["checkouts"]) == 1
+    shop.webhook(session="two")
+
+    again = merchant("POST", "/v1/customers/export", {"phone": PHONE}, headers=key)
+
+    assert len(again.json["checkouts"]) == 2
+    assert "idempotency-replayed" not in again.headers
+    assert merchant("POST", "/v1/customers/export", {"phone": "+917777788889"}, headers=key).status == 409
+
+
+def test_a_shopper_who_came_back_is_erased_under_the_same_key(shop: Shop, merchant: Api) -> None:
+    key = {"idempotency-key": "dsr-7"}
+    shop.webhook(session="one")
+    assert merchant("POST", "/v1/customers/erase", {"phone": PHONE}, headers=key).json["checkouts"] == 1
+    shop.webhook(session="two")
+
+    assert merchant("POST", "/v1/customers/erase", {"phone": PHONE}, headers=key).json["checkouts"] == 1
+    assert "7777788888" not in everything(shop)
+
+
+def test_a_delivery_is_retried_once_under_its_key_and_its_answers_are_not_kept(shop: Shop, merchant: Api) -> None:
+    from shared.delivery.exchange import Answer
+
+    shop.endpoint("checkout.abandoned", retry_schedule=[])
+    shop.answer = lambda _: Answer(400, body=b"no such person: Asha")
+    shop.abandon()
+    shop.settle()
+    shop.deliver()
+    (failed,) = shop.deliveries()
+    key = {"idempotency-key": "again"}
+
+    first = merchant("POST", f"/v1/deliveries/{failed.id}/retry", headers=key)
+    shop.deliver([*shop.queued(), *shop.retries()])
+    again = merchant("POST", f"/v1/deliveries/{failed.id}/retry", headers=key)
+
+    assert (first.status, again.status) == (202, 202)
+    assert "Asha" in first.text
+    assert again.json == {"id": failed.id}
+    assert shop.queued() == shop.retries() == []
+
+
 def test_an_export_is_paged_and_foreign_to_nobody(
     shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch, operator: Api
 ) -> None:

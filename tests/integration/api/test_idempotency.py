@@ -1,16 +1,31 @@
 """A POST that is repeated under its Idempotency-Key is done once."""
 
+import hashlib
+import hmac
+import importlib
 from datetime import timedelta
 
+import pytest
 import time_machine
 
 from functions.merchant_api import services
-from shared.api.idempotency import fingerprint
-from shared.store.configuration import IdempotencyStore
+from shared.api.idempotency import Answer, Repeat
 from tests.integration.api.conftest import Api, new_merchant
 
 KEY = {"idempotency-key": "order-1"}
 BODY = {"provider": "flexype"}
+PHONE = "+917777788888"
+
+
+def dies() -> Answer:
+    """A process that ends in the middle of a request."""
+    raise SystemExit
+
+
+def remembered() -> list[dict[str, object]]:
+    """Every row about an Idempotency-Key."""
+    rows = services.services().table._client.scan(TableName="checkback")["Items"]
+    return [dict(row) for row in rows if row["pk"]["S"].startswith("X#")]
 
 
 def test_the_first_answer_is_given_again_with_its_secret(merchant: Api) -> None:
@@ -54,8 +69,9 @@ def test_a_request_that_still_runs_is_a_conflict_until_its_claim_expires(merchan
     own = services.services()
     merchant_id = merchant("GET", "/v1/merchant").json["id"]
     with time_machine.travel("2026-11-21T10:00:00Z", tick=False) as clock:
-        request = fingerprint("POST", "/v1/tokens", "", b"")
-        IdempotencyStore(own.table).claim(merchant_id, "order-1", request, own.now(), 60)
+        request = own.idempotency.fingerprint("POST", "/v1/tokens", "", b"")
+        with pytest.raises(SystemExit):
+            own.idempotency.once(merchant_id, "order-1", request, dies)
 
         running = merchant("POST", "/v1/tokens", headers=KEY)
         clock.shift(timedelta(seconds=61))
@@ -96,3 +112,106 @@ def test_a_key_must_be_printable(merchant: Api) -> None:
         refused = merchant("POST", "/v1/tokens", headers={"idempotency-key": key})
         assert refused.status == 422, key
         assert refused.json["errors"][0]["parameter"] == "Idempotency-Key"
+
+
+NOT_ANSWERED = {
+    "/v1/customers/export": Repeat.DONE_AGAIN,
+    "/v1/customers/erase": Repeat.DONE_AGAIN,
+    "/v1/campaigns/{campaign_id}/preview": Repeat.DONE_AGAIN,
+    "/v1/checkouts/{checkout_id}/discard": Repeat.DONE_AGAIN,
+    "/v1/checkouts/{checkout_id}/complete": Repeat.DONE_AGAIN,
+    "/v1/deliveries/{delivery_id}/retry": Repeat.NAMED,
+}
+"""Operations whose answers hold contact data, or a place in work that goes on."""
+ANSWERED = {
+    "/v1/campaigns",
+    "/v1/campaigns/{campaign_id}/pause",
+    "/v1/campaigns/{campaign_id}/resume",
+    "/v1/coupon-pools",
+    "/v1/coupon-pools/{pool_id}/codes",
+    "/v1/endpoints",
+    "/v1/endpoints/{endpoint_id}/disable",
+    "/v1/endpoints/{endpoint_id}/enable",
+    "/v1/endpoints/{endpoint_id}/recover",
+    "/v1/endpoints/{endpoint_id}/rotate-secret",
+    "/v1/endpoints/{endpoint_id}/test",
+    "/v1/merchants",
+    "/v1/merchants/{merchant_id}/tokens",
+    "/v1/quarantine/{quarantine_id}/replay",
+    "/v1/sources",
+    "/v1/sources/{source_id}/backfill",
+    "/v1/suppressions",
+    "/v1/tokens",
+}
+"""Operations whose answers hold ids, hashes and the merchant's own settings. A new POST must be put on one list."""
+WITHOUT_KEYS = {"/v1/sources/{source_id}/preview"}
+
+
+def test_every_operation_says_what_its_repeat_does(operator: Api) -> None:
+    resolver = importlib.import_module("functions.merchant_api.handler")._pipeline._resolver
+    paths = operator.as_(None)("GET", "/openapi.json").json["paths"]
+    posts = {path for path, operations in paths.items() if "post" in operations}
+
+    said = {path: resolver.repeat_at("post", path) for path in posts}
+
+    assert posts == NOT_ANSWERED.keys() | ANSWERED | WITHOUT_KEYS
+    assert {path: said[path] for path in NOT_ANSWERED} == NOT_ANSWERED
+    assert all(said[path] is Repeat.ANSWERED for path in ANSWERED)
+
+
+def test_keys_and_requests_are_kept_as_keyed_hashes_alone(merchant: Api) -> None:
+    merchant_id = merchant("GET", "/v1/merchant").json["id"]
+    named = {"idempotency-key": f"never-again:{PHONE}"}
+    assert merchant("POST", "/v1/suppressions", {"phone": PHONE}, headers=named).status == 201
+
+    (row,) = remembered()
+
+    assert PHONE not in str(row)
+    body = b'{"phone": "%s"}' % PHONE.encode()
+    tried = [b"POST\n/v1/suppressions\n\n" + body, named["idempotency-key"].encode()]
+    tried.append(f"{merchant_id}\n{named['idempotency-key']}".encode())
+    for guess in tried:
+        assert hashlib.sha256(guess).hexdigest()[:20] not in str(row)
+        assert hmac.new(b"", guess, hashlib.sha256).hexdigest()[:20] not in str(row)
+
+
+def test_a_key_serves_again_whatever_process_answers(merchant: Api) -> None:
+    first = merchant("POST", "/v1/tokens", headers=KEY)
+    services.services.cache_clear()
+
+    assert merchant("POST", "/v1/tokens", headers=KEY).json == first.json
+
+
+def test_nothing_is_left_of_an_erased_merchants_keys(operator: Api, merchant: Api) -> None:
+    created = new_merchant(operator)
+    other = operator.as_(new_merchant(operator)["token"])
+    erased = created["id"]
+    body = {"name": "Tea", "store_domains": ["tea.example"], "country": "IN", "currency": "INR", "timezone": "UTC"}
+    mine = operator("POST", "/v1/merchants", body, headers={"idempotency-key": "new-shop"})
+    operator("POST", f"/v1/merchants/{erased}/tokens", headers={"idempotency-key": "more"})
+    operator("POST", f"/v1/merchants/{mine.json['id']}/tokens", headers={"idempotency-key": "others"})
+    operator.as_(created["token"])("POST", "/v1/suppressions", {"phone": PHONE}, headers=KEY)
+    other("POST", "/v1/tokens", headers=KEY)
+    assert len(remembered()) == 5
+
+    assert operator("DELETE", f"/v1/merchants/{erased}").status == 204
+    assert len(remembered()) == 3
+    assert operator("DELETE", f"/v1/merchants/{mine.json['id']}").status == 204
+
+    (left,) = remembered()
+    assert other("GET", "/v1/merchant").json["id"] in str(left)
+    again = operator("POST", "/v1/merchants", body, headers={"idempotency-key": "new-shop"})
+    assert again.json["id"] != mine.json["id"]
+
+
+def test_an_answer_that_comes_after_the_erasure_of_its_merchant_brings_no_row_back(merchant: Api) -> None:
+    own = services.services()
+    merchant_id = merchant("GET", "/v1/merchant").json["id"]
+
+    def slow() -> Answer:
+        own.idempotency._store.forget(merchant_id)
+        return Answer(200, '{"id": "tok_1"}')
+
+    own.idempotency.once(merchant_id, "slow", own.idempotency.fingerprint("POST", "/v1/tokens", "", b""), slow)
+
+    assert remembered() == []
