@@ -11,6 +11,7 @@ from shared.store.episodes import EpisodeStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
 from shared.workflows.campaigns.run import CampaignRunner
+from shared.workflows.campaigns.run_page import RunPages
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.campaigns.start import EpisodeStarter
 
@@ -36,13 +37,10 @@ def runner() -> CampaignRunner:
     return CampaignRunner(
         campaigns=CampaignStore(table),
         merchants=merchants,
-        checkouts=stores.checkouts,
-        shoppers=shoppers,
-        listing=CheckoutListing(table),
+        pages=RunPages(stores.checkouts, shoppers, CheckoutListing(table), stores.hasher),
         runs=RunStore(table),
         schedules=schedules(),
         starter=EpisodeStarter(table, stores.checkouts, shoppers, episodes, merchants, stores.hasher),
         queue=stores.campaign_runs,
-        hasher=stores.hasher,
         now=now,
     )

@@ -11,6 +11,7 @@ from shared.aws.stores import Stores, now
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.send_pool import SendPool
 from shared.domain.merchant import Endpoint
+from shared.domain.recovery_link import ShopperLinks
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
@@ -22,7 +23,15 @@ from shared.store.shoppers import ShopperStore
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.coupon_source import CouponSource
 from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.send_step import StepSender
+from shared.workflows.campaigns.step_case import StepCases
+from shared.workflows.campaigns.step_claim import StepClaims
+from shared.workflows.campaigns.step_gate import StepGate
+from shared.workflows.campaigns.step_handover import HandOvers
+from shared.workflows.campaigns.step_outcome import AnswerEffects, StepOutcomes
+from shared.workflows.campaigns.step_record import StepRecord
+from shared.workflows.campaigns.step_withheld import WithheldSteps
 from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.delivering.deliver import Deliverer
 from shared.workflows.delivering.endpoint_events import EndpointEvents
@@ -83,37 +92,48 @@ def pool() -> SendPool:
 def step_sender() -> StepSender:
     """Sends campaign steps."""
     stores = _stores()
-    table, endpoints = stores.table, EndpointStore(stores.table)
+    table = stores.table
+    checkouts, shoppers = stores.checkouts, ShopperStore(table)
+    campaigns, endpoints = CampaignStore(table), EndpointStore(table)
+    episodes = EpisodeStore(table, stores.environment.due_shards)
+    writes = EpisodeWrites(episodes, shoppers, now)
+    record = StepRecord(stores.deliveries, ActivityStore(table), _facts(episodes, campaigns), now)
 
     def send_all(requests: Sequence[OutboundRequest]) -> list[SendResult]:
         return pool().send_all(requests)
 
     return StepSender(
-        episodes=EpisodeStore(table, stores.environment.due_shards),
-        checkouts=stores.checkouts,
-        shoppers=ShopperStore(table),
-        merchants=MerchantStore(table),
-        endpoints=endpoints,
-        campaigns=CampaignStore(table),
-        deliveries=stores.deliveries,
-        activities=ActivityStore(table),
-        facts=FactRecorder(
-            FactStore(table),
-            EpisodeStore(table),
-            ActivityStore(table),
-            now,
-            EpisodeCoupons(CampaignStore(table), CouponStore(table)),
+        cases=StepCases(
+            episodes=episodes,
+            campaigns=campaigns,
+            checkouts=checkouts,
+            merchants=MerchantStore(table),
+            endpoints=endpoints,
+            shoppers=shoppers,
+            hasher=stores.hasher,
+            now=now,
         ),
-        messages=VendorMessageStore(table),
-        disable=_disable,
-        suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table, stores.environment.due_shards), now),
-        coupons=CouponSource(CouponStore(table), endpoints, stores.cipher, send_all),
-        hasher=stores.hasher,
-        table=table,
+        gate=StepGate(checkouts, CouponSource(CouponStore(table), endpoints, stores.cipher, send_all), now),
+        withheld=WithheldSteps(writes, record, now),
+        claims=StepClaims(table, writes, health(), now),
+        handovers=HandOvers(stores.cipher, _links(), now),
+        outcomes=StepOutcomes(episodes, writes, record, _effects(episodes, shoppers), now),
         health=health(),
-        cipher=stores.cipher,
-        recovery_codes=stores.keys.recovery_codes(),
-        unsubscribe_codes=stores.keys.unsubscribe_codes(),
-        public_url=stores.environment.public_url,
-        now=now,
     )
+
+
+def _facts(episodes: EpisodeStore, campaigns: CampaignStore) -> FactRecorder:
+    table = _stores().table
+    coupons_of = EpisodeCoupons(campaigns, CouponStore(table))
+    return FactRecorder(FactStore(table), episodes, ActivityStore(table), now, coupons_of)
+
+
+def _links() -> ShopperLinks:
+    stores = _stores()
+    return ShopperLinks(stores.environment.public_url, stores.keys.recovery_codes(), stores.keys.unsubscribe_codes())
+
+
+def _effects(episodes: EpisodeStore, shoppers: ShopperStore) -> AnswerEffects:
+    table = _stores().table
+    suppressions = Suppressions(table, shoppers, episodes, now)
+    return AnswerEffects(shoppers, suppressions, VendorMessageStore(table), _disable)

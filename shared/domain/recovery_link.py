@@ -74,6 +74,23 @@ class RecoveryCodes:
         return hmac.new(self._keys[version], payload, hashlib.sha256).digest()[:_MAC_BYTES]
 
 
+@dataclass(frozen=True, slots=True)
+class ShopperLinks:
+    """The links of a message: back to the checkout, and out of further messages. ``public_url`` ends in no slash."""
+
+    public_url: str
+    recovery: RecoveryCodes
+    unsubscribing: RecoveryCodes
+
+    def back(self, of_digest: str, step: int = 0) -> str:
+        """The link back to the checkout; it names the step whose message carries it."""
+        return f"{self.public_url}/r/{self.recovery.code(of_digest, step)}"
+
+    def out(self, of_digest: str) -> str:
+        """The link that unsubscribes."""
+        return f"{self.public_url}/u/{self.unsubscribing.code(of_digest)}"
+
+
 def allowed_destination(url: str, hosts: frozenset[str]) -> str | None:
     """The https destination of a recovery link, or None when its host is not one of ``hosts`` or under one.
 

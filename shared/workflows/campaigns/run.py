@@ -13,33 +13,23 @@ from typing import Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.campaign_queue import CampaignQueue, RunMessage
-from shared.domain import criteria
 from shared.domain.campaign import Campaign
-from shared.domain.cart import worth_recovering
-from shared.domain.checkout import Checkout, Status
-from shared.domain.deadline import bought_elsewhere, given_up
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.checkout import Checkout
+from shared.domain.deadline import bought_elsewhere
 from shared.domain.merchant import Merchant
-from shared.domain.simulation import may_run_over
-from shared.domain.transitions import Mark
-from shared.store import keys
 from shared.store.campaign_runs import Run, RunStore
 from shared.store.campaigns import CampaignStore
-from shared.store.checkouts import CheckoutStore, StaleVersion
+from shared.store.checkouts import StaleVersion
 from shared.store.configuration import MerchantStore
-from shared.store.listing import CheckoutListing
-from shared.store.shoppers import ShopperRecord, ShopperStore
 from shared.store.table import StoreUnavailable
+from shared.workflows.campaigns.run_page import RunPages, Taken
 from shared.workflows.campaigns.schedules import CampaignSchedules
-from shared.workflows.insight.checkout_search import belongs
 
 LEASE = timedelta(minutes=3)
 """Longer than the function may run: a lease that has run out has no worker."""
 TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
 DEFECT = "defect"
-_PAGE = 50
 _THREADS = 8
-_TAKEN = (Status.OPEN, Status.ABANDONED)
 
 
 class StartsEpisodes(Protocol):
@@ -66,27 +56,21 @@ class CampaignRunner:
         *,
         campaigns: CampaignStore,
         merchants: MerchantStore,
-        checkouts: CheckoutStore,
-        shoppers: ShopperStore,
-        listing: CheckoutListing,
+        pages: RunPages,
         runs: RunStore,
         schedules: CampaignSchedules,
         starter: StartsEpisodes,
         queue: CampaignQueue,
-        hasher: IdentityHasher,
         now: Callable[[], datetime],
     ) -> None:
         """Share the stores of one process."""
         self._campaigns = campaigns
         self._merchants = merchants
-        self._checkouts = checkouts
-        self._shoppers = shoppers
-        self._listing = listing
+        self._pages = pages
         self._runs = runs
         self._schedules = schedules
         self._starter = starter
         self._queue = queue
-        self._hasher = hasher
         self._now = now
 
     def run(self, message: RunMessage, out_of_time: Callable[[], bool] = lambda: False) -> Ran:
@@ -103,24 +87,19 @@ class CampaignRunner:
         run = self._runs.begin(message.merchant_id, message.campaign_id, message.fired_at, self._now(), LEASE)
         if run is None:
             return Ran("finished_before")
-        return self._pages(run, found.value, merchant.value, message, out_of_time)
+        return self._through(run, found.value, merchant.value, message, out_of_time)
 
-    def _pages(
+    def _through(
         self, run: Run, campaign: Campaign, merchant: Merchant, message: RunMessage, out_of_time: Callable[[], bool]
     ) -> Ran:
-        partitions = [
-            keys.list_partition(merchant.id, status, shard)
-            for status in _TAKEN
-            for shard in range(max(merchant.settings.list_shards, 1))
-        ]
-        since, before = _bounds(campaign, run.fired_at)
+        """Page after page, until the list or the time is over."""
         while True:
-            listed = self._listing.newest(partitions, since, before, below=run.cursor, limit=_PAGE)
-            self._page(run, campaign, merchant, [own.digest for own in listed])
-            if len(listed) < _PAGE:
+            page = self._pages.read(campaign, merchant, run.fired_at, run.cursor)
+            self._page(run, campaign, merchant, page.taken)
+            if page.ends_at is None:
                 self._runs.save(run, finished="finished")
                 return Ran("finished", run.counts)
-            run.cursor = listed[-1].place
+            run.cursor = page.ends_at
             if not self._campaigns.is_active(campaign.merchant_id, campaign.id):
                 self._runs.save(run, finished="campaign_paused")
                 return Ran("campaign_paused", run.counts)
@@ -130,81 +109,40 @@ class CampaignRunner:
                 return Ran("goes_on", run.counts)
             self._runs.save(run)
 
-    def _page(self, run: Run, campaign: Campaign, merchant: Merchant, digests: Sequence[str]) -> None:
+    def _page(self, run: Run, campaign: Campaign, merchant: Merchant, taken: Sequence[Taken]) -> None:
         """Start what the campaign takes of one page. Raises a temporary failure after the rest of the page."""
-        rules = campaign.rules()
-        at = run.fired_at
-        found = self._checkouts.get_many(digests).values()
-        wanted = [
-            own
-            for own in found
-            if belongs(own, merchant, at)
-            and own.status in _TAKEN
-            and worth_recovering(own.cart)
-            and may_run_over(campaign, own, at)
-            and criteria.matches(rules, own, at)
-        ]
-        shoppers = {own.digest: self._shopper_of(own) for own in wanted}
-        records = self._shoppers.get_many(one for several in shoppers.values() for one in several)
 
-        def start(checkout: Checkout) -> str | Exception:
+        def start(own: Taken) -> str | Exception:
             try:
-                return self._start(
-                    run, campaign, merchant, checkout, [records[one] for one in shoppers[checkout.digest]]
-                )
+                return self._start(run, campaign, merchant, own)
             except TEMPORARY as failure:
                 return failure
             except Exception as defect:  # noqa: BLE001 - one checkout must not stop the run; the count shows it
                 return f"{DEFECT}:{type(defect).__name__}"
 
         with ThreadPoolExecutor(_THREADS) as threads:
-            outcomes = list(threads.map(start, wanted))
+            outcomes = list(threads.map(start, taken))
         failures = [own for own in outcomes if isinstance(own, Exception)]
         if failures:
             raise failures[0]
         for outcome in outcomes:
             run.count(str(outcome))
 
-    def _start(
-        self, run: Run, campaign: Campaign, merchant: Merchant, checkout: Checkout, shopper: Sequence[ShopperRecord]
-    ) -> str:
+    def _start(self, run: Run, campaign: Campaign, merchant: Merchant, taken: Taken) -> str:
         now = self._now()
-        if not self._runs.claim(run, checkout.digest, now):
+        if not self._runs.claim(run, taken.checkout.digest, now):
             return "done_before"
-        outcome = self._started(campaign, merchant, checkout, shopper, now)
-        self._runs.done(run, checkout.digest)
+        outcome = self._started(campaign, merchant, taken, now)
+        self._runs.done(run, taken.checkout.digest)
         return outcome
 
-    def _started(
-        self,
-        campaign: Campaign,
-        merchant: Merchant,
-        checkout: Checkout,
-        shopper: Sequence[ShopperRecord],
-        now: datetime,
-    ) -> str:
-        if not shopper:
+    def _started(self, campaign: Campaign, merchant: Merchant, taken: Taken, now: datetime) -> str:
+        if not taken.shopper:
             return "no_contact"
-        if any(bought_elsewhere(checkout, own.purchased_at) for own in shopper):
+        if any(bought_elsewhere(taken.checkout, own.purchased_at) for own in taken.shopper):
             return "purchased"
-        if checkout.status is Status.OPEN:
-            abandoned = given_up(checkout, now, merchant.settings)
-            try:
-                self._checkouts.replace(checkout, abandoned, Mark.ABANDONED, merchant.settings)
-            except StaleVersion:
-                return "shopper_active"
-            checkout = abandoned
-        return self._starter.start_episode(checkout, campaign, now)
-
-    def _shopper_of(self, checkout: Checkout) -> list[Identity]:
-        return [one for kind, one in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
-
-
-def _bounds(campaign: Campaign, fired_at: datetime) -> tuple[datetime | None, datetime | None]:
-    """The activity that a run at ``fired_at`` looks at; the list is read a little wider and filtered exactly."""
-    window = campaign.trigger.window
-    if window is None:
-        return None, None
-    since = None if window.modified_after is None else fired_at - window.modified_after
-    before = None if window.modified_before is None else fired_at - window.modified_before + timedelta(seconds=1)
-    return since, before
+        try:
+            abandoned = self._pages.abandoned(taken.checkout, merchant, now)
+        except StaleVersion:
+            return "shopper_active"
+        return self._starter.start_episode(abandoned, campaign, now)

@@ -22,7 +22,7 @@ from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreUnavailable
-from shared.workflows.campaigns import run as campaign_run
+from shared.workflows.campaigns import run_page
 from tests.integration.conftest import Stage
 from tests.integration.shop import SESSION, Invocation, Shop
 from tests.unit.domain.sessions import MERCHANT
@@ -190,7 +190,7 @@ def test_a_shopper_who_bought_elsewhere_is_left_in_peace(shop: Shop, campaign: C
 def test_a_run_that_runs_out_of_time_goes_on_where_it_was(
     shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign_run, "_PAGE", 2)
+    monkeypatch.setattr(run_page, "_PAGE", 2)
     for number in range(5):
         another_shopper(shop, number)
     shop.wait(minutes=20)

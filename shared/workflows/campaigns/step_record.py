@@ -1,0 +1,118 @@
+"""What is kept of a step's outcome for whoever looks: its delivery, the checkout's timeline, the countable fact."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from shared.delivery.exchange import SendResult
+from shared.delivery.outcome import Attempt
+from shared.domain.checkout import Activity
+from shared.domain.consent import Channel
+from shared.domain.episode import Episode
+from shared.domain.step_state import EpisodeStep, StepState
+from shared.domain.transitions import retention_end
+from shared.store.activities import ActivityStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.workflows.campaigns.step_case import StepCase
+from shared.workflows.delivering.attempts import attempt_json
+from shared.workflows.recovery.facts import FactRecorder
+
+_STATUS_OF = {
+    StepState.SENT: DeliveryStatus.DELIVERED,
+    StepState.PLANNED: DeliveryStatus.RETRYING,
+    StepState.UNKNOWN: DeliveryStatus.UNKNOWN,
+    StepState.SKIPPED: DeliveryStatus.SKIPPED,
+    StepState.FAILED: DeliveryStatus.FAILED,
+    StepState.EXPIRED: DeliveryStatus.EXPIRED,
+}
+_SENT_ACTIVITY = {Channel.EMAIL: "EMAIL_SENT"}
+_NOT_SENT_ACTIVITY = {Channel.EMAIL: "EMAIL_NOT_SENT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An exchange with the receiver, and what its answer means."""
+
+    result: SendResult
+    attempt: Attempt
+
+
+class StepRecord:
+    """Writes down what became of steps. One per process."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryStore,
+        activities: ActivityStore,
+        facts: FactRecorder,
+        now: Callable[[], datetime],
+    ) -> None:
+        """Share the stores of one process; ``now`` is the clock."""
+        self._deliveries = deliveries
+        self._activities = activities
+        self._facts = facts
+        self._now = now
+
+    def attempted(self, case: StepCase, step: EpisodeStep, channel: Channel | None, answered: Answered | None) -> None:
+        """The delivery and the timeline after an attempt; ``answered`` is None where nothing was exchanged."""
+        earlier = self._deliveries.get(case.delivery_id, case.endpoint_id)
+        next_at = step.due_at if step.state is StepState.PLANNED else None
+        attempts = earlier.attempts if earlier else ()
+        if answered is not None:
+            attempts = (*attempts, attempt_json(answered.result, answered.attempt, next_at))
+        self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at))
+        self._note(case, _activity(step, channel), step.reason, channel)
+
+    def not_sent(self, case: StepCase, step: EpisodeStep, channel: Channel | None) -> None:
+        """The delivery, the timeline and the fact of a step that ended before any attempt."""
+        self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None))
+        self._note(case, _activity(step, channel), step.reason, channel)
+        self.ended(case, case.episode, step)
+
+    def ended(self, case: StepCase, episode: Episode, step: EpisodeStep) -> None:
+        """The fact of the step's last outcome; ``episode`` as it stands after it."""
+        self._facts.step_ended(episode, step, case.checkout, case.merchant, case.endpoint_id)
+
+    def _note(self, case: StepCase, kind: str, reason: str | None, channel: Channel | None) -> None:
+        detail: dict[str, str | int] = {"step": case.step.number, "campaign_id": case.campaign.id}
+        detail |= {"delivery_id": case.delivery_id}
+        if reason is not None:
+            detail["reason"] = reason
+        if channel is not None:
+            detail["channel"] = channel.value
+        expires_at = retention_end(case.checkout, case.settings)
+        self._activities.add(case.checkout.digest, Activity(self._now(), kind, detail), expires_at)
+
+
+def _activity(step: EpisodeStep, channel: Channel | None) -> str:
+    """The timeline's word for the outcome."""
+    if not step.state.counts_as_sent:
+        return _NOT_SENT_ACTIVITY.get(channel or Channel.SMS, "NOT_SENT")
+    return _SENT_ACTIVITY.get(channel, "NOTIFICATION_SENT") if channel else "TASK_CREATED"
+
+
+def _delivery(
+    case: StepCase,
+    status: DeliveryStatus,
+    reason: str | None,
+    attempts: tuple[Any, ...],
+    next_attempt_at: datetime | None,
+) -> DeliveryRecord:
+    return DeliveryRecord(
+        id=case.delivery_id,
+        endpoint_id=case.endpoint_id,
+        merchant_id=case.merchant.id,
+        event_id=case.event_id,
+        event_type="campaign.step",
+        checkout_digest=case.checkout.digest,
+        event_version=case.checkout.version,
+        status=status,
+        created_at=case.episode.started_at,
+        reason=reason,
+        attempt_count=len(attempts),
+        attempts=attempts,
+        next_attempt_at=next_attempt_at,
+        episode_id=case.episode.id,
+        step=case.step.number,
+    )
