@@ -29,7 +29,7 @@ class OrderKey:
 
     ``value`` sorts as text (numbers zero-padded): the provider's finest own clock or sequence. ``clockless``: the
     value is only a rank (FlexyPe flat: the stage), which reorders events that arrive within two minutes of each
-    other; beyond that, arrival decides.
+    other; beyond that, and between equal ranks, arrival decides.
     """
 
     value: str
@@ -44,6 +44,20 @@ def clock_key(instant: datetime, body_digest: bytes) -> OrderKey:
 def sequence_key(sequence: int, body_digest: bytes) -> OrderKey:
     """The key of an event by the provider's own sequence number."""
     return OrderKey(f"{max(sequence, 0):020d}.{body_digest[:4].hex()}")
+
+
+def share_a_scale(one: str, other: str) -> bool:
+    """Whether two key values measure the same thing: both a time, both a sequence or both a rank.
+
+    A mapping that is mended, or a shop that moves to another payload version, changes it while checkouts are open. Told
+    by the length of the first part, which every scale pads to its own; ranks have one part only.
+    """
+    return _scale(one) == _scale(other)
+
+
+def _scale(value: str) -> int:
+    first, dot, _ = value.partition(".")
+    return len(first) if dot else 0
 
 
 def on_our_clock(change: "CheckoutChange", arrived_at: datetime, ahead: timedelta) -> "CheckoutChange":

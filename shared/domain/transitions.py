@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.change import CheckoutChange, Signal
+from shared.domain.change import CheckoutChange, Signal, share_a_scale
 from shared.domain.checkout import Checkout, LeafValue, Reason, Status
 from shared.domain.ids import MerchantId, SourceId, checkout_digest, digest
 from shared.domain.instants import trustworthy
@@ -88,12 +88,13 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
     stale = is_stale(old, change, arrival.at)
     merged = _merge(old, change, arrival, fill_only=stale or old.status.purchased)
     effect = Effect.STALE if stale else Effect.MERGED
-    if old.status.purchased:
-        return Applied(_settle_late(merged, change, arrival), effect, None)
-    if change.signal is Signal.PURCHASED:
+    if change.signal is Signal.PURCHASED and not old.status.purchased:
         return Applied(*_purchase(merged, change, arrival, effect))
-    if stale:
-        return Applied(_dated(merged, change, arrival), effect, Mark.UPDATED if arrival.feed else None)
+    if stale or old.status.purchased:
+        late = _settle_late(merged, change, arrival) if old.status.purchased else _dated(merged, change, arrival)
+        if change.signal is not Signal.PURCHASED and replace(late, version=old.version) == old:
+            return Applied(old, Effect.DUPLICATE, None)
+        return Applied(late, effect, Mark.UPDATED if arrival.feed and not old.status.purchased else None)
     moved, mark = _move(merged, change, arrival)
     if mark is None and arrival.feed:
         mark = Mark.UPDATED
@@ -110,13 +111,23 @@ def is_duplicate(old: Checkout, change: CheckoutChange) -> bool:
 
 
 def is_stale(old: Checkout, change: CheckoutChange, arrived_at: datetime) -> bool:
-    """Whether the event is older than what is stored. A key without a value compares with nothing and is stale."""
+    """Whether the event is older than what is stored; ``arrived_at`` is its first arrival, however late it is merged.
+
+    The provider's own clock or sequence decides where both have one. Otherwise what arrived earlier is older, but for
+    ranks within the reordering window, of which the higher is the newer. A key without a value compares with nothing:
+    such an event is stale, and whatever has a key is newer than it.
+    """
     key = change.order_key
     if not key.value:
         return True
-    if key.value >= old.order_key:
+    if not old.order_key:
         return False
-    return not key.clockless or arrived_at - old.ordered_at <= REORDERING_WINDOW
+    later_by = arrived_at - old.ordered_at
+    if share_a_scale(key.value, old.order_key):
+        ranked = key.value != old.order_key and abs(later_by) <= REORDERING_WINDOW
+        if ranked or not key.clockless:
+            return key.value < old.order_key
+    return later_by < timedelta(0)
 
 
 def event_digest(event_id: str) -> bytes:
@@ -183,7 +194,9 @@ def list_shard(change: CheckoutChange, arrival: Arrival) -> int:
 def _merge(old: Checkout, change: CheckoutChange, arrival: Arrival, *, fill_only: bool) -> Checkout:
     """The contents after the event; a later payload never erases what an earlier one captured."""
     acted_at = max(old.last_activity_at, activity_at(change, arrival))
-    in_order = bool(change.order_key.value) and not is_stale(old, change, arrival.at)
+    in_order = not is_stale(old, change, arrival.at)
+    # Of an event that comes late, only its contents may be news: it arrived before what is here.
+    newest = arrival.at >= old.updated_at
     remembered = old.event_digests
     if change.event_id is not None:
         remembered |= {event_digest(change.event_id)}
@@ -192,13 +205,13 @@ def _merge(old: Checkout, change: CheckoutChange, arrival: Arrival, *, fill_only
         version=old.version + 1,
         order_key=change.order_key.value if in_order else old.order_key,
         ordered_at=arrival.at if in_order else old.ordered_at,
-        updated_at=arrival.at,
+        updated_at=max(old.updated_at, arrival.at),
         last_activity_at=acted_at,
         idle_ms=arrival.settings.idle_after // timedelta(milliseconds=1),
         leaves=merged_leaves(old.leaves, change.leaves, fill_only=fill_only),
         cart=old.cart if change.cart is None or (fill_only and old.cart is not None) else change.cart,
         test=old.test or change.test,
-        last_body=change.body_digest,
+        last_body=change.body_digest if newest else old.last_body,
         event_digests=remembered,
     )
 
@@ -253,7 +266,7 @@ def _declared_abandoned(checkout: Checkout, change: CheckoutChange, arrival: Arr
 
 def _dated(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -> Checkout:
     """The checkout with a declared abandonment on record that moves no status: a later purchase is held to it."""
-    at = _declared_at(change, arrival) if change.signal is Signal.ABANDONED else None
+    at = _declared_late_at(checkout, change, arrival) if change.signal is Signal.ABANDONED else None
     if at is None:
         return checkout
     return replace(
@@ -279,6 +292,12 @@ def _declared_at(change: CheckoutChange, arrival: Arrival) -> datetime | None:
     """The provider's own time of abandonment, where it can be trusted."""
     own = change.abandoned_at or change.occurred_at
     return trustworthy(own, arrival.at, horizon=arrival.settings.recovery_horizon)
+
+
+def _declared_late_at(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -> datetime | None:
+    """The time of an abandonment that is merged late: without a time of its own, that of its first arrival."""
+    came_late = change.order_key.clockless and arrival.at < checkout.updated_at
+    return _declared_at(change, arrival) or (arrival.at if came_late else None)
 
 
 def _purchase(
@@ -313,7 +332,7 @@ def _settle_late(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -
     """Word of an abandonment that arrives after the purchase it precedes: recovered, without a second event."""
     if change.signal is not Signal.ABANDONED or checkout.completed_at is None:
         return checkout
-    at = _declared_at(change, arrival)
+    at = _declared_late_at(checkout, change, arrival)
     if at is None or not precedes((at,), checkout.completed_at, arrival.settings.recovery_horizon):
         return checkout
     return replace(

@@ -71,8 +71,7 @@ class _Event:
     def order_key(self, body_digest: bytes) -> OrderKey:
         """By the event's own time, and in the same instant by stage; without a time, by stage alone.
 
-        A shop may move from one generation to another while a session is open. Keys by time start with a letter, so
-        that they sort after every stage: an event with a time is never held to be older than one without.
+        A shop may move from one generation to another while a session is open: between them, arrival decides.
         """
         rank = STAGES.index(self.stage) if self.stage is not None else 0
         if self.at is None:

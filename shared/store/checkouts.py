@@ -118,7 +118,8 @@ class CheckoutStore:
         """``replace`` as a piece of a transaction. ``change`` and ``at`` remember the provider's event id."""
         before = {} if old is None else self._item(old, settings)
         after = self._item(new, settings)
-        event_sets = self._remember(change, at)
+        # A replay of days ago must not make today's ids forgotten: its own is remembered as of the newest arrival.
+        event_sets = self._remember(change, at if old is None or at is None else max(at, old.updated_at))
         marks = {} if mark is None else {"tr": new.version, "te": mark.value}
         gone = {name for name in before.keys() - after.keys() if name not in UNDIFFED}
         changed = {
@@ -257,6 +258,8 @@ def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
         ordered |= Attr("oa").lt(to_ms(arrival.at - REORDERING_WINDOW))
     acted_at = to_ms(activity_at(change, arrival))
     condition = Attr("st").eq(Status.OPEN.value) & ordered & Attr("la").lte(acted_at)
+    # What comes later than something that arrived after it (a replay, a retry) is for the domain to judge.
+    condition &= Attr("ua").lte(to_ms(arrival.at))
     if change.event_id is None:
         condition &= Attr("lb").ne(change.body_digest)
     else:

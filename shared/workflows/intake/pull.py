@@ -108,7 +108,9 @@ class Puller:
             asked = self._asked(message.source_id)
             if asked is None:
                 return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
-            changes = self._contents(asked, message)
+            # As of the asking: what changes after it is pulled again, and must not lose to a slow answer.
+            asked_at = self._now()
+            changes = self._contents(asked, message, asked_at)
         except Busy as busy:
             return self._postponed(message, busy.until)
         except TryLater as later:
@@ -118,16 +120,15 @@ class Puller:
             return Pulled(Outcome.GIVEN_UP, str(failed), message.source_id)
         if not changes:
             return Pulled(Outcome.NOTHING, "nothing to tell", message.source_id)
-        self._merger.merge_all(changes, arrival_at(self._now(), asked.source, asked.merchant))
+        self._merger.merge_all(changes, arrival_at(asked_at, asked.source, asked.merchant))
         return Pulled(Outcome.MERGED, None, message.source_id)
 
-    def _contents(self, asked: _Asked, message: ContentMessage) -> list[CheckoutChange]:
-        """What all that the webhook points to says together."""
+    def _contents(self, asked: _Asked, message: ContentMessage, at: datetime) -> list[CheckoutChange]:
+        """What all that the webhook points to says together, as of ``at``."""
         pulls = [Pull(own.kind, own.reference) for own in message.wanted]
         requests = [asked.api.content(pull, asked.context) for pull in pulls]
         answers = self._client.ask(asked.source.id, asked.api, requests, asked.context)
         contents = [content_of(answer) for answer in answers]
-        at = self._now()
         said = (
             asked.api.read_content(content, pull, at, asked.context)
             for content, pull in zip(contents, pulls, strict=True)
@@ -193,21 +194,22 @@ class Puller:
             raise PullFailed("the source is gone")
         query = BackfillQuery(job.since, job.filters)
         request = asked.api.page(query, job.cursor, asked.context)
+        asked_at = self._now()
         (answer,) = self._client.ask(asked.source.id, asked.api, [request], asked.context)
-        page = asked.api.read_page(json_of(answer), query, job.cursor, self._now(), asked.context)
+        page = asked.api.read_page(json_of(answer), query, job.cursor, asked_at, asked.context)
         if page.next_cursor is not None and page.next_cursor == job.cursor:
             raise PullFailed("the provider repeats a cursor")
         if job.page >= MOST_PAGES:
             raise PullFailed(f"more than {MOST_PAGES} pages")
-        counts = job.counts.plus(self._merged(page, job, asked))
+        counts = job.counts.plus(self._merged(page, job, asked, asked_at))
         after = replace(job, page=job.page + 1, cursor=page.next_cursor, attempts=0, counts=counts)
         if page.next_cursor is None:
             after = replace(after, status="completed", finished_at=self._now())
         return after, timedelta(0)
 
-    def _merged(self, page: ApiPage, job: Job, asked: _Asked) -> JobCounts:
+    def _merged(self, page: ApiPage, job: Job, asked: _Asked, asked_at: datetime) -> JobCounts:
         """What became of a page's checkouts."""
-        arrival = arrival_at(self._now(), asked.source, asked.merchant)
+        arrival = arrival_at(asked_at, asked.source, asked.merchant)
         counts = JobCounts(read=len(page.normalised.changes))
         for change in page.normalised.changes:
             counts = counts.plus(self._merge_listed(change, job, asked, arrival))

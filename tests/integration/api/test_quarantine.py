@@ -88,6 +88,19 @@ def test_a_replay_after_a_mapping_change_makes_the_checkout_of_that_day_and_repe
     assert merchant("GET", f"/v1/checkouts/{checkout['id']}").json == checkout
 
 
+def test_a_body_replayed_again_does_not_undo_what_arrived_since(merchant: Api, source: dict[str, Any]) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": MAPPING}})
+    checkout_id = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").json["checkout_id"]
+    receiver.cache_clear()
+    assert post(source, BODY.replace(b"49.90", b"30.00"))["status"] == "accepted"
+    newer = merchant("GET", f"/v1/checkouts/{checkout_id}").json
+    assert newer["totals"]["total"]["amount"] == "30.00"
+
+    assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 200
+    assert merchant("GET", f"/v1/checkouts/{checkout_id}").json == newer
+
+
 def test_what_is_still_not_understood_stays_and_says_why(merchant: Api, source: dict[str, Any]) -> None:
     quarantine_id = post(source)["quarantine_id"]
     replayed = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.aws import clients
-from shared.domain.change import NO_ORDER, CheckoutChange, Signal
+from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Checkout
 from shared.domain.identity import IdentityHasher, IdentityKind
 from shared.domain.ids import checkout_digest
@@ -83,6 +83,47 @@ def test_the_table_holds_exactly_what_the_fold_says(
         merging.merger.merge(change, arrival(at, feed=feed))
         expected = folded(own[: position + 1], feed=feed)[-1].checkout
         assert merging.stored(external_id) == expected
+
+
+@st.composite
+def coming_late(draw: st.DrawFn) -> list[tuple[CheckoutChange, datetime]]:
+    """The same webhooks merged in any order, some twice, each with the moment of its first arrival."""
+    arrived = draw(arriving())
+    if draw(st.booleans()):
+        arrived = [(replace(change, order_key=OrderKey("0", clockless=True)), at) for change, at in arrived]
+    again = draw(st.lists(st.sampled_from(arrived), max_size=3))
+    return draw(st.permutations([*arrived, *again]))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(coming_late(), st.booleans())
+def test_what_is_merged_late_ends_in_the_table_as_the_fold_says(
+    merging: Merging, merged: list[tuple[CheckoutChange, datetime]], feed: bool
+) -> None:
+    external_id = f"late-{next(_serial)}"
+    own = [(replace(change, external_id=external_id), at) for change, at in merged]
+    for position, (change, at) in enumerate(own):
+        merging.merger.merge(change, arrival(at, feed=feed))
+        assert merging.stored(external_id) == folded(own[: position + 1], feed=feed)[-1].checkout
+
+
+def test_a_body_that_is_newer_by_its_clock_and_comes_late_moves_no_moment_back(merging: Merging) -> None:
+    merging.merger.merge(told(cart=cart_of(100)), arrival(after(hours=1)))
+    late = told(at=after(minutes=5), cart=cart_of(200))
+    merging.merger.merge(late, arrival(after(minutes=5)))
+    stored = merging.stored(late.external_id)
+    assert stored is not None
+    assert (stored.cart, stored.updated_at) == (cart_of(200), after(hours=1))
+
+
+def test_a_replay_of_yesterday_makes_no_event_of_today_forgotten(merging: Merging) -> None:
+    today = told(event_id="of-today")
+    merging.merger.merge(today, arrival())
+    for days in (1, 2, 3):
+        late = told(Signal.PAYMENT_STARTED, after(days=-days), event_id=f"of-{days}-days-ago")
+        merging.merger.merge(late, arrival(after(days=-days)))
+        assert merging.merger.merge(late, arrival(after(days=-days))).effect is Effect.DUPLICATE
+    assert merging.merger.merge(today, arrival(after(minutes=9))).effect is Effect.DUPLICATE
 
 
 def test_a_write_in_order_leaves_the_identity_that_all_leaves_give(merging: Merging) -> None:
