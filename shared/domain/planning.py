@@ -163,6 +163,12 @@ def next_due(episode: Episode) -> datetime | None:
     return min(instants, default=None)
 
 
+def due_of(episode: Episode, settings: Settings) -> datetime:
+    """When the episode is to be looked at next: its next step, else the end of its horizon."""
+    horizon_ends = episode.anchor + settings.recovery_horizon
+    return min(next_due(episode) or horizon_ends, horizon_ends)
+
+
 def due_step(episode: Episode, now: datetime) -> EpisodeStep | None:
     """The planned step to gate now, the earliest first; None where none is due, or another one is claimed."""
     if episode.status is not EpisodeStatus.ACTIVE or any(own.state is StepState.CLAIMED for own in episode.steps):

@@ -18,7 +18,6 @@ from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
-from shared.workflows.recovery.announce import due_of
 
 _ROUNDS = 5
 
@@ -112,7 +111,7 @@ class EpisodeStarter:
             # The abandonment's own episode may have ended before: this one is the run's.
             own_id = EpisodeId("epi_" + derived_ulid(now, checkout.digest, campaign.id))
             opened = replace(opened, id=own_id, started_at=now)
-            return opened, [self._episodes.created(opened, now, due_of(opened, settings))]
+            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
         adopted = replace(
             open_one,
             version=open_one.version + 1,
@@ -123,7 +122,7 @@ class EpisodeStarter:
             campaign_version=campaign.version,
         )
         adopted = planning.replanned(adopted, campaign, settings, now)
-        return adopted, [self._episodes.rewritten(adopted, open_one.version, now, due_of(adopted, settings))]
+        return adopted, [self._episodes.rewritten(adopted, open_one.version, now, planning.due_of(adopted, settings))]
 
 
 def _refusal(episode: Episode | None, campaign: Campaign) -> str | None:

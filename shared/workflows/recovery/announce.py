@@ -58,6 +58,7 @@ from shared.workflows.delivering.payloads import passes, payloads
 from shared.workflows.recovery.facts import FactRecorder
 
 _ROUNDS = 5
+due_of = planning.due_of
 
 
 class MalformedRecord(ValueError):
@@ -267,13 +268,13 @@ class Announcer:
             campaign = campaigns.chosen(audience.campaigns, checkout, now)
             holdout = in_holdout(records, settings.holdout_percent)
             opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
-            return opened, [self._episodes.created(opened, now, due_of(opened, settings))]
+            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
         oldest, *younger = alive
         identities = {*records, *(one for own in younger for one in own.identities)}
         joined = planning.joined(
             oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
         )
-        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, due_of(joined, settings))]
+        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, planning.due_of(joined, settings))]
         for own in younger:
             writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))
             writes += self._handed_over(own, records, oldest.id)
@@ -306,7 +307,7 @@ class Announcer:
             audience = self._audience(checkout.merchant_id)
             settings = audience.merchant.settings if audience else Settings()
             try:
-                put = self._episodes.rewritten(waiting, episode.version, now, due_of(waiting, settings))
+                put = self._episodes.rewritten(waiting, episode.version, now, planning.due_of(waiting, settings))
                 self._episodes.write(put)
             except EpisodeMoved:
                 continue
@@ -443,12 +444,6 @@ class Announcer:
                 active = tuple(self._campaigns.active(merchant_id))
                 self._audiences[merchant_id] = _Audience(merchant.value, endpoints, active)
         return self._audiences[merchant_id]
-
-
-def due_of(episode: Episode, settings: Settings) -> datetime:
-    """When the episode is to be looked at next: its next step, else the end of its horizon."""
-    horizon_ends = episode.anchor + settings.recovery_horizon
-    return min(planning.next_due(episode) or horizon_ends, horizon_ends)
 
 
 def _fact_of(image: Item) -> OrderRecord | tuple[Checkout, Mark]:

@@ -14,7 +14,6 @@ from shared.store.due import DueRow
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed
-from shared.workflows.recovery.announce import due_of
 
 STEP_LEASE = timedelta(minutes=15)
 
@@ -72,7 +71,7 @@ class EpisodeSweeper:
         if after.status is not EpisodeStatus.ENDED and self._over(episode, now):
             after = planning.ended(after, EndReason.HORIZON, now)
             outcome = "episode_over"
-        due_at = None if after.status is EpisodeStatus.ENDED else due_of(after, settings)
+        due_at = None if after.status is EpisodeStatus.ENDED else planning.due_of(after, settings)
         try:
             self._episodes.write(self._episodes.rewritten(after, episode.version, now, due_at))
         except EpisodeMoved:
