@@ -18,6 +18,7 @@ from moto.dynamodb.models import dynamodb_backends
 
 import functions.deliver.composition as deliver_composition
 import functions.deliver.handler as deliver_function
+import functions.dispatch.composition as dispatch_composition
 import functions.dispatch.handler as dispatch_function
 import functions.ingest.handler as ingest_function
 import functions.redirect.composition as redirect_composition
@@ -263,7 +264,7 @@ def forget_compositions() -> None:
     for cached in (
         *(receiver, sweep_function._stores, sweep_function.sweeper),
         *(redirect_composition._stores, redirect_composition.links, redirect_composition.unsubscribes),
-        *(dispatch_function._stores, dispatch_function._announcer, dispatch_function._poison),
+        *(dispatch_composition._stores, dispatch_composition.announcer, dispatch_composition.poison),
         *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
         *(deliver_composition._stores, deliver_composition.pool, deliver_composition.step_sender),
     ):

@@ -13,8 +13,6 @@ STILL_OVER: frozenset[str] = frozenset(
         "shared/destinations/whatsapp.py",
         "shared/workflows/delivering/status_reports.py:StatusReports",
         "shared/workflows/intake/pull.py:Puller",
-        "shared/workflows/recovery/announce.py",
-        "shared/workflows/recovery/announce.py:Announcer",
         "shared/workflows/recovery/sweep.py:Sweeper",
     }
 )

@@ -9,7 +9,6 @@ from shared.domain.settings import Settings
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed, Put
-from shared.workflows.recovery.announce import due_of
 
 
 class EpisodeWrites:
@@ -23,7 +22,7 @@ class EpisodeWrites:
 
     def over(self, read: Episode, after: Episode, settings: Settings) -> Put:
         """``after`` in place of the episode as it was read, as a piece of a transaction."""
-        due_at = None if after.status is EpisodeStatus.ENDED else due_of(after, settings)
+        due_at = None if after.status is EpisodeStatus.ENDED else planning.due_of(after, settings)
         return self._episodes.rewritten(after, read.version, self._now(), due_at)
 
     def write(self, read: Episode, after: Episode, settings: Settings) -> None:

@@ -103,12 +103,12 @@ def test_a_purchase_before_the_announcement_supersedes_silently(shop: Shop) -> N
 
 def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """The shopper buys after dispatch has looked; the transaction's condition on the shopper refuses."""
-    from shared.workflows.recovery import announce as module
+    from shared.workflows.recovery import episode_plan as module
 
     shop.endpoint("checkout.abandoned", "checkout.superseded")
     shop.abandon()
     announcement = shop.stream()
-    original = module.Announcer._episode
+    original = module.EpisodePlanner.planned
     done: list[object] = []
 
     def bought_meanwhile(self: Any, *arguments: Any) -> Any:
@@ -116,7 +116,7 @@ def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, mo
             done.append(shop.webhook(session="other-device", session_state="COMPLETED"))
         return original(self, *arguments)
 
-    monkeypatch.setattr(module.Announcer, "_episode", bought_meanwhile)
+    monkeypatch.setattr(module.EpisodePlanner, "planned", bought_meanwhile)
     shop.dispatch(announcement)
     assert shop.checkout().status is Status.SUPERSEDED
     assert shop.events() == []

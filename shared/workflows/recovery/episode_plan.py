@@ -1,0 +1,133 @@
+"""The episode of an abandoned checkout: opened or joined, its messages planned; paused while the shopper is back."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+from shared.domain import campaign as campaigns
+from shared.domain import planning
+from shared.domain.campaign import Campaign, CampaignId
+from shared.domain.checkout import Activity, Checkout
+from shared.domain.episode import Episode, EpisodeStatus
+from shared.domain.holdout import in_holdout
+from shared.domain.ids import EpisodeId, MerchantId
+from shared.domain.instants import to_rfc3339
+from shared.domain.settings import Settings
+from shared.domain.step_state import StepState
+from shared.domain.suppression import EndReason
+from shared.domain.transitions import retention_end
+from shared.store.activities import ActivityStore
+from shared.store.episodes import EpisodeMoved, EpisodeStore
+from shared.store.shoppers import ShopperStore
+from shared.store.table import StoreUnavailable, Write
+from shared.workflows.recovery.audience import Audience
+from shared.workflows.recovery.known_shopper import ShopperRecords
+from shared.workflows.recovery.outbox import Transition
+
+_ROUNDS = 5
+
+
+class CampaignVersions(Protocol):
+    """Campaigns as an open episode keeps them."""
+
+    def version(self, merchant_id: MerchantId, campaign_id: CampaignId, version: int) -> Campaign | None:
+        """A campaign as it stood at a version."""
+        ...
+
+
+class EpisodePlanner:
+    """Plans episodes. What it makes for an abandonment is written by whoever announces it, all or nothing."""
+
+    def __init__(
+        self, episodes: EpisodeStore, shoppers: ShopperStore, campaigns: CampaignVersions, activities: ActivityStore
+    ) -> None:
+        """Share the stores of one process."""
+        self._episodes = episodes
+        self._shoppers = shoppers
+        self._campaigns = campaigns
+        self._activities = activities
+
+    def planned(
+        self, checkout: Checkout, records: ShopperRecords, audience: Audience, now: datetime
+    ) -> tuple[Episode | None, list[Write]]:
+        """The episode to open or join, planned, and its writes; an anonymous checkout has none.
+
+        Of two open ones the older stays.
+        """
+        if not records:
+            return None, []
+        settings = audience.merchant.settings
+        alive = self._alive(checkout, records)
+        if not alive:
+            campaign = campaigns.chosen(audience.campaigns, checkout, now)
+            holdout = in_holdout(records, settings.holdout_percent)
+            opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
+            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
+        oldest, *younger = alive
+        identities = {*records, *(one for own in younger for one in own.identities)}
+        joined = planning.joined(
+            oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
+        )
+        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, planning.due_of(joined, settings))]
+        for own in younger:
+            writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))
+            writes += self._handed_over(own, records, oldest.id)
+        return joined, writes
+
+    def note_planned(self, transition: Transition, episode: Episode, settings: Settings) -> None:
+        """The messages ahead, on the timeline: the same entries however often the abandonment is told."""
+        checkout = transition.checkout
+        for step in episode.steps:
+            if step.state is StepState.PLANNED:
+                detail: dict[str, str | int] = {"step": step.number, "due_at": to_rfc3339(step.due_at)}
+                detail |= {"campaign_id": episode.campaign_id or ""}
+                entry = Activity(transition.at, "SCHEDULED", detail)
+                self._activities.add(checkout.digest, entry, retention_end(checkout, settings))
+
+    def pause(self, checkout: Checkout, settings: Settings, now: datetime) -> None:
+        """The shopper is back: the episode waits, unless it is about a newer checkout by now.
+
+        Raises StoreUnavailable when others kept writing the episode.
+        """
+        for _ in range(_ROUNDS):
+            episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+            if episode is None or episode.status is not EpisodeStatus.ACTIVE:
+                return
+            if episode.newest_checkout != checkout.digest:
+                return
+            waiting = planning.paused(episode)
+            try:
+                put = self._episodes.rewritten(waiting, episode.version, now, planning.due_of(waiting, settings))
+                self._episodes.write(put)
+            except EpisodeMoved:
+                continue
+            return
+        raise StoreUnavailable("the episode kept changing")
+
+    def of(self, checkout: Checkout) -> Episode | None:
+        """The episode the checkout is in, as it stands."""
+        return self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+
+    def _alive(self, checkout: Checkout, records: ShopperRecords) -> list[Episode]:
+        """The open episodes of the shopper, the oldest first."""
+        held = {own.episode_id for own in records.values() if own.episode_id is not None}
+        if checkout.episode_id is not None:
+            # Its identifiers may have changed since: the episode it is in stays its own.
+            held.add(EpisodeId(checkout.episode_id))
+        known = self._episodes.get_many(held).values()
+        return sorted((own for own in known if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id)
+
+    def _handed_over(self, younger: Episode, records: ShopperRecords, to: EpisodeId) -> Iterable[Write]:
+        """A younger episode's identifiers that the checkout does not carry hold the older one from now on."""
+        others = self._shoppers.get_many(own for own in younger.identities if own not in records)
+        return [
+            self._shoppers.moved(identity, younger.id, to)
+            for identity, own in others.items()
+            if own.episode_id == younger.id
+        ]
+
+    def _campaign_of(self, episode: Episode) -> Campaign | None:
+        """The campaign at the version the episode keeps."""
+        if episode.campaign_id is None:
+            return None
+        return self._campaigns.version(episode.merchant_id, CampaignId(episode.campaign_id), episode.campaign_version)

@@ -1,0 +1,66 @@
+"""Calling checkouts off: the shopper bought elsewhere, or a newer cart took their place."""
+
+from datetime import datetime
+
+from shared.domain.checkout import Checkout, Status
+from shared.domain.deadline import bought_elsewhere, replaced, superseded, superseded_mark
+from shared.domain.settings import Settings
+from shared.store.checkouts import SHARED_IDENTIFIER, CheckoutStore, StaleVersion
+from shared.store.orders import OrderRecord
+from shared.store.table import StoreUnavailable
+
+_ROUNDS = 5
+
+
+class Superseder:
+    """Supersedes checkouts. Whoever wrote one meanwhile is read again; one that moved on is left alone."""
+
+    def __init__(self, checkouts: CheckoutStore) -> None:
+        """Share the store of one process."""
+        self._checkouts = checkouts
+
+    def settle_others(self, order: OrderRecord, settings: Settings, now: datetime) -> int:
+        """A new order: every unfinished checkout that its shopper began before it was bought elsewhere. How many."""
+        since = order.bought_at - settings.recovery_horizon - settings.retention
+        digests: set[str] = set()
+        for identity in order.identities:
+            found = self._checkouts.by_identity(identity, since=since)
+            if len(found) > SHARED_IDENTIFIER and self._checkouts.is_shared(identity, now):
+                continue
+            digests |= set(found)
+        others = self._checkouts.get_many(digests - {order.checkout_digest}).values()
+        return sum(self.settle(checkout, order.bought_at, settings, now) for checkout in others)
+
+    def settle(self, checkout: Checkout, bought_at: datetime, settings: Settings, now: datetime) -> bool:
+        """The shopper bought elsewhere: the checkout as it stands now is called off; False where it moved on.
+
+        Raises StoreUnavailable when others kept writing it.
+        """
+        current: Checkout | None = checkout
+        for _ in range(_ROUNDS):
+            if current is None or not current.status.unfinished or not bought_elsewhere(current, bought_at):
+                return False
+            moved = superseded(current, now)
+            try:
+                self._checkouts.replace(current, moved, superseded_mark(current), settings)
+            except StaleVersion as stale:
+                current = stale.current
+            else:
+                return True
+        raise StoreUnavailable("the checkout kept changing")
+
+    def give_way(self, digest: str, settings: Settings, now: datetime) -> None:
+        """An older abandoned checkout of the episode gives way to the newer one; one that moved on is left alone.
+
+        Raises StoreUnavailable when others kept writing it.
+        """
+        for _ in range(_ROUNDS):
+            older = self._checkouts.get(digest)
+            if older is None or older.status is not Status.ABANDONED:
+                return
+            try:
+                self._checkouts.replace(older, replaced(older, now), superseded_mark(older), settings)
+            except StaleVersion:
+                continue
+            return
+        raise StoreUnavailable("the older checkout kept changing")
