@@ -13,6 +13,7 @@ from shared.aws import clients
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.table import Table
+from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.shop import Shop, open_shop
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Stage:
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches AWS, whatever the shell holds."""
+    _no_real_aws(monkeypatch)
+
+
+def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -63,16 +68,26 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
 
 
+@pytest.fixture(scope="session")
+def staged_account() -> Iterator[tuple[Account, Stage]]:
+    """One account with one stage per process: making them takes longer than most tests."""
+    for cached in SHARED_CLIENTS:
+        cached.cache_clear()
+    with mock_aws(config={"core": {"mock_credentials": False}}):
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            _no_real_aws(monkeypatch)
+            staged = _make_stage()
+            account = Account()
+        yield account, staged
+    for cached in SHARED_CLIENTS:
+        cached.cache_clear()
+
+
 @pytest.fixture
-def aws(_environment: None) -> Iterator[None]:
-    """An empty AWS account; client caches are emptied around it."""
-    caches = (clients.dynamodb, clients.sqs, clients.s3, clients.kms, clients.secretsmanager, clients.scheduler)
-    for cached in caches:
-        cached.cache_clear()
-    with mock_aws():
-        yield
-    for cached in caches:
-        cached.cache_clear()
+def aws(_environment: None, staged_account: tuple[Account, Stage]) -> None:
+    """An AWS account with an untouched stage, whatever the tests before did to it."""
+    account, _ = staged_account
+    account.put_back()
 
 
 def create_table(client: "DynamoDBClient", name: str) -> None:
@@ -101,9 +116,8 @@ def create_table(client: "DynamoDBClient", name: str) -> None:
     )
 
 
-@pytest.fixture
-def stage(aws: None) -> Stage:
-    """Everything a stage has, empty."""
+def _make_stage() -> Stage:
+    """Everything a stage has."""
     create_table(clients.dynamodb(), "checkback")
     boto3.client("s3").create_bucket(
         Bucket="quarantine", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"}
@@ -130,6 +144,12 @@ def stage(aws: None) -> Stage:
         keys_secret_arn=secrets.create_secret(Name="keys", SecretString=keys)["ARN"],
         admin_secret_arn=secrets.create_secret(Name="admin", SecretString=ADMIN_KEY)["ARN"],
     )
+
+
+@pytest.fixture
+def stage(aws: None, staged_account: tuple[Account, Stage]) -> Stage:
+    """Everything a stage has, empty."""
+    return staged_account[1]
 
 
 @pytest.fixture
