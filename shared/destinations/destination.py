@@ -54,10 +54,11 @@ class Delivery:
 
 
 class Unsendable(ValueError):
-    """No request can be made of this delivery, and trying again would not help.
+    """No request can be made of this delivery.
 
     ``outcome`` says whose fault it is: ``FAIL_MESSAGE`` (the content), ``FAIL_RECIPIENT`` (no usable address) or
-    ``FAIL_CONFIG`` (the endpoint's set-up). ``reason`` is for the merchant and holds no personal data.
+    ``FAIL_CONFIG`` (the endpoint's set-up); or ``RETRY``: ours, and only for now. ``reason`` is for the merchant and
+    holds no personal data.
     """
 
     def __init__(self, outcome: Outcome, reason: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Unsendable
-from shared.destinations.liquid import TemplateError, is_template, render, render_html, syntax_problem
+from shared.destinations.liquid import is_template, render_html, syntax_problem
+from shared.destinations.message import filled, filled_by
 from shared.destinations.whatsapp import clean
 
 MAX_SUBJECT: Final = 150
@@ -177,7 +178,7 @@ def mail_of(template: Mapping[str, Any], names: Mapping[str, Any], look: Mapping
     Raises:
         Unsendable: a part cannot be filled, or would be empty.
     """
-    words = {name: _filled(str(template.get(name) or default), names, name, locale) for name, default in WORDS.items()}
+    words = {name: filled(str(template.get(name) or default), names, name, locale) for name, default in WORDS.items()}
     subject = clean(words["subject"], MAX_SUBJECT)
     if not subject:
         raise Unsendable(Outcome.FAIL_MESSAGE, "the subject is empty")
@@ -191,8 +192,8 @@ def mail_of(template: Mapping[str, Any], names: Mapping[str, Any], look: Mapping
         "direction": "rtl" if language.partition("-")[0].lower() in _RIGHT_TO_LEFT else "ltr",
         "look": {**look, "brand_color": colour, "on_brand": "#ffffff" if _is_dark(colour) else "#1f2328"},
     }
-    html = _filled_html(str(template.get("html") or _HTML), given, locale)
-    text = _filled(str(template.get("text") or _TEXT), given, "text", locale)
+    html = filled_by(render_html, str(template.get("html") or _HTML), given, "html", locale)
+    text = filled(str(template.get("text") or _TEXT), given, "text", locale)
     if not html.strip() or not text.strip():
         raise Unsendable(Outcome.FAIL_MESSAGE, "the mail is empty")
     link = str(names["unsubscribe_url"])
@@ -212,17 +213,3 @@ def _with_link(html: str, link: str) -> str:
     footer = f'<p style="text-align:center;font-size:12px;"><a href="{shown}">Unsubscribe</a></p>'
     before, end, after = html.rpartition("</body>")
     return f"{before}{footer}{end}{after}" if end else html + footer
-
-
-def _filled(source: str, names: Mapping[str, Any], what: str, locale: str) -> str:
-    try:
-        return render(source, names, locale=locale)
-    except TemplateError as error:
-        raise Unsendable(Outcome.FAIL_MESSAGE, f"{what}: {error}") from None
-
-
-def _filled_html(source: str, names: Mapping[str, Any], locale: str) -> str:
-    try:
-        return render_html(source, names, locale=locale)
-    except TemplateError as error:
-        raise Unsendable(Outcome.FAIL_MESSAGE, f"html: {error}") from None

@@ -4,14 +4,16 @@ The facts are the event's JSON; the step is the campaign step's own part. Both a
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from shared.delivery.outcome import Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
-from shared.destinations.liquid import TemplateError, money_text, present, render
+from shared.destinations.liquid import TemplateError, TemplateLimit, TemplatesUnavailable, money_text, present, render
 
+TEMPLATE_LIMIT: Final = "template_limit"
+"""The reason of a message whose template goes beyond a limit."""
 LONGEST_ITEMS_LINE: Final = 160
 VARIABLES: Final = (
     "checkout",
@@ -154,10 +156,23 @@ def filled(source: str, names: Mapping[str, Any], what: str, locale: str) -> str
     Raises:
         Unsendable: it cannot be filled from this checkout.
     """
+    return filled_by(render, source, names, what, locale)
+
+
+def filled_by(renderer: Callable[..., str], source: str, names: Mapping[str, Any], what: str, locale: str) -> str:
+    """As ``filled``, by one of the renderers of ``liquid``.
+
+    Raises:
+        Unsendable: as ``filled`` does.
+    """
     try:
-        return render(source, names, locale=locale)
+        return renderer(source, names, locale=locale)
+    except TemplateLimit:
+        raise Unsendable(Outcome.FAIL_MESSAGE, TEMPLATE_LIMIT) from None
     except TemplateError as error:
         raise Unsendable(Outcome.FAIL_MESSAGE, f"{what}: {error}") from None
+    except TemplatesUnavailable:
+        raise Unsendable(Outcome.RETRY, "templates_unavailable") from None
 
 
 def items_line(items: Sequence[Mapping[str, Any]]) -> str | None:

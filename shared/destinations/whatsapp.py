@@ -15,7 +15,7 @@ from urllib.parse import quote
 from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.liquid import is_template, syntax_problem
-from shared.destinations.message import filled, locale_of, template_of, usable_image, variables
+from shared.destinations.message import TEMPLATE_LIMIT, filled, locale_of, template_of, usable_image, variables
 
 MAX_BODY: Final = 1024
 MAX_VALUE: Final = 300
@@ -348,8 +348,8 @@ class _Filler:
         fallback = header.get("fallback")
         try:
             link = self._filled(source, "header").strip()
-        except Unsendable:
-            if not fallback:
+        except Unsendable as unfilled:
+            if not fallback or unfilled.reason == TEMPLATE_LIMIT or unfilled.outcome is Outcome.RETRY:
                 raise
             link = ""
         usable = usable_image(link) if kind == "image" else link.startswith("https://") and len(link) <= 2048

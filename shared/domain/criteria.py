@@ -258,14 +258,13 @@ def _compared(condition: Condition, values: Sequence[Scalar]) -> bool | None:
     op, wanted = condition.op, condition.value
     if op is Operator.EXISTS:
         return bool(values) is wanted
+    # As sets: five hundred values wanted of a thousand items are not half a million comparisons.
     if op in {Operator.NE, Operator.NOT_IN}:
-        unwanted = wanted if isinstance(wanted, tuple) else (wanted,)
-        return not any(value in unwanted for value in values)
+        return set(values).isdisjoint(wanted if isinstance(wanted, tuple) else (wanted,))
     if not values:
         return None
     if op in {Operator.EQ, Operator.IN}:
-        accepted = wanted if isinstance(wanted, tuple) else (wanted,)
-        return any(value in accepted for value in values)
+        return not set(values).isdisjoint(wanted if isinstance(wanted, tuple) else (wanted,))
     if op is Operator.CONTAINS:
         return any(str(wanted) in str(value) for value in values)
     return any(_ORDERED[op](value, wanted) for value in values)

@@ -20,7 +20,7 @@ from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
 from shared.destinations import registry
-from shared.destinations.destination import Delivery, Destination
+from shared.destinations.destination import Delivery, Destination, Unsendable
 from shared.destinations.destination import Endpoint as Target
 from shared.domain.announcement import staleness
 from shared.domain.breaker import Wait
@@ -174,12 +174,22 @@ class Deliverer:
                 first = preparing.prepare(delivery, own.target) if preparing else None
             except ValueError as unusable:
                 # Fails alone, not its whole batch.
-                self._deliveries.record(own.delivery, Recorded(DeliveryStatus.FAILED, f"unusable endpoint: {unusable}"))
-                handled[own.position] = Handled("failed")
+                handled[own.position] = self._unsent(own.delivery, unusable)
                 continue
             told_first = First(first, partial(self._refused_first, own)) if first else None
             prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
         return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
+
+    def _unsent(self, record: DeliveryRecord, unusable: ValueError) -> Handled:
+        """No request can be made of the delivery."""
+        if isinstance(unusable, Unsendable):
+            if unusable.outcome is Outcome.RETRY:
+                return Handled(unusable.reason, retry_message=True)
+            reason = unusable.reason
+        else:
+            reason = f"unusable endpoint: {unusable}"
+        self._deliveries.record(record, Recorded(DeliveryStatus.FAILED, reason))
+        return Handled("failed")
 
     def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
         """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""

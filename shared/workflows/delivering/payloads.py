@@ -15,6 +15,7 @@ from shared.domain.criteria import matches, parse
 from shared.domain.ids import EndpointId, digest
 from shared.domain.instants import parse_instant
 from shared.domain.merchant import Endpoint
+from shared.store.table import StoreUnavailable
 
 TEMPLATE_ERROR = "template_error"
 PAYLOAD_UNAVAILABLE = "provider_payload_unavailable"
@@ -74,8 +75,8 @@ def _provider_body(raw: bytes | None) -> bytes | str:
 
 def _rendered(asked: Any, envelope: Mapping[str, Any]) -> bytes | str:
     from shared.destinations.destination import Delivery
-    from shared.destinations.liquid import TemplateError, present, render_json
-    from shared.destinations.message import variables
+    from shared.destinations.liquid import TemplateError, TemplateLimit, TemplatesUnavailable, present, render_json
+    from shared.destinations.message import TEMPLATE_LIMIT, variables
 
     plain: dict[str, Any] = json.loads(json.dumps(envelope))
     at = parse_instant(plain["timestamp"])
@@ -84,5 +85,9 @@ def _rendered(asked: Any, envelope: Mapping[str, Any]) -> bytes | str:
     delivery = Delivery(id="", message_id=plain["id"], event_type=plain["type"], attempted_at=at, facts=plain)
     try:
         return render_json(str(asked.get("liquid", "")), {**variables(delivery), "event": present(plain)})
+    except TemplateLimit:
+        return TEMPLATE_LIMIT
     except TemplateError:
         return TEMPLATE_ERROR
+    except TemplatesUnavailable as unavailable:
+        raise StoreUnavailable(str(unavailable)) from unavailable

@@ -107,6 +107,31 @@ def test_a_template_that_makes_no_json_fails_alone(shop: Shop, template: str) ->
     ]
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in (1..100000000000000) limit:1 offset:100000000000 %}x{% endfor %}",
+        "{% for i in (1..2000) %}{% for j in (1..2000) %}{% endfor %}{% endfor %}{}",
+        "{{" * 9000,
+    ],
+)
+def test_a_template_that_may_not_end_is_refused_and_fails_alone_where_it_came_through(
+    shop: Shop, template: str
+) -> None:
+    draft = Draft("webhook", "https://receiver.example/", settings={"payload": {"liquid": template}})
+    with pytest.raises(Invalid) as wrong:
+        check(draft, local=False)
+    assert {pointer for pointer, _ in wrong.value.problems} == {"/settings/payload/liquid"}
+    hostile = shop.endpoint(payload={"liquid": template})
+    shop.endpoint()
+    abandoned(shop)
+    shop.deliver()
+    assert len(shop.sent) == 1
+    failed = next(own for own in shop.deliveries() if own.endpoint_id == hostile.id)
+    assert (failed.status, failed.reason) == (DeliveryStatus.FAILED, "template_limit")
+    assert shop.retries() == []
+
+
 def test_a_content_filter_lets_through_what_matches_and_what_follows_it(shop: Shop) -> None:
     types = ("checkout.abandoned", "checkout.recovered")
     big = shop.endpoint(*types, filter={"field": "total", "op": "gte", "value": "500.00"})
