@@ -28,7 +28,8 @@ from shared.store.deliveries import DeliveryStore
 from shared.store.health import HealthStore
 from shared.store.table import Table
 from shared.store.vendor_messages import VendorMessageStore
-from shared.workflows.delivering.deliver import Deliverer, send_prepared
+from shared.workflows.delivering.batch import send_prepared
+from shared.workflows.delivering.deliver import Deliverer
 from shared.workflows.delivering.endpoint_events import EndpointEvents
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 from tests.integration.conftest import create_table

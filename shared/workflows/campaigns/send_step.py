@@ -22,7 +22,7 @@ from shared.workflows.campaigns.step_handover import HandOvers, Receiver
 from shared.workflows.campaigns.step_outcome import Ending, StepOutcomes
 from shared.workflows.campaigns.step_record import Answered
 from shared.workflows.campaigns.step_withheld import WithheldSteps
-from shared.workflows.delivering.deliver import First, Handled, Prepared
+from shared.workflows.delivering.batch import First, Handled, Prepared, alone
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 
 _ROUNDS = 5
@@ -53,7 +53,7 @@ class StepSender:
 
     def prepare(self, messages: Sequence[StepMessage]) -> list[Handled | Prepared]:
         """What each message asks for, in order: a hand-over to make now, or what became of the step without one."""
-        return [self._prepared(message) for message in messages]
+        return [alone(self._prepared, message) for message in messages]
 
     def _prepared(self, message: StepMessage) -> Handled | Prepared:
         try:

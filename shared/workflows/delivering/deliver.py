@@ -6,17 +6,15 @@ least once: every attempt carries the same id and the same bytes. Whatever is no
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import Any
 
 from shared.aws.credential_cipher import CredentialCipher
-from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues, QueueUnavailable
-from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues
+from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
 from shared.destinations import registry
@@ -25,104 +23,22 @@ from shared.destinations.destination import Endpoint as Target
 from shared.domain.announcement import staleness
 from shared.domain.breaker import Wait
 from shared.domain.checkout import Checkout
+from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventRecord, read_event
-from shared.store.table import ItemKey, StoreUnavailable, Table
+from shared.store.table import ItemKey, Table
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.delivering.attempts import attempt_json, target_of
+from shared.workflows.delivering.batch import TEMPORARY, First, Handled, Prepared, alone, given_back, read_together
 from shared.workflows.delivering.endpoint_health import EndpointHealth
-
-_TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
-
-
-@dataclass(frozen=True, slots=True)
-class Handled:
-    """What became of one message; ``retry_message`` when the queue must give it back."""
-
-    outcome: str
-    retry_message: bool = False
-
 
 type _Rows = dict[ItemKey, dict[str, Any]]
 
 _GIVEN_BACK = Handled("failed", retry_message=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An attempt that is ready to go out, and what to do with its result.
-
-    ``endpoint``: whose health the attempt tells of; None where nobody watches it.
-    """
-
-    request: OutboundRequest
-    conclude: Callable[[SendResult], Handled]
-    endpoint: Endpoint | None = None
-    first: "First | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class First:
-    """What a vendor must be told before the attempt's own request; ``refused`` is the outcome where that fails."""
-
-    request: OutboundRequest
-    refused: Callable[[SendResult], Handled | None]
-
-
-class SendAll(Protocol):
-    """Sends every request at once; results in order. ``answered`` is called with each position that has ended."""
-
-    def __call__(
-        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
-    ) -> list[SendResult]: ...
-
-
-def send_prepared(
-    prepared: Sequence[Handled | Prepared], send_all: SendAll, health: EndpointHealth | None = None
-) -> list[Handled]:
-    """Make every attempt of a batch at once; one result per message, in order.
-
-    ``health`` watches the attempts while they are out and learns from them.
-    """
-    prepared = _told_first(prepared, send_all)
-    ready = [own for own in prepared if isinstance(own, Prepared)]
-    results = iter(_sent(ready, send_all, health) if ready else [])
-    handled = [own.conclude(next(results)) if isinstance(own, Prepared) else own for own in prepared]
-    if health is not None:
-        health.settle()
-    return handled
-
-
-def _told_first(prepared: Sequence[Handled | Prepared], send_all: SendAll) -> list[Handled | Prepared]:
-    """The batch after what some vendors must be told first; an attempt whose vendor refused that is over."""
-    told = list(prepared)
-    waiting = [at for at, own in enumerate(told) if isinstance(own, Prepared) and own.first is not None]
-    firsts = [own.first for own in (told[at] for at in waiting) if isinstance(own, Prepared) and own.first is not None]
-    results = send_all([own.request for own in firsts]) if firsts else []
-    for at, own, result in zip(waiting, firsts, results, strict=True):
-        told[at] = own.refused(result) or told[at]
-    return told
-
-
-def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
-    requests = [own.request for own in ready]
-    if health is None:
-        return send_all(requests)
-
-    def answered(position: int) -> None:
-        endpoint = ready[position].endpoint
-        if endpoint is not None:
-            health.answered(endpoint)
-
-    timer = health.sending(own.endpoint for own in ready if own.endpoint is not None)
-    try:
-        return send_all(requests, answered)
-    finally:
-        timer.cancel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,22 +79,25 @@ class Deliverer:
         self._now = now
 
     def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Handled | Prepared]:
-        """What each message asks for, in order: an attempt to make now, or what became of it without one."""
-        handled: list[Handled | None] = [None] * len(messages)
-        prepared: dict[int, Prepared] = {}
+        """What each message asks for, in order: an attempt to make now, or what became of it without one.
+
+        Raises nothing for what befalls a single message: that one is given back.
+        """
+        handled: list[Handled | Prepared | None] = [None] * len(messages)
         for own in self._admitted(messages, handled):
-            try:
-                delivery = self._delivery(own)
-                request = own.kind.build(delivery, own.target)
-                preparing = registry.preparing(own.kind)
-                first = preparing.prepare(delivery, own.target) if preparing else None
-            except ValueError as unusable:
-                # Fails alone, not its whole batch.
-                handled[own.position] = self._unsent(own.delivery, unusable)
-                continue
-            told_first = First(first, partial(self._refused_first, own)) if first else None
-            prepared[own.position] = Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
-        return [prepared.get(position) or own or _GIVEN_BACK for position, own in enumerate(handled)]
+            handled[own.position] = alone(self._prepared, own)
+        return [own or _GIVEN_BACK for own in handled]
+
+    def _prepared(self, own: _Due) -> Handled | Prepared:
+        try:
+            delivery = self._delivery(own)
+            request = own.kind.build(delivery, own.target)
+            preparing = registry.preparing(own.kind)
+            first = preparing.prepare(delivery, own.target) if preparing else None
+        except ValueError as unusable:
+            return self._unsent(own.delivery, unusable)
+        told_first = First(first, partial(self._refused_first, own)) if first else None
+        return Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
 
     def _unsent(self, record: DeliveryRecord, unusable: ValueError) -> Handled:
         """No request can be made of the delivery."""
@@ -191,17 +110,26 @@ class Deliverer:
         self._deliveries.record(record, Recorded(DeliveryStatus.FAILED, reason))
         return Handled("failed")
 
-    def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> list[_Due]:
+    def _admitted(
+        self, messages: Sequence[DeliveryMessage], handled: list[Handled | Prepared | None]
+    ) -> Iterator[_Due]:
         """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""
         due, rows = self._due(messages, handled)
-        verdicts = self._health.admit([own.endpoint for own in due], rows)
-        admitted = []
-        for own, wait in zip(due, verdicts, strict=True):
-            if wait is None:
-                admitted.append(own)
-            else:
-                handled[own.position] = self._put_off(own.delivery, wait)
-        return admitted
+        by_endpoint: dict[EndpointId, list[_Due]] = {}
+        for own in due:
+            by_endpoint.setdefault(own.endpoint.id, []).append(own)
+        for several in by_endpoint.values():
+            try:
+                verdicts = self._health.admit([own.endpoint for own in several], rows)
+            except Exception as error:  # noqa: BLE001 - the other endpoints' attempts are made
+                for own in several:
+                    handled[own.position] = given_back(error)
+                continue
+            for own, wait in zip(several, verdicts, strict=True):
+                if wait is None:
+                    yield own
+                else:
+                    handled[own.position] = self._put_off(own.delivery, wait)
 
     def _put_off(self, record: DeliveryRecord, wait: Wait) -> Handled:
         """Later, by the queue's own delay; by the due index where that is too far ahead."""
@@ -211,7 +139,7 @@ class Deliverer:
             else:
                 later = Recorded(record.status, record.reason, next_attempt_at=wait.until, by_sweep=True)
                 self._deliveries.record(record, later)
-        except _TEMPORARY as error:
+        except TEMPORARY as error:
             return Handled(f"not_put_off:{type(error).__name__}", retry_message=True)
         return Handled(f"put_off:{wait.reason}")
 
@@ -229,14 +157,18 @@ class Deliverer:
         self._health.observe(due.endpoint, result, attempt.outcome)
         try:
             return self._concluded(due, result, attempt)
-        except _TEMPORARY as error:
+        except TEMPORARY as error:
             return Handled(f"unrecorded:{type(error).__name__}", retry_message=True)
 
-    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Handled | None]) -> tuple[list[_Due], _Rows]:
+    def _due(
+        self, messages: Sequence[DeliveryMessage], handled: list[Handled | Prepared | None]
+    ) -> tuple[list[_Due], _Rows]:
         """The deliveries to attempt now and the rows that say so; every other message gets its outcome here."""
-        records = self._deliveries.get_many(keys.delivery(own.delivery_id, own.endpoint_id) for own in messages)
+        records, unread = read_together(self._records, dict(enumerate(messages)))
         open_messages: dict[int, DeliveryRecord] = {}
         for position, message in enumerate(messages):
+            if position in unread:
+                continue
             record = records.get(keys.delivery(message.delivery_id, message.endpoint_id))
             early = self._settled(message, record)
             if early is not None or record is None:
@@ -245,16 +177,22 @@ class Deliverer:
                 open_messages[position] = record
             else:
                 handled[position] = Handled("repeated")
-        rows = self._facts(open_messages.values())
+        rows, unread_facts = read_together(self._facts, open_messages)
+        for position, error in (unread | unread_facts).items():
+            handled[position] = given_back(error)
         due = []
         for position, record in open_messages.items():
-            decided = self._decided(position, record, rows)
+            if position in unread_facts:
+                continue
+            decided = alone(self._decided, position, record, rows)
             if isinstance(decided, _Due):
                 due.append(decided)
             else:
-                self._deliveries.record(record, decided)
-                handled[position] = Handled(f"{decided.status}:{decided.reason}")
+                handled[position] = decided
         return due, rows
+
+    def _records(self, messages: Sequence[DeliveryMessage]) -> dict[ItemKey, DeliveryRecord]:
+        return self._deliveries.get_many(keys.delivery(own.delivery_id, own.endpoint_id) for own in messages)
 
     def _settled(self, message: DeliveryMessage, record: DeliveryRecord | None) -> Handled | None:
         """Messages that ask for no attempt: answered ones, foreign ones, and repeats of an earlier attempt."""
@@ -270,11 +208,11 @@ class Deliverer:
             # further ahead than a queue's delay is the due index's business: a message would come too early.
             try:
                 self._enqueue(record, record.attempt_count, next_at)
-            except _TEMPORARY as error:
+            except TEMPORARY as error:
                 return Handled(f"not_enqueued:{type(error).__name__}", retry_message=True)
         return Handled("repeated")
 
-    def _facts(self, records: Iterable[DeliveryRecord]) -> dict[ItemKey, dict[str, Any]]:
+    def _facts(self, records: Sequence[DeliveryRecord]) -> _Rows:
         """Events, checkouts, endpoints and their health in one consistent read."""
         wanted: list[ItemKey] = []
         for record in records:
@@ -286,9 +224,15 @@ class Deliverer:
             ]
         return self._table.batch_get(wanted)
 
-    def _decided(
-        self, position: int, record: DeliveryRecord, rows: Mapping[ItemKey, dict[str, Any]]
-    ) -> "_Due | Recorded":
+    def _decided(self, position: int, record: DeliveryRecord, rows: _Rows) -> _Due | Handled:
+        """The delivery as one to attempt now, or what is recorded instead."""
+        decided = self._truth(position, record, rows)
+        if isinstance(decided, _Due):
+            return decided
+        self._deliveries.record(record, decided)
+        return Handled(f"{decided.status}:{decided.reason}")
+
+    def _truth(self, position: int, record: DeliveryRecord, rows: _Rows) -> _Due | Recorded:
         """Whether the delivery's attempt is made now, and if not, what is recorded instead."""
         endpoint_row = rows.get(keys.endpoint(record.merchant_id, record.endpoint_id))
         event_row = rows.get(record.event_key)

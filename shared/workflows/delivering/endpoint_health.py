@@ -9,7 +9,8 @@ attempt.
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,7 +48,7 @@ class Learnt:
 
 
 class EndpointHealth:
-    """One per process; ``admit`` begins a batch, ``settle`` ends it."""
+    """One per process, shared by its threads; ``admit`` begins a batch, ``settle`` ends it."""
 
     def __init__(
         self,
@@ -65,7 +66,6 @@ class EndpointHealth:
         self._seen: dict[EndpointId, Health] = {}
         self._endpoints: dict[EndpointId, Endpoint] = {}
         self._observations: dict[EndpointId, list[Observation]] = {}
-        self._out: dict[EndpointId, int] = {}
 
     @staticmethod
     def key(endpoint_id: EndpointId) -> ItemKey:
@@ -121,30 +121,37 @@ class EndpointHealth:
         """The same wait for many must not end for all at once."""
         return Wait(wait.until + _JITTER * self._chance(), wait.reason)
 
-    def sending(self, endpoints: Iterable[Endpoint]) -> threading.Timer:
-        """Start watching attempts that go out now; ``answered`` or ``settle`` end it, the caller cancels the timer.
+    @contextmanager
+    def watching(self, endpoints: Sequence[Endpoint | None]) -> Iterator[Callable[[int], None]]:
+        """Watch attempts while they are out; yields what is to be called with the position of each that has ended.
 
         Attempts that are still out after a while make their endpoint suspect, so that the other workers hold back.
+        Several workers of a process may watch at once.
         """
-        with self._lock:
-            self._out = {}
-            for endpoint in endpoints:
-                self._out[endpoint.id] = self._out.get(endpoint.id, 0) + 1
-        timer = threading.Timer(breaker.SUSPICIOUS_AFTER.total_seconds(), self._suspect)
+        out = {position: endpoint for position, endpoint in enumerate(endpoints) if endpoint is not None}
+
+        def answered(position: int) -> None:
+            with self._lock:
+                out.pop(position, None)
+
+        def suspect() -> None:
+            with self._lock:
+                late = {endpoint.id: endpoint for endpoint in out.values()}
+            self._suspect(late.values())
+
+        timer = threading.Timer(breaker.SUSPICIOUS_AFTER.total_seconds(), suspect)
         timer.daemon = True
         timer.start()
-        return timer
+        try:
+            yield answered
+        finally:
+            timer.cancel()
 
-    def answered(self, endpoint: Endpoint) -> None:
-        """One watched attempt has ended. May be called from another thread."""
-        with self._lock:
-            self._out[endpoint.id] = self._out.get(endpoint.id, 1) - 1
-
-    def _suspect(self) -> None:
+    def _suspect(self, late: Iterable[Endpoint]) -> None:
         now = self._now()
-        with self._lock:
-            late = [(self._endpoints[own], self._seen[own]) for own, out in self._out.items() if out > 0]
-        for endpoint, health in late:
+        for endpoint in late:
+            with self._lock:
+                health = self._seen.get(endpoint.id, breaker.HEALTHY)
             suspected = breaker.suspected(health, now, _longest(endpoint))
             if suspected == health:
                 continue
@@ -164,11 +171,13 @@ class EndpointHealth:
         slow = result.latency_ms >= breaker.SUSPICIOUS_AFTER // timedelta(milliseconds=1)
         succeeded = outcome is Outcome.DELIVERED or outcome in _SAYS_NOTHING
         own = Observation(result.finished_at, succeeded, slow)
-        self._observations.setdefault(endpoint.id, []).append(own)
+        with self._lock:
+            self._observations.setdefault(endpoint.id, []).append(own)
 
     def settle(self) -> Learnt:
         """Write what the batch's attempts told; what cannot be written now is learnt at the next attempt."""
-        observations, self._observations = self._observations, {}
+        with self._lock:
+            observations, self._observations = self._observations, {}
         opened, closed, disabled = [], [], []
         for endpoint_id, told in observations.items():
             try:
@@ -180,10 +189,18 @@ class EndpointHealth:
                 opened.append(endpoint_id)
             elif before.open_until is not None and after.open_until is None:
                 closed.append(endpoint_id)
-            if breaker.given_up(after):
-                self._disable(self._endpoints[endpoint_id], "failing")
+            if breaker.given_up(after) and self._switched_off(endpoint_id):
                 disabled.append(endpoint_id)
         return Learnt(tuple(opened), tuple(closed), tuple(disabled))
+
+    def _switched_off(self, endpoint_id: EndpointId) -> bool:
+        """Switch it off; where that cannot be written now it is tried again at the next failure."""
+        try:
+            self._disable(self._endpoints[endpoint_id], "failing")
+        except _TEMPORARY as error:
+            _logger.warning("a failing endpoint not disabled: %s", type(error).__name__)
+            return False
+        return True
 
     def _folded(self, endpoint_id: EndpointId, told: Sequence[Observation]) -> tuple[Health, Health]:
         """The endpoint's health before and after; another worker's write in between is folded over."""

@@ -1,16 +1,20 @@
 """Delivery when things break: nothing is lost, and whatever is sent twice carries the same id and bytes."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.queues import DeliveryQueues, QueueUnavailable
-from shared.delivery.exchange import Answer, OutboundRequest
+from shared.delivery.exchange import Answer, OutboundRequest, SendResult
+from shared.destinations.webhook import WebhookDestination
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.health import HealthStore
 from shared.store.table import StoreUnavailable, Table
+from shared.workflows.delivering.batch import First, Handled, Prepared, send_prepared
 from tests.integration.shop import Shop, stranger
 
 
@@ -190,3 +194,123 @@ def test_an_answer_that_kills_the_receiver_of_one_harms_no_other(shop: Shop) -> 
     shop.answer = answering
     assert shop.deliver() == []
     assert sorted(own.status for own in shop.deliveries()) == [DeliveryStatus.DELIVERED, DeliveryStatus.RETRYING]
+
+
+def defective(*_: Any) -> Any:
+    raise ZeroDivisionError
+
+
+@pytest.fixture
+def three(shop: Shop) -> list[str]:
+    """One abandonment's messages to three endpoints."""
+    for _ in range(3):
+        shop.endpoint()
+    shop.abandon()
+    shop.settle()
+    bodies = shop.queued()
+    assert len(bodies) == 3
+    return bodies
+
+
+def all_delivered_once(shop: Shop) -> None:
+    """Every endpoint got it, none twice."""
+    assert [own.status for own in shop.deliveries()] == [DeliveryStatus.DELIVERED] * 3
+    assert len(shop.sent) == 3
+
+
+def test_a_read_that_fails_for_one_message_fails_that_message_alone(
+    shop: Shop, three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One hot partition: whichever read asks for it is throttled, the one for the whole batch too."""
+    hot = shop.deliveries()[1].key
+    batch_get = Table.batch_get
+
+    def throttled_there(self: Table, keys: Any, **given: Any) -> Any:
+        wanted = list(keys)
+        return throttled() if hot in wanted else batch_get(self, wanted, **given)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(Table, "batch_get", throttled_there)
+        (back,) = shop.deliver(three)
+    assert len(shop.sent) == 2
+    assert shop.deliver([three[int(back[1:])]]) == []
+    all_delivered_once(shop)
+
+
+@pytest.mark.parametrize("broken", [throttled, defective])
+@pytest.mark.parametrize(
+    "where", [(CredentialCipher, "endpoint"), (WebhookDestination, "build")], ids=["decrypting", "building"]
+)
+def test_what_befalls_the_preparation_of_one_message_is_its_own(
+    shop: Shop, three: list[str], monkeypatch: pytest.MonkeyPatch, broken: Any, where: tuple[Any, str]
+) -> None:
+    whole = getattr(*where)
+    calls = iter([False, True, False])
+
+    def flaky(*given: Any) -> Any:
+        return broken() if next(calls) else whole(*given)
+
+    with monkeypatch.context() as fault:
+        fault.setattr(*where, flaky)
+        (back,) = shop.deliver(three)
+    assert len(shop.sent) == 2
+    assert shop.deliver([three[int(back[1:])]]) == []
+    all_delivered_once(shop)
+
+
+def test_a_rate_limit_that_cannot_be_asked_holds_back_its_own_endpoint(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.endpoint(rate_limit={"max": 10, "per": 60_000})
+    for _ in range(2):
+        shop.endpoint()
+    shop.abandon()
+    shop.settle()
+    bodies = shop.queued()
+    with monkeypatch.context() as fault:
+        fault.setattr(HealthStore, "take", throttled)
+        (back,) = shop.deliver(bodies)
+    assert len(shop.sent) == 2
+    assert shop.deliver([bodies[int(back[1:])]]) == []
+    all_delivered_once(shop)
+
+
+def test_a_vendor_that_must_be_told_first_and_hangs_keeps_nobody_waiting(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others' attempts are over before the vendor has answered."""
+    others: list[str] = []
+    told = threading.Event()
+
+    def send_all(requests: Any, answered: Any = None) -> list[SendResult]:
+        if any(own.url.endswith("/first") for own in requests):
+            assert told.wait(10), "the others wait for this one"
+        else:
+            others.extend(own.url for own in requests)
+            if len(others) == 2:
+                told.set()
+        return [SendResult(shop.now, shop.now, 7, sent=True, answer=Answer(200)) for _ in requests]
+
+    def conclude(_: SendResult) -> Handled:
+        return Handled("delivered")
+
+    first = First(OutboundRequest("https://vendor.example/first"), lambda _: None)
+    slow = Prepared(OutboundRequest("https://vendor.example/second"), conclude, None, first)
+    quick = [Prepared(OutboundRequest(f"https://other.example/{at}"), conclude) for at in range(2)]
+    handled = send_prepared([quick[0], slow, quick[1]], send_all)
+    assert [own.outcome for own in handled] == ["delivered"] * 3
+    assert others == ["https://other.example/0", "https://other.example/1", "https://vendor.example/second"]
+
+
+def test_a_defect_after_the_sends_costs_one_message(shop: Shop) -> None:
+    def broken(_: SendResult) -> Handled:
+        raise ZeroDivisionError
+
+    prepared = [
+        Prepared(OutboundRequest("https://x.example/"), own) for own in (broken, lambda _: Handled("delivered"))
+    ]
+    handled = send_prepared(prepared, shop.send_all)
+    assert [(own.outcome, own.retry_message) for own in handled] == [
+        ("given_back:ZeroDivisionError", True),
+        ("delivered", False),
+    ]

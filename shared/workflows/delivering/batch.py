@@ -1,0 +1,187 @@
+"""A batch of messages: attempts that go out at once, each of which stands alone.
+
+Whatever happens to one message, a vendor that hangs, a store that is throttled, a defect of ours, costs no other
+message of the batch anything: it is given back to its queue by itself.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from traceback import format_tb
+from typing import Protocol
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.queues import QueueUnavailable
+from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.domain.merchant import Endpoint
+from shared.store.table import StoreUnavailable
+from shared.workflows.delivering.endpoint_health import EndpointHealth
+
+TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
+RECORDING = timedelta(seconds=10)
+"""Kept of a function's time for writing down what came of an attempt."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What became of one message; ``retry_message`` when the queue must give it back, and ``error`` why."""
+
+    outcome: str
+    retry_message: bool = False
+    error: Exception | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An attempt that is ready to go out, and what to do with its result.
+
+    ``endpoint``: whose health the attempt tells of; None where nobody watches it.
+    """
+
+    request: OutboundRequest
+    conclude: Callable[[SendResult], Handled]
+    endpoint: Endpoint | None = None
+    first: "First | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class First:
+    """What a vendor must be told before the attempt's own request; ``refused`` is the outcome where that fails."""
+
+    request: OutboundRequest
+    refused: Callable[[SendResult], Handled | None]
+
+
+class SendAll(Protocol):
+    """Sends every request at once; results in order. ``answered`` is called with each position that has ended."""
+
+    def __call__(
+        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
+    ) -> list[SendResult]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """The time a function has left; ``milliseconds`` asks Lambda."""
+
+    milliseconds: Callable[[], int]
+
+    def after(self, span: timedelta) -> timedelta:
+        """What is left beside a span that is needed; negative where there is less than that."""
+        return timedelta(milliseconds=self.milliseconds()) - span
+
+    def fits(self, span: timedelta) -> bool:
+        """Whether an attempt that may take this long can still be made, and recorded."""
+        return self.after(span + RECORDING) >= timedelta(0)
+
+
+def given_back(error: Exception) -> Handled:
+    """One message's failure, told to whoever reads the log; what it says is left out: it may quote a person."""
+    name = type(error).__name__
+    if isinstance(error, TEMPORARY):
+        _logger.warning("message given back: %s", name)
+    else:
+        _logger.error("message given back, a defect: %s\n%s", name, "".join(format_tb(error.__traceback__)))
+    return Handled(f"given_back:{name}", retry_message=True, error=error)
+
+
+def alone[**P, T](act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Handled:
+    """What an act on one message comes to: whatever it raises is that message's alone."""
+    try:
+        return act(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - the other messages of the batch go on
+        return given_back(error)
+
+
+def read_together[T, K, V](
+    read: Callable[[Sequence[T]], dict[K, V]], wanted: Mapping[int, T]
+) -> tuple[dict[K, V], dict[int, Exception]]:
+    """One read for all messages, by their positions; where it fails, one for each, at the same time.
+
+    Answers what was found, and what befell those whose own read failed as well.
+    """
+    if not wanted:
+        return {}, {}
+    try:
+        return read(list(wanted.values())), {}
+    except Exception as error:  # noqa: BLE001 - each is asked for by itself
+        if len(wanted) == 1:
+            return {}, dict.fromkeys(wanted, error)
+    found: dict[K, V] = {}
+    failed: dict[int, Exception] = {}
+    with ThreadPoolExecutor(len(wanted)) as threads:
+        reads = {position: threads.submit(read, [message]) for position, message in wanted.items()}
+    for position, own in reads.items():
+        try:
+            found |= own.result()
+        except Exception as error:  # noqa: BLE001 - this message's alone
+            failed[position] = error
+    return found, failed
+
+
+def send_prepared(
+    prepared: Sequence[Handled | Prepared], send_all: SendAll, health: EndpointHealth | None = None
+) -> list[Handled]:
+    """Make every attempt of a batch at once; one result per message, in order.
+
+    ``health`` watches the attempts while they are out and learns from them. Where a vendor must be told something
+    first, only the attempt that goes there waits for it.
+    """
+    handled = {at: own for at, own in enumerate(prepared) if isinstance(own, Handled)}
+    ready = {at: own for at, own in enumerate(prepared) if isinstance(own, Prepared)}
+    at_once = {at: own for at, own in ready.items() if own.first is None}
+    with ThreadPoolExecutor(max(len(ready) - len(at_once), 1)) as threads:
+        waiting = {
+            at: threads.submit(alone, _told_and_sent, own, send_all, health)
+            for at, own in ready.items()
+            if own.first is not None
+        }
+        handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health), strict=True))
+        handled |= {at: own.result() for at, own in waiting.items()}
+    if health is not None:
+        health.settle()
+    return [handled[at] for at in range(len(prepared))]
+
+
+def _told_and_sent(own: Prepared, send_all: SendAll, health: EndpointHealth | None) -> Handled:
+    """Tell the vendor what it must hear first, then make the attempt; one that was refused that is over."""
+    if own.first is not None:
+        refused = own.first.refused(send_all([own.first.request])[0])
+        if refused is not None:
+            return refused
+    return own.conclude(watched(own.request, own.endpoint, send_all, health))
+
+
+def watched(
+    request: OutboundRequest, endpoint: Endpoint | None, send_all: SendAll, health: EndpointHealth | None
+) -> SendResult:
+    """One request sent by itself, its endpoint's health watched meanwhile."""
+    if health is None or endpoint is None:
+        return send_all([request])[0]
+    with health.watching([endpoint]):
+        return send_all([request])[0]
+
+
+def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[Handled]:
+    """All of these at once, then what came of each."""
+    if not ready:
+        return []
+    try:
+        results = _results(ready, send_all, health)
+    except Exception as error:  # noqa: BLE001 - the pool is stuck: every attempt is repeated, nothing else is lost
+        return [given_back(error) for _ in ready]
+    return [alone(own.conclude, result) for own, result in zip(ready, results, strict=True)]
+
+
+def _results(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
+    requests = [own.request for own in ready]
+    if health is None:
+        return send_all(requests)
+    endpoints = [own.endpoint for own in ready]
+    with health.watching(endpoints) as answered:
+        return send_all(requests, answered)
