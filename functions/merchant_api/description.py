@@ -5,6 +5,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aws_lambda_powertools.event_handler import Response
+
+from functions.merchant_api.operations import ANYONE, takes_any_body
 from functions.merchant_api.resolver import Resolver
 from shared.api.idempotency import Repeat
 
@@ -40,7 +43,6 @@ _REFUSALS = {
     "422": "Not valid: see errors",
     "503": "Briefly unavailable: try again",
 }
-_PUBLIC = ("/healthz",)
 _KEY_PARAMETER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -61,19 +63,39 @@ _MATCH_PARAMETER = {
 }
 
 
+def described(resolver: Resolver) -> Resolver:
+    """The resolver with the two addresses at which it describes itself."""
+
+    @resolver.get("/openapi.json", security=ANYONE, include_in_schema=False, enable_validation=False)
+    def document() -> Response[str]:
+        return Response(200, "application/json", openapi_document(resolver))
+
+    @resolver.get("/docs", security=ANYONE, include_in_schema=False, enable_validation=False)
+    def page() -> Response[str]:
+        return Response(200, "text/html; charset=utf-8", swagger_page(resolver))
+
+    return resolver
+
+
 @cache
 def openapi_document(resolver: Resolver) -> str:
     """The OpenAPI document; made once per process."""
-    document = json.loads(resolver.get_openapi_json_schema(title="Checkback", version="1.0.0", openapi_version="3.1.0"))
-    components = document.setdefault("components", {})
+    from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
+
+    schemes: dict[str, SecurityScheme] = {
+        "merchantToken": HTTPBearer(description="A merchant token (cbk_...)"),
+        "adminKey": HTTPBearer(description="The operator's admin key"),
+    }
+    document = json.loads(
+        resolver.get_openapi_json_schema(
+            title="Checkback", version="1.0.0", openapi_version="3.1.0", security_schemes=schemes
+        )
+    )
+    components = document["components"]
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _PROBLEM
-    components["securitySchemes"] = {
-        "merchantToken": {"type": "http", "scheme": "bearer", "description": "A merchant token (cbk_...)"},
-        "adminKey": {"type": "http", "scheme": "bearer", "description": "The operator's admin key"},
-    }
     document["servers"] = [{"url": "."}]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -100,16 +122,15 @@ def _complete(path: str, method: str, operation: dict[str, Any], repeat: Repeat)
     """What the routes do not say themselves: credentials, refusals, request headers, a free body."""
     responses = operation["responses"]
     responses.pop("422", None)
-    if path in _PUBLIC:
+    if operation["security"] == ANYONE:
         return
-    operation["security"] = [{"adminKey" if path.startswith("/v1/merchants") else "merchantToken": []}]
     reference = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for status, description in _REFUSALS.items():
         responses[status] = {"description": description, "content": reference}
     parameters = operation.setdefault("parameters", [])
-    if method == "post" and not path.endswith("/preview"):
+    if method == "post" and not takes_any_body(path):
         parameters.append(_KEY_PARAMETER | {"description": _REPEATS[repeat]})
     if method in {"patch", "delete"}:
         parameters.append(_MATCH_PARAMETER)
-    if path.endswith("/preview"):
+    if takes_any_body(path):
         operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}

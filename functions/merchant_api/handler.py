@@ -4,12 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from functions.merchant_api.description import described
 from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import build
 from functions.merchant_api.services import services
 
 _logger = Logger(service="merchant_api", serialize_stacktrace=False)
-_pipeline = Pipeline(build(_logger), services, _logger)
+_pipeline = Pipeline(described(build(_logger)), services, _logger)
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

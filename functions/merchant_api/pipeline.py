@@ -1,4 +1,4 @@
-"""Every request's way: who asks, may they, was it asked before, the route, one log line."""
+"""Every request's way: which operation, who asks, may they, was it asked before, the route, one log line."""
 
 import base64
 import binascii
@@ -10,13 +10,21 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from functions.merchant_api.description import openapi_document, swagger_page
+from functions.merchant_api.operations import Operation
 from functions.merchant_api.resolver import Resolver
 from functions.merchant_api.services import Services
 from functions.merchant_api.session import Session
-from shared.api.authentication import Principal, permit
+from shared.api.authentication import PRINCIPALS, Principal, permit
 from shared.api.idempotency import Answer
-from shared.api.problems import Problem, malformed, problem_of, unsupported_media_type
+from shared.api.paths import is_plain
+from shared.api.problems import (
+    Problem,
+    malformed,
+    method_not_allowed,
+    not_found,
+    problem_of,
+    unsupported_media_type,
+)
 from shared.domain.ids import MerchantId
 
 _PUBLIC = "public"
@@ -42,22 +50,12 @@ class Request:
         except (binascii.Error, UnicodeEncodeError):
             raise malformed("The body cannot be decoded.") from None
         return cls(
-            method=event["requestContext"]["http"]["method"].upper(),
+            method=event["requestContext"]["http"]["method"],
             path=event["rawPath"],
             query=event.get("rawQueryString") or "",
             headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
             body=body,
         )
-
-    @property
-    def takes_any_body(self) -> bool:
-        """Whether the body is somebody else's payload, of any type."""
-        return self.path.startswith("/v1/sources/") and self.path.endswith("/preview")
-
-    @property
-    def idempotency_key(self) -> str | None:
-        """The key, where it counts."""
-        return None if self.method != "POST" or self.takes_any_body else self.headers.get("idempotency-key")
 
 
 class Pipeline:
@@ -72,17 +70,18 @@ class Pipeline:
     def answer(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """The answer to one event; whatever happens it is one."""
         started = time.monotonic()
+        operation: Operation | None = None
         principal: Principal | None = None
-        self._resolver.answered_by = None
         try:
             request = Request.of(event)
-            if request.path.startswith("/v1/"):
-                principal = self._services().authenticator.principal(request.headers.get("authorization"))
-                permit(principal, request.path)
-            answer = self._answered(request, principal, event, context)
+            operation, methods = self._resolver.find(request.method, request.path)
+            principal = self._caller(request, operation)
+            if operation is None:
+                raise method_not_allowed(methods) if methods else not_found()
+            answer = self._answered(request, operation, principal, event, context)
         except Exception as error:  # noqa: BLE001 - the last net: a trace must never reach the caller
             answer = self._refused(error)
-        self._log(event, answer, principal, started)
+        self._log(event, answer, operation, principal, started)
         return {
             "statusCode": answer.status,
             "headers": dict(answer.headers),
@@ -90,27 +89,48 @@ class Pipeline:
             "isBase64Encoded": False,
         }
 
-    def _answered(self, request: Request, principal: Principal | None, event: dict[str, Any], context: Any) -> Answer:
-        if request.method == "GET" and request.path == "/openapi.json":
-            return Answer(200, openapi_document(self._resolver), {"Content-Type": "application/json"})
-        if request.method == "GET" and request.path == "/docs":
-            return Answer(200, swagger_page(self._resolver), {"Content-Type": "text/html; charset=utf-8"})
-        self._check_body(request)
+    def _caller(self, request: Request, operation: Operation | None) -> Principal | None:
+        """Who asks; None where anyone may. Raises Problem 401, 403, and 404 for an address that cannot be.
+
+        What leads nowhere below ``/v1`` asks for a credential too: a stranger learns nothing of what there is.
+        """
+        if not is_plain(request.path):
+            raise not_found()
+        if operation is None and not request.path.startswith("/v1/"):
+            return None
+        allowed = PRINCIPALS if operation is None else operation.callers
+        if not allowed:
+            return None
+        principal = self._services().authenticator.principal(request.headers.get("authorization"))
+        permit(principal, allowed)
+        return principal
+
+    def _answered(
+        self,
+        request: Request,
+        operation: Operation,
+        principal: Principal | None,
+        event: dict[str, Any],
+        context: Any,
+    ) -> Answer:
+        if not operation.well_named:
+            raise not_found()
+        self._check_body(request, operation)
         session = None
         if principal is not None:
             session = Session(self._services(), principal, request.headers.get("if-match"), request.body)
-        self._resolver.begin(session)
-        key = request.idempotency_key
-        if key is None or principal is None:
-            return self._resolved(request, event, context)
+        self._resolver.begin(operation, session)
+        key = request.headers.get("idempotency-key")
+        if key is None or principal is None or request.method != "POST" or operation.takes_any_body:
+            return self._resolved(request, operation, event, context)
         idempotency = self._services().idempotency
         same = idempotency.fingerprint(request.method, request.path, request.query, request.body)
-        return idempotency.once(principal.owner, key, same, lambda: self._resolved(request, event, context))
+        return idempotency.once(principal.owner, key, same, lambda: self._resolved(request, operation, event, context))
 
-    def _resolved(self, request: Request, event: dict[str, Any], context: Any) -> Answer:
+    def _resolved(self, request: Request, operation: Operation, event: dict[str, Any], context: Any) -> Answer:
         # The type was checked here; the resolver compares it letter by letter.
         plain = {**event, "headers": {**request.headers, "content-type": "application/json"}}
-        if request.takes_any_body:
+        if operation.takes_any_body:
             plain["headers"] = dict(request.headers)
         made = self._resolver.resolve(plain, context)
         headers = made["headers"]
@@ -118,12 +138,12 @@ class Pipeline:
             int(made["statusCode"]),
             made["body"] or "",
             headers,
-            self._resolver.repeat,
+            operation.repeat,
             _merchant_named(headers.get("Location") or request.path),
         )
 
-    def _check_body(self, request: Request) -> None:
-        if not request.body or request.takes_any_body:
+    def _check_body(self, request: Request, operation: Operation) -> None:
+        if not request.body or operation.takes_any_body:
             return
         media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if media_type != "application/json":
@@ -139,12 +159,19 @@ class Pipeline:
             self._logger.error("request_failed", error_type=type(error).__name__, exc_info=error)
         return Answer(problem.status, problem.body(), problem.all_headers())
 
-    def _log(self, event: Mapping[str, Any], answer: Answer, principal: Principal | None, started: float) -> None:
+    def _log(
+        self,
+        event: Mapping[str, Any],
+        answer: Answer,
+        operation: Operation | None,
+        principal: Principal | None,
+        started: float,
+    ) -> None:
         http = event.get("requestContext", {}).get("http", {})
         self._logger.info(
             "request",
             method=http.get("method"),
-            route=self._resolver.answered_by,
+            route=None if operation is None else operation.name,
             status=answer.status,
             caller=principal.kind if principal else _PUBLIC,
             merchant_id=principal.merchant_id if principal else None,

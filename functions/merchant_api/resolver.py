@@ -4,49 +4,26 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 
+from functions.merchant_api.operations import Operation, check_declared
 from functions.merchant_api.routes import ROUTERS
 from functions.merchant_api.session import Session, repeat_of
 from shared.api.idempotency import Repeat
-from shared.api.problems import (
-    FieldError,
-    Problem,
-    invalid,
-    method_not_allowed,
-    not_found,
-    problem_of,
-    validation_failed,
-)
+from shared.api.problems import FieldError, Problem, invalid, problem_of, validation_failed
 from shared.api.strict_json import read_object
 
 
 class Resolver(APIGatewayHttpResolver):
-    """Powertools' resolver; remembers the route that answered, for the log line, and what a repeat of it does."""
+    """Powertools' resolver; takes only operations that are declared, and runs the one that was found."""
 
-    answered_by: str | None = None
-    repeat = Repeat.ANSWERED
-
-    def begin(self, session: Session | None) -> None:
-        """Take up a request; ``session`` is None for what anyone may ask."""
-        self.answered_by, self.repeat = None, Repeat.ANSWERED
-        if session is not None:
-            self.append_context(session=session)  # type: ignore[no-untyped-call]  # the library's
-
-    def clear_context(self) -> None:
-        """Forget the request, but not its route."""
-        route = self.context.get("_route")
-        known = route if self.knows(route) else None
-        self.answered_by = getattr(known, "openapi_path", None)
-        self.repeat = repeat_of(getattr(known, "func", None))
-        super().clear_context()  # type: ignore[no-untyped-call]  # the library's
-
-    def knows(self, route: Any) -> bool:
-        """Whether the route is one of ours, not the catch-all for unknown addresses."""
-        return any(own is route for own in (*self._static_routes, *self._dynamic_routes))
+    def route(self, *arguments: Any, **named: Any) -> Any:
+        """Register an operation. Raises NotDeclared where it says not who may call it."""
+        check_declared(super().route, arguments, named)
+        return super().route(*arguments, **named)
 
     def repeat_at(self, method: str, openapi_path: str) -> Repeat:
         """What a repeat of this operation does."""
@@ -54,10 +31,22 @@ class Resolver(APIGatewayHttpResolver):
         same = (own for own in routes if own.openapi_path == openapi_path and own.method == method.upper())
         return repeat_of(next((own.func for own in same), None))
 
-    def methods_of(self, path: str) -> set[str]:
-        """The methods that the address allows."""
+    def find(self, method: str, path: str) -> tuple[Operation | None, set[str]]:
+        """The operation at an address, and all methods of the address. Both are compared by the letter."""
         routes = (*self._static_routes, *self._dynamic_routes)
-        return {own.method for own in routes if own.rule.match(path)}
+        found = [Operation(own, at.groupdict()) for own in routes if (at := own.rule.fullmatch(path)) is not None]
+        chosen = next((own for own in found if own.route.method == method), None)
+        return chosen, {own.route.method for own in found if own.well_named}
+
+    def begin(self, operation: Operation, session: Session | None) -> None:
+        """Take up a request; ``session`` is None for what anyone may ask."""
+        self.append_context(operation=operation, session=session)  # type: ignore[no-untyped-call]  # the library's
+
+    def _resolve(self) -> ResponseBuilder[Any]:
+        """Run the operation whose caller was checked; a second reading of the path might find another."""
+        operation: Operation = self.context["operation"]
+        self.append_context(_route=operation.route, _path=operation.name)  # type: ignore[no-untyped-call]
+        return self._call_route(operation.route, dict(operation.arguments))
 
 
 def build(logger: Logger) -> Resolver:
@@ -66,10 +55,6 @@ def build(logger: Logger) -> Resolver:
     for router in ROUTERS:
         resolver.include_router(router)
     resolver.use(middlewares=[refuse_unknown_parameters])
-
-    def unknown_address(_: NotFoundError) -> Response[str]:
-        allowed = resolver.methods_of(resolver.current_event.path)
-        return rendered(method_not_allowed(allowed) if allowed else not_found())
 
     def not_valid(error: RequestValidationError) -> Response[str]:
         return rendered(validation_failed(error.errors()))
@@ -80,7 +65,6 @@ def build(logger: Logger) -> Resolver:
             logger.error("request_failed", error_type=type(error).__name__, exc_info=error)
         return rendered(problem)
 
-    resolver.exception_handler(NotFoundError)(unknown_address)
     resolver.exception_handler(RequestValidationError)(not_valid)
     resolver.exception_handler(Exception)(refused)
     return resolver
@@ -94,9 +78,9 @@ def rendered(problem: Problem) -> Response[str]:
 
 def refuse_unknown_parameters(app: Any, next_middleware: NextMiddleware) -> Any:
     """A misspelt filter must not silently select everything."""
-    route = app.context["_route"]
-    if app.knows(route) and not route.path.endswith("/preview"):
-        known = {name for field in route.dependant.query_params for name in _names(field)}
+    operation: Operation = app.context["operation"]
+    if not operation.takes_any_body:
+        known = {name for field in operation.route.dependant.query_params for name in _names(field)}
         unknown = sorted(set(app.current_event.query_string_parameters) - known)
         if unknown:
             raise invalid([FieldError("unknown parameter", parameter=name) for name in unknown])

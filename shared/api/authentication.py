@@ -5,9 +5,9 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from shared.api.problems import forbidden, unauthorised
 from shared.domain.ids import MerchantId
@@ -19,14 +19,23 @@ TOKEN_SECONDS = 4.0
 """Below the contract's 5 s, within which a revocation holds: the request that finds it stale takes time itself."""
 _REMEMBERED = 2_000
 _TOKEN_PREFIX = "cbk_"  # noqa: S105 - the public prefix of every token
+_BEARER = re.compile(r" *bearer +([\x21-\x7e]+) *", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"cbk_[A-Za-z0-9_-]{43}")
+
+
+PrincipalKind = Literal["operator", "merchant"]
+PRINCIPALS: frozenset[PrincipalKind] = frozenset(get_args(PrincipalKind))
+_TAKES: Mapping[PrincipalKind, str] = {
+    "operator": "This address is the operator's; it takes the admin key.",
+    "merchant": "This address is a merchant's; it takes a merchant token.",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is asking; ``merchant_id`` is None for the operator."""
 
-    kind: Literal["operator", "merchant"]
+    kind: PrincipalKind
     merchant_id: MerchantId | None = None
 
     @property
@@ -60,10 +69,10 @@ class Authenticator:
 
     def principal(self, authorization: str | None) -> Principal:
         """Raises Problem 401 for a missing, wrong or revoked credential."""
-        scheme, _, credential = (authorization or "").strip().partition(" ")
-        credential = credential.strip()
-        if scheme.lower() != "bearer" or not credential:
+        given = _BEARER.fullmatch(authorization or "")
+        if given is None:
             raise unauthorised("Send the header Authorization: Bearer, with a merchant token or the admin key.")
+        credential = given[1]
         if _TOKEN.fullmatch(credential):
             merchant_id = self._merchant(token_hash(credential))
             if merchant_id is not None:
@@ -95,14 +104,11 @@ class Authenticator:
         if self._admin is None or now >= self._admin[1]:
             key = self._fetch_admin_key().strip()
             self._admin = (hashlib.sha256(key.encode()).digest(), now + ADMIN_KEY_SECONDS) if key else None
-        given = hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
+        given = hashlib.sha256(credential.encode()).digest()
         return self._admin is not None and hmac.compare_digest(given, self._admin[0])
 
 
-def permit(principal: Principal, path: str) -> None:
-    """Raises Problem 403 where the credential is of the wrong kind for the path."""
-    for_operator = path == "/v1/merchants" or path.startswith("/v1/merchants/")
-    if for_operator and principal.kind != "operator":
-        raise forbidden("This address is the operator's; it takes the admin key.")
-    if not for_operator and principal.kind != "merchant":
-        raise forbidden("This address is a merchant's; it takes a merchant token.")
+def permit(principal: Principal, allowed: Collection[PrincipalKind]) -> None:
+    """Raises Problem 403 where the credential is of another kind than those ``allowed``."""
+    if principal.kind not in allowed:
+        raise forbidden(_TAKES["merchant" if "merchant" in allowed else "operator"])

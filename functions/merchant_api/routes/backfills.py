@@ -1,5 +1,6 @@
 """``/v1/sources/{id}/backfill`` and ``/v1/jobs``: what already lies at the provider."""
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
 from shared.api.backfills import BackfillBody, job_json
 from shared.api.endpoints import resend_json
@@ -10,7 +11,9 @@ router = new_router()
 _TAGS = ["Sources"]
 
 
-@router.post("/v1/sources/<source_id>/backfill", summary="Read past checkouts from the provider", tags=_TAGS)
+@router.post(
+    "/v1/sources/<source_id>/backfill", security=MERCHANT, summary="Read past checkouts from the provider", tags=_TAGS
+)
 def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
     """A job, worked off page by page. ``since`` is at most the recovery horizon ago, which is also the default."""
     own = session(router)
@@ -22,7 +25,7 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
     return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 
-@router.get("/v1/jobs/<job_id>", summary="Read a job", tags=_TAGS)
+@router.get("/v1/jobs/<job_id>", security=MERCHANT, summary="Read a job", tags=_TAGS)
 def read_job(job_id: str) -> Json:
     """How far a backfill or a recovery of deliveries is, and what became of what it read."""
     own = session(router)

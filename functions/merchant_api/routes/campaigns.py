@@ -7,6 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import (
     Empty,
     Json,
@@ -43,7 +44,7 @@ _MOST_POOLS = 50
 _PreviewLimit = Annotated[int, Field(ge=1, le=100)]
 
 
-@router.post("/v1/campaigns", summary="Start a campaign", tags=_TAGS, status_code=201)
+@router.post("/v1/campaigns", security=MERCHANT, summary="Start a campaign", tags=_TAGS, status_code=201)
 def create_campaign(body: CampaignBody) -> Json:
     """Only abandonments after its activation count; ``status: "paused"`` keeps it quiet until ``/resume``."""
     own = session(router)
@@ -52,7 +53,7 @@ def create_campaign(body: CampaignBody) -> Json:
     return _shown(created, 201)
 
 
-@router.get("/v1/campaigns", summary="List the own campaigns", tags=_TAGS)
+@router.get("/v1/campaigns", security=MERCHANT, summary="List the own campaigns", tags=_TAGS)
 def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
@@ -61,13 +62,13 @@ def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
     return listed([campaign_json(row) for row in shown], after)
 
 
-@router.get("/v1/campaigns/<campaign_id>", summary="Read a campaign", tags=_TAGS)
+@router.get("/v1/campaigns/<campaign_id>", security=MERCHANT, summary="Read a campaign", tags=_TAGS)
 def read_campaign(campaign_id: str) -> Json:
     """As it is now; ``version`` counts its edits."""
     return _shown(_campaign(session(router), campaign_id))
 
 
-@router.patch("/v1/campaigns/<campaign_id>", summary="Change a campaign", tags=_TAGS)
+@router.patch("/v1/campaigns/<campaign_id>", security=MERCHANT, summary="Change a campaign", tags=_TAGS)
 def change_campaign(campaign_id: str, body: CampaignPatch) -> Json:
     """Makes a new version; episodes that have begun keep theirs."""
     own = session(router)
@@ -77,7 +78,9 @@ def change_campaign(campaign_id: str, body: CampaignPatch) -> Json:
     return _shown(_written(own, lambda: own.services.campaign_setup.revise(found, body.on(found.value))))
 
 
-@router.delete("/v1/campaigns/<campaign_id>", summary="Remove a campaign", tags=_TAGS, status_code=204)
+@router.delete(
+    "/v1/campaigns/<campaign_id>", security=MERCHANT, summary="Remove a campaign", tags=_TAGS, status_code=204
+)
 def delete_campaign(campaign_id: str) -> Empty:
     """Nothing more of it is sent, in open episodes either."""
     own = session(router)
@@ -86,19 +89,24 @@ def delete_campaign(campaign_id: str) -> Empty:
     return nothing()
 
 
-@router.post("/v1/campaigns/<campaign_id>/pause", summary="Pause a campaign", tags=_TAGS)
+@router.post("/v1/campaigns/<campaign_id>/pause", security=MERCHANT, summary="Pause a campaign", tags=_TAGS)
 def pause_campaign(campaign_id: str) -> Json:
     """At once: steps that fall due meanwhile are skipped."""
     return _restated(session(router), campaign_id, "paused")
 
 
-@router.post("/v1/campaigns/<campaign_id>/resume", summary="Resume a campaign", tags=_TAGS)
+@router.post("/v1/campaigns/<campaign_id>/resume", security=MERCHANT, summary="Resume a campaign", tags=_TAGS)
 def resume_campaign(campaign_id: str) -> Json:
     """The first activation stays the one from which abandonments count."""
     return _restated(session(router), campaign_id, "active")
 
 
-@router.post("/v1/campaigns/<campaign_id>/preview", summary="Play a campaign over stored checkouts", tags=_TAGS)
+@router.post(
+    "/v1/campaigns/<campaign_id>/preview",
+    security=MERCHANT,
+    summary="Play a campaign over stored checkouts",
+    tags=_TAGS,
+)
 @when_repeated(Repeat.DONE_AGAIN)
 def preview_campaign(
     campaign_id: str,
@@ -131,7 +139,9 @@ def preview_campaign(
     )
 
 
-@router.post("/v1/coupon-pools", summary="Make a pool of single-use codes", tags=_TAGS, status_code=201)
+@router.post(
+    "/v1/coupon-pools", security=MERCHANT, summary="Make a pool of single-use codes", tags=_TAGS, status_code=201
+)
 def create_pool(body: PoolBody) -> Json:
     """Empty at first."""
     own = session(router)
@@ -142,7 +152,7 @@ def create_pool(body: PoolBody) -> Json:
     return answer(pool_json(pool), 201, location=f"/v1/coupon-pools/{pool.id}")
 
 
-@router.get("/v1/coupon-pools", summary="List the own coupon pools", tags=_TAGS)
+@router.get("/v1/coupon-pools", security=MERCHANT, summary="List the own coupon pools", tags=_TAGS)
 def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """With what is left in each; codes are never shown."""
     own = session(router)
@@ -150,13 +160,13 @@ def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | No
     return listed([pool_json(row) for row in shown], after)
 
 
-@router.get("/v1/coupon-pools/<pool_id>", summary="Read a coupon pool", tags=_TAGS)
+@router.get("/v1/coupon-pools/<pool_id>", security=MERCHANT, summary="Read a coupon pool", tags=_TAGS)
 def read_pool(pool_id: str) -> Json:
     """With what is left in it."""
     return answer(pool_json(_pool(session(router), pool_id)))
 
 
-@router.post("/v1/coupon-pools/<pool_id>/codes", summary="Add codes to a pool", tags=_TAGS)
+@router.post("/v1/coupon-pools/<pool_id>/codes", security=MERCHANT, summary="Add codes to a pool", tags=_TAGS)
 def add_codes(pool_id: str, body: CodesBody) -> Json:
     """A code that the pool holds, or ever held, is not added again: a call may be repeated."""
     own = session(router)

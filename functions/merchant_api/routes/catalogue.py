@@ -1,5 +1,6 @@
 """What there is to choose from, and whether the API answers."""
 
+from functions.merchant_api.operations import ANYONE, MERCHANT
 from functions.merchant_api.session import Json, answer, listed, new_router
 from shared.destinations import registry as destinations
 from shared.providers import registry as providers
@@ -8,19 +9,24 @@ from shared.workflows.intake.source_setup import describe
 router = new_router()
 
 
-@router.get("/v1/providers", summary="List checkout providers and the credentials each wants", tags=["Catalogue"])
+@router.get(
+    "/v1/providers",
+    security=MERCHANT,
+    summary="List checkout providers and the credentials each wants",
+    tags=["Catalogue"],
+)
 def list_providers() -> Json:
     """By name."""
     return listed([describe(name) for name in providers.names()], None)
 
 
-@router.get("/v1/destinations", summary="List endpoint kinds and their settings", tags=["Catalogue"])
+@router.get("/v1/destinations", security=MERCHANT, summary="List endpoint kinds and their settings", tags=["Catalogue"])
 def list_destinations() -> Json:
     """By kind; ``settings`` is a JSON Schema."""
     return listed(destinations.describe(), None)
 
 
-@router.get("/healthz", summary="Whether the API answers", tags=["Catalogue"])
+@router.get("/healthz", security=ANYONE, summary="Whether the API answers", tags=["Catalogue"])
 def healthz() -> Json:
     """Asks no other service."""
     return answer({"status": "ok"})

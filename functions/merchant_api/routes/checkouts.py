@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, Session, answer, listed, new_router, session, when_repeated
 from shared.api import cursors
 from shared.api.checkouts import (
@@ -29,7 +30,7 @@ _TAGS = ["Checkouts"]
 _COUNTERS = 8
 
 
-@router.get("/v1/checkouts", summary="Find checkouts, newest activity first", tags=_TAGS)
+@router.get("/v1/checkouts", security=MERCHANT, summary="Find checkouts, newest activity first", tags=_TAGS)
 def list_checkouts(
     status: Annotated[Status | None, Query()] = None,
     provider: Annotated[str | None, Query()] = None,
@@ -58,7 +59,9 @@ def list_checkouts(
     return _found(own, merchant, query, limit, cursor)
 
 
-@router.get("/v1/customers/<customer_id>/checkouts", summary="Find the checkouts of one customer", tags=_TAGS)
+@router.get(
+    "/v1/customers/<customer_id>/checkouts", security=MERCHANT, summary="Find the checkouts of one customer", tags=_TAGS
+)
 def list_customer_checkouts(
     customer_id: str,
     status: Annotated[Status | None, Query()] = None,
@@ -71,14 +74,16 @@ def list_customer_checkouts(
     return _found(own, own.merchant().value, query, limit, cursor)
 
 
-@router.get("/v1/checkouts/<checkout_id>", summary="Read a checkout", tags=_TAGS)
+@router.get("/v1/checkouts/<checkout_id>", security=MERCHANT, summary="Read a checkout", tags=_TAGS)
 def read_checkout(checkout_id: str) -> Json:
     """Read consistently: as it is now."""
     own = session(router)
     return _one(own, own.services.dismissals.read(own.merchant().value, checkout_id))
 
 
-@router.get("/v1/checkouts/<checkout_id>/activities", summary="Read a checkout's timeline", tags=_TAGS)
+@router.get(
+    "/v1/checkouts/<checkout_id>/activities", security=MERCHANT, summary="Read a checkout's timeline", tags=_TAGS
+)
 def list_activities(
     checkout_id: str, limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None
 ) -> Json:
@@ -91,7 +96,12 @@ def list_activities(
     return listed([activity_json(row) for row in found], cursors.encode(place, filters) if place else None)
 
 
-@router.get("/v1/checkouts/<checkout_id>/eligibility", summary="Ask whether a message may go out now", tags=_TAGS)
+@router.get(
+    "/v1/checkouts/<checkout_id>/eligibility",
+    security=MERCHANT,
+    summary="Ask whether a message may go out now",
+    tags=_TAGS,
+)
 def read_eligibility(checkout_id: str) -> Json:
     """The gate in full, at this moment: ask right before sending, and again after ``ask_again_at``."""
     own = session(router)
@@ -100,7 +110,7 @@ def read_eligibility(checkout_id: str) -> Json:
     return answer(verdict_json(own.services.eligibility.verdict(checkout, merchant)))
 
 
-@router.post("/v1/checkouts/<checkout_id>/discard", summary="Never recover a checkout", tags=_TAGS)
+@router.post("/v1/checkouts/<checkout_id>/discard", security=MERCHANT, summary="Never recover a checkout", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
 def discard_checkout(checkout_id: str) -> Json:
     """A bought or ended checkout is a conflict; one already discarded stays so."""
@@ -108,7 +118,9 @@ def discard_checkout(checkout_id: str) -> Json:
     return _one(own, own.services.dismissals.discard(own.merchant().value, checkout_id))
 
 
-@router.post("/v1/checkouts/<checkout_id>/complete", summary="Say that a checkout was bought", tags=_TAGS)
+@router.post(
+    "/v1/checkouts/<checkout_id>/complete", security=MERCHANT, summary="Say that a checkout was bought", tags=_TAGS
+)
 @when_repeated(Repeat.DONE_AGAIN)
 def complete_checkout(checkout_id: str, body: CompletionBody | None = None) -> Json:
     """Treated as the provider's own word of the purchase; a repeat changes nothing."""

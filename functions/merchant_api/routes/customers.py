@@ -1,5 +1,6 @@
 """``/v1/customers``: what is held about a customer, and its erasure."""
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session, when_repeated
 from shared.api import cursors
 from shared.api.customers import ErasureBody, ExportBody, erasure_json, export_json
@@ -9,7 +10,7 @@ router = new_router()
 _TAGS = ["Customers"]
 
 
-@router.post("/v1/customers/export", summary="Export everything held about a customer", tags=_TAGS)
+@router.post("/v1/customers/export", security=MERCHANT, summary="Export everything held about a customer", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
 def export_customer(body: ExportBody) -> Json:
     """By one identifier: checkouts with timeline, events and deliveries, episodes, and what is remembered.
@@ -29,7 +30,7 @@ def export_customer(body: ExportBody) -> Json:
     return answer(shown | {"next_cursor": cursors.encode(found.after, filters) if found.after else None})
 
 
-@router.post("/v1/customers/erase", summary="Erase a customer", tags=_TAGS)
+@router.post("/v1/customers/erase", security=MERCHANT, summary="Erase a customer", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
 def erase_customer(body: ErasureBody) -> Json:
     """200 when nothing is left. 202 when more is left than one call can do: repeat it, with the ``cursor`` it gives.

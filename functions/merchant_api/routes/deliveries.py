@@ -4,6 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, listed, new_router, session, when_repeated
 from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
@@ -15,7 +16,7 @@ router = new_router()
 _TAGS = ["Deliveries"]
 
 
-@router.get("/v1/deliveries", summary="Find deliveries, newest first", tags=_TAGS)
+@router.get("/v1/deliveries", security=MERCHANT, summary="Find deliveries, newest first", tags=_TAGS)
 def list_deliveries(
     endpoint_id: Annotated[str | None, Query()] = None,
     status: Annotated[DeliveryStatus | None, Query()] = None,
@@ -32,14 +33,20 @@ def list_deliveries(
     return listed([delivery_json(row) for row in found], cursors.encode(place, filters) if place else None)
 
 
-@router.get("/v1/deliveries/<delivery_id>", summary="Read a delivery", tags=_TAGS)
+@router.get("/v1/deliveries/<delivery_id>", security=MERCHANT, summary="Read a delivery", tags=_TAGS)
 def read_delivery(delivery_id: str) -> Json:
     """With its newest attempts and the first 1 KiB of each answer."""
     own = session(router)
     return answer(delivery_json(own.services.history.read(own.merchant_id, delivery_id)))
 
 
-@router.post("/v1/deliveries/<delivery_id>/retry", summary="Try a delivery once more, now", tags=_TAGS, status_code=202)
+@router.post(
+    "/v1/deliveries/<delivery_id>/retry",
+    security=MERCHANT,
+    summary="Try a delivery once more, now",
+    tags=_TAGS,
+    status_code=202,
+)
 @when_repeated(Repeat.NAMED)
 def retry_delivery(delivery_id: str) -> Json:
     """For one that has ended; one that is delivered or still being tried is a conflict."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
@@ -40,7 +41,7 @@ _LOOKED_AT = 20
 """The newest deliveries tell when the endpoint last answered well: its successes write nothing of their own."""
 
 
-@router.post("/v1/endpoints", summary="Register an endpoint", tags=_TAGS, status_code=201)
+@router.post("/v1/endpoints", security=MERCHANT, summary="Register an endpoint", tags=_TAGS, status_code=201)
 def create_endpoint(body: EndpointBody) -> Json:
     """The signing secret is shown once."""
     own = session(router)
@@ -64,7 +65,7 @@ def create_endpoint(body: EndpointBody) -> Json:
     return answer(shown, 201, version=1, location=f"/v1/endpoints/{endpoint.id}")
 
 
-@router.get("/v1/endpoints", summary="List the own endpoints", tags=_TAGS)
+@router.get("/v1/endpoints", security=MERCHANT, summary="List the own endpoints", tags=_TAGS)
 def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
@@ -73,7 +74,7 @@ def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
     return listed([endpoint_json(row) for row in shown], after)
 
 
-@router.get("/v1/endpoints/<endpoint_id>", summary="Read an endpoint", tags=_TAGS)
+@router.get("/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Read an endpoint", tags=_TAGS)
 def read_endpoint(endpoint_id: str) -> Json:
     """Without its secrets; with the time of the last success and failure, and the state of its circuit breaker."""
     own = session(router)
@@ -84,7 +85,7 @@ def read_endpoint(endpoint_id: str) -> Json:
     return answer(shown, version=found.version)
 
 
-@router.patch("/v1/endpoints/<endpoint_id>", summary="Change an endpoint", tags=_TAGS)
+@router.patch("/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Change an endpoint", tags=_TAGS)
 def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
     """Settings merge, ``null`` drops one; headers are replaced together."""
     own = session(router)
@@ -103,7 +104,9 @@ def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
     return _written(own, endpoint, found.version)
 
 
-@router.delete("/v1/endpoints/<endpoint_id>", summary="Remove an endpoint", tags=_TAGS, status_code=204)
+@router.delete(
+    "/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Remove an endpoint", tags=_TAGS, status_code=204
+)
 def delete_endpoint(endpoint_id: str) -> Empty:
     """Deliveries still waiting for it end as skipped."""
     own = session(router)
@@ -114,7 +117,9 @@ def delete_endpoint(endpoint_id: str) -> Empty:
     return nothing()
 
 
-@router.post("/v1/endpoints/<endpoint_id>/rotate-secret", summary="Turn over the signing secret", tags=_TAGS)
+@router.post(
+    "/v1/endpoints/<endpoint_id>/rotate-secret", security=MERCHANT, summary="Turn over the signing secret", tags=_TAGS
+)
 def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
     """The new secret is shown once; the older one signs too for ``overlap`` (PT24H)."""
     own = session(router)
@@ -129,19 +134,23 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
     return answer(endpoint_json(endpoint, signing_secret=signing[0].secret), version=version)
 
 
-@router.post("/v1/endpoints/<endpoint_id>/enable", summary="Send to an endpoint again", tags=_TAGS)
+@router.post("/v1/endpoints/<endpoint_id>/enable", security=MERCHANT, summary="Send to an endpoint again", tags=_TAGS)
 def enable_endpoint(endpoint_id: str) -> Json:
     """What was held meanwhile is not sent by itself: see ``/recover``."""
     return _switch(session(router), endpoint_id, "active")
 
 
-@router.post("/v1/endpoints/<endpoint_id>/disable", summary="Stop sending to an endpoint", tags=_TAGS)
+@router.post(
+    "/v1/endpoints/<endpoint_id>/disable", security=MERCHANT, summary="Stop sending to an endpoint", tags=_TAGS
+)
 def disable_endpoint(endpoint_id: str) -> Json:
     """What arrives meanwhile is held."""
     return _switch(session(router), endpoint_id, "disabled")
 
 
-@router.post("/v1/endpoints/<endpoint_id>/test", summary="Send a test event", tags=_TAGS, status_code=202)
+@router.post(
+    "/v1/endpoints/<endpoint_id>/test", security=MERCHANT, summary="Send a test event", tags=_TAGS, status_code=202
+)
 def send_test_event(endpoint_id: str) -> Json:
     """An ``endpoint.test`` event, delivered as every other: the answer names the delivery to look at."""
     own = session(router)
@@ -151,7 +160,13 @@ def send_test_event(endpoint_id: str) -> Json:
     return answer(delivery_json(own.services.test_events.send(endpoint)), 202)
 
 
-@router.post("/v1/endpoints/<endpoint_id>/recover", summary="Send what was not delivered", tags=_TAGS, status_code=202)
+@router.post(
+    "/v1/endpoints/<endpoint_id>/recover",
+    security=MERCHANT,
+    summary="Send what was not delivered",
+    tags=_TAGS,
+    status_code=202,
+)
 def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json:
     """A job over the deliveries since then: the same ids and bytes, and only what is still true is sent.
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.authentication import new_token, token_hash
@@ -18,14 +19,14 @@ router = new_router()
 _MOST_TOKENS = 50
 
 
-@router.get("/v1/merchant", summary="Read the own profile and settings", tags=["Merchant"])
+@router.get("/v1/merchant", security=MERCHANT, summary="Read the own profile and settings", tags=["Merchant"])
 def read_profile() -> Json:
     """Who the token belongs to."""
     found = session(router).merchant()
     return answer(merchant_json(found.value), version=found.version)
 
 
-@router.patch("/v1/merchant", summary="Change the own profile and settings", tags=["Merchant"])
+@router.patch("/v1/merchant", security=MERCHANT, summary="Change the own profile and settings", tags=["Merchant"])
 def change_profile(body: MerchantPatch) -> Json:
     """What is not named stays; settings merge."""
     own = session(router)
@@ -38,7 +39,7 @@ def change_profile(body: MerchantPatch) -> Json:
     return answer(merchant_json(changed), version=version)
 
 
-@router.post("/v1/tokens", summary="Create a further token", tags=["Tokens"], status_code=201)
+@router.post("/v1/tokens", security=MERCHANT, summary="Create a further token", tags=["Tokens"], status_code=201)
 def create_token(body: TokenBody | None = None) -> Json:
     """The token is shown once."""
     own = session(router)
@@ -52,7 +53,7 @@ def create_token(body: TokenBody | None = None) -> Json:
     return answer(token_json(record) | {"token": token}, 201, location=f"/v1/tokens/{record.id}")
 
 
-@router.get("/v1/tokens", summary="List the living tokens", tags=["Tokens"])
+@router.get("/v1/tokens", security=MERCHANT, summary="List the living tokens", tags=["Tokens"])
 def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Never the tokens themselves."""
     own = session(router)
@@ -60,7 +61,7 @@ def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | N
     return listed([token_json(row) for row in shown], after)
 
 
-@router.delete("/v1/tokens/<token_id>", summary="Revoke a token", tags=["Tokens"], status_code=204)
+@router.delete("/v1/tokens/<token_id>", security=MERCHANT, summary="Revoke a token", tags=["Tokens"], status_code=204)
 def revoke_token(token_id: str) -> Empty:
     """Holds everywhere within 5 seconds."""
     own = session(router)

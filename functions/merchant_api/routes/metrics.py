@@ -4,6 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
 from shared.api.metrics import GroupBy, funnel_json, period, report_json
 from shared.workflows.insight.metrics import altogether, by_day, by_dimension
@@ -12,7 +13,7 @@ router = new_router()
 _TAGS = ["Metrics"]
 
 
-@router.get("/v1/metrics/recovery", summary="Recovery by cohort of abandonment", tags=_TAGS)
+@router.get("/v1/metrics/recovery", security=MERCHANT, summary="Recovery by cohort of abandonment", tags=_TAGS)
 def recovery(
     since: Annotated[str | None, Query(alias="from")] = None,
     until: Annotated[str | None, Query(alias="to")] = None,
@@ -27,7 +28,7 @@ def recovery(
     return answer(report_json(rows, altogether(cohorts), first, last, merchant, own.now, group_by=group_by))
 
 
-@router.get("/v1/metrics/funnel", summary="Where checkouts are left", tags=_TAGS)
+@router.get("/v1/metrics/funnel", security=MERCHANT, summary="Where checkouts are left", tags=_TAGS)
 def funnel(
     since: Annotated[str | None, Query(alias="from")] = None,
     until: Annotated[str | None, Query(alias="to")] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import OPERATOR
 from functions.merchant_api.session import Json, JsonOrEmpty, Session, answer, listed, new_router, session
 from shared.api import cursors
 from shared.api.authentication import new_token, token_hash
@@ -21,7 +22,9 @@ router = new_router()
 _TAGS = ["Operator"]
 
 
-@router.post("/v1/merchants", summary="Create a merchant with its first token", tags=_TAGS, status_code=201)
+@router.post(
+    "/v1/merchants", security=OPERATOR, summary="Create a merchant with its first token", tags=_TAGS, status_code=201
+)
 def create_merchant(body: MerchantBody) -> Json:
     """The token is shown once."""
     own = session(router)
@@ -41,21 +44,21 @@ def create_merchant(body: MerchantBody) -> Json:
     return answer(shown, 201, version=1, location=f"/v1/merchants/{merchant.id}")
 
 
-@router.get("/v1/merchants", summary="List merchants", tags=_TAGS)
+@router.get("/v1/merchants", security=OPERATOR, summary="List merchants", tags=_TAGS)
 def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Oldest first."""
     found, after = session(router).services.merchants.listed(limit, cursors.decode(cursor, {}))
     return listed([merchant_json(own) for own in found], cursors.encode(after, {}) if after else None)
 
 
-@router.get("/v1/merchants/<merchant_id>", summary="Read a merchant", tags=_TAGS)
+@router.get("/v1/merchants/<merchant_id>", security=OPERATOR, summary="Read a merchant", tags=_TAGS)
 def read_merchant(merchant_id: str) -> Json:
     """One merchant."""
     found = _merchant(session(router), merchant_id)
     return answer(merchant_json(found.value), version=found.version)
 
 
-@router.patch("/v1/merchants/<merchant_id>", summary="Change a merchant", tags=_TAGS)
+@router.patch("/v1/merchants/<merchant_id>", security=OPERATOR, summary="Change a merchant", tags=_TAGS)
 def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
     """What is not named stays."""
     own = session(router)
@@ -67,7 +70,13 @@ def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
     return answer(merchant_json(changed), version=version)
 
 
-@router.delete("/v1/merchants/<merchant_id>", summary="Erase a merchant and all its data", tags=_TAGS, status_code=204)
+@router.delete(
+    "/v1/merchants/<merchant_id>",
+    security=OPERATOR,
+    summary="Erase a merchant and all its data",
+    tags=_TAGS,
+    status_code=204,
+)
 def erase_merchant(merchant_id: str) -> JsonOrEmpty:
     """204 when everything is gone; 202 when more is left than one call can do: repeat it."""
     own = session(router)
@@ -78,7 +87,13 @@ def erase_merchant(merchant_id: str) -> JsonOrEmpty:
     return Response(202, "application/json", {"id": found.value.id, "status": "erasing"})
 
 
-@router.post("/v1/merchants/<merchant_id>/tokens", summary="Create a token for a merchant", tags=_TAGS, status_code=201)
+@router.post(
+    "/v1/merchants/<merchant_id>/tokens",
+    security=OPERATOR,
+    summary="Create a token for a merchant",
+    tags=_TAGS,
+    status_code=201,
+)
 def create_merchant_token(merchant_id: str, body: TokenBody | None = None) -> Json:
     """The token is shown once."""
     own = session(router)

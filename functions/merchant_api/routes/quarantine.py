@@ -6,6 +6,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.checkouts import Limit, quarantine_json
@@ -21,7 +22,7 @@ _PLACE = re.compile(r"([0-9]{15})(qrn_[0-9A-Za-z]{26})")
 _LIST = "quarantine"
 
 
-@router.get("/v1/quarantine", summary="List quarantined bodies, newest first", tags=_TAGS)
+@router.get("/v1/quarantine", security=MERCHANT, summary="List quarantined bodies, newest first", tags=_TAGS)
 def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Without the bodies."""
     own = session(router)
@@ -31,7 +32,7 @@ def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str
     return listed(mine, cursors.encode(after["ls"] + after["pk"].removeprefix("Q#"), {}) if after else None)
 
 
-@router.get("/v1/quarantine/<quarantine_id>", summary="Read a quarantined body", tags=_TAGS)
+@router.get("/v1/quarantine/<quarantine_id>", security=MERCHANT, summary="Read a quarantined body", tags=_TAGS)
 def read_quarantined(quarantine_id: str) -> Json:
     """``body_base64`` holds the exact bytes."""
     own = session(router)
@@ -40,7 +41,9 @@ def read_quarantined(quarantine_id: str) -> Json:
     return answer(quarantine_json(found) | {"body_base64": base64.b64encode(body).decode()})
 
 
-@router.post("/v1/quarantine/<quarantine_id>/replay", summary="Read a quarantined body once more", tags=_TAGS)
+@router.post(
+    "/v1/quarantine/<quarantine_id>/replay", security=MERCHANT, summary="Read a quarantined body once more", tags=_TAGS
+)
 def replay_quarantined(quarantine_id: str) -> Json:
     """As on the day it came. What is still not understood is answered 200 with ``quarantined`` and the reason.
 
@@ -52,7 +55,9 @@ def replay_quarantined(quarantine_id: str) -> Json:
     return answer({"quarantine_id": found.id, **receipt.as_json()})
 
 
-@router.delete("/v1/quarantine/<quarantine_id>", summary="Drop a quarantined body", tags=_TAGS, status_code=204)
+@router.delete(
+    "/v1/quarantine/<quarantine_id>", security=MERCHANT, summary="Drop a quarantined body", tags=_TAGS, status_code=204
+)
 def delete_quarantined(quarantine_id: str) -> Empty:
     """The bytes too."""
     own = session(router)

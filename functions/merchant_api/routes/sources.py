@@ -6,6 +6,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.checkouts import Limit
@@ -23,7 +24,7 @@ _TAGS = ["Sources"]
 _MOST_SOURCES = 100
 
 
-@router.post("/v1/sources", summary="Connect a checkout provider", tags=_TAGS, status_code=201)
+@router.post("/v1/sources", security=MERCHANT, summary="Connect a checkout provider", tags=_TAGS, status_code=201)
 def create_source(body: SourceBody) -> Json:
     """The answer holds what the provider must be told: url and secret. Secrets are shown once."""
     own = session(router)
@@ -47,7 +48,7 @@ def create_source(body: SourceBody) -> Json:
     return answer(_shown(own, source, credentials), 201, version=1, location=f"/v1/sources/{source.id}")
 
 
-@router.get("/v1/sources", summary="List the own sources", tags=_TAGS)
+@router.get("/v1/sources", security=MERCHANT, summary="List the own sources", tags=_TAGS)
 def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
@@ -56,7 +57,7 @@ def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | 
     return listed([_shown(own, row) for row in shown], after)
 
 
-@router.get("/v1/sources/<source_id>", summary="Read a source", tags=_TAGS)
+@router.get("/v1/sources/<source_id>", security=MERCHANT, summary="Read a source", tags=_TAGS)
 def read_source(source_id: str) -> Json:
     """Without its secrets."""
     own = session(router)
@@ -64,7 +65,7 @@ def read_source(source_id: str) -> Json:
     return answer(_shown(own, found.value), version=found.version)
 
 
-@router.patch("/v1/sources/<source_id>", summary="Change a source", tags=_TAGS)
+@router.patch("/v1/sources/<source_id>", security=MERCHANT, summary="Change a source", tags=_TAGS)
 def change_source(source_id: str, body: SourcePatch) -> Json:
     """Settings merge; credentials that are given replace those of the same name (``secrets`` while rotating)."""
     own = session(router)
@@ -84,7 +85,7 @@ def change_source(source_id: str, body: SourcePatch) -> Json:
     return answer(_shown(own, source), version=version)
 
 
-@router.delete("/v1/sources/<source_id>", summary="Disconnect a source", tags=_TAGS, status_code=204)
+@router.delete("/v1/sources/<source_id>", security=MERCHANT, summary="Disconnect a source", tags=_TAGS, status_code=204)
 def delete_source(source_id: str) -> Empty:
     """Its checkouts stay."""
     own = session(router)
@@ -94,7 +95,12 @@ def delete_source(source_id: str) -> Empty:
     return nothing()
 
 
-@router.post("/v1/sources/<source_id>/preview", summary="Show what a payload becomes; nothing is stored", tags=_TAGS)
+@router.post(
+    "/v1/sources/<source_id>/preview",
+    security=MERCHANT,
+    summary="Show what a payload becomes; nothing is stored",
+    tags=_TAGS,
+)
 def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None) -> Json:
     """The body is the provider's payload, byte for byte, in whatever content type it has."""
     own = session(router)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api import cursors
 from shared.api.checkouts import Email, Limit
@@ -27,7 +28,7 @@ router = new_router()
 _TAGS = ["Customers"]
 
 
-@router.post("/v1/suppressions", summary="Never contact somebody again", tags=_TAGS, status_code=201)
+@router.post("/v1/suppressions", security=MERCHANT, summary="Never contact somebody again", tags=_TAGS, status_code=201)
 def create_suppression(body: SuppressionBody) -> Json:
     """At once: open episodes end, or go on without the channels. 200 where it was so already."""
     own = session(router)
@@ -41,7 +42,7 @@ def create_suppression(body: SuppressionBody) -> Json:
     return answer(suppression_json(found), 201 if fresh else 200, location=location)
 
 
-@router.get("/v1/suppressions", summary="List suppressions", tags=_TAGS)
+@router.get("/v1/suppressions", security=MERCHANT, summary="List suppressions", tags=_TAGS)
 def list_suppressions(
     phone: Annotated[str | None, Query()] = None,
     email: Annotated[Email | None, Query()] = None,
@@ -58,7 +59,7 @@ def list_suppressions(
     return listed([suppression_json(row) for row in rows], cursors.encode(place, {}) if place else None)
 
 
-@router.delete("/v1/suppressions", summary="Allow contact again", tags=_TAGS, status_code=204)
+@router.delete("/v1/suppressions", security=MERCHANT, summary="Allow contact again", tags=_TAGS, status_code=204)
 def lift_suppression(
     body: LiftBody | None = None,
     phone: Annotated[str | None, Query()] = None,
@@ -74,7 +75,11 @@ def lift_suppression(
 
 
 @router.delete(
-    "/v1/suppressions/<suppression_id>", summary="Allow contact again, by the listed id", tags=_TAGS, status_code=204
+    "/v1/suppressions/<suppression_id>",
+    security=MERCHANT,
+    summary="Allow contact again, by the listed id",
+    tags=_TAGS,
+    status_code=204,
 )
 def lift_listed_suppression(suppression_id: str) -> Empty:
     """All channels of this identifier."""
