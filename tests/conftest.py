@@ -1,9 +1,24 @@
-"""Property tests: how many examples, and no deadline, because the machine that runs them may be busy."""
+"""Property tests: how many examples, and no deadline, because the machine that runs them may be busy.
+
+And the AWS account of the tests that play on moto, one per process for all folders.
+"""
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def staged_account() -> Iterator[tuple[Any, Any]]:
+    """An account and its stage: making them takes longer than most tests."""
+    from tests.integration.conftest import open_account  # moto is only loaded where it is played on
+
+    with open_account() as opened:
+        yield opened

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,9 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_PROFILE", raising=False)
 
 
-@pytest.fixture(scope="session")
-def staged_account() -> Iterator[tuple[Account, Stage]]:
-    """One account with one stage per process: making them takes longer than most tests."""
+@contextmanager
+def open_account() -> Iterator[tuple[Account, Stage]]:
+    """An account with one stage; the root conftest opens it once per process."""
     for cached in SHARED_CLIENTS:
         cached.cache_clear()
     with mock_aws(config={"core": {"mock_credentials": False}}):
