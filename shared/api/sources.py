@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, field_validator
 
 from shared.api.fields import Country, Currency, Duration, Name, Patch, Secret, Strict, Url, duration_text
 from shared.api.problems import FieldError, invalid, pointer
+from shared.delivery.target import with_ascii_host
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.domain.settings import duration_range
@@ -53,7 +54,7 @@ class SourceSettingsBody(Patch):
     def _https(cls, template: str | None) -> str | None:
         if template is not None and not template.lower().startswith("https://"):
             raise ValueError("must begin with https://")
-        return template
+        return None if template is None else with_ascii_host(template)
 
     def on(self, settings: SourceSettings, *, local: bool) -> SourceSettings:
         """The settings with what the request names. Raises Problem 422 for an idle time out of its range."""

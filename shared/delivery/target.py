@@ -103,6 +103,25 @@ def parse_target(url: str, *, allow_loopback: bool = False, ports: Collection[in
     return inspected
 
 
+def with_ascii_host(url: str) -> str:
+    """``url`` as it is stored and shown: a host in another script in its IDNA form (``xn--...``).
+
+    Two names that look alike look different then. Everything else stays as it was written, as does a URL that
+    ``check_url`` refuses.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    if parts.netloc.isascii():
+        return url
+    host, problem = _normal_host(parts)
+    if problem is not None or "@" in parts.netloc:
+        return url
+    port = parts.netloc.rpartition(":")[2] if ":" in parts.netloc else ""
+    return url.replace(parts.netloc, f"{host}:{port}" if port else host, 1)
+
+
 def is_public(address: str) -> bool:
     """Whether ``address`` is a global unicast address outside every special-purpose block."""
     try:

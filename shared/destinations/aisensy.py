@@ -15,6 +15,7 @@ from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.liquid import is_template, syntax_problem
 from shared.destinations.message import filled, locale_of, phone_of, variables
+from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import (
     Verdict,
     address,
@@ -27,7 +28,8 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Header, Shape, clean, message_of
+from shared.destinations.whatsapp import Header, message_of
+from shared.destinations.whatsapp_template import Shape
 
 VENDOR: Final = "https://backend.aisensy.com"
 PATH: Final = "/campaign/t1/api/v2"

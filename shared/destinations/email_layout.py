@@ -13,7 +13,7 @@ from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Unsendable
 from shared.destinations.liquid import is_template, render_html, syntax_problem
 from shared.destinations.message import filled, filled_by
-from shared.destinations.whatsapp import clean
+from shared.destinations.one_line import clean
 
 MAX_SUBJECT: Final = 150
 MAX_SOURCE: Final = 32_000

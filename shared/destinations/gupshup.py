@@ -28,8 +28,9 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Header, Shape, message_of
+from shared.destinations.whatsapp import Header, message_of
 from shared.destinations.whatsapp_errors import Meaning, code_of, meaning_of
+from shared.destinations.whatsapp_template import Shape
 
 VENDOR: Final = "https://api.gupshup.io"
 PATH: Final = "/wa/api/v1/template/msg"

@@ -22,8 +22,8 @@ from shared.destinations.message import (
     phone_of,
     variables,
 )
+from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import attempt_of, mapping
-from shared.destinations.whatsapp import clean
 
 LONGEST_TRAIT: Final = 1000
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4000}

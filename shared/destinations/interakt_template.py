@@ -13,7 +13,8 @@ from shared.destinations import interakt
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import country_code_and_number, phone_of
 from shared.destinations.vendor_answer import attempt_of
-from shared.destinations.whatsapp import Shape, message_of
+from shared.destinations.whatsapp import message_of
+from shared.destinations.whatsapp_template import Shape
 
 SHAPE: Final = Shape(buttons=("url",))
 

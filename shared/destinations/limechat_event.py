@@ -15,6 +15,7 @@ from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.event_facts import facts_of
 from shared.destinations.liquid import is_template, syntax_problem
 from shared.destinations.message import checkout_of, filled, locale_of, phone_of, variables
+from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import (
     Verdict,
     address,
@@ -27,7 +28,6 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import clean
 
 VENDOR: Final = "https://flow-builder.limechat.ai"
 PATH: Final = "/api/v1/cvf-events"

@@ -38,8 +38,9 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Button, Header, Message, Shape, message_of
+from shared.destinations.whatsapp import Button, Header, Message, message_of
 from shared.destinations.whatsapp_errors import code_of, failure_reason, meaning_of
+from shared.destinations.whatsapp_template import Shape
 
 VENDOR: Final = "https://graph.facebook.com"
 DEFAULT_VERSION: Final = "v23.0"

@@ -14,6 +14,7 @@ from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import checkout_of, phone_of
+from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import (
     Verdict,
     address,
@@ -26,8 +27,9 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Shape, clean, message_of
+from shared.destinations.whatsapp import message_of
 from shared.destinations.whatsapp_errors import meaning_of
+from shared.destinations.whatsapp_template import Shape
 
 VENDOR: Final = "https://app.quickreply.ai"
 PATH: Final = "/api/whatsapp/send-template"

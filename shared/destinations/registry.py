@@ -26,11 +26,14 @@ _PLUMBING = frozenset(
         "liquid_sandbox",
         "liquid_worker",
         "message",
+        "one_line",
         "registry",
+        "ses_events",
         "status",
         "vendor_answer",
         "whatsapp",
         "whatsapp_errors",
+        "whatsapp_template",
     }
 )
 """Modules of this package that are no kind."""

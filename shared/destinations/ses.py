@@ -20,6 +20,7 @@ from datetime import timedelta
 from email.utils import formataddr, parseaddr
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from shared.delivery.exchange import Answer, OutboundRequest, RefusedDestination, SendResult
 from shared.delivery.outcome import Attempt, Outcome, Refusal
@@ -27,19 +28,16 @@ from shared.delivery.target import parse_target
 from shared.destinations import email_layout
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.message import checkout_of, locale_of, variables
-from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, own_delivery
+from shared.destinations.ses_events import SesStatuses
 from shared.destinations.vendor_answer import (
     Verdict,
     attempt_of,
     by_status,
     detail_of,
-    json_object,
     mapping,
-    rows,
     text_of,
 )
 from shared.destinations.webhook import USER_AGENT
-from shared.domain.instants import parse_instant
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials, ReadOnlyCredentials
@@ -52,8 +50,10 @@ _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9
 _DOMAIN: Final = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]")
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
-_AWS_HOST: Final = re.compile(r"email(?:-fips)?\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?")
+_SES_HOST: Final = re.compile(rf"email(?:-fips)?\.{_REGION.pattern}\.(?:amazonaws\.com(?:\.cn)?|api\.aws)")
+_AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws", ".aws.dev")
 
+_HTTPS: Final = 443
 _CONFIG = Outcome.FAIL_CONFIG
 # The daily quota counts a moving 24 hours: it frees itself bit by bit.
 _QUOTA_WAIT: Final = timedelta(hours=1)
@@ -89,18 +89,6 @@ _UNVERIFIED: Final = re.compile(r"not verified|sandbox", re.IGNORECASE)
 _ILLEGAL: Final = re.compile(
     r"illegal address|missing final|(?:local|domain) (?:address |name )?contains|invalid domain", re.IGNORECASE
 )
-
-_REPORTED: Final = {
-    "Send": Status.SENT,
-    "Delivery": Status.DELIVERED,
-    "Open": Status.READ,
-    "Click": Status.CLICKED,
-    "Bounce": Status.FAILED,
-    "Reject": Status.FAILED,
-    "Rendering Failure": Status.FAILED,
-    "Complaint": Status.OPTED_OUT,
-}
-_EVENT_PARTS: Final = {"Rendering Failure": "failure"}
 
 
 class SesDestination:
@@ -162,8 +150,9 @@ class SesDestination:
             found.append(("/settings/region", "an AWS Region like ap-south-1"))
         if given.get("brand_color") is not None and not _COLOUR.fullmatch(str(given["brand_color"])):
             found.append(("/settings/brand_color", "a colour like #1f6feb"))
-        if not given.get("access_key_id") and not _may_see_our_signature(endpoint.url):
-            found.append(("/settings/base_url", "another host than SES needs access_key_id and secret_access_key"))
+        wrong = _base_problem(endpoint)
+        if wrong is not None:
+            found.append(("/settings/base_url", wrong))
         return found + email_layout.problems(given.get("template"))
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
@@ -186,41 +175,6 @@ class SesDestination:
         """By SES's error code, whatever the HTTP status; the text tells quota and sandbox apart."""
         secret = endpoint.settings.get("secret_access_key")
         return attempt_of(result, endpoint, _judge, repeatable=False, secrets=[str(secret)] if secret else ())
-
-
-class SesStatuses:
-    """SES's event publishing, by EventBridge (API destination) or SNS, wrapped or raw."""
-
-    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
-        """None: an API destination of EventBridge sets up without a challenge."""
-        return None
-
-    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
-        """The endpoint's ``callback_token`` as ``?token=``."""
-        check_token(request, endpoint.settings.get("callback_token"))
-
-    def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
-        """The one report of the body, or none. A transient bounce ends this message, not the address."""
-        body = json_object(request.body) or {}
-        if isinstance(body.get("Message"), str):
-            body = json_object(body["Message"].encode("utf-8", "replace")) or {}
-        event = mapping(body.get("detail")) or body
-        kind = str(event.get("eventType") or event.get("notificationType"))
-        status = _REPORTED.get(kind)
-        if status is None:
-            return []
-        mail = mapping(event.get("mail"))
-        told = mapping(event.get(_EVENT_PARTS.get(kind, kind.lower())))
-        tagged = mapping(mail.get("tags")).get("delivery_id")
-        return [
-            StatusReport(
-                status=status,
-                vendor_message_id=text_of(mail.get("messageId")),
-                at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
-                reason=_failure(kind, told),
-                delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
-            )
-        ]
 
 
 destination = SesDestination()
@@ -332,26 +286,42 @@ def _text(data: str) -> dict[str, str]:
 
 def _base(endpoint: Endpoint, region: str) -> str:
     """Where SES is: the endpoint's own address, the environment's (the local engine's), or the Region's."""
-    own = endpoint.url or str(endpoint.settings.get("base_url") or "")
-    if own and not endpoint.settings.get("access_key_id") and not _may_see_our_signature(own):
-        raise Unsendable(Outcome.FAIL_CONFIG, "base_url is not SES's, and the endpoint has no AWS keys of its own")
+    own = _own_base(endpoint)
+    wrong = _base_problem(endpoint)
+    if wrong is not None:
+        raise Unsendable(Outcome.FAIL_CONFIG, f"base_url: {wrong}")
     ours = os.environ.get("AWS_ENDPOINT_URL_SESV2") or os.environ.get("AWS_ENDPOINT_URL")
     suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-    return (own or ours or f"https://email.{region}.{suffix}").rstrip("/").removesuffix(PATH)
+    return (own or ours or f"https://email.{region}.{suffix}").rstrip("/")
 
 
-def _may_see_our_signature(url: str) -> bool:
-    """Whether a request signed by the stage's role may go there: SES itself, or a stand-in on loopback.
+def _own_base(endpoint: Endpoint) -> str:
+    return endpoint.url or str(endpoint.settings.get("base_url") or "")
 
-    Loopback passes here and nowhere else: the guarded client dials it on the local stage alone.
+
+def _base_problem(endpoint: Endpoint) -> str | None:
+    """Why requests may not go to the endpoint's own address, None when they may.
+
+    A signature opens whatever it is sent to: the host is SES's own in one Region, and the path is ours alone, or a
+    bucket named ``email`` or another operation of SES would do as well. Keys of the merchant's own may go to a
+    stand-in outside AWS. Loopback passes here and nowhere else: the guarded client dials it on the local stage alone.
     """
+    url = _own_base(endpoint)
     if not url:
-        return True
+        return None
     try:
         target = parse_target(url, allow_loopback=True)
-    except RefusedDestination:
-        return False
-    return target.loopback or bool(_AWS_HOST.fullmatch(target.host))
+    except RefusedDestination as refused:
+        return refused.reason
+    if urlsplit(url).path not in {"", "/"} or "?" in url:
+        return "a host alone: no path and no query"
+    if target.loopback or (_SES_HOST.fullmatch(target.host) and target.port == _HTTPS):
+        return None
+    if target.host.endswith(_AWS_DOMAINS):
+        return "not a host of SES"
+    if not endpoint.settings.get("access_key_id"):
+        return "another host than SES needs access_key_id and secret_access_key"
+    return None
 
 
 def _credentials(endpoint: Endpoint) -> "ReadOnlyCredentials":
@@ -407,16 +377,3 @@ def _judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:
     if code == "BadRequestException" and _ILLEGAL.search(words):
         return Verdict(Outcome.FAIL_RECIPIENT, Refusal.INVALID_ADDRESS.because(reason))
     return Verdict(known.outcome, reason, wait=known.wait)
-
-
-def _failure(kind: str, told: Mapping[str, Any]) -> str | None:
-    if kind == "Complaint":
-        return Refusal.COMPLAINT.because(detail_of(told.get("complaintFeedbackType")) or "marked as spam")
-    if kind == "Bounce":
-        row = next(iter(rows(told.get("bouncedRecipients"))), {})
-        words = f"{told.get('bounceType')}/{told.get('bounceSubType')} {row.get('diagnosticCode') or ''}"
-        refusal = Refusal.HARD_BOUNCE if told.get("bounceType") == "Permanent" else Refusal.THIS_MESSAGE
-        return refusal.because(detail_of(words) or "bounced")
-    if kind in {"Reject", "Rendering Failure"}:
-        return detail_of(told.get("reason")) or detail_of(told.get("errorMessage")) or kind
-    return None

@@ -40,8 +40,9 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Shape, message_of
+from shared.destinations.whatsapp import message_of
 from shared.destinations.whatsapp_errors import Meaning, code_of
+from shared.destinations.whatsapp_template import Shape
 
 VENDOR: Final = "https://api.twilio.com"
 SHAPE: Final = Shape(name="content_sid", body="either", headers=(), buttons=(), language=False)

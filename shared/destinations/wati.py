@@ -38,8 +38,9 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Shape, message_of
+from shared.destinations.whatsapp import message_of
 from shared.destinations.whatsapp_errors import code_of, failure_reason, meaning_of
+from shared.destinations.whatsapp_template import Shape
 from shared.domain.instants import parse_instant
 
 PATH: Final = "/api/ext/v3/messageTemplates/send"

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT
 from shared.delivery.signing import generate_secret
-from shared.delivery.target import check_url
+from shared.delivery.target import check_url, with_ascii_host
 from shared.destinations import registry
 from shared.destinations.destination import Destination
 from shared.destinations.destination import Endpoint as Target
@@ -73,6 +73,8 @@ def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCred
     """The endpoint with the draft's contents; ``seal`` encrypts what is secret."""
     hidden = secret_names(draft.kind)
     open_settings = {name: _stored(value) for name, value in draft.settings.items() if name not in hidden}
+    if isinstance(open_settings.get("base_url"), str):
+        open_settings["base_url"] = with_ascii_host(open_settings["base_url"])
     secret_settings = {name: str(value) for name, value in draft.settings.items() if name in hidden}
     credentials = EndpointCredentials(
         signing=signing,
@@ -82,7 +84,7 @@ def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCred
     )
     return replace(
         endpoint,
-        url=draft.url,
+        url=None if draft.url is None else with_ascii_host(draft.url),
         settings=open_settings,
         header_names=tuple(draft.headers),
         secret_settings=tuple(secret_settings),
@@ -159,6 +161,8 @@ def _url_problems(draft: Draft, local: bool) -> list[tuple[str, str]]:
     for where, url in urls.items():
         if isinstance(url, str):
             problems += [(where, detail) for detail in check_url(url, allow_loopback=local)]
+    if "?" in str(urls["/settings/base_url"] or ""):
+        problems.append(("/settings/base_url", "must not hold a query: the vendor's paths go behind it"))
     return problems
 
 

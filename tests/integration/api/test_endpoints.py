@@ -101,7 +101,30 @@ INVALID: list[tuple[dict[str, object], str]] = [
     ({"kind": "webhook", "url": URL, "settings": {"filter": {"a": 10**40}}}, "/settings/filter"),
     ({"kind": "webhook", "url": URL, "settings": {"bearer_token": "two words"}}, "/settings/bearer_token"),
     ({"kind": "webhook", "url": URL, "status": "active"}, "/status"),
+    (
+        {
+            "kind": "webhook",
+            "url": URL,
+            "settings": {"payload": {"liquid": "{{ (1..9999999999) | size }}"}},
+        },
+        "/settings/payload/liquid",
+    ),
+    (
+        {"kind": "ses", "settings": {"from": "a@shop.example", "base_url": "https://email.s3.amazonaws.com"}},
+        "/settings/base_url",
+    ),
+    (
+        {"kind": "wati", "settings": {"bearer_token": "token", "base_url": "https://wati.example/?x="}},
+        "/settings/base_url",
+    ),
 ]
+
+
+def test_a_look_alike_host_is_shown_as_what_it_is(merchant: Api) -> None:
+    # Its first letter is Cyrillic.
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://аpple.example/hook"})
+    assert made.json["url"] == "https://xn--pple-43d.example/hook"
+    assert merchant("GET", f"/v1/endpoints/{made.json['id']}").json["url"] == "https://xn--pple-43d.example/hook"
 
 
 def test_what_could_not_be_delivered_is_refused(merchant: Api) -> None:

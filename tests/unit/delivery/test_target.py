@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.exchange import RefusedDestination
-from shared.delivery.target import check_url, is_loopback, is_public, parse_target
+from shared.delivery.target import check_url, is_loopback, is_public, parse_target, with_ascii_host
 
 # First and last address of every block of IANA's special-purpose registries, and what lies around it.
 SPECIAL = [
@@ -351,3 +351,21 @@ def test_loopback_is_judged_by_number() -> None:
     assert not is_loopback("::ffff:127.0.0.1")
     assert not is_loopback("128.0.0.1")
     assert not is_loopback("localhost")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://shop.example/pâtisserie?x=é", "https://shop.example/pâtisserie?x=é"),
+        ("https://Shop.Example:8443/a", "https://Shop.Example:8443/a"),
+        ("https://аpple.example/hook", "https://xn--pple-43d.example/hook"),  # a Cyrillic first letter
+        ("https://аpple.example:8443/hook?to=аpple.example", "https://xn--pple-43d.example:8443/hook?to=аpple.example"),
+        ("https://मिठाई.example", "https://xn--o1b1cybxdd.example"),
+        ("https://a..é/", "https://a..é/"),
+        ("https://[é]/", "https://[é]/"),
+        ("not a url", "not a url"),
+    ],
+)
+def test_a_host_in_another_script_is_shown_in_its_idna_form(url: str, shown: str) -> None:
+    assert with_ascii_host(url) == shown
+    assert with_ascii_host(shown) == shown

@@ -176,6 +176,30 @@ class TestWhoMaySendAsWhom:
             destination.build(delivery(), endpoint(url))
         assert caught.value.outcome is Outcome.FAIL_CONFIG
 
+    @pytest.mark.parametrize("keys", [{}, OWN_KEYS], ids=["role", "own keys"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://email.s3.amazonaws.com",
+            "https://email.s3-ap-south-1.amazonaws.com",
+            "https://email.evil.amazonaws.com",
+            "https://sts.amazonaws.com",
+            "https://abc.lambda-url.eu-west-1.on.aws",
+            "https://email.eu-west-1.amazonaws.com:8443",
+            "https://email.eu-west-1.amazonaws.com/v2/email/identities?x=",
+            "https://email.eu-west-1.amazonaws.com?x=",
+            "https://email.eu-west-1.amazonaws.com/v2/email/contact-lists",
+            "http://email.eu-west-1.amazonaws.com",
+            "https://role@email.eu-west-1.amazonaws.com",
+            "http://127.0.0.1:9/somewhere",
+        ],
+    )
+    def test_of_aws_only_ses_itself_is_called_and_only_at_its_one_path(self, url: str, keys: dict[str, str]) -> None:
+        assert [pointer for pointer, _ in destination.problems(endpoint(url, **keys))] == ["/settings/base_url"]
+        with pytest.raises(Unsendable) as caught:
+            destination.build(delivery(), endpoint(url, **keys))
+        assert caught.value.outcome is Outcome.FAIL_CONFIG
+
     @pytest.mark.parametrize(
         "url",
         ["https://email.us-east-1.amazonaws.com", "https://email-fips.us-east-1.amazonaws.com", "http://127.0.0.1:9"],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Endpoint, Unsendable
 from shared.destinations.message import items_line
+from shared.destinations.one_line import clean
 from shared.destinations.whatsapp import (
     MAX_COPY_CODE,
     MAX_HEADER_TEXT,
@@ -19,12 +20,11 @@ from shared.destinations.whatsapp import (
     Button,
     Header,
     Message,
-    Shape,
-    clean,
     copy_code,
     message_of,
     url_suffix,
 )
+from shared.destinations.whatsapp_template import Shape
 from tests.unit.destinations.vendor import RECOVERY_URL, checkout, delivery
 
 ANY = Shape(body="either")

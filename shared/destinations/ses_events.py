@@ -1,0 +1,73 @@
+"""What became of a mail, as Amazon SES tells it by event publishing.
+
+Source: docs.aws.amazon.com/ses, "Contents of event data".
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from shared.delivery.outcome import Refusal
+from shared.destinations.destination import Endpoint
+from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, own_delivery
+from shared.destinations.vendor_answer import detail_of, json_object, mapping, rows, text_of
+from shared.domain.instants import parse_instant
+
+_REPORTED: Final = {
+    "Send": Status.SENT,
+    "Delivery": Status.DELIVERED,
+    "Open": Status.READ,
+    "Click": Status.CLICKED,
+    "Bounce": Status.FAILED,
+    "Reject": Status.FAILED,
+    "Rendering Failure": Status.FAILED,
+    "Complaint": Status.OPTED_OUT,
+}
+_EVENT_PARTS: Final = {"Rendering Failure": "failure"}
+
+
+class SesStatuses:
+    """SES's event publishing, by EventBridge (API destination) or SNS, wrapped or raw."""
+
+    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
+        """None: an API destination of EventBridge sets up without a challenge."""
+        return None
+
+    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
+        """The endpoint's ``callback_token`` as ``?token=``."""
+        check_token(request, endpoint.settings.get("callback_token"))
+
+    def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
+        """The one report of the body, or none. A transient bounce ends this message, not the address."""
+        body = json_object(request.body) or {}
+        if isinstance(body.get("Message"), str):
+            body = json_object(body["Message"].encode("utf-8", "replace")) or {}
+        event = mapping(body.get("detail")) or body
+        kind = str(event.get("eventType") or event.get("notificationType"))
+        status = _REPORTED.get(kind)
+        if status is None:
+            return []
+        mail = mapping(event.get("mail"))
+        told = mapping(event.get(_EVENT_PARTS.get(kind, kind.lower())))
+        tagged = mapping(mail.get("tags")).get("delivery_id")
+        return [
+            StatusReport(
+                status=status,
+                vendor_message_id=text_of(mail.get("messageId")),
+                at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
+                reason=_failure(kind, told),
+                delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
+            )
+        ]
+
+
+def _failure(kind: str, told: Mapping[str, Any]) -> str | None:
+    if kind == "Complaint":
+        return Refusal.COMPLAINT.because(detail_of(told.get("complaintFeedbackType")) or "marked as spam")
+    if kind == "Bounce":
+        row = next(iter(rows(told.get("bouncedRecipients"))), {})
+        words = f"{told.get('bounceType')}/{told.get('bounceSubType')} {row.get('diagnosticCode') or ''}"
+        refusal = Refusal.HARD_BOUNCE if told.get("bounceType") == "Permanent" else Refusal.THIS_MESSAGE
+        return refusal.because(detail_of(words) or "bounced")
+    if kind in {"Reject", "Rendering Failure"}:
+        return detail_of(told.get("reason")) or detail_of(told.get("errorMessage")) or kind
+    return None
