@@ -19,6 +19,7 @@ from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.delivering.report_subjects import ReportingEndpoints, ReportSubjects
 from shared.workflows.delivering.status_reports import StatusReports
 from shared.workflows.recovery.facts import FactRecorder
 
@@ -70,13 +71,10 @@ def status_reports() -> StatusReports:
     stores = _stores()
     table = stores.table
     return StatusReports(
-        endpoints=EndpointStore(table),
-        cipher=stores.cipher,
+        endpoints=ReportingEndpoints(EndpointStore(table), stores.cipher),
+        subjects=ReportSubjects(stores.deliveries, VendorMessageStore(table), stores.checkouts, stores.hasher),
         deliveries=stores.deliveries,
-        messages=VendorMessageStore(table),
-        checkouts=stores.checkouts,
         activities=ActivityStore(table),
-        hasher=stores.hasher,
         suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table), now),
         hears=EpisodesHear(stores),
         now=now,

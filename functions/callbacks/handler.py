@@ -16,7 +16,7 @@ from functions.callbacks.composition import public_url, status_reports
 from shared.destinations.status import CallbackRequest, NotAuthentic
 from shared.domain.ids import EndpointId
 from shared.store.table import StoreUnavailable
-from shared.workflows.delivering.status_reports import UnknownEndpoint
+from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
 logger = Logger(service="callbacks")
 

@@ -10,10 +10,12 @@ from shared.store.configuration import SourceStore
 from shared.store.episodes import EpisodeStore
 from shared.store.jobs import JobStore
 from shared.store.shoppers import ShopperStore
+from shared.workflows.intake.listed import ListedCheckouts
 from shared.workflows.intake.merge import Merger
 from shared.workflows.intake.provider_api import ApiClient
 from shared.workflows.intake.pull import Puller
 from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.source_apis import SourceApis
 from shared.workflows.intake.sources import SourceDirectory
 
 
@@ -24,13 +26,13 @@ def puller() -> Puller:
     table = stores.table
     purchases = Purchases(table, stores.checkouts, ShopperStore(table), EpisodeStore(table), stores.hasher)
     pool = SendPool(allow_loopback=stores.environment.local)
+    merger = Merger(stores.checkouts, purchases)
     return Puller(
-        sources=SourceDirectory(SourceStore(table), now),
-        cipher=stores.cipher,
-        client=ApiClient(pool.send_all, ApiLimits(table), now),
-        merger=Merger(stores.checkouts, purchases),
-        purchases=purchases,
-        checkouts=stores.checkouts,
+        apis=SourceApis(
+            SourceDirectory(SourceStore(table), now), stores.cipher, ApiClient(pool.send_all, ApiLimits(table), now)
+        ),
+        merger=merger,
+        listed=ListedCheckouts(merger, purchases, stores.checkouts),
         jobs=JobStore(table),
         queue=stores.pulls,
         now=now,

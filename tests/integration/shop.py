@@ -23,6 +23,7 @@ import functions.dispatch.handler as dispatch_function
 import functions.ingest.handler as ingest_function
 import functions.redirect.composition as redirect_composition
 import functions.redirect.handler as redirect_function
+import functions.sweep.composition as sweep_composition
 import functions.sweep.handler as sweep_function
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores
@@ -262,7 +263,7 @@ def forget_compositions() -> None:
     from functions.ingest.composition import receiver
 
     for cached in (
-        *(receiver, sweep_function._stores, sweep_function.sweeper),
+        *(receiver, sweep_composition._stores, sweep_composition.sweeper),
         *(redirect_composition._stores, redirect_composition.links, redirect_composition.unsubscribes),
         *(dispatch_composition._stores, dispatch_composition.announcer, dispatch_composition.poison),
         *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.aws.credential_cipher import CredentialCipher
 from shared.delivery.outcome import Refusal, refusal_of
 from shared.destinations import registry
-from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport, StatusSource
+from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.consent import Channel
-from shared.domain.identity import Identity, IdentityHasher, IdentityKind
-from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, endpoint_of
+from shared.domain.identity import Identity
+from shared.domain.ids import EndpointId, EpisodeId
 from shared.domain.merchant import Endpoint
 from shared.domain.suppression import SuppressionReason
 from shared.store.activities import ActivityStore
-from shared.store.checkouts import CheckoutStore
-from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStore
-from shared.store.vendor_messages import VendorMessageStore
-from shared.workflows.delivering.attempts import target_of
+from shared.workflows.delivering.report_subjects import ReportingEndpoints, ReportSubjects, Subject
 
 _ACTIVITY_KEPT_FOR = timedelta(days=37)
 _NOT_AHEAD = timedelta(minutes=5)
@@ -63,10 +59,6 @@ class Hears(Protocol):
         ...
 
 
-class UnknownEndpoint(LookupError):
-    """No such endpoint, or its vendor reports nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answered:
     """What to answer: ``challenge`` is the text of a vendor's set-up challenge."""
@@ -82,25 +74,19 @@ class StatusReports:
     def __init__(
         self,
         *,
-        endpoints: EndpointStore,
-        cipher: CredentialCipher,
+        endpoints: ReportingEndpoints,
+        subjects: ReportSubjects,
         deliveries: DeliveryStore,
-        messages: VendorMessageStore,
-        checkouts: CheckoutStore,
         activities: ActivityStore,
-        hasher: IdentityHasher,
         suppressions: Suppresses,
         hears: Hears,
         now: Callable[[], datetime],
     ) -> None:
         """Share the stores of one process; ``now`` is the clock."""
         self._endpoints = endpoints
-        self._cipher = cipher
+        self._subjects = subjects
         self._deliveries = deliveries
-        self._messages = messages
-        self._checkouts = checkouts
         self._activities = activities
-        self._hasher = hasher
         self._suppressions = suppressions
         self._hears = hears
         self._now = now
@@ -110,33 +96,28 @@ class StatusReports:
 
         Raises UnknownEndpoint and NotAuthentic, and StoreUnavailable when the vendor must repeat it.
         """
-        endpoint = self._endpoints.owned(endpoint_id)
-        source = None if endpoint is None else _source(endpoint.kind)
-        if endpoint is None or source is None:
-            raise UnknownEndpoint(endpoint_id)
-        target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
+        own = self._endpoints.find(endpoint_id, self._now())
         if request.method == "GET":
-            challenge = source.challenge(request, target)
+            challenge = own.source.challenge(request, own.target)
             if challenge is None:
                 raise NotAuthentic("not a challenge")
             return Answered(challenge)
-        source.authenticate(request, target)
-        reports = source.read_statuses(request)
-        unknown = sum(not self._told(endpoint, report) for report in reports)
+        own.source.authenticate(request, own.target)
+        reports = own.source.read_statuses(request)
+        unknown = sum(not self._told(own.endpoint, report) for report in reports)
         return Answered(reports=len(reports), unknown=unknown)
 
     def _told(self, endpoint: Endpoint, report: StatusReport) -> bool:
         """Tell one report; False where it belongs to nothing we know."""
         now = self._now()
         at = report.at if report.at is not None and report.at <= now + _NOT_AHEAD else now
-        delivery = self._delivery(endpoint, report)
-        who = self._who(endpoint, report)
-        checkout = self._checkout(endpoint, delivery, who)
+        subject = self._subjects.of(endpoint, report)
+        delivery, checkout = subject.delivery, subject.checkout
         if delivery is not None and report.status in _OF_DELIVERY:
             self._deliveries.reported(delivery, report.status.value, at)
         if delivery is not None and report.status is Status.FAILED:
             self._deliveries.refused(delivery, report.reason or "failed", at)
-        self._suppress(endpoint, report, who, checkout, delivery)
+        self._suppress(endpoint, report, subject)
         if checkout is not None:
             detail: dict[str, str] = {"endpoint_id": endpoint.id, "channel": _channel(endpoint)}
             if delivery is not None:
@@ -149,42 +130,9 @@ class StatusReports:
             self._hears.reported(delivery, checkout, report.status, at)
         return delivery is not None or checkout is not None
 
-    def _delivery(self, endpoint: Endpoint, report: StatusReport) -> DeliveryRecord | None:
-        """The delivery that the vendor names, by our id or its own; never one of another endpoint."""
-        found = DeliveryId(report.delivery_id) if report.delivery_id else None
-        if found is None and report.vendor_message_id:
-            found = self._messages.delivery_of(endpoint.id, report.vendor_message_id)
-        if found is None or endpoint_of(found) != endpoint.id:
-            return None
-        record = self._deliveries.get(found, endpoint.id)
-        return record if record is not None and record.merchant_id == endpoint.merchant_id else None
-
-    def _who(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:
-        if report.recipient_phone is None:
-            return None
-        return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
-
-    def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:
-        """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest."""
-        if delivery is not None:
-            digests = [delivery.checkout_digest]
-        else:
-            digests = [] if who is None else self._checkouts.by_identity(who)[:1]
-        found = self._checkouts.get(digests[0]) if digests else None
-        return found if found is not None and found.merchant_id == endpoint.merchant_id else None
-
-    def _suppress(
-        self,
-        endpoint: Endpoint,
-        report: StatusReport,
-        who: Identity | None,
-        checkout: Checkout | None,
-        delivery: DeliveryRecord | None,
-    ) -> None:
+    def _suppress(self, endpoint: Endpoint, report: StatusReport, subject: Subject) -> None:
         """An opt-out, or a refusal for good, closes the channel; taking it back opens it."""
-        identities = [who] if who is not None else []
-        if not identities and checkout is not None and delivery is not None:
-            identities = [own for kind, own in self._hasher.of_checkout(checkout).items() if kind is IdentityKind.PHONE]
+        identities = self._subjects.phones(subject)
         channels = [Channel(_channel(endpoint))]
         if not identities:
             return
@@ -196,16 +144,10 @@ class StatusReports:
             refusal = refusal_of(report.reason)
         reason = None if refusal is None else _SUPPRESSED_AS.get(refusal)
         if reason is not None:
+            checkout = subject.checkout
             named = {checkout.episode_id} if checkout is not None and checkout.episode_id else set()
             episodes = {EpisodeId(own) for own in named}
             self._suppressions.suppress(identities, channels, reason.value, episode_ids=episodes)
-
-
-def _source(kind: str) -> StatusSource | None:
-    try:
-        return registry.statuses(kind)
-    except registry.UnknownKind:
-        return None
 
 
 def _channel(endpoint: Endpoint) -> str:

@@ -11,21 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.pull_queue import ContentMessage, PageMessage, PullMessage, PullQueue, content_message
-from shared.domain.change import CheckoutChange, Signal
-from shared.domain.ids import SourceId, checkout_digest
-from shared.domain.merchant import Merchant, Source
-from shared.domain.transitions import Arrival, Effect
-from shared.providers import registry
-from shared.providers.provider import NotUnderstood, Provider, Pull, SourceContext
-from shared.providers.pull import ApiPage, BackfillQuery, ProviderApi, PullFailed, TryLater, api_of, content_of, json_of
-from shared.store.checkouts import CheckoutStore
+from shared.domain.change import CheckoutChange
+from shared.domain.ids import SourceId
+from shared.providers.provider import NotUnderstood, Pull
+from shared.providers.pull import ApiPage, BackfillQuery, PullFailed, TryLater, content_of, json_of
 from shared.store.jobs import Job, JobCounts, JobStore
+from shared.workflows.intake.listed import ListedCheckouts
 from shared.workflows.intake.merge import Merger, arrival_at
-from shared.workflows.intake.provider_api import ApiClient, Busy
-from shared.workflows.intake.purchase import Purchases
-from shared.workflows.intake.sources import SourceDirectory, context_of, settings_of
+from shared.workflows.intake.provider_api import Busy
+from shared.workflows.intake.source_apis import AskedSource, SourceApis
 
 ATTEMPTS = 9
 """Over about an hour: the delays double from 10 seconds to 15 minutes."""
@@ -59,41 +54,24 @@ class Pulled:
     source_id: SourceId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A source ready to be asked."""
-
-    source: Source
-    merchant: Merchant
-    provider: Provider
-    api: ProviderApi
-    context: SourceContext
-
-
 class Puller:
     """Works off pull messages. One per process, shared by its threads."""
 
     def __init__(
         self,
         *,
-        sources: SourceDirectory,
-        cipher: CredentialCipher,
-        client: ApiClient,
+        apis: SourceApis,
         merger: Merger,
-        purchases: Purchases,
-        checkouts: CheckoutStore,
+        listed: ListedCheckouts,
         jobs: JobStore,
         queue: PullQueue,
         now: Callable[[], datetime],
         dice: Callable[[], float] = random.random,
     ) -> None:
         """``now`` is the clock, ``dice`` spreads retries."""
-        self._sources = sources
-        self._cipher = cipher
-        self._client = client
+        self._apis = apis
         self._merger = merger
-        self._purchases = purchases
-        self._checkouts = checkouts
+        self._listed = listed
         self._jobs = jobs
         self._queue = queue
         self._now = now
@@ -105,7 +83,7 @@ class Puller:
 
     def _content(self, message: ContentMessage) -> Pulled:
         try:
-            asked = self._asked(message.source_id)
+            asked = self._apis.find(message.source_id)
             if asked is None:
                 return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
             # As of the asking: what changes after it is pulled again, and must not lose to a slow answer.
@@ -123,11 +101,11 @@ class Puller:
         self._merger.merge_all(changes, arrival_at(asked_at, asked.source, asked.merchant))
         return Pulled(Outcome.MERGED, None, message.source_id)
 
-    def _contents(self, asked: _Asked, message: ContentMessage, at: datetime) -> list[CheckoutChange]:
+    def _contents(self, asked: AskedSource, message: ContentMessage, at: datetime) -> list[CheckoutChange]:
         """What all that the webhook points to says together, as of ``at``."""
         pulls = [Pull(own.kind, own.reference) for own in message.wanted]
         requests = [asked.api.content(pull, asked.context) for pull in pulls]
-        answers = self._client.ask(asked.source.id, asked.api, requests, asked.context)
+        answers = self._apis.ask(asked, requests)
         contents = [content_of(answer) for answer in answers]
         said = (
             asked.api.read_content(content, pull, at, asked.context)
@@ -189,13 +167,13 @@ class Puller:
 
     def _turn(self, job: Job) -> tuple[Job, timedelta]:
         """The job after one more page. Raises Busy, TryLater, PullFailed, NotUnderstood."""
-        asked = self._asked(job.source_id)
+        asked = self._apis.find(job.source_id)
         if asked is None:
             raise PullFailed("the source is gone")
         query = BackfillQuery(job.since, job.filters)
         request = asked.api.page(query, job.cursor, asked.context)
         asked_at = self._now()
-        (answer,) = self._client.ask(asked.source.id, asked.api, [request], asked.context)
+        (answer,) = self._apis.ask(asked, [request])
         page = asked.api.read_page(json_of(answer), query, job.cursor, asked_at, asked.context)
         if page.next_cursor is not None and page.next_cursor == job.cursor:
             raise PullFailed("the provider repeats a cursor")
@@ -207,46 +185,16 @@ class Puller:
             after = replace(after, status="completed", finished_at=self._now())
         return after, timedelta(0)
 
-    def _merged(self, page: ApiPage, job: Job, asked: _Asked, asked_at: datetime) -> JobCounts:
-        """What became of a page's checkouts."""
+    def _merged(self, page: ApiPage, job: Job, asked: AskedSource, asked_at: datetime) -> JobCounts:
+        """What became of a page's checkouts; what must be asked further is sent to be asked."""
         arrival = arrival_at(asked_at, asked.source, asked.merchant)
         counts = JobCounts(read=len(page.normalised.changes))
         for change in page.normalised.changes:
-            counts = counts.plus(self._merge_listed(change, job, asked, arrival))
+            counts = counts.plus(self._listed.merge(change, asked, arrival, since=job.since))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]
             self._queue.send(content_message(job.source_id, job.merchant_id, wanted, self._now()))
         return counts
-
-    def _merge_listed(self, change: CheckoutChange, job: Job, asked: _Asked, arrival: Arrival) -> JobCounts:
-        """One listed checkout, under the checkout a webhook made of it where there is one.
-
-        What is older than the job asks for is skipped, and so is word of a purchase that is known: a list names no
-        order, and the order must not count twice.
-        """
-        if (acted_at := _last_act(change)) is not None and acted_at < job.since:
-            return JobCounts(skipped=1)
-        joined = self._purchases.joined(change, arrival)
-        known = self._checkouts.get(checkout_digest(arrival.merchant_id, arrival.source_id, joined.external_id))
-        bought = joined.signal is Signal.PURCHASED and (joined.order is None or joined.order.id is None)
-        if bought and known is not None and known.status.purchased:
-            return JobCounts(unchanged=1)
-        applied = self._merger.merge(self._declared(joined, asked, arrival), arrival)
-        if applied.effect in {Effect.STALE, Effect.DUPLICATE}:
-            return JobCounts(unchanged=1)
-        return JobCounts(created=1) if known is None else JobCounts(merged=1)
-
-    @staticmethod
-    def _declared(change: CheckoutChange, asked: _Asked, arrival: Arrival) -> CheckoutChange:
-        """A list of a provider that declares no abandonment also holds checkouts in use: our idle time decides."""
-        if change.signal is not Signal.ABANDONED or asked.provider.description.declares_abandonment:
-            return change
-        if asked.source.settings.on_arrival == "abandoned":
-            return change
-        idle_since = change.occurred_at or arrival.at
-        if arrival.at - idle_since >= settings_of(asked.source, asked.merchant).idle_after:
-            return change
-        return replace(change, signal=Signal.ACTIVITY, abandoned_at=None)
 
     def _failing(self, job: Job, reason: str) -> Job:
         """The job after a failed attempt at its page; too many in a row end it."""
@@ -256,19 +204,6 @@ class Puller:
 
     def _ended(self, job: Job, reason: str) -> Job:
         return replace(job, status="failed", reason=reason, finished_at=self._now())
-
-    def _asked(self, source_id: SourceId) -> _Asked | None:
-        """The source and how to ask it, or None when it is gone. Raises PullFailed where there is nothing to ask."""
-        found = self._sources.find(source_id)
-        if found is None:
-            return None
-        source, merchant = found
-        provider = registry.provider(source.provider)
-        api = api_of(provider)
-        if api is None:
-            raise PullFailed("the provider has no API to be asked")
-        context = context_of(source, merchant, self._cipher.source(source), provider)
-        return _Asked(source, merchant, provider, api, context)
 
 
 def combined(changes: Iterable[CheckoutChange]) -> list[CheckoutChange]:
@@ -288,8 +223,3 @@ def _together(changes: list[CheckoutChange]) -> CheckoutChange:
     leaves = {name: value for own in ordered for name, value in own.leaves.items()}
     carts = [own.cart for own in ordered if own.cart is not None]
     return replace(newest, leaves=leaves, cart=carts[-1] if carts else None)
-
-
-def _last_act(change: CheckoutChange) -> datetime | None:
-    times = [own for own in (change.occurred_at, change.order.at if change.order else None) if own is not None]
-    return max(times, default=None)

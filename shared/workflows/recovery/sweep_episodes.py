@@ -1,19 +1,18 @@
 """Due episodes: a planned step goes to the queue, a lost claim becomes unknown, a horizon that is over ends it."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from shared.aws.queues import DeliveryQueues, StepMessage
 from shared.domain import planning, step_state
 from shared.domain.episode import Episode, EpisodeStatus
-from shared.domain.ids import EpisodeId, MerchantId
-from shared.domain.settings import Settings
+from shared.domain.ids import EpisodeId
 from shared.domain.suppression import EndReason
 from shared.store import keys
 from shared.store.due import DueRow
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed
+from shared.workflows.recovery.merchant_settings import SettingsOf
 
 STEP_LEASE = timedelta(minutes=15)
 
@@ -26,7 +25,7 @@ class EpisodeSweeper:
         episodes: EpisodeStore,
         shoppers: ShopperStore,
         queues: DeliveryQueues,
-        settings_of: Callable[[MerchantId], Settings],
+        settings_of: SettingsOf,
     ) -> None:
         """``settings_of`` gives a merchant's settings."""
         self._episodes = episodes

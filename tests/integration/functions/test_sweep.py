@@ -111,7 +111,7 @@ def test_one_checkout_that_cannot_be_moved_does_not_stop_the_others(
             raise ArithmeticError("absurd")
         return at_deadline(checkout, *arguments)
 
-    monkeypatch.setattr("shared.workflows.recovery.sweep.at_deadline", stumbling)
+    monkeypatch.setattr("shared.workflows.recovery.sweep_checkouts.at_deadline", stumbling)
     with pytest.raises(ExceptionGroup) as failed:
         shop.sweep()
     assert [type(own) for own in failed.value.exceptions] == [ArithmeticError]
@@ -120,7 +120,7 @@ def test_one_checkout_that_cannot_be_moved_does_not_stop_the_others(
 
 
 def test_time_that_runs_out_leaves_the_rest_to_the_next_sweep(shop: Shop) -> None:
-    from functions.sweep.handler import sweeper
+    from functions.sweep.composition import sweeper
 
     shop.webhook()
     shop.wait(minutes=31)

@@ -1,0 +1,121 @@
+"""Whose report it is and what it is about: the vendor's endpoint, the delivery, the shopper, the checkout."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.aws.credential_cipher import CredentialCipher
+from shared.destinations import registry
+from shared.destinations.destination import Endpoint as Target
+from shared.destinations.status import StatusReport, StatusSource
+from shared.domain.checkout import Checkout
+from shared.domain.identity import Identity, IdentityHasher, IdentityKind
+from shared.domain.ids import DeliveryId, EndpointId, endpoint_of
+from shared.domain.merchant import Endpoint
+from shared.store.checkouts import CheckoutStore
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStore
+from shared.store.vendor_messages import VendorMessageStore
+from shared.workflows.delivering.attempts import target_of
+
+
+class UnknownEndpoint(LookupError):
+    """No such endpoint, or its vendor reports nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportingEndpoint:
+    """An endpoint whose vendor reports, and how its reports are proved and read."""
+
+    endpoint: Endpoint
+    source: StatusSource
+    target: Target
+
+
+class ReportingEndpoints:
+    """Endpoints by what vendors call them: their ids."""
+
+    def __init__(self, endpoints: EndpointStore, cipher: CredentialCipher) -> None:
+        """Share the stores of one process."""
+        self._endpoints = endpoints
+        self._cipher = cipher
+
+    def find(self, endpoint_id: EndpointId, now: datetime) -> ReportingEndpoint:
+        """The endpoint with the secrets of ``now``. Raises UnknownEndpoint."""
+        endpoint = self._endpoints.owned(endpoint_id)
+        source = None if endpoint is None else _source(endpoint.kind)
+        if endpoint is None or source is None:
+            raise UnknownEndpoint(endpoint_id)
+        return ReportingEndpoint(endpoint, source, target_of(endpoint, self._cipher.endpoint(endpoint), now))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a report is about, as far as it is known: the delivery, the recipient it names, the checkout."""
+
+    delivery: DeliveryRecord | None
+    recipient: Identity | None
+    checkout: Checkout | None
+
+
+class ReportSubjects:
+    """Finds what reports are about, never beyond the endpoint's own merchant."""
+
+    def __init__(
+        self,
+        deliveries: DeliveryStore,
+        messages: VendorMessageStore,
+        checkouts: CheckoutStore,
+        hasher: IdentityHasher,
+    ) -> None:
+        """Share the stores of one process."""
+        self._deliveries = deliveries
+        self._messages = messages
+        self._checkouts = checkouts
+        self._hasher = hasher
+
+    def of(self, endpoint: Endpoint, report: StatusReport) -> Subject:
+        """What the report is about."""
+        delivery = self._delivery(endpoint, report)
+        recipient = self._recipient(endpoint, report)
+        return Subject(delivery, recipient, self._checkout(endpoint, delivery, recipient))
+
+    def phones(self, subject: Subject) -> Sequence[Identity]:
+        """Whose channel a refusal closes: the recipient's, else the phone of the checkout the delivery was about."""
+        if subject.recipient is not None:
+            return [subject.recipient]
+        if subject.checkout is None or subject.delivery is None:
+            return []
+        identities = self._hasher.of_checkout(subject.checkout).items()
+        return [own for kind, own in identities if kind is IdentityKind.PHONE]
+
+    def _delivery(self, endpoint: Endpoint, report: StatusReport) -> DeliveryRecord | None:
+        """The delivery that the vendor names, by our id or its own; never one of another endpoint."""
+        found = DeliveryId(report.delivery_id) if report.delivery_id else None
+        if found is None and report.vendor_message_id:
+            found = self._messages.delivery_of(endpoint.id, report.vendor_message_id)
+        if found is None or endpoint_of(found) != endpoint.id:
+            return None
+        record = self._deliveries.get(found, endpoint.id)
+        return record if record is not None and record.merchant_id == endpoint.merchant_id else None
+
+    def _recipient(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:
+        if report.recipient_phone is None:
+            return None
+        return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
+
+    def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:
+        """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest."""
+        if delivery is not None:
+            digests = [delivery.checkout_digest]
+        else:
+            digests = [] if who is None else self._checkouts.by_identity(who)[:1]
+        found = self._checkouts.get(digests[0]) if digests else None
+        return found if found is not None and found.merchant_id == endpoint.merchant_id else None
+
+
+def _source(kind: str) -> StatusSource | None:
+    try:
+        return registry.statuses(kind)
+    except registry.UnknownKind:
+        return None

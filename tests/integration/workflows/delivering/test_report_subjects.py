@@ -1,0 +1,62 @@
+"""What a vendor's report is about: found by our id or the vendor's, never beyond the endpoint's own merchant."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.destinations.status import Status, StatusReport
+from shared.domain.identity import IdentityKind
+from shared.domain.ids import EndpointId, MerchantId
+from shared.store.configuration import EndpointStore
+from shared.store.vendor_messages import VendorMessageStore
+from shared.workflows.delivering.report_subjects import ReportingEndpoints, ReportSubjects, Subject, UnknownEndpoint
+from tests.integration.shop import MERCHANT, Shop
+
+PHONE = "+917777788888"
+
+
+@pytest.fixture
+def subjects(shop: Shop) -> ReportSubjects:
+    return ReportSubjects(
+        shop.stores.deliveries, VendorMessageStore(shop.table), shop.stores.checkouts, shop.stores.hasher
+    )
+
+
+def test_a_delivery_named_by_our_id_leads_to_its_checkout_and_its_phone(shop: Shop, subjects: ReportSubjects) -> None:
+    endpoint = shop.endpoint()
+    shop.abandon()
+    shop.settle()
+    (delivery,) = shop.deliveries()
+    found = subjects.of(endpoint, StatusReport(Status.READ, delivery_id=delivery.id))
+    assert found == Subject(delivery, None, shop.checkout())
+    phone = str(shop.checkout().text("customer.phone"))
+    assert subjects.phones(found) == [shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, phone)]
+
+
+def test_another_endpoints_delivery_is_none_of_its_business(shop: Shop, subjects: ReportSubjects) -> None:
+    shop.endpoint()
+    shop.abandon()
+    shop.settle()
+    (delivery,) = shop.deliveries()
+    shop.wait(seconds=1)
+    other = shop.endpoint()
+    assert subjects.of(other, StatusReport(Status.READ, delivery_id=delivery.id)) == Subject(None, None, None)
+
+
+def test_a_recipients_newest_checkout_where_no_delivery_is_named(shop: Shop, subjects: ReportSubjects) -> None:
+    endpoint = shop.endpoint()
+    shop.webhook()
+    phone = str(shop.checkout().text("customer.phone"))
+    report = StatusReport(Status.OPTED_OUT, recipient_phone=phone)
+    found = subjects.of(endpoint, report)
+    assert (found.delivery, found.checkout) == (None, shop.checkout())
+    assert subjects.phones(found) == [found.recipient]
+    foreign = replace(endpoint, merchant_id=MerchantId("mer_01KAHJ0000000000000000THER"))
+    assert subjects.of(foreign, report).checkout is None
+
+
+def test_an_endpoint_that_nobody_has_or_whose_kind_reports_nothing_is_unknown(shop: Shop) -> None:
+    endpoints = ReportingEndpoints(EndpointStore(shop.table), shop.stores.cipher)
+    for endpoint_id in (EndpointId("ep_nobodys"), shop.endpoint().id):
+        with pytest.raises(UnknownEndpoint):
+            endpoints.find(endpoint_id, shop.now)
