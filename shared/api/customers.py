@@ -9,13 +9,14 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from shared.api.checkouts import Email, activity_json, delivery_json
 from shared.api.fields import Strict
-from shared.api.problems import FieldError, Problem, invalid, pointer
+from shared.api.problems import FieldError, Problem, invalid
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.phone import to_e164
+from shared.domain.pointer import pointer
 from shared.domain.representation import checkout_json
 from shared.domain.suppression import channels_meant
 from shared.store.shoppers import ShopperRecord

@@ -18,9 +18,10 @@ from shared.api.fields import (
     Timezone,
     duration_text,
 )
-from shared.api.problems import FieldError, invalid, pointer
+from shared.api.problems import FieldError, invalid
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant
+from shared.domain.pointer import pointer
 from shared.domain.settings import QuietHours, Settings, out_of_range
 from shared.store.configuration import TokenRecord
 

@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  #
 
 from shared.aws.credential_cipher import CredentialsTooLarge
 from shared.aws.queues import QueueUnavailable
+from shared.domain.pointer import pointer
 from shared.providers.provider import NotReadable, NotUnderstood
 from shared.store.configuration import VersionConflict
 from shared.store.table import StoreUnavailable
@@ -171,11 +172,6 @@ def _of_ours(error: Exception) -> Problem | None:
             return Problem(422, "not-understood", "Payload not understood", str(error))
         case _:
             return None
-
-
-def pointer(*parts: str | int) -> str:
-    """The RFC 6901 pointer of a path."""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:

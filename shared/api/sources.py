@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from shared.api.fields import Country, Currency, Duration, Name, Patch, Secret, Strict, Url, duration_text
-from shared.api.problems import FieldError, invalid, pointer
+from shared.api.problems import FieldError, invalid
 from shared.delivery.target import with_ascii_host
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
+from shared.domain.pointer import pointer
 from shared.domain.settings import duration_range
 from shared.workflows.intake.source_setup import GivenCredentials
 

@@ -22,6 +22,9 @@ Items, in one of three ways, which give the same:
 - ``"items": "cart.lines"`` with ``"items[].title": "name"``: the list, and expressions relative to each line;
 - ``"items[].title": "cart.lines[].name"`` without ``items``: projections of one list.
 
+Evaluating all of a mapping over one payload is paid for out of one budget (``shared.providers.bounded_search``); what
+costs more sets the webhook aside with the reason ``mapping_limit``.
+
 What an expression does not find is not sent: it erases nothing. Numbers are exact; only inside JMESPath functions
 (``sum``, ``to_number``) they are doubles, as that language has it, rounded to the currency afterwards.
 """
@@ -32,7 +35,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from shared.domain.cart import Cart, Item, TaxLine, Totals
 from shared.domain.change import CheckoutChange, Signal
@@ -47,7 +50,17 @@ from shared.domain.checkout import (
 )
 from shared.domain.instants import from_ms, parse_instant
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_decimal, parse_money
-from shared.providers.payload import Leaves, mapping, objects, quantity, sequence, text
+from shared.providers.bounded_search import (
+    FAILURES,
+    Budget,
+    BudgetSpent,
+    NotAnExpression,
+    Search,
+    calls_functions,
+    parsed,
+    with_doubles,
+)
+from shared.providers.payload import Leaves, mapping, objects, quantity, text
 from shared.providers.provider import Normalised, NotUnderstood, SourceContext
 
 SIGNALS: Mapping[str, Signal] = {
@@ -95,11 +108,12 @@ FIELDS = frozenset(
 """Every field a mapping may name, beside ``items[].<field>`` and ``attributes.<name>``."""
 
 _LONGEST_EXPRESSION = 2_000
+_LONGEST_MAPPING = 20_000
 _MOST_EXPRESSIONS = 200
+_LINE_COST = 8
+"""What making an item of the cart out of a line costs, in what ``bounded_search`` counts."""
 _EPOCH_IN_MS_FROM = 10**11
 _MOST_UNITS_DIGITS = 9
-_EVALUATION_FAILURES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What the interpreter lets through for values an expression was not written for, beside its own errors."""
 
 
 class InvalidMapping(ValueError):
@@ -112,36 +126,53 @@ class InvalidMapping(ValueError):
         self.detail = detail
 
 
-class _Expression(Protocol):
-    def search(self, value: Any) -> Any: ...
+class MappingLimit(NotUnderstood):
+    """Evaluating the source's mapping over the payload costs more than any mapping may."""
+
+    def __init__(self) -> None:
+        """The reason is the contract's."""
+        super().__init__("mapping_limit")
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """An expression; ``counts``: it calls functions, which know doubles only."""
+    """An expression's tree; ``counts``: it calls functions, which know doubles only."""
 
-    expression: _Expression
+    tree: Any
     counts: bool
 
 
 class _Document:
-    """A payload under evaluation; the copy with doubles is made once, if at all."""
+    """A payload, or a line of one, under evaluation; the copy with doubles is made once, if at all."""
 
-    def __init__(self, payload: Any) -> None:
+    def __init__(self, payload: Any, budget: Budget, search: Search | None = None) -> None:
+        """A line shares the search of its payload, and its budget."""
         self.exact = payload
+        self._budget = budget
+        self._search = search or Search(budget)
 
     @cached_property
     def doubles(self) -> Any:
-        return _with_doubles(self.exact)
+        return with_doubles(self.exact, self._budget)
 
     def search(self, field: str, compiled: _Compiled) -> Any:
-        from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # jmespath ships no types
-
         try:
-            return compiled.expression.search(self.doubles if compiled.counts else self.exact)
-        except (JMESPathError, *_EVALUATION_FAILURES) as failed:
+            found = self._search.visit(compiled.tree, self.doubles if compiled.counts else self.exact)
+            self._budget.read(found)
+        except BudgetSpent as spent:
+            raise MappingLimit from spent
+        except FAILURES as failed:
             # The library's message quotes the value.
             raise NotUnderstood(f"the mapping of {field} does not fit the payload") from failed
+        return found
+
+    def lines(self, found: list[Any]) -> list["_Document"]:
+        """Each of the lines found, as a document of its own."""
+        try:
+            self._budget.spend(_LINE_COST * len(found))
+        except BudgetSpent as spent:
+            raise MappingLimit from spent
+        return [_Document(line, self._budget, self._search) for line in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +218,8 @@ class CheckoutMapping:
         """Compile. Raises InvalidMapping."""
         if len(expressions) > _MOST_EXPRESSIONS:
             raise InvalidMapping("", f"more than {_MOST_EXPRESSIONS} expressions")
+        if sum(map(len, expressions.values())) > _LONGEST_MAPPING:
+            raise InvalidMapping("", f"longer than {_LONGEST_MAPPING:,} characters together")
         self._fields: dict[str, _Compiled] = {}
         self._items: _Compiled | None = None
         self._parts: dict[str, _Compiled] = {}
@@ -214,8 +247,11 @@ class CheckoutMapping:
         self._parts[field] = _evaluable(tree)
 
     def read(self, payload: Any) -> Found:
-        """Evaluate everything over ``payload``. Raises NotUnderstood where an expression does not fit it."""
-        document = _Document(payload)
+        """Evaluate everything over ``payload``.
+
+        Raises NotUnderstood where an expression does not fit it, MappingLimit where it costs too much.
+        """
+        document = _Document(payload, Budget())
         values: dict[str, Any] = {}
         for field, compiled in sorted(self._fields.items()):  # a group comes before its members, which override it
             value = document.search(field, compiled)
@@ -228,7 +264,7 @@ class CheckoutMapping:
             sent = document.search("items", self._items)
             if sent is None:
                 return None
-            lines = [_Document(line) for line in (sent if isinstance(sent, list) else [sent])]
+            lines = document.lines(sent if isinstance(sent, list) else [sent])
             return tuple(
                 {
                     **{name: value for name, value in mapping(line.exact).items() if name in ITEM_FIELDS},
@@ -240,7 +276,7 @@ class CheckoutMapping:
         for name, part in self._parts.items():
             own = document.search(f"items[].{name}", self._lists[name])
             if isinstance(own, list):
-                columns[name] = [_Document(line).search(f"items[].{name}", part) for line in own]
+                columns[name] = [line.search(f"items[].{name}", part) for line in document.lines(own)]
         if not columns:
             return None
         if len({len(column) for column in columns.values()}) > 1:
@@ -524,31 +560,18 @@ def _unknown(name: str, known: Iterable[str]) -> str:
 
 def _parse(name: str, expression: str) -> Any:
     """The expression's syntax tree. Raises InvalidMapping."""
-    import jmespath  # type: ignore[import-untyped]  # jmespath ships no types
-    from jmespath.exceptions import JMESPathError
-
     if not expression.strip():
         raise InvalidMapping(name, "must be a JMESPath expression")
     if len(expression) > _LONGEST_EXPRESSION:
         raise InvalidMapping(name, f"longer than {_LONGEST_EXPRESSION} characters")
     try:
-        return jmespath.compile(expression).parsed
-    except JMESPathError as wrong:
-        raise InvalidMapping(name, f"not a JMESPath expression: {str(wrong).splitlines()[0]}") from wrong
-    except RecursionError as deep:
-        raise InvalidMapping(name, "nested too deeply") from deep
+        return parsed(expression)
+    except NotAnExpression as wrong:
+        raise InvalidMapping(name, str(wrong)) from wrong
 
 
 def _evaluable(tree: Any) -> _Compiled:
-    from jmespath.parser import ParsedResult  # type: ignore[import-untyped]  # jmespath ships no types
-
-    return _Compiled(ParsedResult("", tree), counts=_calls_function(tree))
-
-
-def _calls_function(tree: Any) -> bool:
-    if not isinstance(tree, dict):
-        return False
-    return tree.get("type") == "function_expression" or any(map(_calls_function, tree.get("children", ())))
+    return _Compiled(tree, counts=calls_functions(tree))
 
 
 def _split_projection(tree: Any) -> tuple[Any, Any] | None:
@@ -573,11 +596,3 @@ def _members(field: str, value: Any) -> dict[str, Any]:
         if member is not None:
             found.update(_members(f"{field}.{part}", member))
     return found
-
-
-def _with_doubles(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, dict):
-        return {name: _with_doubles(part) for name, part in value.items()}
-    return [_with_doubles(part) for part in sequence(value)] if isinstance(value, list) else value

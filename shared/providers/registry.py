@@ -12,7 +12,12 @@ from pathlib import Path
 from shared.domain.coupon import PRINTED_ONLY, CouponLink
 from shared.providers.provider import Provider
 
-_PLUMBING = frozenset({"provider", "registry", "payload", "authentication", "mapping", "preview", "privacy", "pull"})
+_PLUMBING = frozenset(
+    {
+        *("provider", "registry", "payload", "authentication", "mapping", "bounded_search", "preview", "privacy"),
+        *("pull",),
+    }
+)
 """Modules of this package that are no provider."""
 
 _outside: dict[str, str] = {}

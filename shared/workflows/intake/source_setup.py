@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from shared.domain.merchant import SourceCredentials, SourceSettings
+from shared.domain.pointer import pointer
 from shared.providers import registry
 from shared.providers.provider import Description, Provider
 from shared.workflows.delivering.refusals import Invalid
@@ -81,7 +82,8 @@ def check_settings(provider: Provider, settings: SourceSettings) -> None:
         try:
             compiled(settings.mapping)
         except InvalidMapping as wrong:
-            problems.append(("/settings/mapping", str(wrong)))
+            expression = [wrong.field] if wrong.field else []
+            problems.append((pointer("settings", "mapping", *expression), wrong.detail))
     if problems:
         raise Invalid(problems)
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from typing import Any
 
 import pytest
@@ -99,6 +100,20 @@ def test_a_body_replayed_again_does_not_undo_what_arrived_since(merchant: Api, s
 
     assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 200
     assert merchant("GET", f"/v1/checkouts/{checkout_id}").json == newer
+
+
+def test_a_body_that_costs_its_mapping_too_much_is_set_aside_at_once(merchant: Api, source: dict[str, Any]) -> None:
+    mapping = {"external_id": "ref", "note": "rows[][].to_string(@) | [0]"}
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": mapping}})
+    receiver.cache_clear()
+    cheap = post(source, json.dumps({"ref": "B-1", "rows": [[1], [2]]}).encode())
+    assert cheap["status"] == "accepted"
+
+    began = time.process_time()
+    dear = post(source, json.dumps({"ref": "B-1", "rows": [[list(range(40))] * 40] * 40}).encode())
+    assert (dear["status"], dear["reason"]) == ("quarantined", "mapping_limit")
+    assert time.process_time() - began < 1
+    assert merchant("GET", f"/v1/quarantine/{dear['quarantine_id']}").json["reason"] == "mapping_limit"
 
 
 def test_what_is_still_not_understood_stays_and_says_why(merchant: Api, source: dict[str, Any]) -> None:

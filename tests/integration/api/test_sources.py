@@ -3,11 +3,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from functions.merchant_api import services
 from shared.domain.ids import SourceId
 from tests.integration.api.conftest import PUBLIC_URL, Api
 
 EVENTS = Path(__file__).parents[3] / "events"
+DOUBLING = "[@,@]" + "|[@,@][]" * 28
+"""2^29 values out of one."""
 
 
 def test_a_generated_secret_is_shown_once(merchant: Api) -> None:
@@ -37,6 +41,12 @@ def test_a_given_secret_is_kept_encrypted_and_turned_over_with_a_list(merchant: 
     assert b"first-secret" not in (source.value.sealed or b"")
 
 
+BAD_EXPRESSIONS = (
+    ("customer.phone", "not ][", "customer.phone"),
+    ("external_id", DOUBLING, "external_id"),
+    ("attributes.a/b~c", "@ |", "attributes.a~1b~0c"),
+    ("no/such~field", "a", "no~1such~0field"),
+)
 INVALID: list[tuple[dict[str, object], str]] = [
     ({"provider": "nobody"}, "/provider"),
     ({}, "/provider"),
@@ -46,7 +56,6 @@ INVALID: list[tuple[dict[str, object], str]] = [
     ({"provider": "flexype", "settings": {"currency": "XXXX"}}, "/settings/currency"),
     ({"provider": "flexype", "settings": {"idle_after": "PT1S"}}, "/settings/idle_after"),
     ({"provider": "flexype", "settings": {"on_arrival": "never"}}, "/settings/on_arrival"),
-    ({"provider": "flexype", "settings": {"mapping": {"customer.phone": "not ]["}}}, "/settings/mapping"),
     ({"provider": "flexype", "settings": {"recovery_url_template": "ftp://x"}}, "/settings/recovery_url_template"),
     ({"provider": "flexype", "settings": {"signature": {"header": "a b"}}}, "/settings/signature/header"),
     ({"provider": "razorpay"}, "/settings/money_unit"),
@@ -64,6 +73,14 @@ def test_what_does_not_fit_the_provider_is_refused(merchant: Api) -> None:
         assert refused.status == 422, (body, refused.text)
         assert pointer in [error["pointer"] for error in refused.json["errors"]], body
     assert merchant("GET", "/v1/sources").json["data"] == []
+
+
+@pytest.mark.parametrize(("field", "expression", "place"), BAD_EXPRESSIONS)
+def test_a_bad_expression_of_a_mapping_is_pointed_at(merchant: Api, field: str, expression: str, place: str) -> None:
+    settings = {"mapping": {"name": "a.name", field: expression}}
+    refused = merchant("POST", "/v1/sources", {"provider": "custom", "settings": settings})
+    assert refused.status == 422, refused.text
+    assert [error["pointer"] for error in refused.json["errors"]] == [f"/settings/mapping/{place}"]
 
 
 def test_settings_of_a_source_merge_and_null_takes_the_default(merchant: Api) -> None:

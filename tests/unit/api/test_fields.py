@@ -11,8 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.api import cursors
 from shared.api.fields import Country, Currency, Duration, Host, Timezone, duration_text
-from shared.api.problems import Problem, pointer
+from shared.api.problems import Problem
 from shared.api.strict_json import read_object
+from shared.domain.pointer import pointer
 
 durations: TypeAdapter[timedelta] = TypeAdapter(Duration)
 
