@@ -17,6 +17,7 @@ from shared.store.table import Table
 from tests.integration import quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.shop import Shop, open_shop
+from tests.integration.transactions import quick_transactions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -76,7 +77,7 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
     quick_moto.install()
     for cached in SHARED_CLIENTS:
         cached.cache_clear()
-    with mock_aws(config={"core": {"mock_credentials": False}}):
+    with mock_aws(config={"core": {"mock_credentials": False}}), quick_transactions():
         with pytest.MonkeyPatch.context() as monkeypatch:
             _no_real_aws(monkeypatch)
             staged = _make_stage()

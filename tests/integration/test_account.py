@@ -1,0 +1,94 @@
+"""What the tests stand on: an account put back between tests, and transactions that undo themselves."""
+
+import pytest
+
+from shared.aws import clients
+from tests.integration.account import Account
+from tests.integration.conftest import Stage
+
+
+def test_nothing_of_one_test_is_there_in_the_next(stage: Stage, staged_account: tuple[Account, Stage]) -> None:
+    account, _ = staged_account
+    seen: list[str] = []
+    clients.dynamodb().meta.events.register("before-call.dynamodb", lambda model, **_: seen.append(model.name))
+    clients.dynamodb().put_item(TableName=stage.table_name, Item={"pk": {"S": "a"}, "sk": {"S": "b"}})
+    clients.dynamodb().update_time_to_live(
+        TableName=stage.table_name, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
+    )
+    clients.sqs().send_message(QueueUrl=stage.deliveries_url, MessageBody="a message")
+    clients.sqs().create_queue(QueueName="one-more")
+    clients.s3().put_object(Bucket=stage.bucket, Key="kept", Body=b"bytes")
+    clients.scheduler().create_schedule(
+        Name="yearly",
+        GroupName=stage.schedule_group,
+        ScheduleExpression="rate(365 days)",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": stage.campaign_runs_arn, "RoleArn": "arn:aws:iam::123456789012:role/scheduler"},
+    )
+    clients.secretsmanager().put_secret_value(SecretId=stage.admin_secret_arn, SecretString="changed")
+    clients.kms().disable_key(KeyId=stage.key_arn.rpartition("/")[2])
+    assert seen == ["PutItem", "UpdateTimeToLive"]
+
+    account.put_back()
+
+    assert clients.dynamodb().scan(TableName=stage.table_name)["Items"] == []
+    described = clients.dynamodb().describe_time_to_live(TableName=stage.table_name)
+    assert described["TimeToLiveDescription"]["TimeToLiveStatus"] == "DISABLED"
+    assert "Messages" not in clients.sqs().receive_message(QueueUrl=stage.deliveries_url)
+    assert not [own for own in clients.sqs().list_queues()["QueueUrls"] if own.endswith("one-more")]
+    assert "Contents" not in clients.s3().list_objects_v2(Bucket=stage.bucket)
+    assert clients.scheduler().list_schedules(GroupName=stage.schedule_group)["Schedules"] == []
+    secret = clients.secretsmanager().get_secret_value(SecretId=stage.admin_secret_arn)["SecretString"]
+    assert secret != "changed"
+    assert clients.kms().describe_key(KeyId=stage.key_arn)["KeyMetadata"]["Enabled"]
+    assert seen == ["PutItem", "UpdateTimeToLive"], "nor does what a test registered with a client"
+
+
+def test_a_refused_transaction_leaves_every_row_as_it_was(stage: Stage) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+    for sort in ("changed", "deleted", "replaced", "untouched"):
+        client.put_item(TableName=table, Item={"pk": {"S": "a"}, "sk": {"S": sort}, "of": {"M": {"n": {"N": "1"}}}})
+    before = client.scan(TableName=table)["Items"]
+
+    with pytest.raises(client.exceptions.TransactionCanceledException) as refused:
+        client.transact_write_items(
+            TransactItems=[
+                {
+                    "Update": {
+                        "TableName": table,
+                        "Key": {"pk": {"S": "a"}, "sk": {"S": "changed"}},
+                        "UpdateExpression": "SET #of.n = :two",
+                        "ExpressionAttributeNames": {"#of": "of"},
+                        "ExpressionAttributeValues": {":two": {"N": "2"}},
+                    }
+                },
+                {"Delete": {"TableName": table, "Key": {"pk": {"S": "a"}, "sk": {"S": "deleted"}}}},
+                {"Put": {"TableName": table, "Item": {"pk": {"S": "a"}, "sk": {"S": "replaced"}}}},
+                {"Put": {"TableName": table, "Item": {"pk": {"S": "new"}, "sk": {"S": "new"}}}},
+                {
+                    "ConditionCheck": {
+                        "TableName": table,
+                        "Key": {"pk": {"S": "a"}, "sk": {"S": "untouched"}},
+                        "ConditionExpression": "attribute_not_exists(pk)",
+                    }
+                },
+            ]
+        )
+
+    reasons = [own["Code"] for own in refused.value.response["CancellationReasons"]]
+    assert reasons == ["None", "None", "None", "None", "ConditionalCheckFailed"]
+    assert client.scan(TableName=table)["Items"] == before
+
+
+def test_a_transaction_that_goes_through_writes_every_row(stage: Stage) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+    client.put_item(TableName=table, Item={"pk": {"S": "a"}, "sk": {"S": "deleted"}})
+
+    client.transact_write_items(
+        TransactItems=[
+            {"Delete": {"TableName": table, "Key": {"pk": {"S": "a"}, "sk": {"S": "deleted"}}}},
+            {"Put": {"TableName": table, "Item": {"pk": {"S": "new"}, "sk": {"S": "new"}}}},
+        ]
+    )
+
+    assert client.scan(TableName=table)["Items"] == [{"pk": {"S": "new"}, "sk": {"S": "new"}}]
