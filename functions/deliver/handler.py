@@ -7,7 +7,7 @@ from aws_lambda_powertools import Logger
 
 from functions.deliver.composition import deliverer, health, pool, step_sender
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
-from shared.workflows.delivering.batch import Handled, Prepared, alone, send_prepared
+from shared.workflows.delivering.batch import Begun, Handled, alone, send_prepared
 
 logger = Logger(service="deliver")
 
@@ -40,7 +40,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     return {"batchItemFailures": [{"itemIdentifier": own} for own in failed]}
 
 
-def _prepared(readable: dict[str, Message]) -> dict[str, Handled | Prepared]:
+def _prepared(readable: dict[str, Message]) -> dict[str, Begun]:
     """Events of the feed and steps of campaigns, prepared to go out in one batch; neither waits for the other."""
     events = {name: own for name, own in readable.items() if isinstance(own, DeliveryMessage)}
     steps = {name: own for name, own in readable.items() if isinstance(own, StepMessage)}
@@ -49,7 +49,7 @@ def _prepared(readable: dict[str, Message]) -> dict[str, Handled | Prepared]:
     return _each(events, told) | _each(steps, sent)
 
 
-def _each(names: Iterable[str], prepared: Sequence[Handled | Prepared] | Handled) -> dict[str, Handled | Prepared]:
+def _each(names: Iterable[str], prepared: Sequence[Begun] | Handled) -> dict[str, Begun]:
     """What became of each message, or of all of them alike."""
     if isinstance(prepared, Handled):
         return dict.fromkeys(names, prepared)

@@ -14,6 +14,8 @@ from shared.destinations.liquid import TemplateError, TemplateLimit, TemplatesUn
 
 TEMPLATE_LIMIT: Final = "template_limit"
 """The reason of a message whose template goes beyond a limit."""
+TEMPLATES_UNAVAILABLE: Final = "templates_unavailable"
+"""The reason of one whose template could not be rendered just now."""
 LONGEST_ITEMS_LINE: Final = 160
 VARIABLES: Final = (
     "checkout",
@@ -172,7 +174,7 @@ def filled_by(renderer: Callable[..., str], source: str, names: Mapping[str, Any
     except TemplateError as error:
         raise Unsendable(Outcome.FAIL_MESSAGE, f"{what}: {error}") from None
     except TemplatesUnavailable:
-        raise Unsendable(Outcome.RETRY, "templates_unavailable") from None
+        raise Unsendable(Outcome.RETRY, TEMPLATES_UNAVAILABLE) from None
 
 
 def items_line(items: Sequence[Mapping[str, Any]]) -> str | None:

@@ -68,7 +68,7 @@ EVENT: Final[Mapping[str, str]] = {
     "bad": "endpoints for which no bytes could be made, each with its reason",
     "dns": "do not send after",
     "eps": "endpoints that are told",
-    "fmt": "which endpoint gets which format",
+    "fmt": "which endpoint gets which format (and `f_` before its id: what its template made)",
 }
 ACTIVITY: Final[Mapping[str, str]] = {"de": "detail"}
 ORDER: Final[Mapping[str, str]] = {"oid": "the provider's order id"}

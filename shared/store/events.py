@@ -1,4 +1,4 @@
-"""Events: the exact bytes told to endpoints, immutable, kept with their checkout."""
+"""Events: the exact bytes told to endpoints, kept with their checkout; what is written of them once stays."""
 
 import zlib
 from collections.abc import Iterable, Mapping
@@ -6,11 +6,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from boto3.dynamodb.conditions import Attr, Key
+from botocore.exceptions import ClientError
 
 from shared.domain.ids import EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import Item, ItemKey, Put, Table
+from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+
+PROVIDER = "provider"
+"""The format that is the provider's own body."""
+TEMPLATE = "template"
+"""The format that the endpoint's template makes, by whoever delivers."""
+LARGEST_FORMATS = 250 * 1024
+"""Of all formats of an event together, compressed: they are one item of 400 KB at most."""
+_FROZEN = "f_"
+"""The bytes that one endpoint's template has made: this and the endpoint's id."""
+
+
+class EventGone(Exception):
+    """The event was erased."""
+
+
+class TooLarge(Exception):
+    """The event has no room for another body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +36,8 @@ class EventRecord:
     """One event. ``version`` is the checkout's write that made it; ``do_not_send_after`` ends its attempts.
 
     ``body`` is our envelope. ``bodies`` are other formats of it by name, ``formats`` says which endpoint has which, and
-    ``problems`` why an endpoint's own could not be made.
+    ``problems`` why an endpoint's own could not be made. ``frozen`` holds what templates have made, by endpoint;
+    ``packed`` is the size of all formats as they are stored.
     """
 
     id: EventId
@@ -34,9 +53,16 @@ class EventRecord:
     bodies: Mapping[str, bytes] = field(default_factory=dict)
     formats: Mapping[EndpointId, str] = field(default_factory=dict)
     problems: Mapping[EndpointId, str] = field(default_factory=dict)
+    frozen: Mapping[EndpointId, bytes] = field(default_factory=dict)
+    packed: int = 0
 
     def body_for(self, endpoint_id: EndpointId) -> bytes:
-        """The bytes that this endpoint receives at every attempt."""
+        """The bytes that this endpoint receives at every attempt.
+
+        Raises KeyError where a template is yet to make them.
+        """
+        if endpoint_id in self.frozen:
+            return self.frozen[endpoint_id]
         return self.bodies[self.formats[endpoint_id]] if endpoint_id in self.formats else self.body
 
 
@@ -62,6 +88,32 @@ class EventStore:
         condition = Key("pk").eq(keys.checkout(digest)[0]) & Key("sk").begins_with("E#")
         return [read_event(item) for item in self._table.query_all(condition, consistent=True)]
 
+    def freeze(self, event: EventRecord, endpoint_id: EndpointId, body: bytes) -> bytes:
+        """Keep ``body`` as what the endpoint receives of the event, unless something is kept already; what is kept.
+
+        Raises:
+            EventGone: the event was erased.
+            TooLarge: there is no room.
+        """
+        name, packed = f"{_FROZEN}{endpoint_id}", zlib.compress(body, 9)
+        if event.packed + len(packed) > LARGEST_FORMATS:
+            raise TooLarge
+        only_first = Attr("pk").exists() & Attr(name).not_exists()
+        key = keys.event(event.checkout_digest, event.version)
+        try:
+            self._table.update(Update(key, set={name: packed}, condition=only_first))
+        except ConditionFailed as failed:
+            if failed.old is None:
+                raise EventGone from None
+            kept: bytes = zlib.decompress(failed.old[name])
+            return kept
+        except ClientError as error:
+            # Others' bodies came between.
+            if error.response["Error"]["Code"] == "ValidationException":
+                raise TooLarge from error
+            raise
+        return body
+
     @staticmethod
     def new(event: EventRecord) -> Put:
         """The event, only where it is new."""
@@ -81,8 +133,9 @@ def _item(event: EventRecord) -> Item:
         "eps": list(event.endpoint_ids),
         "ttl": to_ms(event.expires_at) // 1000,
     }
-    if event.formats:
+    if event.bodies:
         item["alt"] = {name: zlib.compress(body, 9) for name, body in event.bodies.items()}
+    if event.formats:
         item["fmt"] = dict(event.formats)
     if event.problems:
         item["bad"] = dict(event.problems)
@@ -92,6 +145,9 @@ def _item(event: EventRecord) -> Item:
 
 
 def read_event(item: Item) -> EventRecord:
+    """The event of a row."""
+    bodies: dict[str, bytes] = item.get("alt", {})
+    frozen = {EndpointId(own.removeprefix(_FROZEN)): item[own] for own in item if own.startswith(_FROZEN)}
     return EventRecord(
         id=EventId(item["id"]),
         type=item["ty"],
@@ -103,7 +159,9 @@ def read_event(item: Item) -> EventRecord:
         endpoint_ids=tuple(EndpointId(own) for own in item["eps"]),
         do_not_send_after=from_ms(int(item["dns"])) if "dns" in item else None,
         expires_at=from_ms(int(item["ttl"]) * 1000),
-        bodies={name: zlib.decompress(packed) for name, packed in item.get("alt", {}).items()},
+        bodies={name: zlib.decompress(packed) for name, packed in bodies.items()},
         formats={EndpointId(own): name for own, name in item.get("fmt", {}).items()},
         problems={EndpointId(own): why for own, why in item.get("bad", {}).items()},
+        frozen={own: zlib.decompress(packed) for own, packed in frozen.items()},
+        packed=sum(map(len, (*bodies.values(), *frozen.values()))),
     )

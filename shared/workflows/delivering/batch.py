@@ -5,8 +5,9 @@ message of the batch anything: it is given back to its queue by itself.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from traceback import format_tb
@@ -16,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.queues import QueueUnavailable
 from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.domain.ids import MerchantId
 from shared.domain.merchant import Endpoint
 from shared.store.table import StoreUnavailable
 from shared.workflows.delivering.endpoint_health import EndpointHealth
@@ -50,11 +52,26 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Unwritten:
+    """An attempt whose request is still to be written, from a merchant's template: that may take a moment.
+
+    ``merchant_id``: whose template it is.
+    """
+
+    write: "Callable[[], Handled | Prepared]"
+    merchant_id: MerchantId
+
+
+@dataclass(frozen=True, slots=True)
 class First:
     """What a vendor must be told before the attempt's own request; ``refused`` is the outcome where that fails."""
 
     request: OutboundRequest
     refused: Callable[[SendResult], Handled | None]
+
+
+type Begun = Handled | Prepared | Unwritten
+"""How far a message has come before anything is sent."""
 
 
 class SendAll(Protocol):
@@ -124,28 +141,48 @@ def read_together[T, K, V](
     return found, failed
 
 
-def send_prepared(
-    prepared: Sequence[Handled | Prepared], send_all: SendAll, health: EndpointHealth | None = None
-) -> list[Handled]:
+def send_prepared(prepared: Sequence[Begun], send_all: SendAll, health: EndpointHealth | None = None) -> list[Handled]:
     """Make every attempt of a batch at once; one result per message, in order.
 
     ``health`` watches the attempts while they are out and learns from them. Where a vendor must be told something
-    first, only the attempt that goes there waits for it.
+    first, or a template is still to be rendered, only the attempt that goes there waits for it.
     """
     handled = {at: own for at, own in enumerate(prepared) if isinstance(own, Handled)}
     ready = {at: own for at, own in enumerate(prepared) if isinstance(own, Prepared)}
+    unwritten = {at: own for at, own in enumerate(prepared) if isinstance(own, Unwritten)}
     at_once = {at: own for at, own in ready.items() if own.first is None}
-    with ThreadPoolExecutor(max(len(ready) - len(at_once), 1)) as threads:
+    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(max(len(prepared) - len(at_once), 1)) as threads:
         waiting = {
             at: threads.submit(alone, _told_and_sent, own, send_all, health)
             for at, own in ready.items()
             if own.first is not None
         }
+        for at, own in in_turn(unwritten):
+            written = writer.submit(alone, own.write)
+            waiting[at] = threads.submit(alone, _sent_once_written, written, send_all, health)
         handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health), strict=True))
         handled |= {at: own.result() for at, own in waiting.items()}
     if health is not None:
         health.settle()
     return [handled[at] for at in range(len(prepared))]
+
+
+def in_turn(unwritten: Mapping[int, Unwritten]) -> list[tuple[int, Unwritten]]:
+    """The order in which templates are rendered, one after another: each merchant's first before anybody's second."""
+    before: Counter[MerchantId] = Counter()
+    turns = []
+    for at, own in unwritten.items():
+        turns.append((before[own.merchant_id], at, own))
+        before[own.merchant_id] += 1
+    return [(at, own) for _, at, own in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def _sent_once_written(
+    written: "Future[Handled | Prepared]", send_all: SendAll, health: EndpointHealth | None
+) -> Handled:
+    """Wait for the request's turn to be written, then make the attempt."""
+    own = written.result()
+    return own if isinstance(own, Handled) else _told_and_sent(own, send_all, health)
 
 
 def _told_and_sent(own: Prepared, send_all: SendAll, health: EndpointHealth | None) -> Handled:

@@ -29,15 +29,28 @@ from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
-from shared.store.events import EventRecord, read_event
+from shared.store.events import EventGone, EventRecord, EventStore, read_event
 from shared.store.table import ItemKey, Table
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.delivering.attempts import attempt_json, target_of
-from shared.workflows.delivering.batch import TEMPORARY, First, Handled, Prepared, alone, given_back, read_together
+from shared.workflows.delivering.batch import (
+    TEMPORARY,
+    Begun,
+    First,
+    Handled,
+    Prepared,
+    Unwritten,
+    alone,
+    given_back,
+    read_together,
+)
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.templated import TemplatedBodies
 
 type _Rows = dict[ItemKey, dict[str, Any]]
 
+_TEMPLATELESS = "webhook"
+"""The one kind that fills no template of its own: it sends the event's bytes."""
 _GIVEN_BACK = Handled("failed", retry_message=True)
 
 
@@ -77,16 +90,23 @@ class Deliverer:
         self._queues = queues
         self._cipher = cipher
         self._now = now
+        self._templated = TemplatedBodies(EventStore(table))
 
-    def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Handled | Prepared]:
+    def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Begun]:
         """What each message asks for, in order: an attempt to make now, or what became of it without one.
 
         Raises nothing for what befalls a single message: that one is given back.
         """
-        handled: list[Handled | Prepared | None] = [None] * len(messages)
+        handled: list[Begun | None] = [None] * len(messages)
         for own in self._admitted(messages, handled):
-            handled[own.position] = alone(self._prepared, own)
+            handled[own.position] = alone(self._begun, own)
         return [own or _GIVEN_BACK for own in handled]
+
+    def _begun(self, own: _Due) -> Begun:
+        """The attempt, at once or as one whose request is written beside the others: a template may take its time."""
+        if own.endpoint.kind != _TEMPLATELESS or self._templated.is_missing(own.event, own.endpoint):
+            return Unwritten(partial(self._prepared, own), own.endpoint.merchant_id)
+        return self._prepared(own)
 
     def _prepared(self, own: _Due) -> Handled | Prepared:
         try:
@@ -94,6 +114,8 @@ class Deliverer:
             request = own.kind.build(delivery, own.target)
             preparing = registry.preparing(own.kind)
             first = preparing.prepare(delivery, own.target) if preparing else None
+        except EventGone:
+            return self._over(own.delivery, Recorded(DeliveryStatus.SKIPPED, "erased"))
         except ValueError as unusable:
             return self._unsent(own.delivery, unusable)
         told_first = First(first, partial(self._refused_first, own)) if first else None
@@ -110,9 +132,7 @@ class Deliverer:
         self._deliveries.record(record, Recorded(DeliveryStatus.FAILED, reason))
         return Handled("failed")
 
-    def _admitted(
-        self, messages: Sequence[DeliveryMessage], handled: list[Handled | Prepared | None]
-    ) -> Iterator[_Due]:
+    def _admitted(self, messages: Sequence[DeliveryMessage], handled: list[Begun | None]) -> Iterator[_Due]:
         """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""
         due, rows = self._due(messages, handled)
         by_endpoint: dict[EndpointId, list[_Due]] = {}
@@ -160,9 +180,7 @@ class Deliverer:
         except TEMPORARY as error:
             return Handled(f"unrecorded:{type(error).__name__}", retry_message=True)
 
-    def _due(
-        self, messages: Sequence[DeliveryMessage], handled: list[Handled | Prepared | None]
-    ) -> tuple[list[_Due], _Rows]:
+    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Begun | None]) -> tuple[list[_Due], _Rows]:
         """The deliveries to attempt now and the rows that say so; every other message gets its outcome here."""
         records, unread = read_together(self._records, dict(enumerate(messages)))
         open_messages: dict[int, DeliveryRecord] = {}
@@ -229,6 +247,10 @@ class Deliverer:
         decided = self._truth(position, record, rows)
         if isinstance(decided, _Due):
             return decided
+        return self._over(record, decided)
+
+    def _over(self, record: DeliveryRecord, decided: Recorded) -> Handled:
+        """The delivery ended or put aside without an attempt."""
         self._deliveries.record(record, decided)
         return Handled(f"{decided.status}:{decided.reason}")
 
@@ -257,13 +279,16 @@ class Deliverer:
         return _Due(position, record, event, endpoint, target, registry.destination(endpoint.kind))
 
     def _delivery(self, due: _Due) -> Delivery:
+        """Raises Unsendable and EventGone where a template's body cannot be had."""
+        missing = self._templated.is_missing(due.event, due.endpoint)
+        body = self._templated.made(due.event, due.endpoint) if missing else due.event.body_for(due.endpoint.id)
         return Delivery(
             id=due.delivery.id,
             message_id=due.event.id,
             event_type=due.event.type,
             attempted_at=self._now(),
-            body=due.event.body_for(due.endpoint.id),
-            facts={} if due.endpoint.kind == "webhook" else json.loads(due.event.body),
+            body=body,
+            facts={} if due.endpoint.kind == _TEMPLATELESS else json.loads(due.event.body),
         )
 
     def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:

@@ -29,7 +29,7 @@ class EventMaker:
     def made(
         self, transition: Transition, audience: Audience, hearers: Hearers, episode: Episode | None, now: datetime
     ) -> EventRecord:
-        """The event, its bytes in every format that the hearers asked for, with the gate's verdict at ``now``."""
+        """The event with the gate's verdict at ``now``, in every format that the hearers asked for but templates."""
         checkout, settings, event_type = transition.checkout, audience.merchant.settings, transition.event_type
         own_id = event_id(transition.at, checkout.digest, checkout.version, event_type)
         body = envelope(
@@ -50,7 +50,7 @@ class EventMaker:
             ),
             settings=settings,
         )
-        asked = payloads(hearers.values(), body, transition.raw)
+        asked = payloads(hearers.values(), transition.raw)
         return EventRecord(
             id=own_id,
             type=event_type.value,
