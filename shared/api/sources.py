@@ -12,6 +12,7 @@ from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.domain.pointer import pointer
 from shared.domain.settings import duration_range
+from shared.providers.payload import MOST_PLACES, places_in
 from shared.workflows.intake.source_setup import GivenCredentials
 
 _Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
@@ -55,6 +56,8 @@ class SourceSettingsBody(Patch):
     def _https(cls, template: str | None) -> str | None:
         if template is not None and not template.lower().startswith("https://"):
             raise ValueError("must begin with https://")
+        if template is not None and places_in(template) > MOST_PLACES:
+            raise ValueError(f"must not hold more than {MOST_PLACES} places for an id")
         return None if template is None else with_ascii_host(template)
 
     def on(self, settings: SourceSettings, *, local: bool) -> SourceSettings:
@@ -81,8 +84,12 @@ class CredentialsBody(Strict):
 
     def given(self) -> GivenCredentials:
         """The credentials; one secret counts before the list."""
-        listed = ([self.secret] if self.secret else []) + (self.secrets or [])
-        return GivenCredentials(tuple(dict.fromkeys(listed)), self.public_key, self.api or {})
+        placed = [] if self.secret is None else [(self.secret, pointer("credentials", "secret"))]
+        placed += [(own, pointer("credentials", "secrets", at)) for at, own in enumerate(self.secrets or ())]
+        first = dict(reversed(placed))
+        own_secrets = tuple(dict.fromkeys(secret for secret, _ in placed))
+        places = tuple(first[secret] for secret in own_secrets)
+        return GivenCredentials(own_secrets, places, self.public_key, self.api or {})
 
 
 class SourceBody(Strict):

@@ -22,7 +22,7 @@ from shared.domain.instants import from_ms, parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
 from shared.providers.authentication import fresh, hmac_signature, shared_secret
 from shared.providers.mapping import overridden
-from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_object, text
+from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_object, recovery_link, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -330,12 +330,7 @@ class BigCommerce:
         _contact(leaves, cart, billing, shipping, mapping(checkout.get("customer")))
         leaves.address("shipping_address", _address(shipping))
         urls = mapping(cart.get("redirect_urls")) or mapping(checkout.get("redirect_urls"))
-        template = source.settings.recovery_url_template
-        built = re.sub(
-            r"\{\{?\s*(?:cart_id|external_id|id)\s*\}?\}",
-            lambda _: _quoted(cart_id),
-            template or "",
-        )
+        built = recovery_link(source.settings.recovery_url_template, cart_id)
         leaves.checkout_url(urls.get("checkout_url"), urls.get("cart_url"), built)
         leaves.text("customer.locale", cart.get("locale"))
         leaves.text("note", checkout.get("customer_message"))

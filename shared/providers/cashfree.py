@@ -28,8 +28,8 @@ from shared.providers.provider import (
 )
 
 TOLERANCE = timedelta(minutes=5)
-RETRY_TOLERANCE = timedelta(hours=24)
-"""For ``x-webhook-attempt`` 2 and later: whether a retry gets a fresh timestamp is not published."""
+"""As the vendor recommends, for every attempt: ``x-webhook-attempt`` is not signed, and whoever repeats an old webhook
+may write into it what they like."""
 
 _PAYMENTS = frozenset({"PAYMENT_SUCCESS_WEBHOOK", "PAYMENT_FAILED_WEBHOOK", "PAYMENT_USER_DROPPED_WEBHOOK"})
 _NOT_CHECKOUTS = (
@@ -86,7 +86,7 @@ class Cashfree:
         encoding = settings.get("encoding") or ("hex" if ecom360 and _looks_hex(given, algorithm) else "base64")
         hmac_signature(given, source.credentials.secrets, message, algorithm=algorithm, encoding=str(encoding))
         if "timestamp" in parts:
-            fresh(timestamp, request.arrived_at, _tolerance(headers), milliseconds=len(timestamp or "") > 11)
+            fresh(timestamp, request.arrived_at, TOLERANCE, milliseconds=len(timestamp or "") > 11)
 
     def read(self, request: WebhookRequest, source: SourceContext) -> dict[str, Any]:  # noqa: ARG002 - interface
         """The JSON object posted."""
@@ -128,11 +128,6 @@ def _signed_parts(request: WebhookRequest, settings: Mapping[str, Any]) -> tuple
 
 def _looks_hex(given: str | None, algorithm: Callable[..., Any]) -> bool:
     return given is not None and len(given.strip()) == 2 * algorithm().digest_size
-
-
-def _tolerance(headers: Mapping[str, str]) -> timedelta:
-    attempt = headers.get("x-webhook-attempt", "").strip()
-    return RETRY_TOLERANCE if attempt.isascii() and attempt.isdigit() and attempt not in {"0", "1"} else TOLERANCE
 
 
 def _payment(kind: str, payload: Mapping[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
@@ -305,7 +300,7 @@ def _abandoned(kind: str | None, payload: dict[str, Any], request: WebhookReques
 
 
 def _happened_at(body: _Sections, request: WebhookRequest) -> datetime | None:
-    """The event's own time: in the body, else the signed timestamp, of which a first attempt has a true one."""
+    """The event's own time: in the body, else the signed timestamp."""
     named = (instant(value) for value in body.all("eventtime", "abandonedat", "updatedat", "createdat"))
     return next((at for at in named if at), None) or instant(request.headers.get("x-webhook-timestamp"))
 

@@ -10,13 +10,11 @@ import base64
 import binascii
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key, sequence_key
 from shared.domain.money import parse_decimal
@@ -34,7 +32,7 @@ from shared.providers.mapping import (
     order_of,
     set_leaves,
 )
-from shared.providers.payload import Leaves, read_json, text
+from shared.providers.payload import Leaves, read_json, recovery_link, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -165,7 +163,10 @@ def _configured(request: WebhookRequest, settings: Mapping[str, Any], secrets: I
         raise AuthenticationFailed("the source's signature settings name an unknown algorithm or encoding")
     timestamp_header = str(settings.get("timestamp_header") or "").lower()
     timestamp = request.headers.get(timestamp_header) if timestamp_header else None
-    message = _message(request, settings.get("signed_parts") or ("body",), timestamp)
+    parts = settings.get("signed_parts") or ("body",)
+    message = _message(request, parts, timestamp)
+    if timestamp_header and not any(str(part).lower() in {"timestamp", f"header:{timestamp_header}"} for part in parts):
+        raise AuthenticationFailed("the source's timestamp_header is not among its signed_parts")
     hmac_signature(_without_label(given, algorithm), secrets, message, algorithm=digest, encoding=encoding)
     if timestamp_header:
         _fresh(timestamp, request)
@@ -173,8 +174,8 @@ def _configured(request: WebhookRequest, settings: Mapping[str, Any], secrets: I
 
 def _message(request: WebhookRequest, parts: Any, timestamp: str | None) -> bytes:
     """The signed text: ``body``, ``timestamp``, ``header:<name>`` and literal texts, in order."""
-    if not isinstance(parts, list | tuple) or "body" not in parts:
-        raise AuthenticationFailed("the source's signed_parts do not hold the body")
+    if not isinstance(parts, list | tuple) or list(parts).count("body") != 1:
+        raise AuthenticationFailed("the source's signed_parts do not hold the body once")
     return b"".join(_part(request, part, timestamp) for part in parts)
 
 
@@ -290,12 +291,8 @@ def _order_key(found: Found, body_digest: bytes) -> OrderKey:
 
 def _leaves(found: Found, external_id: str, source: SourceContext) -> dict[str, Any]:
     leaves = Leaves(source)
-    template = source.settings.recovery_url_template
-    if template:
-        ids = {"cart_id": found.text("cart_id") or external_id, "external_id": external_id, "id": external_id}
-        leaves.checkout_url(
-            re.sub(r"\{\{?\s*(cart_id|external_id|id)\s*\}?\}", lambda name: quote(ids[name[1]], safe=""), template)
-        )
+    cart_id = found.text("cart_id") or external_id
+    leaves.checkout_url(recovery_link(source.settings.recovery_url_template, cart_id, external_id))
     set_leaves(found, leaves)
     return leaves.found
 

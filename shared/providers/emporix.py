@@ -13,6 +13,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money
 from shared.providers.authentication import fresh, hmac_signature
 from shared.providers.mapping import overridden
-from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_json, text
+from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_json, recovery_link, text
 from shared.providers.provider import (
     AuthenticationFailed,
     CredentialField,
@@ -431,6 +432,8 @@ def canonical_json(value: Any) -> str:
     """The text that the http strategy signs: keys sorted at every level, no spaces, numbers as JavaScript writes them.
 
     The vendor's example parses the body and hands it to a stable stringify; a whole number loses its decimals there.
+    One that was sent without decimals keeps every digit: as doubles, neighbours beyond 2^53 would be the same text, and
+    the signature of one would prove the other.
     """
     if isinstance(value, dict):
         members = sorted(value.items(), key=lambda member: member[0].encode("utf-16-be", "surrogatepass"))
@@ -439,9 +442,21 @@ def canonical_json(value: Any) -> str:
         return "[" + ",".join(canonical_json(part) for part in value) + "]"
     if isinstance(value, str):
         return _json_text(value)
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return _number(float(value))
-    return json.dumps(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if isinstance(value, int) else _number(value)
+    return value.digits if isinstance(value, _Whole) else json.dumps(value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A whole number as its digits were sent; zero has no sign."""
+
+    digits: str
+
+    @classmethod
+    def read(cls, written: str) -> "_Whole":
+        """Of JSON, which allows no leading zeros."""
+        return cls("0" if written == "-0" else written)
 
 
 def _json_text(value: str) -> str:
@@ -474,7 +489,7 @@ def _number(value: float) -> str:
 def _signed_text(body: bytes) -> bytes:
     """What the http strategy signed. A body that is not JSON has no canonical form: its bytes stand for themselves."""
     try:
-        document = json.loads(body.decode("utf-8-sig"), parse_int=float)
+        document = json.loads(body.decode("utf-8-sig"), parse_int=_Whole.read)
         return canonical_json(document).encode("utf-8", "surrogatepass")
     except RecursionError as deep:
         raise AuthenticationFailed("nested too deeply to be signed") from deep
@@ -616,10 +631,7 @@ def _recovery_link(leaves: Leaves, cart_id: str, source: SourceContext) -> None:
 
     Emporix sends none.
     """
-    template = source.settings.recovery_url_template
-    if template:
-        value = _quoted(cart_id)
-        leaves.checkout_url(re.sub(r"\{\{?\s*(?:cart_id|external_id|id)\s*\}?\}", lambda _: value, template))
+    leaves.checkout_url(recovery_link(source.settings.recovery_url_template, cart_id))
 
 
 def _people(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from shared.domain.checkout import ADDRESS_PAIRS, LeafValue
 from shared.domain.instants import to_rfc3339
@@ -18,6 +18,10 @@ from shared.providers.provider import NotReadable, NotUnderstood, SourceContext
 _LONGEST_INTEGER = 400
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONGEST_TEXT = 4_096
+_LONGEST_EMAIL = 320
+_PLACE = re.compile(r"\{\{?\s*(cart_id|external_id|id)\s*\}?\}")
+MOST_PLACES = 8
+"""So many ids at most are filled into a recovery link."""
 _MOST_UNITS_DIGITS = 9
 UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term")
 CLICK_IDS = frozenset(
@@ -135,7 +139,9 @@ class Leaves:
         """Set the customer's e-mail, trimmed and lower-cased, from the first value that can be one."""
         for value in values:
             candidate = text(value)
-            if candidate is not None and re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", candidate):
+            if candidate is None or len(candidate) > _LONGEST_EMAIL:  # trying a longer one takes its square of steps
+                continue
+            if re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", candidate):
                 self.found["customer.email"] = candidate.lower()
                 return
 
@@ -199,6 +205,21 @@ class Leaves:
         kept = {str(name): known for name, value in named if name and (known := text(value)) is not None}
         if kept:
             self.found["attributes"] = kept
+
+
+def recovery_link(template: str | None, cart_id: str, external_id: str | None = None) -> str:
+    """The link of a source's ``recovery_url_template``; empty where it has none.
+
+    ``{cart_id}``, and ``{external_id}`` or ``{id}``, each also in doubled braces, are filled in, percent-encoded. Only
+    the first few are: the rest could make megabytes of a long id.
+    """
+    ids = {"cart_id": cart_id, **dict.fromkeys(("external_id", "id"), external_id or cart_id)}
+    return _PLACE.sub(lambda place: quote(ids[place[1]], safe="", errors="replace"), template or "", count=MOST_PLACES)
+
+
+def places_in(template: str) -> int:
+    """How many ids a ``recovery_url_template`` wants to be filled in."""
+    return len(_PLACE.findall(template))
 
 
 def query_pairs(url: Any) -> list[tuple[str, str]]:

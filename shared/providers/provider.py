@@ -1,6 +1,6 @@
 """What a checkout provider's module gives: proof of who sent a webhook, and what it says about checkouts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -70,15 +70,23 @@ class Normalised:
     assumed: tuple[str, ...] = ()
 
 
+def _fits(_: str) -> None:
+    """Nothing is known against any value."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialField:
-    """One credential a merchant gives or gets. ``generated``: made by us when absent."""
+    """One credential a merchant gives or gets. ``generated``: made by us when absent.
+
+    ``unfit`` says why a given value cannot be used, in words for the merchant; None where it can.
+    """
 
     name: str
     description: str
     required: bool = False
     generated: bool = False
     secret: bool = True
+    unfit: Callable[[str], str | None] = _fits
 
 
 @dataclass(frozen=True, slots=True)

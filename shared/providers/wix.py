@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from shared.domain.cart import Cart, Item, Totals
@@ -55,6 +55,9 @@ from shared.providers.pull import (
     root,
 )
 
+if TYPE_CHECKING:  # cryptography is loaded with the first token
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 ABANDONED_CHECKOUT = "wix.ecom.v1.abandoned_checkout"
 ORDER = "wix.ecom.v1.order"
 _LEEWAY = timedelta(minutes=1)
@@ -62,9 +65,9 @@ _STALE_ORDER = timedelta(days=7)
 """An order this old that is merely updated (fulfilled, archived) says nothing about a checkout."""
 
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_LEAST_BITS = 2_048
+_MOST_BITS = 8_192
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
-
-
 _API = "https://www.wixapis.com"
 _PAGE = 100
 
@@ -135,6 +138,40 @@ class WixApi:
         return ApiPage(normalised, text(mapping(paging.get("cursors")).get("next")))
 
 
+def _unfit_key(given: str) -> str | None:
+    """Why a credential holds no key that can be used; every key in it counts, and several may stand in one."""
+    pems = list(_pems(given))
+    if not pems:
+        return "not a public key in PEM"
+    if any(_usable(pem) is None for pem in pems):
+        return f"not an RSA public key of {_LEAST_BITS} to {_MOST_BITS} bits"
+    return None
+
+
+def _pems(given: str) -> Iterator[str]:
+    """Every PEM block in a credential; the dashboard shows a key as PEM or as that text in base64."""
+    pem = given.replace("\\n", "\n").strip()
+    if pem and "-----BEGIN" not in pem:
+        try:
+            pem = base64.b64decode("".join(pem.split()), validate=True).decode("ascii")
+        except (binascii.Error, ValueError):
+            return
+    yield from (found.group(0) for found in _PEM.finditer(pem))
+
+
+def _usable(pem: str) -> "RSAPublicKey | None":
+    """The key, where it is one that nobody can be expected to break."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, RSAPublicKey) and _LEAST_BITS <= key.key_size <= _MOST_BITS else None
+
+
 class Wix:
     """The Wix adapter."""
 
@@ -148,9 +185,18 @@ class Wix:
         authentication="JWT (RS256) in the body, checked with the app's public key",
         credentials=(
             CredentialField(
-                "public_key", "the app's public key (PEM) from the Webhooks page", required=True, secret=False
+                "public_key",
+                "the app's public key (PEM, RSA of at least 2048 bits) from the Webhooks page",
+                required=True,
+                secret=False,
+                unfit=_unfit_key,
             ),
-            CredentialField("secrets", "further public keys (PEM) while the app's key is rotated", secret=False),
+            CredentialField(
+                "secrets",
+                "further public keys (PEM) while the app's key is rotated",
+                secret=False,
+                unfit=_unfit_key,
+            ),
             CredentialField(
                 "api",
                 "instance_id: accept only this site's events; for backfill besides client_id and client_secret (the "
@@ -238,7 +284,8 @@ def _verified(token: bytes, source: SourceContext) -> Mapping[str, Any]:
     from jwt import PyJWTError
     from jwt.api_jws import PyJWS
 
-    keys = tuple(_public_keys(source))
+    given = (source.credentials.public_key, *source.credentials.secrets)
+    keys = [key for own in given for pem in _pems(own or "") if (key := _usable(pem)) is not None]
     if not keys:
         raise AuthenticationFailed("the source has no public key")
     for key in keys:
@@ -250,18 +297,6 @@ def _verified(token: bytes, source: SourceContext) -> Mapping[str, Any]:
         except (NotReadable, NotUnderstood) as odd:
             raise AuthenticationFailed("the token's claims are no JSON object") from odd
     raise AuthenticationFailed("wrong signature")
-
-
-def _public_keys(source: SourceContext) -> Iterator[str]:
-    """Every PEM key of the source; the dashboard shows it as PEM or as that text in base64."""
-    for given in (source.credentials.public_key, *source.credentials.secrets):
-        pem = (given or "").replace("\\n", "\n").strip()
-        if pem and "-----BEGIN" not in pem:
-            try:
-                pem = base64.b64decode("".join(pem.split()), validate=True).decode("ascii")
-            except (binascii.Error, ValueError):
-                continue
-        yield from (found.group(0) for found in _PEM.finditer(pem))
 
 
 def _unexpired(claims: Mapping[str, Any], now: datetime) -> None:

@@ -1,8 +1,9 @@
 """Connecting a checkout provider: what a source's credentials and settings must be, and what is generated."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from shared.domain.merchant import SourceCredentials, SourceSettings
 from shared.domain.pointer import pointer
@@ -18,6 +19,8 @@ class GivenCredentials:
     """Credentials as a merchant sends them; empty where it sends none."""
 
     secrets: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    """Where in the request each of the secrets stands."""
     public_key: str | None = None
     api: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,8 +87,24 @@ def check_settings(provider: Provider, settings: SourceSettings) -> None:
         except InvalidMapping as wrong:
             expression = [wrong.field] if wrong.field else []
             problems.append((pointer("settings", "mapping", *expression), wrong.detail))
+    problems += [(pointer("settings", "signature", *path), detail) for path, detail in _unsigned(settings.signature)]
     if problems:
         raise Invalid(problems)
+
+
+def _unsigned(signature: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What a signature's settings leave unproved: the place of each fault, and what is wrong with it."""
+    if not signature:
+        return
+    parts = list(signature.get("signed_parts") or ("body",))
+    header = str(signature.get("timestamp_header") or "")
+    if parts.count("body") != 1:
+        yield ("signed_parts",), "must hold body once"
+    stamped = "timestamp" in parts or any(part.lower() == f"header:{header.lower()}" for part in parts)
+    if header and (signature.get("algorithm") == "plain" or not stamped):
+        # Whoever repeats an old webhook could write today's time into it.
+        yield ("timestamp_header",), "proves nothing unless timestamp is among signed_parts"
+        yield ("signed_parts",), "must hold timestamp where timestamp_header is set"
 
 
 def describe(name: str) -> dict[str, object]:
@@ -118,8 +137,13 @@ def _problems(description: Description, given: GivenCredentials) -> list[tuple[s
     found = [
         (f"/credentials/{name}", "this provider takes no such credential") for name in sorted(given.names() - wanted)
     ]
-    if given.public_key is not None and "public_key" in wanted and not _is_public_key(given.public_key):
-        found.append(("/credentials/public_key", "not a public key in PEM"))
+    values = {"public_key": [("/credentials/public_key", given.public_key)] if given.public_key else []}
+    values["secret"] = [*zip(given.places, given.secrets, strict=True)]
+    for own in description.credentials:
+        for place, value in values.get(_group(own.name), ()):
+            unfit = own.unfit(value)
+            if unfit is not None:
+                found.append((place, unfit))
     return found
 
 
@@ -127,14 +151,3 @@ def _group(name: str) -> str:
     """``api.client_id`` and the like belong to ``api``; ``secrets`` is a list of ``secret``."""
     group = name.partition(".")[0]
     return "secret" if group == "secrets" else group
-
-
-def _is_public_key(pem: str) -> bool:
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
-    try:
-        load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return True

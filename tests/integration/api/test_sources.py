@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from functions.merchant_api import services
 from shared.domain.ids import SourceId
@@ -12,6 +14,7 @@ from tests.integration.api.conftest import PUBLIC_URL, Api
 EVENTS = Path(__file__).parents[3] / "events"
 DOUBLING = "[@,@]" + "|[@,@][]" * 28
 """2^29 values out of one."""
+STAMPED = ["timestamp", ".", "body"]
 
 
 def test_a_generated_secret_is_shown_once(merchant: Api) -> None:
@@ -81,6 +84,70 @@ def test_a_bad_expression_of_a_mapping_is_pointed_at(merchant: Api, field: str, 
     refused = merchant("POST", "/v1/sources", {"provider": "custom", "settings": settings})
     assert refused.status == 422, refused.text
     assert [error["pointer"] for error in refused.json["errors"]] == [f"/settings/mapping/{place}"]
+
+
+@pytest.mark.parametrize(
+    ("signature", "places"),
+    [
+        ({"timestamp_header": "X-Time"}, ("timestamp_header", "signed_parts")),
+        (
+            {"timestamp_header": "X-Time", "signed_parts": ["body", "header:x-other"]},
+            ("timestamp_header", "signed_parts"),
+        ),
+        (
+            {"timestamp_header": "X-Time", "signed_parts": ["timestamp", "body"], "algorithm": "plain"},
+            ("timestamp_header",),
+        ),
+        ({"signed_parts": ["timestamp"]}, ("signed_parts",)),
+        ({"signed_parts": ["body", ".", "body"]}, ("signed_parts",)),
+    ],
+)
+def test_a_signature_that_leaves_the_body_or_the_time_unproved_is_refused(
+    merchant: Api, signature: dict[str, object], places: tuple[str, ...]
+) -> None:
+    settings = {"signature": {"header": "X-Sig", **signature}}
+    made = merchant("POST", "/v1/sources", {"provider": "custom"}).json
+    for refused in (
+        merchant("POST", "/v1/sources", {"provider": "custom", "settings": settings}),
+        merchant("PATCH", f"/v1/sources/{made['id']}", {"settings": settings}),
+    ):
+        assert refused.status == 422, refused.text
+        pointers = [error["pointer"] for error in refused.json["errors"]]
+        assert {f"/settings/signature/{place}" for place in places} <= set(pointers)
+
+
+def test_a_signed_time_is_taken_by_either_name(merchant: Api) -> None:
+    for parts in (["timestamp", ".", "body"], ["header:x-time", "body"]):
+        signature = {"header": "X-Sig", "timestamp_header": "X-Time", "signed_parts": parts}
+        assert (
+            merchant("POST", "/v1/sources", {"provider": "custom", "settings": {"signature": signature}}).status == 201
+        )
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    """The public half."""
+    public = key.public_key()
+    return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def test_a_key_of_wix_is_rsa_of_at_least_2048_bits(merchant: Api) -> None:
+    good, weak = (pem(rsa.generate_private_key(65537, bits)) for bits in (2048, 1024))
+    curve = pem(ec.generate_private_key(ec.SECP256R1()))
+    for bad in (weak, curve, good + weak):
+        refused = merchant("POST", "/v1/sources", {"provider": "wix", "credentials": {"public_key": bad}})
+        assert refused.status == 422, refused.text
+        assert [error["pointer"] for error in refused.json["errors"]] == ["/credentials/public_key"]
+    written = [own.replace("\n", "\\n") for own in (pem(rsa.generate_private_key(65537, 2048)), weak)]
+    second = {"public_key": good, "secrets": written}
+    refused = merchant("POST", "/v1/sources", {"provider": "wix", "credentials": second})
+    assert [error["pointer"] for error in refused.json["errors"]] == ["/credentials/secrets/1"]
+    assert merchant("POST", "/v1/sources", {"provider": "wix", "credentials": {"public_key": good}}).status == 201
+
+
+def test_a_link_has_room_for_a_few_ids_only(merchant: Api) -> None:
+    for places, status in ((8, 201), (9, 422)):
+        settings = {"recovery_url_template": "https://shop.example/" + "{id}" * places}
+        assert merchant("POST", "/v1/sources", {"provider": "custom", "settings": settings}).status == status
 
 
 def test_settings_of_a_source_merge_and_null_takes_the_default(merchant: Api) -> None:

@@ -154,11 +154,26 @@ class TestHmac:
             {"header": "X-Sig", "signed_parts": ["timestamp"]},
             {"header": "X-Sig", "signed_parts": "body"},
             {"header": "X-Sig", "signed_parts": ["timestamp", "body"]},
+            {"header": "X-Sig", "signed_parts": ["body", "body"]},
+            {"header": "X-Sig", "timestamp_header": "X-Time"},
+            {"header": "X-Sig", "signed_parts": ["body"], "timestamp_header": "X-Time"},
         ],
     )
     def test_settings_that_cannot_be_meant_prove_nothing(self, bench: Bench, broken: dict[str, Any]) -> None:
         bench.configure(signature=broken)
         refused(bench, {"X-Sig": signed(BODY, "sha256", "hex")})
+        refused(bench, {"X-Sig": signed(BODY, "sha256", "hex"), "X-Time": str(NOW)})
+        refused(bench, {"X-Sig": signed(BODY + BODY, "sha256", "hex"), "X-Time": str(NOW)})
+
+    def test_a_timestamp_may_be_signed_by_its_headers_name(self, bench: Bench) -> None:
+        signature = {"header": "X-Sig", "signed_parts": ["header:x-time", ".", "body"], "timestamp_header": "X-Time"}
+        bench.configure(signature=signature)
+        for at, good in ((NOW, True), (NOW - 900, False)):
+            headers = {"X-Sig": signed(f"{at}.".encode() + BODY, "sha256", "hex"), "X-Time": str(at)}
+            if good:
+                bench.authenticate(bench.request(BODY, headers))
+            else:
+                refused(bench, headers)
 
     @pytest.mark.parametrize("secrets", [(), ("",)])
     def test_a_source_without_a_secret_takes_nothing(self, bench: Bench, secrets: tuple[str, ...]) -> None:

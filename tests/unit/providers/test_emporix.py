@@ -133,6 +133,24 @@ class TestHttpStrategy:
         with pytest.raises(AuthenticationFailed):
             bench.authenticate(bench.request(self.body.encode(), headers))
 
+    @pytest.mark.parametrize("number", [2**53 + 1, 10**30 + 1, -(2**60) - 1])
+    def test_every_digit_of_a_whole_number_is_proved(self, bench: Bench, number: int) -> None:
+        for sent in (number - 1, number, number + 1):
+            request = bench.request(
+                f'{{"id": {sent}}}'.encode(), {SIGNATURE: canonical_signature(f'{{"id":{number}}}')}
+            )
+            if sent == number:
+                bench.authenticate(request)
+            else:
+                with pytest.raises(AuthenticationFailed):
+                    bench.authenticate(request)
+
+    def test_a_whole_number_is_what_was_sent_as_one(self, bench: Bench) -> None:
+        sent, canonical = '{"b": -0, "a": 9007199254740993.0, "c": 12e0}', '{"a":9007199254740992,"b":0,"c":12}'
+        bench.authenticate(bench.request(sent.encode(), {SIGNATURE: canonical_signature(canonical)}))
+        digits = "9" * 5_000
+        bench.authenticate(bench.request(f"[{digits}]".encode(), {SIGNATURE: canonical_signature(f"[{digits}]")}))
+
     def test_both_secrets_of_a_rotation_hold(self, bench: Bench) -> None:
         bench.credentials = SourceCredentials(secrets=("new", "old"))
         for secret in ("new", "old"):

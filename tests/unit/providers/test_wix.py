@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
+from jwt.warnings import InsecureKeyLengthWarning
 
 from shared.domain.change import Signal, sequence_key
 from shared.domain.merchant import SourceCredentials
@@ -29,9 +30,9 @@ def bench() -> Bench:
     return Bench("wix")
 
 
-def new_key() -> tuple[str, str]:
+def new_key(bits: int = 2048) -> tuple[str, str]:
     """A private key and its public half, in PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -80,6 +81,14 @@ class TestAuthentication:
         body = self.signed(bench)
         self.prove(bench, body)
         assert bench.checkout(body) == bench.expected("abandoned-checkout-created")
+
+    def test_a_key_that_can_be_broken_proves_nothing(self, bench: Bench) -> None:
+        private, public = new_key(1024)
+        with pytest.warns(InsecureKeyLengthWarning):
+            body = self.signed(bench, private)
+        for others in ((), (PUBLIC,)):
+            with pytest.raises(AuthenticationFailed):
+                self.prove(bench, body, public, *others)
 
     @pytest.mark.parametrize(
         "shape", [lambda t: b" " + t + b"\n", lambda t: b'"' + t + b'"', lambda t: b'{"data":"' + t + b'"}']
