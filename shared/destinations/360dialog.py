@@ -16,7 +16,7 @@ from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import phone_of
 from shared.destinations.meta_cloud import SHAPE, MetaStatuses, judge, template_message
-from shared.destinations.status import CallbackRequest, check_token
+from shared.destinations.status import CALLBACK_TOKEN, TokenProved
 from shared.destinations.vendor_answer import (
     Verdict,
     address,
@@ -55,12 +55,7 @@ class Dialog360Destination:
                 "description": "The number's API key; sent as `D360-API-KEY`.",
             },
             "template": SHAPE.schema(),
-            "callback_token": {
-                "type": "string",
-                "writeOnly": True,
-                "minLength": 16,
-                "description": "Your own random word; the webhook URL ends in `?token=` and it.",
-            },
+            "callback_token": CALLBACK_TOKEN,
             "base_url": {"type": "string", "format": "uri", "default": VENDOR},
         },
         "required": ["bearer_token"],
@@ -85,16 +80,8 @@ class Dialog360Destination:
         return attempt_of(result, endpoint, _judge, repeatable=False)
 
 
-class Dialog360Statuses(MetaStatuses):
+class Dialog360Statuses(TokenProved, MetaStatuses):
     """Meta's webhooks as 360dialog passes them on: the bodies are Meta's, the signature is not."""
-
-    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
-        """None: a webhook is set up by an API call."""
-        return None
-
-    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
-        """The endpoint's ``callback_token`` as ``?token=``."""
-        check_token(request, endpoint.settings.get("callback_token"))
 
 
 destination = Dialog360Destination()

@@ -30,6 +30,7 @@ from shared.destinations.vendor_answer import (
 from shared.destinations.webhook import header_problems
 from shared.destinations.whatsapp import Header, message_of
 from shared.destinations.whatsapp_template import Shape
+from shared.domain.pointer import pointer
 
 VENDOR: Final = "https://backend.aisensy.com"
 PATH: Final = "/campaign/t1/api/v2"
@@ -41,6 +42,7 @@ _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 1000}
 _CONFIG: Final = re.compile(
     r"no plan|campaign .*(not|does|inactive|paused)|not live|credits|api ?key|template", re.IGNORECASE
 )
+
 _PERSON: Final = re.compile(r"invalid (destination|number|phone)", re.IGNORECASE)
 
 
@@ -76,7 +78,7 @@ class AisensyDestination:
         for name, source in mapping(endpoint.settings.get("attributes")).items():
             problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
             if problem is not None:
-                found.append((f"/settings/attributes/{str(name).replace('~', '~0').replace('/', '~1')}", problem))
+                found.append((pointer("settings", "attributes", str(name)), problem))
         return found + SHAPE.problems(endpoint)
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:

@@ -14,6 +14,7 @@ from shared.destinations.destination import Unsendable
 from shared.destinations.liquid import is_template, render_html, syntax_problem
 from shared.destinations.message import filled, filled_by
 from shared.destinations.one_line import clean
+from shared.domain.pointer import pointer
 
 MAX_SUBJECT: Final = 150
 MAX_SOURCE: Final = 32_000
@@ -159,14 +160,14 @@ def problems(template: object) -> list[tuple[str, str]]:
         return [(where, "an object with subject, html and the like")]
     found: list[tuple[str, str]] = []
     for name, source in template.items():
-        pointer = f"{where}/{str(name).replace('~', '~0').replace('/', '~1')}"
+        at = where + pointer(str(name))
         if name not in {*WORDS, "html", "text", "language"}:
-            found.append((pointer, "unknown field for this kind"))
+            found.append((at, "unknown field for this kind"))
         elif not isinstance(source, str) or not source.strip():
-            found.append((pointer, "a text"))
+            found.append((at, "a text"))
         elif is_template(source):
             problem = syntax_problem(source, "html" if name == "html" else "text")
-            found += [] if problem is None else [(pointer, problem)]
+            found += [] if problem is None else [(at, problem)]
     return found
 
 

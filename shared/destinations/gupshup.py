@@ -14,7 +14,16 @@ from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import phone_of
-from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, e164, epoch, reply
+from shared.destinations.status import (
+    CALLBACK_TOKEN,
+    CallbackRequest,
+    Status,
+    StatusReport,
+    TokenProved,
+    e164,
+    epoch,
+    reply,
+)
 from shared.destinations.vendor_answer import (
     Verdict,
     address,
@@ -28,7 +37,7 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
-from shared.destinations.whatsapp import Header, message_of
+from shared.destinations.whatsapp import message_of
 from shared.destinations.whatsapp_errors import Meaning, code_of, meaning_of
 from shared.destinations.whatsapp_template import Shape
 
@@ -79,12 +88,7 @@ class GupshupDestination:
             },
             "app_name": {"type": "string", "minLength": 1, "maxLength": 100, "description": "The Gupshup app's name."},
             "template": SHAPE.schema(),
-            "callback_token": {
-                "type": "string",
-                "writeOnly": True,
-                "minLength": 16,
-                "description": "Your own random word; the callback URL ends in `?token=` and it.",
-            },
+            "callback_token": CALLBACK_TOKEN,
             "base_url": {"type": "string", "format": "uri", "default": VENDOR},
         },
         "required": ["bearer_token", "source", "app_name"],
@@ -114,7 +118,7 @@ class GupshupDestination:
             "template": _json({"id": message.name, "params": parameters}),
         }
         if message.header is not None:
-            form["message"] = _json(_media(message.header))
+            form["message"] = _json(message.header.media)
         return form_request(address(endpoint, VENDOR, PATH), form, endpoint, {"apikey": endpoint.bearer_token or ""})
 
     def classify(self, result: SendResult, endpoint: Endpoint) -> Attempt:
@@ -122,16 +126,8 @@ class GupshupDestination:
         return attempt_of(result, endpoint, _judge, repeatable=False)
 
 
-class GupshupStatuses:
+class GupshupStatuses(TokenProved):
     """Gupshup's callbacks, format version 2: message events, user events, inbound messages."""
-
-    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
-        """None: Gupshup only wants a 2xx answer."""
-        return None
-
-    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
-        """The endpoint's ``callback_token`` as ``?token=``: Gupshup signs nothing."""
-        check_token(request, endpoint.settings.get("callback_token"))
 
     def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
         """The report of the body, or none."""
@@ -208,11 +204,6 @@ def _message_event(payload: Mapping[str, Any], kind: str, at: Any) -> list[Statu
             recipient_phone=e164(payload.get("destination")),
         )
     ]
-
-
-def _media(header: Header) -> dict[str, Any]:
-    media = {"link": header.value} | ({"filename": header.filename} if header.filename else {})
-    return {"type": header.type, header.type: media}
 
 
 def _json(value: object) -> str:

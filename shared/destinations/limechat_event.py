@@ -28,6 +28,7 @@ from shared.destinations.vendor_answer import (
     token_problems,
 )
 from shared.destinations.webhook import header_problems
+from shared.domain.pointer import pointer
 
 VENDOR: Final = "https://flow-builder.limechat.ai"
 PATH: Final = "/api/v1/cvf-events"
@@ -93,8 +94,7 @@ class LimeChatEventDestination:
         for key, source in mapping(mapping(template).get("data")).items():
             problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
             if problem is not None or not isinstance(source, str):
-                pointer = str(key).replace("~", "~0").replace("/", "~1")
-                found.append((f"/settings/template/data/{pointer}", problem or "a text"))
+                found.append((pointer("settings", "template", "data", str(key)), problem or "a text"))
         return found
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:

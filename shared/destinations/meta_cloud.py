@@ -201,8 +201,7 @@ def _error(answer: Answer, error: Mapping[str, Any]) -> Verdict:
 def _header_parameter(header: Header) -> dict[str, Any]:
     if header.type == "text":
         return {"type": "text", "text": header.value}
-    media = {"link": header.value} | ({"filename": header.filename} if header.filename else {})
-    return {"type": header.type, header.type: media}
+    return header.media
 
 
 def _button_component(button: Button) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from shared.destinations import email_layout
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.message import checkout_of, locale_of, variables
 from shared.destinations.ses_events import SesStatuses
+from shared.destinations.status import CALLBACK_TOKEN
 from shared.destinations.vendor_answer import (
     Verdict,
     attempt_of,
@@ -119,12 +120,7 @@ class SesDestination:
                 "description": "Of your own AWS account; without it the stage's account sends.",
             },
             "secret_access_key": {"type": "string", "writeOnly": True, "minLength": 16, "maxLength": 128},
-            "callback_token": {
-                "type": "string",
-                "writeOnly": True,
-                "minLength": 16,
-                "description": "Your own random word; the callback URL ends in `?token=` and it.",
-            },
+            "callback_token": CALLBACK_TOKEN,
             "base_url": {
                 "type": "string",
                 "format": "uri",

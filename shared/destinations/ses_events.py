@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.delivery.outcome import Refusal
-from shared.destinations.destination import Endpoint
-from shared.destinations.status import CallbackRequest, Status, StatusReport, check_token, own_delivery
+from shared.destinations.status import CallbackRequest, Status, StatusReport, TokenProved, own_delivery
 from shared.destinations.vendor_answer import detail_of, json_object, mapping, rows, text_of
 from shared.domain.instants import parse_instant
 
@@ -25,16 +24,8 @@ _REPORTED: Final = {
 _EVENT_PARTS: Final = {"Rendering Failure": "failure"}
 
 
-class SesStatuses:
+class SesStatuses(TokenProved):
     """SES's event publishing, by EventBridge (API destination) or SNS, wrapped or raw."""
-
-    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
-        """None: an API destination of EventBridge sets up without a challenge."""
-        return None
-
-    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
-        """The endpoint's ``callback_token`` as ``?token=``."""
-        check_token(request, endpoint.settings.get("callback_token"))
 
     def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
         """The one report of the body, or none. A transient bounce ends this message, not the address."""

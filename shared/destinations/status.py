@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from shared.destinations.destination import Endpoint
 from shared.domain.instants import from_ms
@@ -97,6 +97,35 @@ class StatusSource(Protocol):
         ...
 
 
+class TokenProved:
+    """Proof and set-up of a vendor that signs nothing and sends no challenge: the endpoint's own random token."""
+
+    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
+        """None: a 2xx answer is all the vendor wants."""
+        return None
+
+    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
+        """The endpoint's ``callback_token`` as ``?token=``.
+
+        Raises:
+            NotAuthentic: another token, or none to compare with.
+        """
+        secret = endpoint.settings.get("callback_token")
+        if not isinstance(secret, str) or not secret:
+            raise NotAuthentic("the endpoint has no token for status webhooks")
+        if not hmac.compare_digest(request.query.get("token", "").encode(), secret.encode()):
+            raise NotAuthentic("the token is missing or wrong")
+
+
+CALLBACK_TOKEN: Final = {
+    "type": "string",
+    "writeOnly": True,
+    "minLength": 16,
+    "description": "Your own random word; the callback URL ends in `?token=` and it.",
+}
+"""The JSON Schema of the setting that ``TokenProved`` compares with."""
+
+
 def check_hmac(request: CallbackRequest, header: str, secret: object) -> None:
     """Hex HMAC-SHA256 of the body in ``header``, with or without ``sha256=`` before it.
 
@@ -109,18 +138,6 @@ def check_hmac(request: CallbackRequest, header: str, secret: object) -> None:
     expected = hmac.new(secret.encode(), request.body, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(sent.encode(), expected.encode()):
         raise NotAuthentic(f"{header} is missing or wrong")
-
-
-def check_token(request: CallbackRequest, secret: object) -> None:
-    """The endpoint's own random token as ``?token=``: for vendors that sign nothing.
-
-    Raises:
-        NotAuthentic: another token, or none to compare with.
-    """
-    if not isinstance(secret, str) or not secret:
-        raise NotAuthentic("the endpoint has no token for status webhooks")
-    if not hmac.compare_digest(request.query.get("token", "").encode(), secret.encode()):
-        raise NotAuthentic("the token is missing or wrong")
 
 
 def reply(phone: str | None, text: object, message_id: str | None, at: datetime | None) -> list[StatusReport]:

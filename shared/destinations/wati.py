@@ -15,10 +15,11 @@ from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.message import phone_of
 from shared.destinations.status import (
+    CALLBACK_TOKEN,
     CallbackRequest,
     Status,
     StatusReport,
-    check_token,
+    TokenProved,
     e164,
     epoch,
     own_delivery,
@@ -80,12 +81,7 @@ class WatiDestination:
                 "description": "Name or number of the channel that sends; by default the account's.",
             },
             "broadcast_name": {"type": "string", "minLength": 1, "maxLength": 100, "default": "abandoned_checkout"},
-            "callback_token": {
-                "type": "string",
-                "writeOnly": True,
-                "minLength": 16,
-                "description": "Your own random word; the webhook URL ends in `?token=` and it.",
-            },
+            "callback_token": CALLBACK_TOKEN,
         },
         "required": ["bearer_token"],
         "additionalProperties": False,
@@ -122,16 +118,8 @@ class WatiDestination:
         return attempt_of(result, endpoint, _judge, repeatable=False)
 
 
-class WatiStatuses:
+class WatiStatuses(TokenProved):
     """WATI's webhooks: the ``_v2`` events of template messages, and shoppers' messages."""
-
-    def challenge(self, request: CallbackRequest, endpoint: Endpoint) -> str | None:  # noqa: ARG002  the Protocol's
-        """None: WATI sets up without a challenge."""
-        return None
-
-    def authenticate(self, request: CallbackRequest, endpoint: Endpoint) -> None:
-        """The endpoint's ``callback_token`` as ``?token=``: WATI signs nothing."""
-        check_token(request, endpoint.settings.get("callback_token"))
 
     def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
         """The report of the body, or none."""

@@ -21,6 +21,7 @@ from shared.delivery.outcome import Attempt, Outcome, excerpt
 from shared.delivery.retry import parse_retry_after
 from shared.delivery.signing import signature_headers
 from shared.destinations.destination import Delivery, Endpoint
+from shared.domain.pointer import pointer
 
 USER_AGENT = "Checkback/1.0"
 MAX_HEADERS = 20
@@ -43,6 +44,7 @@ _OURS = frozenset(
         "user-agent",
     }
 )
+
 _OUR_PREFIXES = ("webhook-", "content-", "proxy-")
 _SHORTEST_SECRET = 6
 
@@ -146,16 +148,16 @@ def header_problems(headers: Mapping[str, str], *, token_set: bool) -> list[tupl
         found.append(("/headers", f"at most {MAX_HEADERS} headers"))
     seen: set[str] = set()
     for name, value in headers.items():
-        pointer = "/headers/" + name.replace("~", "~0").replace("/", "~1")
+        where = pointer("headers", name)
         lower = name.lower()
         if not _TOKEN.fullmatch(name):
-            found.append((pointer, "not a valid header name"))
+            found.append((where, "not a valid header name"))
         elif _reserved(lower, token_set=token_set):
-            found.append((pointer, "this header is set by Checkback"))
+            found.append((where, "this header is set by Checkback"))
         elif lower in seen:
-            found.append((pointer, "given twice: header names ignore case"))
+            found.append((where, "given twice: header names ignore case"))
         if len(value) > MAX_HEADER_VALUE or not _VALUE.fullmatch(value):
-            found.append((pointer, f"a header value is 1 to {MAX_HEADER_VALUE} visible ASCII characters"))
+            found.append((where, f"a header value is 1 to {MAX_HEADER_VALUE} visible ASCII characters"))
         seen.add(lower)
     return found
 

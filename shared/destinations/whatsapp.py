@@ -35,6 +35,12 @@ class Header:
     value: str
     filename: str | None = None
 
+    @property
+    def media(self) -> dict[str, Any]:
+        """A picture, video or document as WhatsApp's own format has it."""
+        named = {"filename": self.filename} if self.filename else {}
+        return {"type": self.type, self.type: {"link": self.value} | named}
+
 
 @dataclass(frozen=True, slots=True)
 class Button:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from shared.destinations.destination import Endpoint
 from shared.destinations.liquid import is_template, syntax_problem
+from shared.domain.pointer import pointer
 
 DEFAULT_LANGUAGE: Final = "en"
 
@@ -109,9 +110,7 @@ class Shape:
         known |= {"header"} if self.headers else set()
         known |= {"buttons"} if self.buttons else set()
         found = [
-            (f"{where}/{_escaped(str(field))}", "unknown field for this kind")
-            for field in template
-            if field not in known
+            (where + pointer(str(field)), "unknown field for this kind") for field in template if field not in known
         ]
         name = template.get(self.name)
         if not isinstance(name, str) or not name.strip():
@@ -131,9 +130,7 @@ class Shape:
             wanted = {"ordered": "a list", "named": "an object", "either": "a list or an object"}[self.body]
             return [(where, f"{wanted} of Liquid templates")]
         return [
-            problem
-            for place, source in entries(body)
-            for problem in _source_problems(f"{where}/{_escaped(str(place))}", source)
+            problem for place, source in entries(body) for problem in _source_problems(where + pointer(place), source)
         ]
 
     def _header_problems(self, where: str, header: object) -> list[tuple[str, str]]:
@@ -190,12 +187,8 @@ def _value_problems(where: str, part: Mapping[str, Any], *, optional: bool) -> l
     return [] if optional else [(f"{where}/value", "required for this type")]
 
 
-def _source_problems(pointer: str, source: object) -> list[tuple[str, str]]:
+def _source_problems(where: str, source: object) -> list[tuple[str, str]]:
     if not isinstance(source, str) or not source.strip():
-        return [(pointer, "a text")]
+        return [(where, "a text")]
     problem = syntax_problem(source) if is_template(source) else None
-    return [] if problem is None else [(pointer, problem)]
-
-
-def _escaped(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
+    return [] if problem is None else [(where, problem)]

@@ -20,6 +20,7 @@ from shared.domain.checkout import ATTRIBUTION_TEXTS, CUSTOMER_TEXTS, Checkout
 from shared.domain.consent import country_of, marketing_consent
 from shared.domain.durations import duration_text, parse_duration
 from shared.domain.money import exponent, parse_decimal
+from shared.domain.pointer import pointer as pointer_to
 
 type Problem = tuple[str, str]
 """What is wrong with a request: an RFC 6901 pointer, and what to say about it."""
@@ -183,7 +184,7 @@ class _Reader:
         kind = kinds[0]
         known = {"field", "op", "value"} if kind == "field" else {kind}
         unknown = [name for name in raw if name not in known]
-        self.problems += [(f"{pointer}/{_escaped(name)}", "unknown field") for name in unknown]
+        self.problems += [(pointer + pointer_to(str(name)), "unknown field") for name in unknown]
         if kind == "field":
             return self._condition(raw, pointer)
         if kind == "not":
@@ -333,7 +334,3 @@ def _shown(value: Scalar | bool) -> str | bool:
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value
-
-
-def _escaped(name: object) -> str:
-    return str(name).replace("~", "~0").replace("/", "~1")

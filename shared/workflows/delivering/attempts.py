@@ -1,12 +1,13 @@
 """What hand-overs of events and of steps share: the endpoint as its kind needs it, the attempt as it is shown."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations.destination import Endpoint as Target
-from shared.domain.ids import delivery_id
+from shared.domain.ids import EndpointId, delivery_id
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
@@ -29,18 +30,23 @@ def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetim
 
 
 def delivery_of(event: EventRecord, endpoint: Endpoint) -> DeliveryRecord:
-    """An event's delivery to an endpoint before any attempt, the same at a retry; a disabled endpoint's is held."""
+    """As ``pending_delivery``; a disabled endpoint's is held."""
+    made = pending_delivery(event, endpoint.id)
+    return made if endpoint.active else replace(made, status=DeliveryStatus.HELD, reason="endpoint_disabled")
+
+
+def pending_delivery(event: EventRecord, endpoint_id: EndpointId) -> DeliveryRecord:
+    """An event's delivery to an endpoint before any attempt, the same at a retry."""
     return DeliveryRecord(
-        id=delivery_id(event.at, event.id, endpoint.id),
-        endpoint_id=endpoint.id,
+        id=delivery_id(event.at, event.id, endpoint_id),
+        endpoint_id=endpoint_id,
         merchant_id=event.merchant_id,
         event_id=event.id,
         event_type=event.type,
         checkout_digest=event.checkout_digest,
         event_version=event.version,
-        status=DeliveryStatus.PENDING if endpoint.active else DeliveryStatus.HELD,
+        status=DeliveryStatus.PENDING,
         created_at=event.at,
-        reason=None if endpoint.active else "endpoint_disabled",
     )
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from shared.aws.queues import DeliveryMessage
 from shared.domain.announcement import EventType
-from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, delivery_id, event_id
+from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, event_id
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
-from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.table import ConditionFailed, Table
+from shared.workflows.delivering.attempts import pending_delivery
 
 type Enqueue = Callable[[list[DeliveryMessage]], None]
 
@@ -92,25 +93,11 @@ class EndpointEvents:
             self._table.put(EventStore.new(event))
         except ConditionFailed:
             return []
-        told = [_delivery(event, own) for own in to]
+        told = [pending_delivery(event, own.id) for own in to]
         for record in told:
             self._deliveries.create(record)
         self._enqueue([DeliveryMessage(own.id, own.merchant_id) for own in told])
         return told
-
-
-def _delivery(event: EventRecord, recipient: Endpoint) -> DeliveryRecord:
-    return DeliveryRecord(
-        id=delivery_id(event.at, event.id, recipient.id),
-        endpoint_id=recipient.id,
-        merchant_id=event.merchant_id,
-        event_id=event.id,
-        event_type=event.type,
-        checkout_digest=event.checkout_digest,
-        event_version=event.version,
-        status=DeliveryStatus.PENDING,
-        created_at=event.at,
-    )
 
 
 def _body(event: EventId, event_type: EventType, at: datetime, subject: Endpoint, facts: dict[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from shared.destinations.destination import Endpoint as Target
 from shared.domain.announcement import EventType
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Endpoint, EndpointCredentials, SigningSecret
+from shared.domain.pointer import pointer
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.workflows.delivering.refusals import Invalid
 
@@ -185,20 +186,19 @@ def _settings_problems(kind: Destination, settings: Mapping[str, Any]) -> list[t
     known: Mapping[str, Any] = schema.get("properties", {})
     common = {*_COMMON, _BEARER}
     problems = [
-        (f"/settings/{_escaped(name)}", "unknown field for this kind")
+        (pointer("settings", name), "unknown field for this kind")
         for name in settings
         if name not in known and name not in common
     ]
     own = {name: value for name, value in settings.items() if name in known and name not in common}
     required = [name for name in schema.get("required", ()) if name not in settings]
-    problems += [(f"/settings/{_escaped(name)}", "required for this kind") for name in required]
+    problems += [(pointer("settings", name), "required for this kind") for name in required]
     if own:
         from jsonschema import Draft202012Validator
 
         validator = Draft202012Validator({"type": "object", "properties": known})
         for error in validator.iter_errors(own):
-            path = "".join(f"/{_escaped(str(part))}" for part in error.absolute_path)
-            problems.append((f"/settings{path}", _told(error.validator)))
+            problems.append((pointer("settings", *error.absolute_path), _told(error.validator)))
     return problems
 
 
@@ -217,7 +217,3 @@ def _target(draft: Draft) -> Target:
         settings=draft.settings,
         timeout=draft.settings.get("timeout", DEFAULT_TIMEOUT),
     )
-
-
-def _escaped(part: str) -> str:
-    return part.replace("~", "~0").replace("/", "~1")
