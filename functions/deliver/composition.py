@@ -1,6 +1,6 @@
 """What the deliver function is made of, once per process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import cache
 
@@ -24,9 +24,12 @@ from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.coupon_source import CouponSource
 from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
+from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.send_step import StepSender
 from shared.workflows.campaigns.step_case import StepCases
 from shared.workflows.campaigns.step_claim import StepClaims
+from shared.workflows.campaigns.step_coupon import StepCoupons
+from shared.workflows.campaigns.step_exchange import StepExchanges
 from shared.workflows.campaigns.step_gate import StepGate
 from shared.workflows.campaigns.step_handover import HandOvers
 from shared.workflows.campaigns.step_outcome import AnswerEffects, StepOutcomes
@@ -88,6 +91,16 @@ def pool() -> SendPool:
     return SendPool(allow_loopback=_stores().environment.local)
 
 
+def _send_all(requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None) -> list[SendResult]:
+    return pool().send_all(requests, answered)
+
+
+@cache
+def follow_ups() -> FollowUps:
+    """What steps left to be done."""
+    return FollowUps()
+
+
 @cache
 def step_sender() -> StepSender:
     """Sends campaign steps."""
@@ -96,12 +109,9 @@ def step_sender() -> StepSender:
     checkouts, shoppers = stores.checkouts, ShopperStore(table)
     campaigns, endpoints = CampaignStore(table), EndpointStore(table)
     episodes = EpisodeStore(table, stores.environment.due_shards)
-    writes = EpisodeWrites(episodes, shoppers, now)
-    record = StepRecord(stores.deliveries, ActivityStore(table), _facts(episodes, campaigns), now)
-
-    def send_all(requests: Sequence[OutboundRequest]) -> list[SendResult]:
-        return pool().send_all(requests)
-
+    writes = EpisodeWrites(episodes, shoppers, follow_ups(), now)
+    record = StepRecord(stores.deliveries, ActivityStore(table), _facts(episodes, campaigns))
+    coupons = StepCoupons(CouponSource(CouponStore(table), endpoints, stores.cipher, _send_all), now)
     return StepSender(
         cases=StepCases(
             episodes=episodes,
@@ -113,12 +123,13 @@ def step_sender() -> StepSender:
             hasher=stores.hasher,
             now=now,
         ),
-        gate=StepGate(checkouts, CouponSource(CouponStore(table), endpoints, stores.cipher, send_all), now),
-        withheld=WithheldSteps(writes, record, now),
-        claims=StepClaims(table, writes, health(), now),
+        gate=StepGate(checkouts, coupons, now),
+        coupons=coupons,
+        withheld=WithheldSteps(writes, record, follow_ups(), now),
+        claims=StepClaims(table, episodes, writes, follow_ups(), health(), now),
         handovers=HandOvers(stores.cipher, _links(), now),
-        outcomes=StepOutcomes(episodes, writes, record, _effects(episodes, shoppers), now),
-        health=health(),
+        exchanges=StepExchanges(_send_all, health()),
+        outcomes=StepOutcomes(episodes, writes, record, _effects(episodes, shoppers), follow_ups(), now),
     )
 
 

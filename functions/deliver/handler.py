@@ -1,20 +1,21 @@
 """The deliver function: a batch of messages, all sent at once; failed messages alone come back."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from functions.deliver.composition import deliverer, health, pool, step_sender
+from functions.deliver.composition import deliverer, follow_ups, health, pool, step_sender
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
-from shared.workflows.delivering.batch import Begun, Handled, alone, send_prepared
+from shared.workflows.delivering.batch import Handled, TimeLeft, alone, send_prepared
 
 logger = Logger(service="deliver")
 
 type Message = DeliveryMessage | StepMessage
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001 - signature
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Handle an SQS batch. A message that is none of ours is left to the dead letter queue.
 
     Each message stands alone. Only where every single one failed is the first failure raised: an outage shall look
@@ -28,8 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
         except ValueError:
             logger.error("message_unreadable", message_id=record["messageId"])
             failed.append(record["messageId"])
-    prepared = _prepared(readable)
-    results = dict(zip(prepared, send_prepared(list(prepared.values()), pool().send_all, health()), strict=True))
+    results = _handled(readable, TimeLeft(context.get_remaining_time_in_millis))
     for message_id, result in results.items():
         logger.info("delivery_handled", subject=_subject(readable[message_id]), outcome=result.outcome)
         if result.retry_message:
@@ -40,20 +40,36 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
     return {"batchItemFailures": [{"itemIdentifier": own} for own in failed]}
 
 
-def _prepared(readable: dict[str, Message]) -> dict[str, Begun]:
-    """Events of the feed and steps of campaigns, prepared to go out in one batch; neither waits for the other."""
+def _handled(readable: Mapping[str, Message], time: TimeLeft) -> dict[str, Handled]:
+    """Events of the feed and steps of campaigns, at the same time: each step in a thread of its own."""
     events = {name: own for name, own in readable.items() if isinstance(own, DeliveryMessage)}
     steps = {name: own for name, own in readable.items() if isinstance(own, StepMessage)}
-    told = alone(lambda: deliverer().prepare(list(events.values()))) if events else []
-    sent = alone(lambda: step_sender().prepare(list(steps.values()))) if steps else []
-    return _each(events, told) | _each(steps, sent)
+    _built(for_steps=bool(steps))
+    with ThreadPoolExecutor(len(steps) + 1) as threads:
+        owed = threads.submit(alone, follow_ups().catch_up)
+        sent = {name: threads.submit(alone, _sent, own, time) for name, own in steps.items()}
+        told = _told(events, time) if events else {}
+    owed.result()
+    alone(health().settle)
+    return told | {name: own.result() for name, own in sent.items()}
 
 
-def _each(names: Iterable[str], prepared: Sequence[Begun] | Handled) -> dict[str, Begun]:
-    """What became of each message, or of all of them alike."""
+def _built(*, for_steps: bool) -> None:
+    """Make what threads share before there are any; what cannot be made now fails where it is needed."""
+    for part in (follow_ups, health, pool, *((step_sender,) if for_steps else ())):
+        alone(part)
+
+
+def _sent(message: StepMessage, time: TimeLeft) -> Handled:
+    return step_sender().send(message, time)
+
+
+def _told(events: Mapping[str, DeliveryMessage], time: TimeLeft) -> dict[str, Handled]:
+    """The feed's events: read together, sent at once."""
+    prepared = alone(lambda: deliverer().prepare(list(events.values())))
     if isinstance(prepared, Handled):
-        return dict.fromkeys(names, prepared)
-    return dict(zip(names, prepared, strict=True))
+        return dict.fromkeys(events, prepared)
+    return dict(zip(events, send_prepared(prepared, pool().send_all, health(), time), strict=True))
 
 
 def _subject(message: Message) -> str:

@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-CLAIM_LEASE = timedelta(minutes=5)
-"""Longer than any batch may run; a claim that outlives it has an unknown outcome."""
+CLAIM_LEASE = timedelta(minutes=7)
+"""Longer than any batch may run, and than a queue hides a message that was taken (six times the function's time).
+
+Whoever takes it again finds an outcome, or a claim that its own process may still settle. A claim that outlives its
+lease has an unknown outcome.
+"""
 MOST_ATTEMPTS = 3
 BACKOFF = (timedelta(minutes=1), timedelta(minutes=10))
 """Waits before the second and the third attempt."""
@@ -79,6 +83,8 @@ class EpisodeStep:
     capped: int = 0
     reason: str | None = None
     lease_until: datetime | None = None
+    claimed_by: str | None = None
+    """The name of its last claim: of two workers each knows its own."""
     handed_over_at: datetime | None = None
     channel: str | None = None
     """Set when it was handed over."""
@@ -109,9 +115,18 @@ def moved(step: EpisodeStep, to: StepState) -> EpisodeStep:
     return replace(step, state=to, lease_until=None)
 
 
-def claimed(step: EpisodeStep, checkout: str, now: datetime, lease: timedelta = CLAIM_LEASE) -> EpisodeStep:
+def claimed(
+    step: EpisodeStep, checkout: str, now: datetime, lease: timedelta = CLAIM_LEASE, *, by: str | None = None
+) -> EpisodeStep:
     """The step as one worker's own until the lease ends. Raises IllegalMove unless it is planned."""
-    return replace(moved(step, StepState.CLAIMED), lease_until=now + lease, checkout=checkout)
+    return replace(moved(step, StepState.CLAIMED), lease_until=now + lease, checkout=checkout, claimed_by=by)
+
+
+def released(step: EpisodeStep) -> EpisodeStep:
+    """The claimed step, planned as before: nothing was sent. Raises IllegalMove unless it is claimed."""
+    if step.state is not StepState.CLAIMED:
+        raise IllegalMove(step.number, step.state, StepState.PLANNED)
+    return replace(moved(step, StepState.PLANNED), checkout=None)
 
 
 def deferred(step: EpisodeStep, until: datetime) -> EpisodeStep:
@@ -119,6 +134,14 @@ def deferred(step: EpisodeStep, until: datetime) -> EpisodeStep:
     if step.state is not StepState.PLANNED:
         raise IllegalMove(step.number, step.state, StepState.PLANNED)
     return replace(moved(step, StepState.PLANNED), due_at=until)
+
+
+def tried_in_vain(step: EpisodeStep, now: datetime) -> EpisodeStep | None:
+    """The step, due again after a pause because it lacked something; None where that was its last attempt."""
+    attempts = step.attempts + 1
+    if attempts >= MOST_ATTEMPTS:
+        return None
+    return replace(deferred(step, now + BACKOFF[attempts - 1]), attempts=attempts)
 
 
 def skipped(step: EpisodeStep, reason: str, now: datetime) -> EpisodeStep:

@@ -83,6 +83,7 @@ IDENTITY: Final[Mapping[str, str]] = {
 }
 EPISODE: Final[Mapping[str, str]] = {
     "an": "anchor: from when the steps' waits count",
+    "by": "name of a step's last claim",
     "ch": "channel of a step",
     "cmp": "campaign",
     "cap": "how often a vendor's cap has put a step off",

@@ -84,6 +84,7 @@ class Shop:
         )
         self.sent: list[OutboundRequest] = []
         self.answer: Answering = lambda _: Answer(200)
+        self.invocation = Invocation()
         self._streamed = 0
         MerchantStore(self.table).create(self.merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", NOON))
         self.source()
@@ -204,7 +205,7 @@ class Shop:
         (sample,) = aws_event("deliveries-batch")["Records"]
         given = self.queued() if bodies is None else bodies
         records = [{**sample, "messageId": f"m{at}", "body": body} for at, body in enumerate(given)]
-        answer = deliver_function.handler({"Records": records}, None)
+        answer = deliver_function.handler({"Records": records}, self.invocation)
         return [own["itemIdentifier"] for own in answer["batchItemFailures"]]
 
     def send_all(
@@ -268,6 +269,7 @@ def forget_compositions() -> None:
         *(dispatch_composition._stores, dispatch_composition.announcer, dispatch_composition.poison),
         *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
         *(deliver_composition._stores, deliver_composition.pool, deliver_composition.step_sender),
+        deliver_composition.follow_ups,
     ):
         cached.cache_clear()
 

@@ -1,114 +1,157 @@
 """A step's life, from the message that says it is due to its one recorded outcome.
 
-Read (``step_case``), ask the gate (``step_gate``), withhold it (``step_withheld``) or claim it (``step_claim``), hand
-it over (``step_handover``), record what came of it (``step_outcome``).
+Read (``step_case``), ask the gate (``step_gate``), withhold it (``step_withheld``) or get its code (``step_coupon``),
+claim it (``step_claim``), hand it over (``step_handover``, ``step_exchange``), record what came of it
+(``step_outcome``). Whatever asks others' servers for something stands before the claim, and the gate is asked again
+after it: between claim and hand-over nothing is waited for.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 
 from shared.aws.queues import StepMessage
-from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Unsendable
 from shared.domain import gate
+from shared.domain.coupon import CouponRule, Unavailable
+from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.store.episodes import EpisodeMoved
-from shared.store.table import StoreUnavailable
 from shared.workflows.campaigns.step_case import Erased, NothingDue, StepCase, StepCases
-from shared.workflows.campaigns.step_claim import Claim, StepClaims
+from shared.workflows.campaigns.step_claim import StepClaims
+from shared.workflows.campaigns.step_coupon import CouponDelayed, StepCoupons
+from shared.workflows.campaigns.step_exchange import StepExchanges
 from shared.workflows.campaigns.step_gate import StepGate, Verdict
-from shared.workflows.campaigns.step_handover import HandOvers, Receiver
+from shared.workflows.campaigns.step_handover import HandOver, HandOvers, Receiver
 from shared.workflows.campaigns.step_outcome import Ending, StepOutcomes
-from shared.workflows.campaigns.step_record import Answered
 from shared.workflows.campaigns.step_withheld import WithheldSteps
-from shared.workflows.delivering.batch import First, Handled, Prepared, alone
-from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.attempts import timeout_of
+from shared.workflows.delivering.batch import LEAST, RECORDING, Handled, TimeLeft
 
-_ROUNDS = 5
+_ROUNDS = 7
+_NO_TIME = Handled("step_no_time", retry_message=True)
+
+
+@dataclass(slots=True)
+class _Had:
+    """What was had from others for a step, and is not asked for again when its episode is read once more."""
+
+    step: int
+    endpoint_id: EndpointId
+    admitted: bool = False
+    no_code_left: bool = False
+    told: bool = False
 
 
 class StepSender:
-    """Sends due steps. One per process."""
+    """Sends due steps. One per process; each message may have a thread of its own."""
 
     def __init__(
         self,
         *,
         cases: StepCases,
         gate: StepGate,
+        coupons: StepCoupons,
         withheld: WithheldSteps,
         claims: StepClaims,
         handovers: HandOvers,
+        exchanges: StepExchanges,
         outcomes: StepOutcomes,
-        health: EndpointHealth,
     ) -> None:
-        """The parts of a step's life, in their order; ``health`` hears how endpoints answered."""
+        """The parts of a step's life."""
         self._cases = cases
         self._gate = gate
+        self._coupons = coupons
         self._withheld = withheld
         self._claims = claims
         self._handovers = handovers
+        self._exchanges = exchanges
         self._outcomes = outcomes
-        self._health = health
 
-    def prepare(self, messages: Sequence[StepMessage]) -> list[Handled | Prepared]:
-        """What each message asks for, in order: a hand-over to make now, or what became of the step without one."""
-        return [alone(self._prepared, message) for message in messages]
-
-    def _prepared(self, message: StepMessage) -> Handled | Prepared:
-        try:
-            for _ in range(_ROUNDS):
-                try:
-                    return self._begun(message)
-                except EpisodeMoved:
-                    continue
-        except StoreUnavailable:
-            return Handled("step_unavailable", retry_message=True)
+    def send(self, message: StepMessage, time: TimeLeft) -> Handled:
+        """Send the episode's due step, if it may go out. Raises what the table raises while nothing was sent."""
+        had: _Had | None = None
+        for _ in range(_ROUNDS):
+            case = self._cases.read(message)
+            if isinstance(case, StepCase) and (had is None or (had.step, had.endpoint_id) != case.subject):
+                had = _Had(*case.subject)
+            try:
+                handled = self._life(case, had, time)
+            except EpisodeMoved:
+                continue
+            if handled is not None:
+                return handled
         return Handled("step_contended", retry_message=True)
 
-    def _begun(self, message: StepMessage) -> Handled | Prepared:
-        """The step up to its hand-over. Raises EpisodeMoved when the episode was written meanwhile."""
-        case = self._cases.read(message)
+    def _life(self, case: StepCase | NothingDue | Erased, had: _Had | None, time: TimeLeft) -> Handled | None:
+        """What becomes of what was read; None to read it again. Raises EpisodeMoved when it was written meanwhile."""
         if isinstance(case, NothingDue):
             return Handled(case.reason)
-        if isinstance(case, Erased):
+        if isinstance(case, Erased) or had is None:
             self._withheld.end(case.episode)
             return Handled("step_erased")
-        verdict = self._gate.ask(case)
-        if case.endpoint is None or not isinstance(verdict.decision, gate.Send):
+        verdict = self._gate.ask(case, no_code_left=had.no_code_left)
+        endpoint = case.endpoint
+        if endpoint is None or not isinstance(verdict.decision, gate.Send):
             return Handled(self._withheld.withhold(case, verdict))
-        wait = self._claims.admit(case.endpoint)
-        if wait is not None:
-            return Handled(self._withheld.put_off(case, wait))
-        return self._claimed(case, case.endpoint, verdict)
+        if not time.fits(timeout_of(endpoint)):
+            return _NO_TIME
+        if verdict.wants is not None:
+            return self._get_code(case, endpoint, verdict.wants, had, time)
+        if not had.admitted:
+            wait = self._claims.admit(endpoint)
+            if wait is not None:
+                return Handled(self._withheld.put_off(case, wait))
+            had.admitted = True
+        return self._hand_over(case, endpoint, verdict, had, time)
 
-    def _claimed(self, case: StepCase, endpoint: Endpoint, verdict: Verdict) -> Handled | Prepared:
-        """Claim the step; only then is anything handed over."""
-        receiver = self._handovers.receiver(endpoint)
-        claim = self._claims.claim(case, verdict.channel, verdict.code)
+    def _get_code(
+        self, case: StepCase, endpoint: Endpoint, rule: CouponRule, had: _Had, time: TimeLeft
+    ) -> Handled | None:
+        """Get the step's code; the gate is asked again with it, or told that there is none."""
+        within = time.after(timeout_of(endpoint) + RECORDING)
+        if within < LEAST:
+            return _NO_TIME
         try:
-            made = self._handovers.made(case, receiver, verdict.channel, verdict.code)
-        except Unsendable as unsendable:
-            return self._settled(claim, Ending(unsendable.outcome, unsendable.reason))
-        except ValueError:
-            return self._settled(claim, Ending(Outcome.FAIL_CONFIG, "unusable_endpoint"))
-        told_first = First(made.first, partial(self._refused_first, claim, receiver)) if made.first else None
-        return Prepared(made.request, partial(self._conclude, claim, receiver), endpoint, told_first)
-
-    def _refused_first(self, claim: Claim, receiver: Receiver, result: SendResult) -> Handled | None:
-        """The step's end where the vendor refused what it must be told first; the message itself did not go out."""
-        attempt = receiver.attempt(result)
-        if attempt.outcome is Outcome.DELIVERED:
+            plan = self._coupons.get(case, rule, within)
+        except CouponDelayed:
+            later = self._withheld.try_again(case)
+            if later is not None:
+                return Handled(later)
+            had.no_code_left = True
             return None
-        outcome = Outcome.RETRY if attempt.outcome is Outcome.UNKNOWN else attempt.outcome
-        return self._settled(claim, Ending(outcome, attempt.reason, Answered(result, attempt)))
+        had.no_code_left = isinstance(plan, Unavailable)
+        return None
 
-    def _conclude(self, claim: Claim, receiver: Receiver, result: SendResult) -> Handled:
-        """The step's outcome after the hand-over."""
-        attempt = receiver.attempt(result)
-        if claim.case.endpoint is not None:
-            self._health.observe(claim.case.endpoint, result, attempt.outcome)
-        return self._settled(claim, Ending(attempt.outcome, attempt.reason, Answered(result, attempt)))
+    def _hand_over(
+        self, case: StepCase, endpoint: Endpoint, verdict: Verdict, had: _Had, time: TimeLeft
+    ) -> Handled | None:
+        """Claim the step and hand it over, or record why no message can be made of it."""
+        receiver = self._handovers.receiver(endpoint)
+        made = self._made(case, receiver, verdict)
+        if isinstance(made, Ending):
+            return self._outcomes.settle(self._claims.claim(case, verdict.channel, verdict.code), made)
+        if made.first is not None and not had.told:
+            within = time.after(made.request.timeout + RECORDING)
+            if within < LEAST:
+                return _NO_TIME
+            refused = self._exchanges.tell(receiver, made.first, within)
+            if refused is not None:
+                return self._outcomes.settle(self._claims.claim(case, verdict.channel, verdict.code), refused)
+            had.told = True
+            return None
+        if not time.fits(made.request.timeout):
+            return _NO_TIME
+        claim = self._claims.claim(case, verdict.channel, verdict.code)
+        if not time.fits(made.request.timeout):
+            self._claims.release(claim)
+            return _NO_TIME
+        return self._outcomes.settle(claim, self._exchanges.hand_over(endpoint, receiver, made.request))
 
-    def _settled(self, claim: Claim, ending: Ending) -> Handled:
-        return Handled(self._outcomes.settle(claim, ending))
+    def _made(self, case: StepCase, receiver: Receiver, verdict: Verdict) -> HandOver | Ending:
+        """The step's requests, or its end where none can be made of it."""
+        try:
+            return self._handovers.made(case, receiver, verdict.channel, verdict.code)
+        except Unsendable as unsendable:
+            return Ending(unsendable.outcome, unsendable.reason)
+        except ValueError:
+            return Ending(Outcome.FAIL_CONFIG, "unusable_endpoint")

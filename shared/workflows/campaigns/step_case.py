@@ -65,6 +65,11 @@ class StepCase:
         return delivery_id(self.episode.started_at, f"{self.episode.id}#{self.step.number}", self.endpoint_id)
 
     @property
+    def subject(self) -> tuple[int, EndpointId]:
+        """Which step it is, and where it goes."""
+        return self.step.number, self.endpoint_id
+
+    @property
     def event_id(self) -> EventId:
         """What the receiver knows the step's message by: the same at every attempt."""
         return EventId("evt_" + derived_ulid(self.episode.started_at, self.episode.id, str(self.step.number)))

@@ -1,33 +1,19 @@
-"""What the gate says to a step: its facts gathered, its coupon chosen, the rules asked."""
+"""What the gate says to a step: its facts gathered, the rules asked. Nothing is written, and nobody outside asked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
-from shared.domain import coupon, criteria, gate
+from shared.domain import criteria, gate
 from shared.domain.checkout import Status
 from shared.domain.consent import Channel
-from shared.domain.coupon import Allocation, CouponRule
-from shared.domain.episode import Episode
-from shared.domain.ids import EpisodeId
+from shared.domain.coupon import Allocate, Carry, CouponPlan, CouponRule, Unavailable
 from shared.domain.merchant import Endpoint
 from shared.store.checkouts import CheckoutStore
 from shared.workflows.campaigns.step_case import StepCase
+from shared.workflows.campaigns.step_coupon import StepCoupons
 
 _CHECKOUTS_LOOKED_AT = 10
-
-
-class Coupons(Protocol):
-    """Where codes come from."""
-
-    def allocations(self, episode_id: EpisodeId) -> list[Allocation]:
-        """The codes given to an episode's steps so far."""
-        ...
-
-    def allocate(self, episode: Episode, step: int, rule: CouponRule, now: datetime) -> Allocation | None:
-        """A code for the step, the same one at a retry; None where there is none left."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +28,43 @@ type Decision = gate.Decision | NoEndpoint
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision, the channel it is about, and the code the message carries if it goes out."""
+    """The decision, the channel it is about, and the code the message carries if it goes out.
+
+    ``wants``: it may go out once it has a code of this rule; then the gate is to be asked again.
+    """
 
     decision: Decision
     channel: Channel | None
     code: str | None = None
+    wants: CouponRule | None = None
 
 
 class StepGate:
-    """Asks the gate about a case. Writes nothing but a coupon's allocation."""
+    """Asks the gate about a case. One per process."""
 
-    def __init__(self, checkouts: CheckoutStore, coupons: Coupons, now: Callable[[], datetime]) -> None:
+    def __init__(self, checkouts: CheckoutStore, coupons: StepCoupons, now: Callable[[], datetime]) -> None:
         """``now`` is the clock."""
         self._checkouts = checkouts
         self._coupons = coupons
         self._now = now
 
-    def ask(self, case: StepCase) -> Verdict:
-        """What is to be done with the step now."""
+    def ask(self, case: StepCase, *, no_code_left: bool = False) -> Verdict:
+        """What is to be done with the step now; ``no_code_left``: it was asked for one, and there is none."""
         if case.endpoint is None or not case.endpoint.active:
             return Verdict(NoEndpoint("endpoint_deleted" if case.endpoint is None else "endpoint_disabled"), None)
         channel = case.channel
-        plan = self._coupon_plan(case)
+        plan = self._coupons.plan(case)
+        if isinstance(plan, Allocate) and no_code_left:
+            plan = Unavailable("exhausted")
         decision = gate.gate(self._facts(case, case.endpoint, channel, plan))
-        if isinstance(decision, gate.Send) and (channel is not None or len(decision.channels) == 1):
+        if not isinstance(decision, gate.Send):
+            return Verdict(decision, channel)
+        if channel is not None or len(decision.channels) == 1:
             channel = decision.channels[0]
-        return Verdict(decision, channel, plan.code if isinstance(plan, coupon.Carry) else None)
+        wants = plan.rule if isinstance(plan, Allocate) else None
+        return Verdict(decision, channel, plan.code if isinstance(plan, Carry) else None, wants)
 
-    def _facts(
-        self, case: StepCase, endpoint: Endpoint, channel: Channel | None, plan: coupon.CouponPlan
-    ) -> gate.GateFacts:
+    def _facts(self, case: StepCase, endpoint: Endpoint, channel: Channel | None, plan: CouponPlan) -> gate.GateFacts:
         wanted, problems = criteria.parse(dict(endpoint.settings.get("filter") or {}))
         return gate.GateFacts(
             now=self._now(),
@@ -87,7 +80,7 @@ class StepGate:
             shopper=case.shopper,
             other_activity_at=self._other_activity(case),
             endpoint_filter=criteria.EVERYTHING if problems else wanted,
-            coupon_available=not isinstance(plan, coupon.Unavailable),
+            coupon_available=not isinstance(plan, Unavailable),
         )
 
     def _other_activity(self, case: StepCase) -> datetime | None:
@@ -99,15 +92,3 @@ class StepGate:
                 digests |= set(self._checkouts.by_identity(identity, since=since)[:_CHECKOUTS_LOOKED_AT])
         others = self._checkouts.get_many(digests - {case.checkout.digest}).values()
         return max((own.last_activity_at for own in others if own.status is Status.OPEN), default=None)
-
-    def _coupon_plan(self, case: StepCase) -> coupon.CouponPlan:
-        rule = coupon.rule_of(case.step.number, case.planned.coupon, case.campaign.coupon)
-        if rule is None:
-            return coupon.NoCoupon()
-        allocations = self._coupons.allocations(case.episode.id)
-        discount_at = None if allocations else case.shopper.last_discount_at
-        plan = coupon.planned_coupon(case.step.number, rule, allocations, discount_at, self._now())
-        if not isinstance(plan, coupon.Allocate):
-            return plan
-        given = self._coupons.allocate(case.episode, case.step.number, rule, self._now())
-        return coupon.Unavailable("exhausted") if given is None else coupon.Carry(given.code)

@@ -1,22 +1,26 @@
 """The one recorded outcome of a claimed step, and everything that follows from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from shared.delivery.outcome import Outcome
 from shared.domain import planning, step_state
 from shared.domain.episode import Episode
 from shared.domain.merchant import Endpoint
-from shared.domain.step_state import Concluded, StepState
+from shared.domain.step_state import Concluded, EpisodeStep
 from shared.domain.suppression import SuppressionReason
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
+from shared.store.table import StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
+from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.step_claim import Claim
 from shared.workflows.campaigns.step_record import Answered, StepRecord
 from shared.workflows.campaigns.suppress import Suppressions
+from shared.workflows.delivering.batch import Handled
 
 _ROUNDS = 5
 
@@ -46,21 +50,41 @@ class AnswerEffects:
         self._messages = messages
         self._disable = disable
 
-    def apply(self, claim: Claim, concluded: Concluded, now: datetime) -> None:
-        """Write them all; repeating it changes nothing."""
+    def of(self, claim: Claim, concluded: Concluded, at: datetime) -> Iterator[Callable[[], object]]:
+        """Each by itself; repeating one changes nothing."""
         case, step = claim.case, concluded.step
+        if concluded.suppress and claim.channel is not None:
+            refused = SuppressionReason.REFUSED_BY_VENDOR
+            yield partial(self._suppressions.suppress, case.records, (claim.channel,), refused)
         if step.state.counts_as_sent:
             for identity in case.episode.identities:
-                self._shoppers.messaged(identity, now, discount=claim.code is not None)
-        if concluded.suppress and claim.channel is not None:
-            self._suppressions.suppress(case.records, (claim.channel,), SuppressionReason.REFUSED_BY_VENDOR)
+                yield partial(self._shoppers.messaged, identity, at, discount=claim.code is not None)
         if concluded.capped_until is not None:
             for identity in case.records:
-                self._shoppers.capped(identity, concluded.capped_until, now)
+                yield partial(self._shoppers.capped, identity, concluded.capped_until, at)
         if concluded.disable_endpoint and case.endpoint is not None:
-            self._disable(case.endpoint, "gone")
+            yield partial(self._disable, case.endpoint, "gone")
         if step.vendor_message_id is not None:
-            self._messages.remember(case.endpoint_id, step.vendor_message_id, case.delivery_id, now)
+            yield partial(self._messages.remember, case.endpoint_id, step.vendor_message_id, case.delivery_id, at)
+
+
+@dataclass(slots=True)
+class _Settlement:
+    """An outcome on its way into the table: what is to be written, and what came of it so far."""
+
+    claim: Claim
+    ending: Ending
+    at: datetime
+    tried: tuple[Episode, Concluded] | None = None
+    """What was written, or may have been."""
+    word: str = "step_unrecorded"
+
+    def stands_as(self, step: EpisodeStep | None) -> bool:
+        """Whether an earlier try was written after all, and nothing has come after it."""
+        if step is None or self.tried is None:
+            return False
+        tried = self.tried[1].step
+        return (step.claimed_by, step.state) == (self.claim.name, tried.state)
 
 
 class StepOutcomes:
@@ -72,6 +96,7 @@ class StepOutcomes:
         writes: EpisodeWrites,
         record: StepRecord,
         effects: AnswerEffects,
+        follow_ups: FollowUps,
         now: Callable[[], datetime],
     ) -> None:
         """Share the stores of one process; ``now`` is the clock."""
@@ -79,44 +104,68 @@ class StepOutcomes:
         self._writes = writes
         self._record = record
         self._effects = effects
+        self._follow_ups = follow_ups
         self._now = now
 
-    def settle(self, claim: Claim, ending: Ending) -> str:
-        """Record what became of the claimed step, whatever else was written to the episode meanwhile."""
-        now = self._now()
+    def settle(self, claim: Claim, ending: Ending) -> Handled:
+        """Record what became of the claimed step, whatever else was written to the episode meanwhile.
+
+        Where that cannot be written now it stays owed, and the message comes back: the claim's lease outlives the
+        time until then. What nobody can write ends ``unknown``, with the lease.
+        """
+        settlement = _Settlement(claim, ending, self._now())
+        recorded = self._follow_ups.do(partial(self._settle, settlement))
+        return Handled(settlement.word, retry_message=not recorded)
+
+    def _settle(self, own: _Settlement) -> None:
+        claim = own.claim
         for _ in range(_ROUNDS):
             episode = self._episodes.get(claim.case.episode.id)
-            concluded = None if episode is None else self._concluded(episode, claim, ending, now)
-            if episode is None or concluded is None:
-                return "step_settled_elsewhere"
-            after = planning.with_step(episode, concluded.step)
-            if concluded.step.state.counts_as_sent:
-                after = planning.replanned(after, claim.case.campaign, claim.case.settings, now)
-            try:
-                self._writes.write(episode, after, claim.case.settings)
-            except EpisodeMoved:
-                continue
-            self._record.attempted(claim.case, concluded.step, claim.channel, ending.answered)
-            self._effects.apply(claim, concluded, now)
-            if concluded.step.state.ended:
-                self._record.ended(claim.case, after, concluded.step)
-            return f"step_{concluded.step.state}"
-        return "step_contended"
+            step = episode.step(claim.case.step.number) if episode else None
+            if episode is not None and step is not None and claim.holds(step):
+                own.tried = self._concluded(episode, step, own)
+                try:
+                    self._writes.write(episode, own.tried[0], claim.case.settings)
+                except EpisodeMoved:
+                    continue
+            elif not own.stands_as(step):
+                own.word = "step_settled_elsewhere"
+                return
+            self._follow(own)
+            return
+        raise StoreUnavailable("the episode kept changing")
+
+    def _follow(self, own: _Settlement) -> None:
+        """Everything that follows from the outcome, each part by itself."""
+        assert own.tried is not None  # noqa: S101 - it was written
+        (after, concluded), claim = own.tried, own.claim
+        own.word = f"step_{concluded.step.state}"
+        for effect in self._effects.of(claim, concluded, own.at):
+            self._follow_ups.do(effect)
+        answered = own.ending.answered
+        self._follow_ups.do(
+            partial(self._record.attempted, claim.case, concluded.step, claim.channel, answered, own.at)
+        )
+        if concluded.step.state.ended:
+            self._follow_ups.do(partial(self._record.ended, claim.case, after, concluded.step))
 
     @staticmethod
-    def _concluded(episode: Episode, claim: Claim, ending: Ending, now: datetime) -> Concluded | None:
-        """The step after the attempt; None where it is claimed no more."""
-        step = episode.step(claim.case.step.number)
-        if step is None or step.state is not StepState.CLAIMED:
-            return None
+    def _concluded(episode: Episode, step: EpisodeStep, own: _Settlement) -> tuple[Episode, Concluded]:
+        """The episode and the step after the attempt."""
+        claim, ending = own.claim, own.ending
+        campaign, settings = claim.case.campaign, claim.case.settings
         attempt = ending.answered.attempt if ending.answered else None
-        return step_state.concluded(
+        concluded = step_state.concluded(
             step,
             ending.outcome.value,
-            now,
-            do_not_send_after=planning.send_limit(episode, claim.case.campaign, claim.case.settings),
+            own.at,
+            do_not_send_after=planning.send_limit(episode, campaign, settings),
             channel=claim.channel.value if claim.channel else None,
             reason=ending.reason,
             retry_after=attempt.retry_after if attempt else None,
             vendor_message_id=attempt.vendor_message_id if attempt else None,
         )
+        after = planning.with_step(episode, concluded.step)
+        if concluded.step.state.counts_as_sent:
+            after = planning.replanned(after, campaign, settings, own.at)
+        return after, concluded

@@ -1,6 +1,5 @@
 """What is kept of a step's outcome for whoever looks: its delivery, the checkout's timeline, the countable fact."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,50 +38,46 @@ class Answered:
 
 
 class StepRecord:
-    """Writes down what became of steps. One per process."""
+    """Writes down what became of steps; repeating any of it changes nothing. One per process."""
 
-    def __init__(
-        self,
-        deliveries: DeliveryStore,
-        activities: ActivityStore,
-        facts: FactRecorder,
-        now: Callable[[], datetime],
-    ) -> None:
-        """Share the stores of one process; ``now`` is the clock."""
+    def __init__(self, deliveries: DeliveryStore, activities: ActivityStore, facts: FactRecorder) -> None:
+        """Share the stores of one process."""
         self._deliveries = deliveries
         self._activities = activities
         self._facts = facts
-        self._now = now
 
-    def attempted(self, case: StepCase, step: EpisodeStep, channel: Channel | None, answered: Answered | None) -> None:
+    def attempted(
+        self, case: StepCase, step: EpisodeStep, channel: Channel | None, answered: Answered | None, at: datetime
+    ) -> None:
         """The delivery and the timeline after an attempt; ``answered`` is None where nothing was exchanged."""
         earlier = self._deliveries.get(case.delivery_id, case.endpoint_id)
         next_at = step.due_at if step.state is StepState.PLANNED else None
         attempts = earlier.attempts if earlier else ()
         if answered is not None:
-            attempts = (*attempts, attempt_json(answered.result, answered.attempt, next_at))
+            shown = attempt_json(answered.result, answered.attempt, next_at)
+            if not attempts or attempts[-1]["at"] != shown["at"]:
+                attempts = (*attempts, shown)
         self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at))
-        self._note(case, _activity(step, channel), step.reason, channel)
+        self._note(case, step, channel, at)
 
-    def not_sent(self, case: StepCase, step: EpisodeStep, channel: Channel | None) -> None:
-        """The delivery, the timeline and the fact of a step that ended before any attempt."""
+    def not_sent(self, case: StepCase, step: EpisodeStep, channel: Channel | None, at: datetime) -> None:
+        """The delivery and the timeline of a step that ended before any attempt."""
         self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None))
-        self._note(case, _activity(step, channel), step.reason, channel)
-        self.ended(case, case.episode, step)
+        self._note(case, step, channel, at)
 
     def ended(self, case: StepCase, episode: Episode, step: EpisodeStep) -> None:
         """The fact of the step's last outcome; ``episode`` as it stands after it."""
         self._facts.step_ended(episode, step, case.checkout, case.merchant, case.endpoint_id)
 
-    def _note(self, case: StepCase, kind: str, reason: str | None, channel: Channel | None) -> None:
+    def _note(self, case: StepCase, step: EpisodeStep, channel: Channel | None, at: datetime) -> None:
         detail: dict[str, str | int] = {"step": case.step.number, "campaign_id": case.campaign.id}
         detail |= {"delivery_id": case.delivery_id}
-        if reason is not None:
-            detail["reason"] = reason
+        if step.reason is not None:
+            detail["reason"] = step.reason
         if channel is not None:
             detail["channel"] = channel.value
         expires_at = retention_end(case.checkout, case.settings)
-        self._activities.add(case.checkout.digest, Activity(self._now(), kind, detail), expires_at)
+        self._activities.add(case.checkout.digest, Activity(at, _activity(step, channel), detail), expires_at)
 
 
 def _activity(step: EpisodeStep, channel: Channel | None) -> str:

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from shared.domain import gate, planning, step_state
 from shared.domain.breaker import Wait
 from shared.domain.episode import Episode
+from shared.domain.step_state import EpisodeStep
 from shared.domain.suppression import EndReason
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
+from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.step_case import StepCase
 from shared.workflows.campaigns.step_gate import NoEndpoint, Verdict
 from shared.workflows.campaigns.step_record import StepRecord
@@ -24,10 +27,13 @@ _END_OF = {
 class WithheldSteps:
     """Does what the gate says to steps that are not sent. Everything here raises EpisodeMoved."""
 
-    def __init__(self, episodes: EpisodeWrites, record: StepRecord, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, episodes: EpisodeWrites, record: StepRecord, follow_ups: FollowUps, now: Callable[[], datetime]
+    ) -> None:
         """``now`` is the clock."""
         self._episodes = episodes
         self._record = record
+        self._follow_ups = follow_ups
         self._now = now
 
     def withhold(self, case: StepCase, verdict: Verdict) -> str:
@@ -42,8 +48,8 @@ class WithheldSteps:
                 shut = replace(case, episode=replace(case.episode, closed_channels=closed))
                 return self._skip(shut, str(reason), verdict)
             case gate.EndEpisode(reason):
-                self._record.not_sent(case, self._skipped(case, reason), verdict.channel)
                 self._episodes.end(case.episode, _END_OF.get(reason, EndReason.TOO_OLD))
+                self._note(case, self._skipped(case, reason), verdict)
                 return f"episode_ended:{reason}"
             case gate.Replan():
                 bumped = replace(case.episode, version=case.episode.version + 1)
@@ -57,6 +63,14 @@ class WithheldSteps:
         self._write(case, planning.with_step(case.episode, step_state.deferred(case.step, wait.until)))
         return f"step_deferred:{wait.reason}"
 
+    def try_again(self, case: StepCase) -> str | None:
+        """The step is due again after a pause: what it needs could not be had now. None after the last try."""
+        again = step_state.tried_in_vain(case.step, self._now())
+        if again is None:
+            return None
+        self._write(case, planning.with_step(case.episode, again))
+        return "step_deferred:coupon_delayed"
+
     def end(self, erased: Episode) -> None:
         """What the episode was about is gone."""
         self._episodes.end(erased, EndReason.ERASED)
@@ -65,11 +79,17 @@ class WithheldSteps:
         """The step ends without a message; the episode goes on."""
         ended = self._skipped(case, reason)
         self._write(case, planning.with_step(case.episode, ended))
-        self._record.not_sent(case, ended, verdict.channel)
+        self._note(case, ended, verdict)
         return f"step_skipped:{reason}"
 
-    def _skipped(self, case: StepCase, reason: str) -> step_state.EpisodeStep:
+    def _skipped(self, case: StepCase, reason: str) -> EpisodeStep:
         return step_state.skipped(case.step, str(reason), self._now())
+
+    def _note(self, case: StepCase, ended: EpisodeStep, verdict: Verdict) -> None:
+        """What is kept of it for whoever looks."""
+        at = ended.ended_at or self._now()
+        self._follow_ups.do(partial(self._record.not_sent, case, ended, verdict.channel, at))
+        self._follow_ups.do(partial(self._record.ended, case, case.episode, ended))
 
     def _write(self, case: StepCase, after: Episode) -> None:
         self._episodes.write(case.episode, after, case.settings)

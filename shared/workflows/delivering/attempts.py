@@ -16,7 +16,6 @@ from shared.store.events import EventRecord
 
 def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetime) -> Target:
     """The endpoint as its kind needs it, secrets in the clear."""
-    timeout = endpoint.settings.get("timeout")
     return Target(
         id=endpoint.id,
         kind=endpoint.kind,
@@ -25,8 +24,14 @@ def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetim
         bearer_token=credentials.bearer_token,
         headers=credentials.headers,
         settings={**endpoint.settings, **credentials.settings},
-        timeout=DEFAULT_TIMEOUT if timeout is None else timedelta(milliseconds=int(timeout)),
+        timeout=timeout_of(endpoint),
     )
+
+
+def timeout_of(endpoint: Endpoint) -> timedelta:
+    """How long one attempt at the endpoint may take."""
+    stored = endpoint.settings.get("timeout")
+    return DEFAULT_TIMEOUT if stored is None else timedelta(milliseconds=int(stored))
 
 
 def delivery_of(event: EventRecord, endpoint: Endpoint) -> DeliveryRecord:

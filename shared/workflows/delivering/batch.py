@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from traceback import format_tb
 from typing import Protocol
@@ -25,6 +25,8 @@ from shared.workflows.delivering.endpoint_health import EndpointHealth
 TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
 RECORDING = timedelta(seconds=10)
 """Kept of a function's time for writing down what came of an attempt."""
+LEAST = timedelta(seconds=1)
+"""Nobody is asked for anything with less time than this for the answer."""
 
 _logger = logging.getLogger(__name__)
 
@@ -97,14 +99,19 @@ class TimeLeft:
         return self.after(span + RECORDING) >= timedelta(0)
 
 
-def given_back(error: Exception) -> Handled:
-    """One message's failure, told to whoever reads the log; what it says is left out: it may quote a person."""
+def log_failure(error: Exception) -> None:
+    """Tell whoever reads the log; what the error says is left out: it may quote a person."""
     name = type(error).__name__
     if isinstance(error, TEMPORARY):
-        _logger.warning("message given back: %s", name)
+        _logger.warning("a temporary failure: %s", name)
     else:
-        _logger.error("message given back, a defect: %s\n%s", name, "".join(format_tb(error.__traceback__)))
-    return Handled(f"given_back:{name}", retry_message=True, error=error)
+        _logger.error("a defect: %s\n%s", name, "".join(format_tb(error.__traceback__)))
+
+
+def given_back(error: Exception) -> Handled:
+    """One message whose handling failed."""
+    log_failure(error)
+    return Handled(f"given_back:{type(error).__name__}", retry_message=True, error=error)
 
 
 def alone[**P, T](act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Handled:
@@ -141,11 +148,17 @@ def read_together[T, K, V](
     return found, failed
 
 
-def send_prepared(prepared: Sequence[Begun], send_all: SendAll, health: EndpointHealth | None = None) -> list[Handled]:
+def send_prepared(
+    prepared: Sequence[Begun],
+    send_all: SendAll,
+    health: EndpointHealth | None = None,
+    time: TimeLeft | None = None,
+) -> list[Handled]:
     """Make every attempt of a batch at once; one result per message, in order.
 
     ``health`` watches the attempts while they are out and learns from them. Where a vendor must be told something
-    first, or a template is still to be rendered, only the attempt that goes there waits for it.
+    first, or a template is still to be rendered, only the attempt that goes there waits for it; and no vendor is told
+    anything for longer than leaves ``time`` for the attempt itself.
     """
     handled = {at: own for at, own in enumerate(prepared) if isinstance(own, Handled)}
     ready = {at: own for at, own in enumerate(prepared) if isinstance(own, Prepared)}
@@ -153,13 +166,13 @@ def send_prepared(prepared: Sequence[Begun], send_all: SendAll, health: Endpoint
     at_once = {at: own for at, own in ready.items() if own.first is None}
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(max(len(prepared) - len(at_once), 1)) as threads:
         waiting = {
-            at: threads.submit(alone, _told_and_sent, own, send_all, health)
+            at: threads.submit(alone, _told_and_sent, own, send_all, health, time)
             for at, own in ready.items()
             if own.first is not None
         }
         for at, own in in_turn(unwritten):
             written = writer.submit(alone, own.write)
-            waiting[at] = threads.submit(alone, _sent_once_written, written, send_all, health)
+            waiting[at] = threads.submit(alone, _sent_once_written, written, send_all, health, time)
         handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health), strict=True))
         handled |= {at: own.result() for at, own in waiting.items()}
     if health is not None:
@@ -178,17 +191,22 @@ def in_turn(unwritten: Mapping[int, Unwritten]) -> list[tuple[int, Unwritten]]:
 
 
 def _sent_once_written(
-    written: "Future[Handled | Prepared]", send_all: SendAll, health: EndpointHealth | None
+    written: "Future[Handled | Prepared]", send_all: SendAll, health: EndpointHealth | None, time: TimeLeft | None
 ) -> Handled:
     """Wait for the request's turn to be written, then make the attempt."""
     own = written.result()
-    return own if isinstance(own, Handled) else _told_and_sent(own, send_all, health)
+    return own if isinstance(own, Handled) else _told_and_sent(own, send_all, health, time)
 
 
-def _told_and_sent(own: Prepared, send_all: SendAll, health: EndpointHealth | None) -> Handled:
+def _told_and_sent(own: Prepared, send_all: SendAll, health: EndpointHealth | None, time: TimeLeft | None) -> Handled:
     """Tell the vendor what it must hear first, then make the attempt; one that was refused that is over."""
     if own.first is not None:
-        refused = own.first.refused(send_all([own.first.request])[0])
+        telling = own.first.request
+        if time is not None:
+            telling = replace(telling, timeout=min(telling.timeout, time.after(own.request.timeout + RECORDING)))
+        if telling.timeout < LEAST:
+            return Handled("no_time", retry_message=True)
+        refused = own.first.refused(send_all([telling])[0])
         if refused is not None:
             return refused
     return own.conclude(watched(own.request, own.endpoint, send_all, health))

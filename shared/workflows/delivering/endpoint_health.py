@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
+from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Outcome
 from shared.domain import breaker
 from shared.domain.breaker import Health, Observation, Wait
@@ -26,6 +26,7 @@ from shared.domain.merchant import Endpoint
 from shared.domain.rate_limit import rate_limit_of
 from shared.store.health import HealthStore, key_of, read_health
 from shared.store.table import ItemKey, StoreUnavailable
+from shared.workflows.delivering.attempts import timeout_of
 
 _logger = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class EndpointHealth:
             return {position: self._scattered(verdict) for position in positions}
         if not verdict.probe:
             return {}
-        probing = breaker.probing(health, now, _longest(endpoint))
+        probing = breaker.probing(health, now, timeout_of(endpoint))
         won = self._store.replace(endpoint.id, probing, now) is None
         probes = 1 if won else 0
         if won:
@@ -152,7 +153,7 @@ class EndpointHealth:
         for endpoint in late:
             with self._lock:
                 health = self._seen.get(endpoint.id, breaker.HEALTHY)
-            suspected = breaker.suspected(health, now, _longest(endpoint))
+            suspected = breaker.suspected(health, now, timeout_of(endpoint))
             if suspected == health:
                 continue
             try:
@@ -219,8 +220,3 @@ class EndpointHealth:
 
 def _written(health: Health) -> Health:
     return replace(health, version=health.version + 1)
-
-
-def _longest(endpoint: Endpoint) -> timedelta:
-    stored = endpoint.settings.get("timeout")
-    return DEFAULT_TIMEOUT if stored is None else timedelta(milliseconds=int(stored))

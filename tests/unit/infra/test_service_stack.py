@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from shared.domain.step_state import CLAIM_LEASE
 from tests.unit.infra.conftest import StackTemplate, Templates, as_list
 
 ENVIRONMENT = {
@@ -277,6 +278,13 @@ def test_a_message_stays_hidden_six_times_its_consumers_timeout_and_ends_as_a_de
     assert queue["VisibilityTimeout"] >= 6 * service.function(consumer)["Properties"]["Timeout"]
     assert queue["RedrivePolicy"]["maxReceiveCount"] == 5
     assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
+
+
+@pytest.mark.parametrize("source", ["QueuesDeliveries", "QueuesRetries"])
+def test_a_steps_claim_outlives_the_time_until_its_message_comes_again(service: StackTemplate, source: str) -> None:
+    queue = next(item for name, item in service.resources("SQS::Queue").items() if source in name)["Properties"]
+
+    assert CLAIM_LEASE.total_seconds() > queue["VisibilityTimeout"]
 
 
 def test_every_queue_is_encrypted_standard_and_keeps_failures_for_two_weeks(service: StackTemplate) -> None:

@@ -30,7 +30,9 @@ from shared.domain.step_state import (
     deferred,
     lease_lost,
     moved,
+    released,
     skipped,
+    tried_in_vain,
 )
 from tests.unit.domain.recovery.episodes import (
     ANYTIME,
@@ -46,7 +48,7 @@ from tests.unit.domain.sessions import NOON, after
 
 MINUTE = timedelta(minutes=1)
 PLANNED = EpisodeStep(1, StepState.PLANNED, NOON + HOUR)
-LEASE_ENDS = NOON + HOUR + timedelta(minutes=5)
+LEASE_ENDS = NOON + HOUR + timedelta(minutes=7)
 CLAIMED = claimed(PLANNED, "d" * 26, NOON + HOUR)
 LIMIT = NOON + 3 * DAY
 
@@ -159,7 +161,7 @@ def test_one_step_is_gated_at_a_time() -> None:
     assert next_due(own) == NOON + HOUR
     held = with_step(own, claimed(own.steps[0], "d" * 26, NOON + HOUR))
     assert due_step(held, NOON + 2 * DAY) is None
-    assert next_due(held) == NOON + HOUR + timedelta(minutes=5)
+    assert next_due(held) == LEASE_ENDS
     assert due_step(paused(own), NOON + HOUR) is None
 
 
@@ -174,6 +176,24 @@ def test_a_step_makes_only_the_listed_moves(old: StepState, new: StepState) -> N
     else:
         with pytest.raises(IllegalMove):
             moved(step, new)
+
+
+def test_a_claim_under_which_nothing_was_sent_is_let_go() -> None:
+    mine = claimed(replace(PLANNED, attempts=1), "d" * 26, NOON + HOUR, by="one of two workers")
+    free = released(mine)
+    assert replace(free, claimed_by=None) == replace(PLANNED, attempts=1)
+    with pytest.raises(IllegalMove):
+        released(free)
+
+
+def test_what_a_step_lacks_is_asked_for_three_times_in_all() -> None:
+    first = tried_in_vain(PLANNED, NOON + HOUR)
+    assert first is not None
+    assert (first.state, first.due_at, first.attempts) == (StepState.PLANNED, NOON + HOUR + MINUTE, 1)
+    second = tried_in_vain(first, first.due_at)
+    assert second is not None
+    assert second.due_at == first.due_at + timedelta(minutes=10)
+    assert tried_in_vain(second, second.due_at) is None
 
 
 def test_what_has_ended_stays_ended() -> None:
