@@ -17,7 +17,6 @@ from shared.store.table import Table
 from tests.integration import quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.shop import Shop, open_shop
-from tests.integration.transactions import quick_transactions
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -77,7 +76,7 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
     quick_moto.install()
     for cached in SHARED_CLIENTS:
         cached.cache_clear()
-    with mock_aws(config={"core": {"mock_credentials": False}}), quick_transactions():
+    with mock_aws(config={"core": {"mock_credentials": False}}):
         with pytest.MonkeyPatch.context() as monkeypatch:
             _no_real_aws(monkeypatch)
             staged = _make_stage()
