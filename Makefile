@@ -19,13 +19,16 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install what is missing (Python packages, the local engine, the CDK CLI), all inside this folder
 	@bash infra/local/bootstrap.sh
+
+hooks: setup ## lint and format before every commit of this clone
+	@.venv/bin/pre-commit install
 
 local: setup ## deploy to a local engine and leave it running; PORT=, LOCAL_DIR=
 	@$(PYTHON) -m infra.local up
