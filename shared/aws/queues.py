@@ -3,10 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from shared.domain.ids import DeliveryId, EndpointId, EpisodeId, MerchantId, endpoint_of
+from shared.domain.instants import from_ms, to_ms
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -22,11 +23,19 @@ class QueueUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryMessage:
-    """One attempt to make: the delivery, whose it is, and how many attempts it had when this was enqueued."""
+    """One attempt to make: the delivery, whose it is, and how many attempts it had when this was enqueued.
+
+    ``hops``: how many messages of the delivery led to this one since it was new, or woken by the sweep. ``place``: the
+    instant that is reserved for the attempt in its endpoint's rate. ``echo``: sent because an earlier message came
+    back, so that there may be another of the same attempt.
+    """
 
     delivery_id: DeliveryId
     merchant_id: MerchantId
     attempt_count: int = 0
+    hops: int = 0
+    place: datetime | None = None
+    echo: bool = False
 
     @property
     def endpoint_id(self) -> EndpointId:
@@ -38,7 +47,17 @@ class DeliveryMessage:
 
     def text(self) -> str:
         """The message body."""
-        plain = {"delivery_id": self.delivery_id, "merchant_id": self.merchant_id, "n": self.attempt_count}
+        plain: dict[str, str | int] = {
+            "delivery_id": self.delivery_id,
+            "merchant_id": self.merchant_id,
+            "n": self.attempt_count,
+        }
+        if self.hops:
+            plain["hops"] = self.hops
+        if self.place is not None:
+            plain["place"] = to_ms(self.place)
+        if self.echo:
+            plain["echo"] = 1
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
@@ -46,7 +65,14 @@ class DeliveryMessage:
         """The message of a body. Raises ValueError for anything else."""
         try:
             plain = json.loads(body)
-            message = cls(DeliveryId(str(plain["delivery_id"])), MerchantId(str(plain["merchant_id"])), int(plain["n"]))
+            message = cls(
+                DeliveryId(str(plain["delivery_id"])),
+                MerchantId(str(plain["merchant_id"])),
+                int(plain["n"]),
+                hops=int(plain.get("hops", 0)),
+                place=from_ms(int(plain["place"])) if "place" in plain else None,
+                echo=bool(plain.get("echo")),
+            )
         except (KeyError, TypeError) as malformed:
             raise ValueError("not a delivery message") from malformed
         _ = message.endpoint_id

@@ -24,6 +24,7 @@ PATIENT_FOR = timedelta(minutes=5)
 DISABLE_AFTER = timedelta(days=5)
 _WAIT_FOR_ANOTHER = timedelta(seconds=5)
 """How much later to ask again while somebody else's probe or suspicious attempt is out."""
+_SPREAD = 0.4
 
 
 class BreakerState(StrEnum):
@@ -83,10 +84,14 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No attempt now; ask again at ``until``. No attempt is used up."""
+    """No attempt now; ask again at ``until``. No attempt is used up.
+
+    ``reserved``: ``until`` is a place in the endpoint's rate, kept free for this one.
+    """
 
     until: datetime
     reason: str
+    reserved: bool = False
 
 
 def admit(health: Health, now: datetime) -> Go | Wait:
@@ -100,6 +105,14 @@ def admit(health: Health, now: datetime) -> Go | Wait:
     if health.suspect_until is not None and now < health.suspect_until:
         return Wait(min(health.suspect_until, now + _WAIT_FOR_ANOTHER), "endpoint_slow")
     return Go()
+
+
+def spread(health: Health) -> timedelta:
+    """Over how long those that wait for an open breaker come back: in proportion to the wait.
+
+    Few meet the probe, and once it has succeeded the others do not arrive all at once.
+    """
+    return _wait(max(health.trips - 1, 0)) * _SPREAD
 
 
 def probing(health: Health, now: datetime, longest: timedelta) -> Health:
@@ -158,5 +171,10 @@ def _failed(health: Health, at: datetime) -> Health:
     tripped = health.open_until is None and failures >= TRIP_AFTER
     if not (probed or tripped):
         return after
-    wait = min(FIRST_WAIT * 2 ** min(health.trips, 16), LONGEST_WAIT)
-    return replace(after, trips=health.trips + 1, open_until=at + wait, probe_until=None)
+    return replace(after, trips=health.trips + 1, open_until=at + _wait(health.trips), probe_until=None)
+
+
+def _wait(trips: int) -> timedelta:
+    """How long the breaker stays open after so many openings without a success in between."""
+    grown: timedelta = FIRST_WAIT * 2 ** min(trips, 16)
+    return min(grown, LONGEST_WAIT)

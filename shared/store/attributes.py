@@ -99,6 +99,7 @@ DELIVERY: Final[Mapping[str, str]] = {
     "log": "the newest attempts",
     "n": "attempts made",
     "nx": "next attempt at",
+    "pl": "place: instant reserved for the next attempt in the endpoint's rate",
     "stp": "campaign step",
     "ver": "version of the checkout that the event tells of",
 }

@@ -16,6 +16,8 @@ from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Updat
 
 KEPT_FOR = timedelta(days=30)
 KEPT_ATTEMPTS = 12
+WOKEN_AHEAD = timedelta(minutes=5)
+"""How long before its place the sweep wakes a delivery: it comes by the minute, a queue's delay by the second."""
 
 
 _REPORT = "r_"
@@ -62,6 +64,10 @@ class DeliveryRecord:
     step: int | None = None
     reports: Mapping[str, datetime] = field(default_factory=dict)
     """A vendor's later word on the message, by status."""
+    due_at: datetime | None = None
+    """When the sweep wakes it, and with it a message that may be on its way."""
+    place: datetime | None = None
+    """What is reserved for its next attempt in its endpoint's rate."""
 
     @property
     def key(self) -> ItemKey:
@@ -88,7 +94,9 @@ class Recorded:
     attempt: Mapping[str, Any] | None = None
     next_attempt_at: datetime | None = None
     by_sweep: bool = False
-    """The next attempt is too far ahead for a queue's delay: the due index wakes it."""
+    """The due index wakes the next attempt, and not a queue's delay."""
+    reserved: bool = False
+    """``next_attempt_at`` is a place in the endpoint's rate: woken a little earlier, it comes at that instant."""
 
 
 class DeliveryStore:
@@ -154,8 +162,9 @@ class DeliveryStore:
         }
         if outcome.by_sweep and outcome.next_attempt_at is not None:
             values["dq"] = keys.due_queue(keys.RETRY_KIND, delivery.checkout_digest, self._due_shards)
-            values["da"] = to_ms(outcome.next_attempt_at)
-        gone = tuple(name for name in ("why", "nx", "dq", "da") if values.get(name) is None)
+            values["da"] = to_ms(outcome.next_attempt_at - (WOKEN_AHEAD if outcome.reserved else timedelta()))
+            values["pl"] = to_ms(outcome.next_attempt_at) if outcome.reserved else None
+        gone = tuple(name for name in ("why", "nx", "dq", "da", "pl") if values.get(name) is None)
         update = Update(
             key=delivery.key,
             set={name: value for name, value in values.items() if value is not None},
@@ -240,5 +249,7 @@ def read_delivery(item: Item) -> DeliveryRecord:
         next_attempt_at=from_ms(int(item["nx"])) if "nx" in item else None,
         episode_id=item.get("epi"),
         step=int(item["stp"]) if "stp" in item else None,
+        due_at=from_ms(int(item["da"])) if "da" in item else None,
+        place=from_ms(int(item["pl"])) if "pl" in item else None,
         reports={name.removeprefix(_REPORT): from_ms(int(at)) for name, at in item.items() if name.startswith(_REPORT)},
     )

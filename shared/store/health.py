@@ -1,6 +1,6 @@
-"""Health of endpoints and their rate windows, shared by all workers."""
+"""Health of endpoints and the places given in their rate, shared by all workers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,14 +9,16 @@ from boto3.dynamodb.conditions import Attr
 
 from shared.domain.breaker import HEALTHY, Health
 from shared.domain.ids import EndpointId
-from shared.domain.instants import to_ms
-from shared.domain.rate_limit import RateLimit
+from shared.domain.instants import from_ms, to_ms
+from shared.domain.rate_limit import Lot, RateLimit
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.table import ConditionFailed, ItemKey, Table, Update
 
 KEPT_FOR = timedelta(days=30)
-_WINDOW_KEPT_FOR = timedelta(hours=1)
+_PLACES_KEPT_FOR = timedelta(hours=1)
+_ROUNDS = 20
+"""Every lost round is another worker's success: as many workers at once as this all find their places."""
 
 
 def key_of(endpoint_id: EndpointId) -> ItemKey:
@@ -56,29 +58,41 @@ class HealthStore:
             return read_health(failed.old)
         return None
 
-    def take(self, endpoint_id: EndpointId, limit: RateLimit, wanted: int, now: datetime) -> int:
-        """Take up to ``wanted`` sends of the present rate window: one write, a second where only some are left."""
-        left = min(wanted, limit.most)
-        for _ in range(4):
-            if left <= 0:
-                return 0
-            used = self._taken(endpoint_id, limit, left, now)
-            if used is None:
-                return left
-            left = min(left, limit.most - used)
-        return 0
+    def reserve(
+        self,
+        endpoint_id: EndpointId,
+        limit: RateLimit,
+        wanted: int,
+        now: datetime,
+        latest: datetime,
+        missed: Sequence[datetime] = (),
+    ) -> list[datetime] | None:
+        """Up to ``wanted`` places of the endpoint's rate, none beyond ``latest``: one read and one write.
 
-    def _taken(self, endpoint_id: EndpointId, limit: RateLimit, count: int, now: datetime) -> int | None:
-        """None when ``count`` sends were taken, else how many of the window are used."""
-        end = limit.window_end(now) + _WINDOW_KEPT_FOR
-        update = Update(
-            keys.rate_window(endpoint_id, f"{to_ms(limit.window_end(now))}"),
-            set={"ttl": to_ms(end) // 1000},
-            add={"used": count},
-            condition=Attr("used").not_exists() | Attr("used").lte(limit.most - count),
-        )
-        try:
-            self._table.update(update)
-        except ConditionFailed as failed:
-            return int((failed.old or {}).get("used", 0))
+        ``missed`` places are given back. None where so many others reserved at the same time that no round was won.
+        """
+        now = from_ms(to_ms(now))  # as it is stored
+        key = keys.rate_places(endpoint_id)
+        row = self._table.get(key)
+        for _ in range(_ROUNDS):
+            version = int(row["version"]) if row else 0
+            places, lots = limit.reserve(_lots(row), wanted, now, latest, missed)
+            if not places:
+                return []
+            values = {
+                "lots": [[to_ms(own.at), own.count] for own in lots],
+                "version": version + 1,
+                "ttl": to_ms(lots[-1].at + limit.per + _PLACES_KEPT_FOR) // 1000,
+            }
+            expected = Attr("version").eq(version) if version else Attr("pk").not_exists()
+            try:
+                self._table.update(Update(key, set=values, condition=expected))
+            except ConditionFailed as failed:
+                row = failed.old
+                continue
+            return places
         return None
+
+
+def _lots(row: Mapping[str, Any] | None) -> list[Lot]:
+    return [Lot(from_ms(int(at)), int(count)) for at, count in (row or {}).get("lots", ())]

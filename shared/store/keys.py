@@ -110,9 +110,9 @@ def endpoint_health(endpoint_id: EndpointId) -> ItemKey:
     return f"B#{endpoint_id}", "B"
 
 
-def rate_window(endpoint_id: EndpointId, window: str) -> ItemKey:
-    """How many sends an endpoint had in one rate window."""
-    return f"B#{endpoint_id}", f"W#{window}"
+def rate_places(endpoint_id: EndpointId) -> ItemKey:
+    """Which places in an endpoint's rate were given to sends lately."""
+    return f"B#{endpoint_id}", "W"
 
 
 def endpoint_owner(endpoint_id: EndpointId) -> ItemKey:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from shared.aws.credential_cipher import CredentialCipher
-from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues
+from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
@@ -46,6 +46,7 @@ from shared.workflows.delivering.batch import (
 )
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 from shared.workflows.delivering.templated import TemplatedBodies
+from shared.workflows.delivering.waiting import Waiting, place_of
 
 type _Rows = dict[ItemKey, dict[str, Any]]
 
@@ -59,6 +60,7 @@ class _Due:
     """A delivery whose attempt is to be made now."""
 
     position: int
+    message: DeliveryMessage
     delivery: DeliveryRecord
     event: EventRecord
     endpoint: Endpoint
@@ -87,7 +89,7 @@ class Deliverer:
         self._health = health
         self._disable = disable
         self._messages = messages
-        self._queues = queues
+        self._waiting = Waiting(deliveries, queues, now)
         self._cipher = cipher
         self._now = now
         self._templated = TemplatedBodies(EventStore(table))
@@ -140,7 +142,8 @@ class Deliverer:
             by_endpoint.setdefault(own.endpoint.id, []).append(own)
         for several in by_endpoint.values():
             try:
-                verdicts = self._health.admit([own.endpoint for own in several], rows)
+                places = [place_of(own.message, self._now()) for own in several]
+                verdicts = self._health.admit([own.endpoint for own in several], rows, places)
             except Exception as error:  # noqa: BLE001 - the other endpoints' attempts are made
                 for own in several:
                     handled[own.position] = given_back(error)
@@ -149,16 +152,12 @@ class Deliverer:
                 if wait is None:
                     yield own
                 else:
-                    handled[own.position] = self._put_off(own.delivery, wait)
+                    handled[own.position] = self._put_off(own, wait)
 
-    def _put_off(self, record: DeliveryRecord, wait: Wait) -> Handled:
-        """Later, by the queue's own delay; by the due index where that is too far ahead."""
+    def _put_off(self, due: _Due, wait: Wait) -> Handled:
+        """Later, no attempt used up."""
         try:
-            if wait.until - self._now() <= LONGEST_DELAY:
-                self._enqueue(record, record.attempt_count, wait.until)
-            else:
-                later = Recorded(record.status, record.reason, next_attempt_at=wait.until, by_sweep=True)
-                self._deliveries.record(record, later)
+            self._waiting.put_off(due.delivery, due.message, wait)
         except TEMPORARY as error:
             return Handled(f"not_put_off:{type(error).__name__}", retry_message=True)
         return Handled(f"put_off:{wait.reason}")
@@ -202,7 +201,7 @@ class Deliverer:
         for position, record in open_messages.items():
             if position in unread_facts:
                 continue
-            decided = alone(self._decided, position, record, rows)
+            decided = alone(self._decided, position, messages[position], record, rows)
             if isinstance(decided, _Due):
                 due.append(decided)
             else:
@@ -221,11 +220,11 @@ class Deliverer:
         if record.attempt_count == message.attempt_count:
             return None
         next_at = record.next_attempt_at if record.attempt_count == message.attempt_count + 1 else None
-        if next_at is not None and next_at - self._now() <= LONGEST_DELAY:
-            # The attempt was recorded, but the message came back: its successor may not have been enqueued. One
-            # further ahead than a queue's delay is the due index's business: a message would come too early.
+        if next_at is not None and record.due_at is None:
+            # The attempt was recorded, but the message came back: its successor may not have been enqueued. One in the
+            # due index is the sweep's business.
             try:
-                self._enqueue(record, record.attempt_count, next_at)
+                self._waiting.follow_again(record, message, next_at)
             except TEMPORARY as error:
                 return Handled(f"not_enqueued:{type(error).__name__}", retry_message=True)
         return Handled("repeated")
@@ -242,9 +241,9 @@ class Deliverer:
             ]
         return self._table.batch_get(wanted)
 
-    def _decided(self, position: int, record: DeliveryRecord, rows: _Rows) -> _Due | Handled:
+    def _decided(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: _Rows) -> _Due | Handled:
         """The delivery as one to attempt now, or what is recorded instead."""
-        decided = self._truth(position, record, rows)
+        decided = self._truth(position, message, record, rows)
         if isinstance(decided, _Due):
             return decided
         return self._over(record, decided)
@@ -254,7 +253,7 @@ class Deliverer:
         self._deliveries.record(record, decided)
         return Handled(f"{decided.status}:{decided.reason}")
 
-    def _truth(self, position: int, record: DeliveryRecord, rows: _Rows) -> _Due | Recorded:
+    def _truth(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: _Rows) -> _Due | Recorded:
         """Whether the delivery's attempt is made now, and if not, what is recorded instead."""
         endpoint_row = rows.get(keys.endpoint(record.merchant_id, record.endpoint_id))
         event_row = rows.get(record.event_key)
@@ -276,7 +275,7 @@ class Deliverer:
         if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:
             return Recorded(DeliveryStatus.EXPIRED, "too_old")
         target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
-        return _Due(position, record, event, endpoint, target, registry.destination(endpoint.kind))
+        return _Due(position, message, record, event, endpoint, target, registry.destination(endpoint.kind))
 
     def _delivery(self, due: _Due) -> Delivery:
         """Raises Unsendable and EventGone where a template's body cannot be had."""
@@ -301,7 +300,7 @@ class Deliverer:
         if not self._deliveries.record(due.delivery, outcome):
             return Handled("repeated")
         if outcome.next_attempt_at is not None and not outcome.by_sweep:
-            self._enqueue(due.delivery, due.delivery.attempt_count + 1, outcome.next_attempt_at)
+            self._waiting.follow(due.delivery, due.message, outcome.next_attempt_at)
         return Handled(outcome.status.value)
 
     def _recorded(self, due: _Due, result: SendResult, attempt: Attempt) -> Recorded:
@@ -324,11 +323,8 @@ class Deliverer:
                 return Recorded(DeliveryStatus.EXPIRED, "too_old", shown)
             return Recorded(DeliveryStatus.FAILED, attempt.reason, shown)
         shown = attempt_json(result, attempt, plan.at)
-        return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=plan.at - now > LONGEST_DELAY)
-
-    def _enqueue(self, record: DeliveryRecord, attempt_count: int, at: datetime) -> None:
-        message = DeliveryMessage(record.id, record.merchant_id, attempt_count)
-        self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
+        by_sweep = self._waiting.by_sweep(due.message, plan.at)
+        return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=by_sweep)
 
 
 def _schedule(endpoint: Endpoint) -> RetrySchedule:

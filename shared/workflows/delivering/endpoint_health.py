@@ -23,7 +23,7 @@ from shared.domain import breaker
 from shared.domain.breaker import Health, Observation, Wait
 from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
-from shared.domain.rate_limit import rate_limit_of
+from shared.domain.rate_limit import is_now, rate_limit_of
 from shared.store.health import HealthStore, key_of, read_health
 from shared.store.table import ItemKey, StoreUnavailable
 from shared.workflows.delivering.attempts import timeout_of
@@ -32,6 +32,10 @@ _logger = logging.getLogger(__name__)
 
 _ROUNDS = 4
 _JITTER = timedelta(seconds=5)
+_AHEAD = timedelta(hours=1)
+"""How far ahead places in a rate are given, or two of its windows where those are longer: a limit that is raised, or
+lifted, helps those that wait within that time."""
+_CROWDED = timedelta(seconds=2)
 _TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
 _SAYS_NOTHING = frozenset({Outcome.FAIL_MESSAGE, Outcome.FAIL_RECIPIENT, Outcome.GONE})
 """About the message, the person, or settled otherwise: no sign of the endpoint's health."""
@@ -73,9 +77,19 @@ class EndpointHealth:
         """What to read along with a batch."""
         return key_of(endpoint_id)
 
-    def admit(self, wanted: Sequence[Endpoint], rows: Mapping[ItemKey, Mapping[str, Any]]) -> list[Wait | None]:
-        """For each wanted attempt, in order: None to go ahead, or until when to wait."""
+    def admit(
+        self,
+        wanted: Sequence[Endpoint],
+        rows: Mapping[ItemKey, Mapping[str, Any]],
+        places: Sequence[datetime | None] = (),
+    ) -> list[Wait | None]:
+        """For each wanted attempt, in order: None to go ahead, or until when to wait.
+
+        ``places``: those that were reserved for the attempts when they asked before. One that is long past is given
+        back for another; it is for whoever asks to stop bringing it then.
+        """
         now = self._now()
+        reserved = places or [None] * len(wanted)
         verdicts: list[Wait | None] = [None] * len(wanted)
         by_endpoint: dict[EndpointId, list[int]] = {}
         for position, endpoint in enumerate(wanted):
@@ -86,7 +100,7 @@ class EndpointHealth:
             with self._lock:
                 self._endpoints[endpoint_id], self._seen[endpoint_id] = endpoint, health
             refused = self._by_breaker(endpoint, health, positions, now)
-            allowed = [position for position in positions if position not in refused]
+            allowed = {position: reserved[position] for position in positions if position not in refused}
             refused |= self._by_rate(endpoint, allowed, now)
             for position, wait in refused.items():
                 verdicts[position] = wait
@@ -97,7 +111,8 @@ class EndpointHealth:
     ) -> dict[int, Wait]:
         verdict = breaker.admit(health, now)
         if isinstance(verdict, Wait):
-            return {position: self._scattered(verdict) for position in positions}
+            over = breaker.spread(health) if verdict.reason == "breaker_open" else _JITTER
+            return {position: self._scattered(verdict, over) for position in positions}
         if not verdict.probe:
             return {}
         probing = breaker.probing(health, now, timeout_of(endpoint))
@@ -108,19 +123,26 @@ class EndpointHealth:
         wait = Wait(now + _JITTER, "breaker_half_open")
         return {position: self._scattered(wait) for position in positions[probes:]}
 
-    def _by_rate(self, endpoint: Endpoint, positions: Sequence[int], now: datetime) -> dict[int, Wait]:
+    def _by_rate(self, endpoint: Endpoint, places: Mapping[int, datetime | None], now: datetime) -> dict[int, Wait]:
+        """Waits by position: until an attempt's place, and where none could be given until it may ask again."""
         limit = rate_limit_of(endpoint.settings)
-        if limit is None or not positions:
+        if limit is None or not places:
             return {}
-        granted = self._store.take(endpoint.id, limit, len(positions), now)
-        return {
-            position: Wait(limit.turn(now, turn, self._chance()), "rate_limited")
-            for turn, position in enumerate(positions[granted:])
-        }
+        kept = {at: own for at, own in places.items() if own is not None and limit.holds(own, now)}
+        asking = [at for at in places if at not in kept]
+        ahead = max(_AHEAD, 2 * limit.per)
+        missed = [own for at, own in places.items() if own is not None and at not in kept]
+        given = self._store.reserve(endpoint.id, limit, len(asking), now, now + ahead, missed) if asking else []
+        kept |= dict(zip(asking, given or [], strict=False))
+        waits = {at: Wait(place, "rate_limited", reserved=True) for at, place in kept.items() if not is_now(place, now)}
+        # Without a place: too many waited before it, or too many asked at once.
+        again = _CROWDED if given is None else ahead
+        others = [at for at in asking if at not in kept]
+        return waits | {at: Wait(now + again * (0.5 + 0.5 * self._chance()), "rate_limited") for at in others}
 
-    def _scattered(self, wait: Wait) -> Wait:
+    def _scattered(self, wait: Wait, over: timedelta = _JITTER) -> Wait:
         """The same wait for many must not end for all at once."""
-        return Wait(wait.until + _JITTER * self._chance(), wait.reason)
+        return replace(wait, until=wait.until + over * self._chance())
 
     @contextmanager
     def watching(self, endpoints: Sequence[Endpoint | None]) -> Iterator[Callable[[int], None]]:

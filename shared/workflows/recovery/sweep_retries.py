@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.aws.queues import DeliveryQueues
 from shared.store.deliveries import DeliveryStore
 from shared.store.due import DueRow
 from shared.store.resend_jobs import ResendJobStore
 from shared.workflows.delivering.resend import Resender
+from shared.workflows.delivering.waiting import woken
 
 RETRY_LEASE = timedelta(minutes=15)
 
@@ -31,9 +32,7 @@ class RetrySweeper:
             row for row in page if row not in jobs and self._deliveries.lease(row.key, row.seen, now + RETRY_LEASE)
         ]
         deliveries = self._deliveries.get_many(row.key for row in leased)
-        messages = [
-            (DeliveryMessage(own.id, own.merchant_id, own.attempt_count), timedelta(0)) for own in deliveries.values()
-        ]
+        messages = [woken(own, now) for own in deliveries.values()]
         self._queues.retry(messages)
         for _ in messages:
             yield "retried"
