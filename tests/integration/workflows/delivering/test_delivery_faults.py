@@ -268,7 +268,7 @@ def test_a_rate_limit_that_cannot_be_asked_holds_back_its_own_endpoint(
     shop.settle()
     bodies = shop.queued()
     with monkeypatch.context() as fault:
-        fault.setattr(HealthStore, "take", throttled)
+        fault.setattr(HealthStore, "reserve", throttled)
         (back,) = shop.deliver(bodies)
     assert len(shop.sent) == 2
     assert shop.deliver([bodies[int(back[1:])]]) == []
