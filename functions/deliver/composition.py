@@ -11,18 +11,16 @@ from shared.aws.stores import Stores, now
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.send_pool import SendPool
 from shared.domain.merchant import Endpoint
-from shared.domain.recovery_link import ShopperLinks
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
-from shared.store.facts import FactStore
 from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.coupon_source import CouponSource
-from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.campaigns.episode_coupons import fact_recorder_over
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.send_step import StepSender
@@ -39,7 +37,6 @@ from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.delivering.deliver import Deliverer
 from shared.workflows.delivering.endpoint_events import EndpointEvents
 from shared.workflows.delivering.endpoint_health import EndpointHealth
-from shared.workflows.recovery.facts import FactRecorder
 
 
 @cache
@@ -110,7 +107,7 @@ def step_sender() -> StepSender:
     campaigns, endpoints = CampaignStore(table), EndpointStore(table)
     episodes = EpisodeStore(table, stores.environment.due_shards)
     writes = EpisodeWrites(episodes, shoppers, follow_ups(), now)
-    record = StepRecord(stores.deliveries, ActivityStore(table), _facts(episodes, campaigns))
+    record = StepRecord(stores.deliveries, ActivityStore(table), fact_recorder_over(stores))
     coupons = StepCoupons(CouponSource(CouponStore(table), endpoints, stores.cipher, _send_all), now)
     return StepSender(
         cases=StepCases(
@@ -127,21 +124,10 @@ def step_sender() -> StepSender:
         coupons=coupons,
         withheld=WithheldSteps(writes, record, follow_ups(), now),
         claims=StepClaims(table, episodes, writes, follow_ups(), health(), now),
-        handovers=HandOvers(stores.cipher, _links(), now),
+        handovers=HandOvers(stores.cipher, stores.shopper_links, now),
         exchanges=StepExchanges(_send_all, health()),
         outcomes=StepOutcomes(episodes, writes, record, _effects(episodes, shoppers), follow_ups(), now),
     )
-
-
-def _facts(episodes: EpisodeStore, campaigns: CampaignStore) -> FactRecorder:
-    table = _stores().table
-    coupons_of = EpisodeCoupons(campaigns, CouponStore(table))
-    return FactRecorder(FactStore(table), episodes, ActivityStore(table), now, coupons_of)
-
-
-def _links() -> ShopperLinks:
-    stores = _stores()
-    return ShopperLinks(stores.environment.public_url, stores.keys.recovery_codes(), stores.keys.unsubscribe_codes())
 
 
 def _effects(episodes: EpisodeStore, shoppers: ShopperStore) -> AnswerEffects:

@@ -5,24 +5,20 @@ from functools import cache
 from functions.dispatch.poison import PoisonKeeper
 from shared.aws import clients
 from shared.aws.environment import Environment
-from shared.aws.stores import Stores, now
-from shared.domain.recovery_link import ShopperLinks
+from shared.aws.stores import Stores
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
-from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
-from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperStore
-from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
+from shared.workflows.campaigns.episode_coupons import fact_recorder_over
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.recovery.abandonment import Abandonments
 from shared.workflows.recovery.announce import Announcer
 from shared.workflows.recovery.audience import Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
-from shared.workflows.recovery.facts import FactRecorder
 from shared.workflows.recovery.known_shopper import KnownShoppers
 from shared.workflows.recovery.supersede import Superseder
 
@@ -39,11 +35,10 @@ def announcer() -> Announcer:
     table, campaigns = stores.table, CampaignStore(stores.table)
     shoppers, events = ShopperStore(table), EventStore(table)
     known = KnownShoppers(stores.checkouts, shoppers, stores.hasher)
-    links = ShopperLinks(stores.environment.public_url, stores.keys.recovery_codes(), stores.keys.unsubscribe_codes())
     planner = EpisodePlanner(
         EpisodeStore(table, stores.environment.due_shards), shoppers, campaigns, ActivityStore(table)
     )
-    maker = EventMaker(table, events, known, links)
+    maker = EventMaker(table, events, known, stores.shopper_links)
     return Announcer(
         audiences=Audiences(MerchantStore(table), EndpointStore(table), campaigns, events),
         checkouts=stores.checkouts,
@@ -52,15 +47,8 @@ def announcer() -> Announcer:
         planner=planner,
         superseder=Superseder(stores.checkouts),
         fan_out=FanOut(stores.deliveries, stores.queues),
-        facts=_facts(stores),
+        facts=fact_recorder_over(stores),
     )
-
-
-def _facts(stores: Stores) -> FactRecorder:
-    """Records what is counted."""
-    table = stores.table
-    coupons = EpisodeCoupons(CampaignStore(table), CouponStore(table))
-    return FactRecorder(FactStore(table), EpisodeStore(table), ActivityStore(table), now, coupons)
 
 
 @cache

@@ -38,11 +38,9 @@ from shared.workflows.delivering.test_event import EndpointTests, test_events
 from shared.workflows.insight.checkout_search import CheckoutSearch
 from shared.workflows.insight.metrics import Metrics
 from shared.workflows.intake.backfill import Backfills
-from shared.workflows.intake.merge import Merger
-from shared.workflows.intake.purchase import Purchases
-from shared.workflows.intake.receive import Receiver
+from shared.workflows.intake.purchase import purchases_over
+from shared.workflows.intake.receive import Receiver, receiver_over
 from shared.workflows.intake.replay import Replays
-from shared.workflows.intake.sources import SourceDirectory
 from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.customer_export import CustomerExport
 from shared.workflows.privacy.merchant_erasure import MerchantErasure
@@ -118,9 +116,7 @@ class Services(Stores):
     @cached_property
     def dismissals(self) -> Dismissals:
         """Ends checkouts at the merchant's word."""
-        episodes = EpisodeStore(self.table)
-        purchases = Purchases(self.table, self.checkouts, ShopperStore(self.table), episodes, self.hasher)
-        return Dismissals(self.table, self.checkouts, episodes, purchases, self.now)
+        return Dismissals(self.table, self.checkouts, EpisodeStore(self.table), purchases_over(self), self.now)
 
     @cached_property
     def suppressions(self) -> Suppressions:
@@ -232,17 +228,7 @@ class Services(Stores):
     @property
     def _receiver(self) -> Receiver:
         """Made anew for each replay: a mapping that was changed a moment ago must be seen."""
-        purchases = Purchases(
-            self.table, self.checkouts, ShopperStore(self.table), EpisodeStore(self.table), self.hasher
-        )
-        return Receiver(
-            SourceDirectory(self.sources, self.now),
-            self.cipher,
-            Merger(self.checkouts, purchases),
-            self.quarantine,
-            lambda: self.bucket,
-            lambda: self.pulls,
-        )
+        return receiver_over(self)
 
     def _admin_key(self) -> str:
         return clients.secretsmanager().get_secret_value(SecretId=self._admin_secret_arn)["SecretString"]

@@ -7,14 +7,12 @@ from shared.aws.stores import Stores, now
 from shared.delivery.send_pool import SendPool
 from shared.store.api_limits import ApiLimits
 from shared.store.configuration import SourceStore
-from shared.store.episodes import EpisodeStore
 from shared.store.jobs import JobStore
-from shared.store.shoppers import ShopperStore
 from shared.workflows.intake.listed import ListedCheckouts
 from shared.workflows.intake.merge import Merger
 from shared.workflows.intake.provider_api import ApiClient
 from shared.workflows.intake.pull import Puller
-from shared.workflows.intake.purchase import Purchases
+from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.source_apis import SourceApis
 from shared.workflows.intake.sources import SourceDirectory
 
@@ -24,7 +22,7 @@ def puller() -> Puller:
     """The puller of this process."""
     stores = Stores(Environment.read())
     table = stores.table
-    purchases = Purchases(table, stores.checkouts, ShopperStore(table), EpisodeStore(table), stores.hasher)
+    purchases = purchases_over(stores)
     pool = SendPool(allow_loopback=stores.environment.local)
     merger = Merger(stores.checkouts, purchases)
     return Puller(

@@ -12,6 +12,7 @@ from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues
 from shared.aws.stage_keys import StageKeys
 from shared.domain.identity import IdentityHasher
+from shared.domain.recovery_link import ShopperLinks
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.table import Table
@@ -47,6 +48,12 @@ class Stores:
     def hasher(self) -> IdentityHasher:
         """Hashes identifiers."""
         return self.keys.identity_hasher()
+
+    @cached_property
+    def shopper_links(self) -> ShopperLinks:
+        """Makes the links that shoppers get."""
+        keys = self.keys
+        return ShopperLinks(self.environment.public_url, keys.recovery_codes(), keys.unsubscribe_codes())
 
     @cached_property
     def checkouts(self) -> CheckoutStore:

@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping
 
+from shared.aws.stores import Stores, now
 from shared.domain import coupon
 from shared.domain.campaign import CampaignId
 from shared.domain.episode import Episode
+from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.coupons import CouponStore
+from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
+from shared.workflows.recovery.facts import FactRecorder
 
 
 class EpisodeCoupons:
@@ -35,3 +40,10 @@ class EpisodeCoupons:
             if code is not None:
                 codes[number] = code
         return codes
+
+
+def fact_recorder_over(stores: Stores) -> FactRecorder:
+    """What records facts over a process's stores, and knows the codes that steps carried."""
+    table = stores.table
+    coupons_of = EpisodeCoupons(CampaignStore(table), CouponStore(table))
+    return FactRecorder(FactStore(table), EpisodeStore(table), ActivityStore(table), now, coupons_of)

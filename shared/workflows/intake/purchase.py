@@ -6,6 +6,7 @@ After it is written no step's claim can succeed, because a claim is conditional 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from shared.aws.stores import Stores
 from shared.domain.change import CheckoutChange
 from shared.domain.checkout import Checkout
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
@@ -165,3 +166,9 @@ def _order_id(change: CheckoutChange) -> str:
     """What names the order: its own id, else the checkout it ends."""
     own = change.order.id if change.order else None
     return f"id:{own}" if own else f"checkout:{change.external_id}"
+
+
+def purchases_over(stores: Stores) -> Purchases:
+    """What writes purchases over a process's stores."""
+    table = stores.table
+    return Purchases(table, stores.checkouts, ShopperStore(table), EpisodeStore(table), stores.hasher)

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.pull_queue import PullQueue, content_message
+from shared.aws.stores import Stores, now
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.transitions import Effect
@@ -25,8 +26,10 @@ from shared.providers.provider import (
     SourceContext,
     WebhookRequest,
 )
+from shared.store.configuration import SourceStore
 from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from shared.workflows.intake.merge import Merger, arrival_at, deferred
+from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.sources import SourceDirectory, context_of
 
 LARGEST_BODY = 256 * 1024
@@ -214,3 +217,15 @@ class Receiver:
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)
+
+
+def receiver_over(stores: Stores) -> Receiver:
+    """A receiver over a process's stores, which remembers nothing of sources yet."""
+    return Receiver(
+        SourceDirectory(SourceStore(stores.table), now),
+        stores.cipher,
+        Merger(stores.checkouts, purchases_over(stores)),
+        QuarantineStore(stores.table),
+        lambda: stores.bucket,
+        lambda: stores.pulls,
+    )
