@@ -4,8 +4,7 @@
 switches its webhook off.
 """
 
-import base64
-import binascii
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,8 +12,9 @@ from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.callbacks.composition import public_url, status_reports
+from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
 from shared.destinations.status import CallbackRequest, NotAuthentic
-from shared.domain.ids import EndpointId
+from shared.domain.ids import EndpointId, IdKind, is_id
 from shared.store.table import StoreUnavailable
 from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
@@ -25,39 +25,46 @@ _LARGEST_BODY = 1024 * 1024
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
-    endpoint_id = EndpointId((event.get("pathParameters") or {}).get("endpoint_id", ""))
+    named = path_parameter(event, "endpoint_id")
+    if not is_id(IdKind.ENDPOINT, named):
+        return _refused(None, 404, "There is no such endpoint.")
+    endpoint_id = EndpointId(named)
     try:
-        request = _request(event)
-        taken = status_reports().take(endpoint_id, request)
+        body = body_of(event)
+        if len(body) > _LARGEST_BODY:
+            return _refused(endpoint_id, 413, f"A status webhook has at most {_LARGEST_BODY} bytes.")
+        taken = status_reports().take(endpoint_id, _request(event, body))
     except UnknownEndpoint:
-        return _answer(404, "There is no such endpoint.")
-    except (NotAuthentic, binascii.Error) as failed:
-        logger.info("callback_refused", endpoint_id=endpoint_id, reason=str(failed))
-        return _answer(401, "The request is not proved to come from the vendor.")
+        return _refused(endpoint_id, 404, "There is no such endpoint.")
+    except NotDecodable:
+        return _refused(endpoint_id, 400, "The body cannot be decoded.")
+    except NotAuthentic as failed:
+        return _refused(endpoint_id, 401, "The request is not proved to come from the vendor.", why=str(failed))
     except (StoreUnavailable, ClientError, BotoCoreError):
         logger.exception("callback_not_taken", endpoint_id=endpoint_id)
-        return _answer(503, "Please try again.")
+        return problem(503, HTTPStatus.SERVICE_UNAVAILABLE.phrase, "Please try again.", {"retry-after": "1"})
     logger.info("callback_taken", endpoint_id=endpoint_id, reports=taken.reports, unknown=taken.unknown)
-    return _answer(200, taken.challenge or "")
+    return _answer(taken.challenge or "")
 
 
-def _request(event: dict[str, Any]) -> CallbackRequest:
-    """The request as the vendor sent it. Raises NotAuthentic for one that no vendor sends."""
-    body = event.get("body") or ""
-    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
-    if len(raw) > _LARGEST_BODY:
-        raise NotAuthentic("the body is too large")
-    query = event.get("rawQueryString") or ""
-    path = event.get("rawPath") or ""
+def _request(event: dict[str, Any], body: bytes) -> CallbackRequest:
+    """The request as the vendor sent it."""
+    query = raw_query_of(event)
+    path = str(event.get("rawPath") or "")
     return CallbackRequest(
         method=str((event.get("requestContext") or {}).get("http", {}).get("method", "POST")),
         url=f"{public_url()}{path}" + (f"?{query}" if query else ""),
-        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
-        query=dict(parse_qsl(query, keep_blank_values=True)) or dict(event.get("queryStringParameters") or {}),
-        body=raw,
+        headers=headers_of(event),
+        query=dict(parse_qsl(query, keep_blank_values=True)) or query_of(event),
+        body=body,
     )
 
 
-def _answer(status: int, text: str) -> dict[str, Any]:
+def _refused(endpoint_id: EndpointId | None, status: int, detail: str, why: str | None = None) -> dict[str, Any]:
+    logger.info("callback_refused", endpoint_id=endpoint_id, status_code=status, reason=why)
+    return problem(status, HTTPStatus(status).phrase, detail)
+
+
+def _answer(text: str) -> dict[str, Any]:
     headers = {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store"}
-    return {"statusCode": status, "headers": headers | {"x-content-type-options": "nosniff"}, "body": text}
+    return {"statusCode": 200, "headers": headers | {"x-content-type-options": "nosniff"}, "body": text}

@@ -1,17 +1,8 @@
 """Refusals of ingest as RFC 9457 problems, and the metric behind the quarantine alarm."""
 
-import json
 from typing import Any
 
-
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
-    """A problem+json answer."""
-    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    return {
-        "statusCode": status,
-        "headers": {"content-type": "application/problem+json", **(headers or {})},
-        "body": json.dumps(body),
-    }
+from shared.aws.http_api import problem
 
 
 def unknown_source() -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Every request's way: which operation, who asks, may they, was it asked before, the route, one log line."""
 
-import base64
-import binascii
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +23,7 @@ from shared.api.problems import (
     problem_of,
     unsupported_media_type,
 )
+from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
 from shared.domain.ids import MerchantId
 
 _PUBLIC = "public"
@@ -44,16 +43,15 @@ class Request:
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Request":
         """Read the event. Raises Problem 400 for a body that is not what its encoding says."""
-        text = event.get("body") or ""
         try:
-            body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
-        except (binascii.Error, UnicodeEncodeError):
+            body = body_of(event)
+        except NotDecodable:
             raise malformed("The body cannot be decoded.") from None
         return cls(
             method=event["requestContext"]["http"]["method"],
             path=event["rawPath"],
-            query=event.get("rawQueryString") or "",
-            headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+            query=raw_query_of(event),
+            headers=headers_of(event),
             body=body,
         )
 
@@ -118,7 +116,8 @@ class Pipeline:
         self._check_body(request, operation)
         session = None
         if principal is not None:
-            session = Session(self._services(), principal, request.headers.get("if-match"), request.body)
+            if_match = request.headers.get("if-match")
+            session = Session(self._services(), principal, operation.name, if_match, request.body)
         self._resolver.begin(operation, session)
         key = request.headers.get("idempotency-key")
         if key is None or principal is None or request.method != "POST" or operation.takes_any_body:
@@ -129,9 +128,8 @@ class Pipeline:
 
     def _resolved(self, request: Request, operation: Operation, event: dict[str, Any], context: Any) -> Answer:
         # The type was checked here; the resolver compares it letter by letter.
-        plain = {**event, "headers": {**request.headers, "content-type": "application/json"}}
-        if operation.takes_any_body:
-            plain["headers"] = dict(request.headers)
+        typed = {} if operation.takes_any_body else {"content-type": "application/json"}
+        plain = {**event, "headers": {**request.headers, **typed}, "queryStringParameters": query_of(event)}
         made = self._resolver.resolve(plain, context)
         headers = made["headers"]
         return Answer(

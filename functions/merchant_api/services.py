@@ -108,6 +108,10 @@ class Services(Stores):
         """First answers."""
         return Idempotency(IdempotencyStore(self.table), self.cipher, self.keys.request_mac, self.now)
 
+    def cursor_mac(self, text: bytes) -> str:
+        """A keyed hash of a cursor's place; the keys are fetched when a list first has a second page."""
+        return self.keys.cursor_mac(text)
+
     @cached_property
     def search(self) -> CheckoutSearch:
         """Finds checkouts."""

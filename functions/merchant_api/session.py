@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 
 from functions.merchant_api.services import Services
 from shared.api.authentication import Principal
+from shared.api.cursors import Cursors
 from shared.api.idempotency import Repeat
 from shared.api.problems import not_found, precondition_failed, unauthorised
 from shared.domain.ids import MerchantId
@@ -24,12 +25,21 @@ Empty = Response[None]
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One authenticated request. ``if_match`` is the header as sent, ``body`` exactly what was sent."""
+    """One authenticated request.
+
+    ``operation`` is the described path, ``if_match`` the header as sent, ``body`` exactly what was sent.
+    """
 
     services: Services
     principal: Principal
+    operation: str
     if_match: str | None
     body: bytes = b""
+
+    @property
+    def cursors(self) -> Cursors:
+        """The cursors of the list that is asked for."""
+        return Cursors(self.services.cursor_mac, self.principal.owner, self.operation)
 
     @property
     def now(self) -> datetime:

@@ -3,8 +3,6 @@
 Codes are proof enough: no session, no cookie, nothing about the shopper in the answer.
 """
 
-import base64
-import binascii
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -12,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.redirect import pages
 from functions.redirect.composition import links, unsubscribes
+from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
 from shared.aws.stores import now
 from shared.store.table import StoreUnavailable
 from shared.workflows.campaigns.unsubscribe import channels_chosen
@@ -22,45 +21,45 @@ logger = Logger(service="redirect")
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one request."""
-    code = (event.get("pathParameters") or {}).get("code", "")
+    code = path_parameter(event, "code")
     method, _, route = str(event.get("routeKey", "")).partition(" ")
+    headers = headers_of(event)
+    person = "text/html" in headers.get("accept", "")
     try:
         if not route.startswith("/u/"):
-            return _followed(code, event)
-        return _unsubscribed(code, event) if method == "POST" else _asked(code)
+            answer = _followed(code, headers)
+        else:
+            answer = _unsubscribed(code, event) if method == "POST" else _asked(code)
     except TooMany:
         logger.warning("link_limited", route=route)
-        return pages.too_many()
+        return pages.refused(429, person=person)
     except (StoreUnavailable, ClientError, BotoCoreError):
         logger.exception("link_not_answered", route=route)
-        return pages.unavailable()
+        return pages.refused(503, person=person)
+    return pages.refused(404, person=person) if answer is None else answer
 
 
-def _followed(code: str, event: dict[str, Any]) -> dict[str, Any]:
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+def _followed(code: str, headers: dict[str, str]) -> dict[str, Any] | None:
     visitor = Visitor(headers.get("user-agent"), headers.get("sec-purpose") or headers.get("purpose"))
     location = links().follow(code, visitor, now())
     logger.info("link_followed", known=location is not None)
-    return pages.not_found() if location is None else pages.redirect(location)
+    return None if location is None else pages.redirect(location)
 
 
-def _asked(code: str) -> dict[str, Any]:
+def _asked(code: str) -> dict[str, Any] | None:
     found = unsubscribes().look(code)
-    return pages.not_found() if found is None else pages.unsubscribe(found.shop)
+    return None if found is None else pages.unsubscribe(found.shop)
 
 
-def _unsubscribed(code: str, event: dict[str, Any]) -> dict[str, Any]:
+def _unsubscribed(code: str, event: dict[str, Any]) -> dict[str, Any] | None:
     found = unsubscribes().unsubscribe(code, channels_chosen(_form(event)), now())
     logger.info("unsubscribed", known=found is not None)
-    return pages.not_found() if found is None else pages.unsubscribed(found.shop)
+    return None if found is None else pages.unsubscribed(found.shop)
 
 
 def _form(event: dict[str, Any]) -> str:
     """The body as text; one that cannot be decoded holds no choice."""
-    body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body)
     try:
-        return base64.b64decode(body).decode(errors="replace")
-    except (binascii.Error, ValueError):
+        return body_of(event).decode(errors="replace")
+    except NotDecodable:
         return ""

@@ -1,7 +1,12 @@
-"""What a shopper's browser gets: a redirect, or a short page. Nothing is cached or indexed, no referrer leaks."""
+"""What a shopper's browser gets: a redirect, or a short page. Nothing is cached or indexed, no referrer leaks.
+
+A program that asks for no page (a check, a bot) is refused with a problem document, as everywhere.
+"""
 
 from html import escape
 from typing import Any
+
+from shared.aws.http_api import problem
 
 _HEADERS = {
     "cache-control": "no-store",
@@ -9,6 +14,12 @@ _HEADERS = {
     "x-robots-tag": "noindex, nofollow",
     "x-content-type-options": "nosniff",
 }
+_REFUSALS = {
+    404: ("This link is not valid", "Please open the shop directly to find your cart."),
+    429: ("Please wait a moment", "This link was used very often just now. Please try again in a minute."),
+    503: ("Please try again", "The link could not be followed just now. Please try again in a moment."),
+}
+"""404: a code that is none of ours; 429: a link that is used like no shopper uses one."""
 
 
 def redirect(location: str) -> dict[str, Any]:
@@ -16,20 +27,11 @@ def redirect(location: str) -> dict[str, Any]:
     return {"statusCode": 302, "headers": {**_HEADERS, "location": location}, "body": ""}
 
 
-def not_found() -> dict[str, Any]:
-    """404 for a code that is none of ours."""
-    return page(404, "This link is not valid", "Please open the shop directly to find your cart.")
-
-
-def unavailable() -> dict[str, Any]:
-    """503, to be tried again."""
-    return page(503, "Please try again", "The link could not be followed just now. Please try again in a moment.")
-
-
-def too_many() -> dict[str, Any]:
-    """429 for a link that is used like no shopper uses one."""
-    answer = page(429, "Please wait a moment", "This link was used very often just now. Please try again in a minute.")
-    answer["headers"] |= {"retry-after": "60"}
+def refused(status: int, *, person: bool) -> dict[str, Any]:
+    """404, 429 or 503: a page for whoever reads pages, else a problem document."""
+    title, text = _REFUSALS[status]
+    answer = page(status, title, text) if person else problem(status, title, text)
+    answer["headers"] |= _HEADERS | ({"retry-after": "60"} if status == 429 else {})
     return answer
 
 

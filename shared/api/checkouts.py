@@ -19,14 +19,22 @@ from shared.workflows.recovery.eligibility import Verdict
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
+FIRST_YEAR, LAST_YEAR = 1970, 2999
+
 Limit = Annotated[int, Field(ge=1, le=200)]
 
 
-def _instant(value: Any) -> Any:
+def asked_instant(text: object) -> datetime | None:
+    """The instant that a request names, None where it is none, or so far off that no calendar can count on from it."""
     # An unescaped plus sign of an offset arrives as a space.
-    instant = parse_instant(value.replace(" ", "+") if isinstance(value, str) and "T" in value else value)
+    instant = parse_instant(text.replace(" ", "+") if isinstance(text, str) and "T" in text else text)
+    return instant if instant is not None and FIRST_YEAR <= instant.year <= LAST_YEAR else None
+
+
+def _instant(value: Any) -> Any:
+    instant = asked_instant(value)
     if instant is None:
-        raise ValueError("an RFC 3339 time, like 2026-11-21T10:00:00Z")
+        raise ValueError(f"an RFC 3339 time of the years {FIRST_YEAR} to {LAST_YEAR}, like 2026-11-21T10:00:00Z")
     return instant
 
 

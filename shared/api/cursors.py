@@ -1,45 +1,59 @@
-"""Opaque cursors. Harmless when tampered with: they hold a place in a list, never whose list it is."""
+"""Opaque cursors: taken only as they were given out, by the list, caller and filters they were given out for.
+
+A place in a list becomes a key of the table. A made-up one is refused here, so that no store meets a place that its
+list cannot have.
+"""
 
 import base64
 import binascii
-import hashlib
+import hmac
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shared.api.problems import invalid_parameter
+from shared.domain.ids import digest
 
-_TAG_BYTES = 4
+_MAC_BYTES = 12
 _LONGEST = 512
+_NO_FILTERS: Mapping[str, Any] = {}
 
 
-def encode(place: str, filters: Mapping[str, Any]) -> str:
-    """The cursor for a place in the list that the filters select."""
-    return base64.urlsafe_b64encode(_tag(filters) + place.encode()).decode().rstrip("=")
+class Cursors:
+    """The cursors of one list, as one caller sees it."""
 
+    def __init__(self, mac: Callable[[bytes], str], owner: str, operation: str) -> None:
+        """``mac`` makes keyed hashes in hex under the stage's key."""
+        self._mac = mac
+        self._scope = (owner, operation)
 
-def decode(cursor: str | None, filters: Mapping[str, Any]) -> str | None:
-    """The place behind a cursor. Raises Problem 422 for one that was not given out for these filters."""
-    if cursor is None:
-        return None
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(cursor) <= _LONGEST else b""
-        tag, place = raw[:_TAG_BYTES], raw[_TAG_BYTES:].decode()
-    except (binascii.Error, ValueError):
-        tag, place = b"", ""
-    if tag != _tag(filters) or not place:
-        raise invalid_parameter("cursor", "not a cursor of this list with these filters")
-    return place
+    def encode(self, place: str, filters: Mapping[str, Any] = _NO_FILTERS) -> str:
+        """The cursor for a place in the list that the filters select."""
+        raw = place.encode()
+        return base64.urlsafe_b64encode(self._proof(raw, filters) + raw).decode().rstrip("=")
 
+    def decode(self, cursor: str | None, filters: Mapping[str, Any] = _NO_FILTERS) -> str | None:
+        """The place behind a cursor. Raises Problem 422 for one that was not given out for these filters."""
+        if cursor is None:
+            return None
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(cursor) <= _LONGEST else b""
+        except (binascii.Error, ValueError):
+            raw = b""
+        proof, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not place or not hmac.compare_digest(proof, self._proof(place, filters)):
+            raise invalid_parameter("cursor", "not a cursor of this list with these filters")
+        return place.decode()
 
-def page[T](rows: Sequence[T], place: Callable[[T], str], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
-    """One page of rows whose places rise, and the cursor of the next."""
-    after = decode(cursor, {})
-    rest = [row for row in rows if after is None or place(row) > after]
-    shown = rest[:limit]
-    return shown, encode(place(shown[-1]), {}) if len(rest) > limit else None
+    def page[T](
+        self, rows: Sequence[T], place: Callable[[T], str], limit: int, cursor: str | None
+    ) -> tuple[list[T], str | None]:
+        """One page of rows whose places rise, and the cursor of the next."""
+        after = self.decode(cursor)
+        rest = [row for row in rows if after is None or place(row) > after]
+        shown = rest[:limit]
+        return shown, self.encode(place(shown[-1])) if len(rest) > limit else None
 
-
-def _tag(filters: Mapping[str, Any]) -> bytes:
-    text = "\x1f".join(f"{name}={value}" for name, value in sorted(filters.items()) if value is not None)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:_TAG_BYTES]
+    def _proof(self, place: bytes, filters: Mapping[str, Any]) -> bytes:
+        named = (part for name, value in sorted(filters.items()) if value is not None for part in (name, str(value)))
+        return bytes.fromhex(self._mac(digest(*self._scope, *named) + place))[:_MAC_BYTES]

@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Literal
 
+from shared.api.checkouts import FIRST_YEAR, LAST_YEAR, asked_instant
 from shared.api.problems import invalid_parameter
-from shared.domain.instants import parse_instant, to_rfc3339
+from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant
 from shared.domain.metrics import DEFINITIONS, Lift, Sums, cohort_of, figures
 from shared.domain.money import Money
@@ -52,11 +53,13 @@ def period(since: str | None, until: str | None, merchant: Merchant, now: dateti
 def _day(name: str, text: str, zone: str) -> date:
     if _DATE.fullmatch(text):
         try:
-            return date.fromisoformat(text)
+            day = date.fromisoformat(text)
         except ValueError:
             raise invalid_parameter(name, "not a day of the calendar") from None
-    # An unescaped plus sign of an offset arrives as a space.
-    at = parse_instant(text.replace(" ", "+"))
+        if not FIRST_YEAR <= day.year <= LAST_YEAR:
+            raise invalid_parameter(name, f"a day of the years {FIRST_YEAR} to {LAST_YEAR}")
+        return day
+    at = asked_instant(text)
     if at is None:
         raise invalid_parameter(name, "a day, like 2026-11-21, or an RFC 3339 time")
     return cohort_of(at, zone)

@@ -40,6 +40,10 @@ class StageKeys:
         """A keyed hash of a request or of its Idempotency-Key; the oldest key too: it must stay equal for a day."""
         return hmac.new(self._derived(min(self._keys), "request"), text, hashlib.sha256).hexdigest()
 
+    def cursor_mac(self, text: bytes) -> str:
+        """A keyed hash of a cursor's place; a cursor given out under an older key is refused."""
+        return hmac.new(self._derived(max(self._keys), "cursor"), text, hashlib.sha256).hexdigest()
+
     def recovery_codes(self) -> RecoveryCodes:
         """Makes and reads the codes of ``/r``."""
         return self._codes(LinkPurpose.RECOVERY)

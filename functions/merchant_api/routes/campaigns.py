@@ -19,7 +19,6 @@ from functions.merchant_api.session import (
     session,
     when_repeated,
 )
-from shared.api import cursors
 from shared.api.campaigns import (
     CampaignBody,
     CampaignPatch,
@@ -58,7 +57,7 @@ def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.campaigns.listed(own.merchant_id)]
-    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    shown, after = own.cursors.page(rows, lambda row: row.id, limit, cursor)
     return listed([campaign_json(row) for row in shown], after)
 
 
@@ -119,7 +118,7 @@ def preview_campaign(
     campaign = _campaign(own, campaign_id).value
     days = (body or PreviewBody()).days
     filters = {"campaign": campaign.id, "version": campaign.version, "days": days}
-    after = cursors.decode(cursor, filters)
+    after = own.cursors.decode(cursor, filters)
     merchant = own.merchant().value
     page = own.services.campaign_preview.page(campaign, merchant, own.now, days=days, limit=limit, after=after)
     steps = [step for one in page.simulated for step in one.steps]
@@ -128,7 +127,7 @@ def preview_campaign(
     return answer(
         {
             "data": [simulated_json(own) for own in page.simulated],
-            "next_cursor": cursors.encode(page.after, filters) if page.after else None,
+            "next_cursor": own.cursors.encode(page.after, filters) if page.after else None,
             "page": {
                 "checkouts": len(page.simulated),
                 "started": sum(own.started_at is not None for own in page.simulated),
@@ -156,7 +155,7 @@ def create_pool(body: PoolBody) -> Json:
 def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """With what is left in each; codes are never shown."""
     own = session(router)
-    shown, after = cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)
+    shown, after = own.cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)
     return listed([pool_json(row) for row in shown], after)
 
 

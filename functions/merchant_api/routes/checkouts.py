@@ -8,7 +8,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, Session, answer, listed, new_router, session, when_repeated
-from shared.api import cursors
 from shared.api.checkouts import (
     Amount,
     CompletionBody,
@@ -91,9 +90,9 @@ def list_activities(
     own = session(router)
     checkout = own.services.dismissals.read(own.merchant().value, checkout_id)
     filters = {"checkout": checkout.id}
-    after = cursors.decode(cursor, filters)
+    after = own.cursors.decode(cursor, filters)
     found, place = own.services.activities.page(checkout.digest, limit=limit, after=after)
-    return listed([activity_json(row) for row in found], cursors.encode(place, filters) if place else None)
+    return listed([activity_json(row) for row in found], own.cursors.encode(place, filters) if place else None)
 
 
 @router.get(
@@ -135,13 +134,13 @@ def _found(own: Session, merchant: Merchant, query: CheckoutQuery, limit: int, c
         name: getattr(query, name)
         for name in ("status", "provider", "customer_id", "phone", "email", "updated_since", "updated_before")
     }
-    after = cursors.decode(cursor, filters)
+    after = own.cursors.decode(cursor, filters)
     found, place = own.services.search.find(merchant, query, own.now, limit=limit, after=after)
     digests = [checkout.digest for checkout in found]
     with ThreadPoolExecutor(_COUNTERS) as pool:
         counts = list(pool.map(own.services.activities.count, digests))
     shown = [_shown(own, checkout, count) for checkout, count in zip(found, counts, strict=True)]
-    return listed(shown, cursors.encode(place, filters) if place else None)
+    return listed(shown, own.cursors.encode(place, filters) if place else None)
 
 
 def _one(own: Session, checkout: Checkout) -> Json:

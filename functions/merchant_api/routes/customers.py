@@ -2,7 +2,6 @@
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session, when_repeated
-from shared.api import cursors
 from shared.api.customers import ErasureBody, ExportBody, erasure_json, export_json
 from shared.api.idempotency import Repeat
 
@@ -21,13 +20,13 @@ def export_customer(body: ExportBody) -> Json:
     merchant = own.merchant().value
     kind, value = body.identifier(merchant.country)
     filters = {"kind": kind}
-    found = own.services.customer_export.export(merchant, kind, value, cursors.decode(body.cursor, filters))
+    found = own.services.customer_export.export(merchant, kind, value, own.cursors.decode(body.cursor, filters))
 
     def link(digest: str) -> str:
         return f"{own.services.environment.public_url}/r/{own.services.codes.code(digest)}"
 
     shown = export_json(found, link, own.now)
-    return answer(shown | {"next_cursor": cursors.encode(found.after, filters) if found.after else None})
+    return answer(shown | {"next_cursor": own.cursors.encode(found.after, filters) if found.after else None})
 
 
 @router.post("/v1/customers/erase", security=MERCHANT, summary="Erase a customer", tags=_TAGS)
@@ -42,6 +41,6 @@ def erase_customer(body: ErasureBody) -> Json:
     merchant = own.merchant().value
     kind, value = body.identifier(merchant.country)
     filters = {"kind": kind}
-    done = own.services.customer_erasure.erase(merchant, kind, value, cursors.decode(body.cursor, filters))
-    cursor = cursors.encode(done.cursor, filters) if done.cursor else None
+    done = own.services.customer_erasure.erase(merchant, kind, value, own.cursors.decode(body.cursor, filters))
+    cursor = own.cursors.encode(done.cursor, filters) if done.cursor else None
     return answer(erasure_json(done, cursor), 200 if done.done else 202)

@@ -6,9 +6,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, listed, new_router, session, when_repeated
-from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
 from shared.api.idempotency import Repeat
+from shared.api.problems import not_found
+from shared.domain.ids import IdKind, is_id
 from shared.store.deliveries import DeliveryStatus
 from shared.workflows.delivering.history import DeliveryQuery
 
@@ -26,11 +27,14 @@ def list_deliveries(
 ) -> Json:
     """A page may hold fewer than ``limit`` while ``next_cursor`` is not null."""
     own = session(router)
+    for kind, named in ((IdKind.ENDPOINT, endpoint_id), (IdKind.CHECKOUT, checkout_id)):
+        if named is not None and not is_id(kind, named):
+            raise not_found(f"No {kind.name.lower()} has such an id.")
     filters = {"endpoint_id": endpoint_id, "status": status, "checkout_id": checkout_id}
-    before = cursors.decode(cursor, filters)
+    before = own.cursors.decode(cursor, filters)
     query = DeliveryQuery(endpoint_id, checkout_id, status)
     found, place = own.services.history.find(own.merchant_id, query, limit=limit, before=before)
-    return listed([delivery_json(row) for row in found], cursors.encode(place, filters) if place else None)
+    return listed([delivery_json(row) for row in found], own.cursors.encode(place, filters) if place else None)
 
 
 @router.get("/v1/deliveries/<delivery_id>", security=MERCHANT, summary="Read a delivery", tags=_TAGS)

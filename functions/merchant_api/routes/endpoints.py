@@ -9,7 +9,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api import cursors
 from shared.api.checkouts import Limit, delivery_json
 from shared.api.endpoints import (
     EndpointBody,
@@ -70,7 +69,7 @@ def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.endpoints.listed(own.merchant_id)]
-    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    shown, after = own.cursors.page(rows, lambda row: row.id, limit, cursor)
     return listed([endpoint_json(row) for row in shown], after)
 
 

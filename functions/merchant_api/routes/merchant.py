@@ -6,7 +6,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
-from shared.api import cursors
 from shared.api.authentication import new_token, token_hash
 from shared.api.checkouts import Limit
 from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
@@ -57,7 +56,7 @@ def create_token(body: TokenBody | None = None) -> Json:
 def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Never the tokens themselves."""
     own = session(router)
-    shown, after = cursors.page(own.services.tokens.listed(own.merchant_id), lambda row: row.id, limit, cursor)
+    shown, after = own.cursors.page(own.services.tokens.listed(own.merchant_id), lambda row: row.id, limit, cursor)
     return listed([token_json(row) for row in shown], after)
 
 

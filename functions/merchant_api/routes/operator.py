@@ -7,7 +7,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import OPERATOR
 from functions.merchant_api.session import Json, JsonOrEmpty, Session, answer, listed, new_router, session
-from shared.api import cursors
 from shared.api.authentication import new_token, token_hash
 from shared.api.checkouts import Limit
 from shared.api.merchants import MerchantBody, OperatorMerchantPatch, TokenBody, merchant_json, token_json
@@ -47,8 +46,9 @@ def create_merchant(body: MerchantBody) -> Json:
 @router.get("/v1/merchants", security=OPERATOR, summary="List merchants", tags=_TAGS)
 def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
     """Oldest first."""
-    found, after = session(router).services.merchants.listed(limit, cursors.decode(cursor, {}))
-    return listed([merchant_json(own) for own in found], cursors.encode(after, {}) if after else None)
+    own = session(router)
+    found, after = own.services.merchants.listed(limit, own.cursors.decode(cursor))
+    return listed([merchant_json(merchant) for merchant in found], own.cursors.encode(after) if after else None)
 
 
 @router.get("/v1/merchants/<merchant_id>", security=OPERATOR, summary="Read a merchant", tags=_TAGS)

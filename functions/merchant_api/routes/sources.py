@@ -8,7 +8,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api import cursors
 from shared.api.checkouts import Limit
 from shared.api.problems import conflict, not_found
 from shared.api.sources import SourceBody, SourcePatch, source_json
@@ -53,7 +52,7 @@ def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | 
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.sources.listed(own.merchant_id)]
-    shown, after = cursors.page(rows, lambda row: row.id, limit, cursor)
+    shown, after = own.cursors.page(rows, lambda row: row.id, limit, cursor)
     return listed([_shown(own, row) for row in shown], after)
 
 

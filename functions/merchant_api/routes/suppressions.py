@@ -6,7 +6,6 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api import cursors
 from shared.api.checkouts import Email, Limit
 from shared.api.customers import (
     ChannelName,
@@ -55,8 +54,8 @@ def list_suppressions(
     if phone is not None or email is not None or customer_id is not None:
         found = own.services.suppression_list.get(_named(own, phone, email, customer_id))
         return listed([] if found is None else [suppression_json(found)], None)
-    rows, place = own.services.suppression_list.listed(own.merchant_id, limit=limit, after=cursors.decode(cursor, {}))
-    return listed([suppression_json(row) for row in rows], cursors.encode(place, {}) if place else None)
+    rows, place = own.services.suppression_list.listed(own.merchant_id, limit=limit, after=own.cursors.decode(cursor))
+    return listed([suppression_json(row) for row in rows], own.cursors.encode(place) if place else None)
 
 
 @router.delete("/v1/suppressions", security=MERCHANT, summary="Allow contact again", tags=_TAGS, status_code=204)

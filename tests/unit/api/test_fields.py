@@ -1,7 +1,9 @@
 """What the API's field types take, and the form they give back."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from shared.api import cursors
+from shared.api.cursors import Cursors
 from shared.api.fields import Country, Currency, Duration, Host, Timezone, duration_text
 from shared.api.problems import Problem
 from shared.api.strict_json import read_object
@@ -57,6 +59,9 @@ def test_any_text_as_host_is_a_host_or_refused(text: str) -> None:
     assert not set(host) & set("/:@ ?#")
 
 
+cursors = Cursors(lambda text: hashlib.sha256(b"key" + text).hexdigest(), "mer_1", "/v1/sources")
+
+
 @given(
     st.text(min_size=1, max_size=60).filter(lambda text: "\ud800" not in text), st.dictionaries(st.text(), st.text())
 )
@@ -75,6 +80,19 @@ def refusal(read: Callable[[], object]) -> int | None:
     except Problem as problem:
         return problem.status
     return None
+
+
+def test_a_cursor_is_taken_only_where_it_was_given_out() -> None:
+    def mac(text: bytes) -> str:
+        return hashlib.sha256(b"key" + text).hexdigest()
+
+    cursor = cursors.encode("place")
+    others = (
+        Cursors(mac, "mer_2", "/v1/sources"),
+        Cursors(mac, "mer_1", "/v1/endpoints"),
+        Cursors(lambda text: mac(b"another" + text), "mer_1", "/v1/sources"),
+    )
+    assert [refusal(partial(other.decode, cursor)) for other in others] == [422, 422, 422]
 
 
 @given(st.text(max_size=80))

@@ -1,0 +1,58 @@
+"""The HTTP API's events (payload 2.0): what was sent, as it was sent, and refusals as RFC 9457 problems."""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+class NotDecodable(ValueError):
+    """The body is not what its encoding says."""
+
+
+def body_of(event: Mapping[str, Any]) -> bytes:
+    """The body, byte for byte. Raises NotDecodable."""
+    text = str(event.get("body") or "")
+    try:
+        return base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+    except ValueError as error:
+        raise NotDecodable("the body cannot be decoded") from error
+
+
+def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by lower-case name."""
+    return {name.lower(): value for name, value in _texts(event.get("headers")).items()}
+
+
+def query_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """The query's parameters, decoded."""
+    return _texts(event.get("queryStringParameters"))
+
+
+def raw_query_of(event: Mapping[str, Any]) -> str:
+    """The query as it was sent."""
+    return _text(event.get("rawQueryString") or "")
+
+
+def path_parameter(event: Mapping[str, Any], name: str) -> str:
+    """A parameter of the route's path; empty where there is none."""
+    return _text((event.get("pathParameters") or {}).get(name) or "")
+
+
+def problem(status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A refusal as a problem document; never cached."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/problem+json", "cache-control": "no-store", **(headers or {})},
+        "body": json.dumps(body),
+    }
+
+
+def _texts(given: Mapping[str, Any] | None) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in (given or {}).items()}
+
+
+def _text(value: Any) -> str:
+    """The value; half a character, which nothing can encode, becomes a question mark."""
+    return str(value).encode(errors="replace").decode()
