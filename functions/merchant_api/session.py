@@ -39,7 +39,7 @@ class Session:
     @property
     def cursors(self) -> Cursors:
         """The cursors of the list that is asked for."""
-        return Cursors(self.services.cursor_mac, self.principal.owner, self.operation)
+        return Cursors(self.services.cursor_mac, self.operation)
 
     @property
     def now(self) -> datetime:

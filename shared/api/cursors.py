@@ -1,7 +1,7 @@
-"""Opaque cursors: taken only as they were given out, by the list, caller and filters they were given out for.
+"""Opaque cursors: taken only as they were given out, by the list and the filters they were given out for.
 
 A place in a list becomes a key of the table. A made-up one is refused here, so that no store meets a place that its
-list cannot have.
+list cannot have. Harmless in strange hands: a cursor holds a place in a list, never whose list it is.
 """
 
 import base64
@@ -19,12 +19,12 @@ _NO_FILTERS: Mapping[str, Any] = {}
 
 
 class Cursors:
-    """The cursors of one list, as one caller sees it."""
+    """The cursors of one list."""
 
-    def __init__(self, mac: Callable[[bytes], str], owner: str, operation: str) -> None:
-        """``mac`` makes keyed hashes in hex under the stage's key."""
+    def __init__(self, mac: Callable[[bytes], str], operation: str) -> None:
+        """``mac`` makes keyed hashes in hex under the stage's key; ``operation`` is the list's described path."""
         self._mac = mac
-        self._scope = (owner, operation)
+        self._operation = operation
 
     def encode(self, place: str, filters: Mapping[str, Any] = _NO_FILTERS) -> str:
         """The cursor for a place in the list that the filters select."""
@@ -56,4 +56,4 @@ class Cursors:
 
     def _proof(self, place: bytes, filters: Mapping[str, Any]) -> bytes:
         named = (part for name, value in sorted(filters.items()) if value is not None for part in (name, str(value)))
-        return bytes.fromhex(self._mac(digest(*self._scope, *named) + place))[:_MAC_BYTES]
+        return bytes.fromhex(self._mac(digest(self._operation, *named) + place))[:_MAC_BYTES]

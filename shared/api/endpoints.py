@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from shared.api.checkouts import Instant
 from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text, storable
@@ -83,11 +83,14 @@ class EndpointSettingsBody(Patch):
     def _storable(cls, criteria: dict[str, Any] | None) -> dict[str, Any] | None:
         return None if criteria is None else storable(criteria)
 
+    @model_validator(mode="after")
+    def _kinds_own_storable(self) -> Self:
+        storable(self.model_extra or {})
+        return self
+
     def on(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings with what the request names; ``null`` drops one."""
-        given = self.given()
-        if self.model_extra:
-            given |= storable(self.model_extra)
+        given = self.given() | (self.model_extra or {})
         if self.rate_limit is not None:
             given["rate_limit"] = {"max": self.rate_limit.max, "per": self.rate_limit.per}
         if isinstance(self.payload, LiquidBody):

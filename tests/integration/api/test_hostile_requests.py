@@ -205,6 +205,16 @@ def test_no_parameter_of_any_operation_is_a_5xx(town: Town) -> None:
     assert tried > (5_000 if EVERYTHING else 300)
 
 
+def test_the_bodies_are_valid_as_they_are(town: Town) -> None:
+    """Else every strange value would be refused for something else."""
+    refused = {}
+    for caller, method, path, body in bodies_of(town):
+        answer = caller(method, path, body)
+        if answer.status >= 300:
+            refused[f"{method} {path} {str(body)[:60]}"] = answer.text
+    assert not refused, "\n".join(f"{name}: {why}" for name, why in refused.items())
+
+
 def variants(body: Any) -> Iterator[str]:
     """The body as JSON, each place in it replaced by each extreme, one at a time; and further fields."""
     marker = "\x01place\x01"
