@@ -26,6 +26,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _DEEPEST = 18
 """Criteria nest eight levels, each an object and a list; DynamoDB takes 32."""
 _LARGEST_NUMBER = 10**15
+_SMALLEST_NUMBER = 1e-15
 _timedelta: TypeAdapter[timedelta] = TypeAdapter(timedelta)
 
 
@@ -79,6 +80,8 @@ def _check_storable(value: Any, depth: int) -> None:
             _check_storable(part, depth + 1)
     elif isinstance(value, int | float) and abs(value) > _LARGEST_NUMBER:
         raise ValueError("a number is too large")
+    elif isinstance(value, float) and 0 < abs(value) < _SMALLEST_NUMBER:
+        raise ValueError("a number is too close to zero")
 
 
 def _duration(value: Any) -> Any:
