@@ -35,7 +35,7 @@ MAX_WALL_SECONDS: Final = 3.0
 """Reached only where the process is not given a processor, or does not run at all."""
 MAX_START_SECONDS: Final = 20.0
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
-STRIKES: Final = 3
+STRIKES: Final = 2
 STRUCK_SECONDS: Final = 60.0
 _SLOWEST_REMEMBERED: Final = 256
 _WORKER: Final = "shared.destinations.liquid_worker"
@@ -100,7 +100,7 @@ class Sandbox:
     def run(self, work: Work) -> str:
         """What the template makes; of a ``check`` nothing.
 
-        A template that took too long three times in a row is not tried again for a minute: whoever waits behind it
+        A template that took too long twice in a row is not tried again for a minute: whoever waits behind it
         has waited enough.
 
         Raises:
