@@ -9,7 +9,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -100,10 +99,6 @@ class _Worker:
     def __init__(self, make_transport: Callable[[], GuardedTransport], concurrency: int) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
-        # Name resolution blocks a thread each; asyncio's default of a few would make hung names hold up the
-        # others.
-        self._threads = ThreadPoolExecutor(2 * concurrency, thread_name_prefix="resolve")
-        self.loop.set_default_executor(self._threads)
         self._make_transport = make_transport
         self._client: GuardedClient | None = None
         self._slots = asyncio.Semaphore(concurrency)
@@ -135,7 +130,6 @@ class _Worker:
             asyncio.run_coroutine_threadsafe(last, self.loop).result(timeout=_GRACE_SECONDS)
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=_GRACE_SECONDS)
-        self._threads.shutdown(wait=False, cancel_futures=True)
         self.loop.close()
 
     async def _send(self, client: GuardedClient, request: OutboundRequest) -> SendResult:

@@ -8,7 +8,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from socket import SOCK_STREAM, gaierror
+from socket import gaierror
 from typing import Any, override
 
 import httpcore
@@ -20,6 +20,7 @@ from shared.delivery.exchange import (
     ForbiddenAddress,
     RefusedDestination,
 )
+from shared.delivery.name_lookup import NameLookups
 from shared.delivery.target import is_loopback, is_public
 
 CONNECT_TIMEOUT_SECONDS = 3.0
@@ -29,10 +30,8 @@ Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 """Addresses of a host, as text; raises OSError when there are none."""
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Every address the system's resolver knows for ``host``."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
-    return [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
+resolve: Resolver = NameLookups()
+"""What the system's resolver knows; one for the whole process."""
 
 
 class VettingBackend(httpcore.AsyncNetworkBackend):
