@@ -9,13 +9,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.callbacks.composition import public_url, status_reports
+from shared.aws.faults import AWS_ERRORS
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
 from shared.destinations.status import CallbackRequest, NotAuthentic
 from shared.domain.ids import EndpointId, IdKind, is_id
-from shared.store.table import StoreUnavailable
 from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
 logger = Logger(service="callbacks")
@@ -40,10 +39,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         return _refused(endpoint_id, 400, "The body cannot be decoded.")
     except NotAuthentic as failed:
         return _refused(endpoint_id, 401, "The request is not proved to come from the vendor.", why=str(failed))
-    except (StoreUnavailable, ClientError, BotoCoreError):
+    except AWS_ERRORS:
         logger.exception("callback_not_taken", endpoint_id=endpoint_id)
         return problem(503, HTTPStatus.SERVICE_UNAVAILABLE.phrase, "Please try again.", {"retry-after": "1"})
-    logger.info("callback_taken", endpoint_id=endpoint_id, reports=taken.reports, unknown=taken.unknown)
+    logger.info(
+        "callback_taken", endpoint_id=endpoint_id, reports=taken.reports, unknown=taken.unknown, refused=taken.refused
+    )
     return _answer(taken.challenge or "")
 
 

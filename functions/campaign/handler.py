@@ -6,10 +6,10 @@ from aws_lambda_powertools import Logger
 
 from functions.campaign.composition import runner, schedules
 from shared.aws.campaign_queue import read_message
-from shared.aws.queues import QueueUnavailable
+from shared.aws.faults import code_of, is_temporary
 from shared.domain.instants import from_ms
 from shared.store.campaign_runs import RunTaken
-from shared.workflows.campaigns.run import DEFECT, TEMPORARY
+from shared.workflows.campaigns.run import DEFECT
 
 logger = Logger(service="campaign")
 
@@ -33,14 +33,14 @@ def _ran(record: dict[str, Any], context: Any) -> bool:
     try:
         message = read_message(record["body"], from_ms(int(record["attributes"]["SentTimestamp"])))
         ran = runner().run(message, lambda: context.get_remaining_time_in_millis() < SPARE_MS)
-    except (RunTaken, QueueUnavailable, *TEMPORARY) as error:
-        logger.warning("run_failed", message_id=message_id, error=type(error).__name__)
-        return False
     except ValueError:
         logger.error("message_unreadable", message_id=message_id)
         return False
-    except Exception:  # the next message is another merchant's: after five tries this one is a dead letter
-        logger.exception("run_defect", message_id=message_id)
+    except Exception as error:  # the next message is another merchant's: after five tries this one is a dead letter
+        if isinstance(error, RunTaken) or is_temporary(error):
+            logger.warning("run_failed", message_id=message_id, error=code_of(error))
+        else:
+            logger.exception("run_defect", message_id=message_id)
         return False
     tell = logger.error if any(own.startswith(DEFECT) for own in ran.counts) else logger.info
     tell("campaign_run", campaign_id=message.campaign_id, outcome=ran.outcome, checkouts=ran.counts)

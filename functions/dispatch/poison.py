@@ -2,12 +2,17 @@
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+from shared.aws.faults import code_of
 from shared.aws.quarantine_bucket import QuarantineBucket
+from shared.domain.ids import IdKind, checkout_id, is_id
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 class PoisonKeeper:
@@ -21,10 +26,34 @@ class PoisonKeeper:
 
     def keep(self, record: dict[str, Any], cause: Exception) -> None:
         """Keep the record; the same record is the same object."""
-        name = str(
-            record.get("eventID")
-            or hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
-        )
-        key = self._bucket.keep_poison(f"{name}.json", json.dumps(record, default=str).encode())
-        pointer = {"poison": key, "cause": type(cause).__name__}
+        key = self._bucket.keep_poison(poison_name(record), json.dumps(record, default=str).encode())
+        pointer = {"poison": key, "cause": code_of(cause)}
         self._sqs.send_message(QueueUrl=self._dead_letters_url, MessageBody=json.dumps(pointer))
+
+
+def poison_name(record: dict[str, Any]) -> str:
+    """``<merchant>/<checkout digest>/<event id>.json``, as far as the record tells: an erasure finds it by these.
+
+    What has not the shape of an id is left out: a record may be poison for that very reason.
+    """
+    event_id = str(record.get("eventID"))
+    if _NAME.fullmatch(event_id) is None or "eventID" not in record:
+        event_id = hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
+    merchant = _text(record, "mer")
+    if not is_id(IdKind.MERCHANT, merchant):
+        return f"{event_id}.json"
+    digest = _digest(record)
+    return f"{merchant}/{digest}/{event_id}.json" if digest is not None else f"{merchant}/{event_id}.json"
+
+
+def _digest(record: dict[str, Any]) -> str | None:
+    """Of the checkout itself, or of the one that an order ended."""
+    of_checkout = _text(record, "pk").removeprefix("C#"), _text(record, "chk")
+    return next((own for own in of_checkout if is_id(IdKind.CHECKOUT, checkout_id(own))), None)
+
+
+def _text(record: dict[str, Any], attribute: str) -> str:
+    try:
+        return str(record["dynamodb"]["NewImage"][attribute]["S"])
+    except (KeyError, TypeError):
+        return ""

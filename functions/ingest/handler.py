@@ -5,15 +5,13 @@ import json
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.ingest import answers
 from functions.ingest.composition import receiver
-from shared.aws.queues import QueueUnavailable
+from shared.aws.faults import AWS_ERRORS
 from shared.aws.stores import now
 from shared.domain.ids import SourceId
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
-from shared.store.table import StoreUnavailable
 from shared.workflows.intake.receive import Receipt, UnknownSource
 
 logger = Logger(service="ingest")
@@ -31,7 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         return _refused(source_id, answers.unauthenticated(str(failed)))
     except NotReadable as unreadable:
         return _refused(source_id, answers.not_readable(str(unreadable)))
-    except (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError):
+    except AWS_ERRORS:
         logger.exception("webhook_not_stored", source_id=source_id)
         return answers.unavailable()
     _log(source_id, receipt)

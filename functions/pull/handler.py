@@ -4,15 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.pull.composition import puller
+from shared.aws.faults import code_of, is_temporary
 from shared.aws.pull_queue import read_message
-from shared.aws.queues import QueueUnavailable
-from shared.store.table import StoreUnavailable
 
 logger = Logger(service="pull")
-TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
 _AT_ONCE = 10
 
 
@@ -30,15 +27,17 @@ def _worked_off(record: dict[str, Any]) -> bool:
     """Whether the message is done with."""
     message_id = record["messageId"]
     try:
-        pulled = puller().pull(read_message(record["body"]))
-    except TEMPORARY as error:
-        logger.warning("pull_failed", message_id=message_id, error=type(error).__name__)
-        return False
+        message = read_message(record["body"])
     except ValueError:
         logger.error("message_unreadable", message_id=message_id)
         return False
-    except Exception:  # one defect must not hold up the batch: after five tries the message is a dead letter
-        logger.exception("pull_defect", message_id=message_id)
+    try:
+        pulled = puller().pull(message)
+    except Exception as error:  # one defect must not hold up the batch: after five tries the message is a dead letter
+        if is_temporary(error):
+            logger.warning("pull_failed", message_id=message_id, error=code_of(error))
+        else:
+            logger.exception("pull_defect", message_id=message_id)
         return False
     logger.info("pull", message_id=message_id, source_id=pulled.source_id, outcome=pulled.outcome, reason=pulled.reason)
     return True

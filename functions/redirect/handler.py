@@ -6,13 +6,12 @@ Codes are proof enough: no session, no cookie, nothing about the shopper in the 
 from typing import Any
 
 from aws_lambda_powertools import Logger
-from botocore.exceptions import BotoCoreError, ClientError
 
 from functions.redirect import pages
 from functions.redirect.composition import links, unsubscribes
+from shared.aws.faults import AWS_ERRORS
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
 from shared.aws.stores import now
-from shared.store.table import StoreUnavailable
 from shared.workflows.campaigns.unsubscribe import channels_chosen
 from shared.workflows.insight.follow_link import TooMany, Visitor
 
@@ -33,7 +32,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     except TooMany:
         logger.warning("link_limited", route=route)
         return pages.refused(429, person=person)
-    except (StoreUnavailable, ClientError, BotoCoreError):
+    except AWS_ERRORS:
         logger.exception("link_not_answered", route=route)
         return pages.refused(503, person=person)
     return pages.refused(404, person=person) if answer is None else answer

@@ -72,6 +72,20 @@ class Alarms(Construct):
             "Authentic webhooks were not understood; their bodies are kept: GET /v1/quarantine, then replay.",
         )
 
+        self._above(
+            "SetAside",
+            cloudwatch.Metric(
+                namespace="Checkback",
+                metric_name="SetAside",
+                dimensions_map={"service": "checkback", "stage": stage.name},
+                period=_PERIOD,
+                statistic="Sum",
+            ),
+            0,
+            "A row, a record or a report could not be worked with and was set aside; the rest went on. "
+            "The functions' logs say which: 'set aside'.",
+        )
+
     def _of_queue(self, construct_id: str, queue: sqs.Queue, what: str) -> None:
         metric = queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
         self._above(construct_id, metric, 0, f"{what}; they wait up to 14 days for a redrive.")

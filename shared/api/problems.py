@@ -5,25 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's name
-
 from shared.aws.credential_cipher import CredentialsTooLarge
-from shared.aws.queues import QueueUnavailable
+from shared.aws.faults import is_temporary
 from shared.domain.pointer import pointer
 from shared.providers.provider import NotReadable, NotUnderstood
 from shared.store.configuration import VersionConflict
-from shared.store.table import StoreUnavailable
 from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:checkback:problem:"
 _RETRY_SECONDS = "2"
-_TEMPORARY = frozenset(
-    {
-        *("ThrottlingException", "ProvisionedThroughputExceededException", "RequestLimitExceeded"),
-        *("InternalServerError", "ServiceUnavailable", "InternalServiceErrorException", "KMSInternalException"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +136,7 @@ def problem_of(error: Exception) -> Problem:
     """The problem that an exception becomes; anything unforeseen is a 500."""
     if isinstance(error, Problem):
         return error
-    return _of_ours(error) or (unavailable() if _temporary(error) else unexpected())
-
-
-def _temporary(error: Exception) -> bool:
-    if isinstance(error, ClientError):
-        return error.response.get("Error", {}).get("Code") in _TEMPORARY
-    return isinstance(error, StoreUnavailable | QueueUnavailable | ConnectionError | HTTPClientError)
+    return _of_ours(error) or (unavailable() if is_temporary(error) else unexpected())
 
 
 def _of_ours(error: Exception) -> Problem | None:

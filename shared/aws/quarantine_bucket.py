@@ -1,9 +1,12 @@
 """Raw bytes that must not be lost: quarantined bodies and poison stream records."""
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+_CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
 
 
 class QuarantineBucket:
@@ -20,7 +23,7 @@ class QuarantineBucket:
             Bucket=self._name,
             Key=f"quarantine/{key}",
             Body=body,
-            ContentType=content_type or "application/octet-stream",
+            ContentType=_plain_type(content_type),
         )
 
     def body(self, key: str) -> bytes:
@@ -36,3 +39,9 @@ class QuarantineBucket:
         path = f"poison/{key}"
         self._client.put_object(Bucket=self._name, Key=path, Body=record, ContentType="application/json")
         return path
+
+
+def _plain_type(content_type: str | None) -> str:
+    """The sender's content type where it is one: it travels as a header of ours."""
+    known = content_type is not None and _CONTENT_TYPE.fullmatch(content_type) is not None
+    return content_type if known and content_type is not None else "application/octet-stream"

@@ -26,6 +26,8 @@ _CONFLICT_WAIT = 0.02
 _BATCH_GET = 100
 _BATCH_WRITE = 25
 _BATCH_ROUNDS = 8
+TOO_LARGE = "ItemTooLarge"
+_NEVER_TAKEN = frozenset({"ValidationError", "ItemCollectionSizeLimitExceeded"})
 
 _serialise = TypeSerializer().serialize
 _deserialise = TypeDeserializer().deserialize
@@ -53,12 +55,22 @@ class StoreUnavailable(Exception):
     """The table could not take the write within the bounded retries: a temporary failure of ours."""
 
 
+class StoreRefused(Exception):
+    """The table will never take a transaction's write as it is; ``code`` says why, as DynamoDB names it."""
+
+    def __init__(self, code: str) -> None:
+        """Keep the code; what DynamoDB writes beside it may quote values."""
+        super().__init__(code)
+        self.code = code
+
+
 @dataclass(frozen=True, slots=True)
 class CancelReason:
     """Why one write of a transaction was refused: ``code`` as DynamoDB names it, and the item it met."""
 
     code: str
     old: Item | None
+    too_large: bool = False
 
     @property
     def failed_condition(self) -> bool:
@@ -168,7 +180,11 @@ class Table:
         self._write(lambda: self._client.delete_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
 
     def transact(self, writes: Sequence[Write]) -> None:
-        """Write all or nothing (at most 100). Raises TransactionCancelled, or StoreUnavailable after conflicts only."""
+        """Write all or nothing (at most 100).
+
+        Raises TransactionCancelled where a condition failed, StoreUnavailable after conflicts only, and StoreRefused
+        where a write can never be taken (an item too large).
+        """
         items = [self._transact_item(write) for write in writes]
         for attempt in range(_CONFLICT_ROUNDS):
             try:
@@ -179,6 +195,8 @@ class Table:
             except self._client.exceptions.TransactionInProgressException:
                 reasons = []
             codes = {reason.code for reason in reasons} - {"None"}
+            if codes & _NEVER_TAKEN:
+                raise StoreRefused(TOO_LARGE if any(own.too_large for own in reasons) else min(codes & _NEVER_TAKEN))
             if codes - {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}:
                 raise TransactionCancelled(reasons)
             self._wait(attempt)
@@ -286,6 +304,11 @@ class Table:
 _OLD_ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 
 
+def is_too_large(said: str) -> bool:
+    """Whether DynamoDB's message says that an item would grow beyond 400 KB: it has no code for that."""
+    return "item size" in said.lower()
+
+
 def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
     """Plain values as DynamoDB's typed values."""
     return {name: _serialise(value) for name, value in item.items()}
@@ -390,6 +413,10 @@ def _update_arguments(update: Update) -> dict[str, Any]:
 
 def _reasons(response: Any) -> list[CancelReason]:
     return [
-        CancelReason(reason.get("Code", "None"), from_wire(reason["Item"]) if reason.get("Item") else None)
+        CancelReason(
+            reason.get("Code", "None"),
+            from_wire(reason["Item"]) if reason.get("Item") else None,
+            is_too_large(reason.get("Message") or ""),
+        )
         for reason in response.get("CancellationReasons", [])
     ]

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from shared.aws.campaign_queue import CampaignQueue, RunMessage
+from shared.aws.faults import code_of, is_temporary
 from shared.domain.campaign import Campaign
 from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere
@@ -21,13 +20,11 @@ from shared.store.campaign_runs import Run, RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.checkouts import StaleVersion
 from shared.store.configuration import MerchantStore
-from shared.store.table import StoreUnavailable
 from shared.workflows.campaigns.run_page import RunPages, Taken
 from shared.workflows.campaigns.schedules import CampaignSchedules
 
 LEASE = timedelta(minutes=3)
 """Longer than the function may run: a lease that has run out has no worker."""
-TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
 DEFECT = "defect"
 _THREADS = 8
 
@@ -115,10 +112,8 @@ class CampaignRunner:
         def start(own: Taken) -> str | Exception:
             try:
                 return self._start(run, campaign, merchant, own)
-            except TEMPORARY as failure:
-                return failure
-            except Exception as defect:  # noqa: BLE001 - one checkout must not stop the run; the count shows it
-                return f"{DEFECT}:{type(defect).__name__}"
+            except Exception as failure:  # noqa: BLE001 - one checkout must not stop the run; the count shows it
+                return failure if is_temporary(failure) else f"{DEFECT}:{code_of(failure)}"
 
         with ThreadPoolExecutor(_THREADS) as threads:
             outcomes = list(threads.map(start, taken))

@@ -1,7 +1,6 @@
 """Keeps schedules as campaigns say: the stored campaign is the truth, the schedule follows it."""
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from shared.aws.faults import AWS_ERRORS
 from shared.aws.schedules import SCHEDULED_TIME, CampaignSchedule, ScheduleRefused, Schedules
 from shared.domain.campaign import Campaign, CampaignId
 from shared.domain.ids import MerchantId
@@ -45,7 +44,7 @@ class CampaignSchedules:
             try:
                 self.settle(merchant_id, campaign_id)
                 settled += 1
-            except (ScheduleRefused, StoreUnavailable, ClientError, BotoCoreError) as error:
+            except (ScheduleRefused, *AWS_ERRORS) as error:
                 failure = error
         if failure is not None:
             raise failure

@@ -13,16 +13,14 @@ from datetime import timedelta
 from traceback import format_tb
 from typing import Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from shared.aws.queues import QueueUnavailable
+from shared.aws.faults import AWS_ERRORS, is_temporary
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Endpoint
-from shared.store.table import StoreUnavailable
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 
-TEMPORARY = (StoreUnavailable, QueueUnavailable, ClientError, BotoCoreError)
+TEMPORARY = AWS_ERRORS
+"""What gives a message back without being a defect of its handling; after five tries it is a dead letter."""
 RECORDING = timedelta(seconds=10)
 """Kept of a function's time for writing down what came of an attempt."""
 LEAST = timedelta(seconds=1)
@@ -102,7 +100,7 @@ class TimeLeft:
 def log_failure(error: Exception) -> None:
     """Tell whoever reads the log; what the error says is left out: it may quote a person."""
     name = type(error).__name__
-    if isinstance(error, TEMPORARY):
+    if is_temporary(error):
         _logger.warning("a temporary failure: %s", name)
     else:
         _logger.error("a defect: %s\n%s", name, "".join(format_tb(error.__traceback__)))

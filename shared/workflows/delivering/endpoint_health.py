@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from shared.aws.faults import AWS_ERRORS
 from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Outcome
 from shared.domain import breaker
@@ -25,7 +24,7 @@ from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.domain.rate_limit import is_now, rate_limit_of
 from shared.store.health import HealthStore, key_of, read_health
-from shared.store.table import ItemKey, StoreUnavailable
+from shared.store.table import ItemKey
 from shared.workflows.delivering.attempts import timeout_of
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +35,6 @@ _AHEAD = timedelta(hours=1)
 """How far ahead places in a rate are given, or two of its windows where those are longer: a limit that is raised, or
 lifted, helps those that wait within that time."""
 _CROWDED = timedelta(seconds=2)
-_TEMPORARY = (StoreUnavailable, ClientError, BotoCoreError)
 _SAYS_NOTHING = frozenset({Outcome.FAIL_MESSAGE, Outcome.FAIL_RECIPIENT, Outcome.GONE})
 """About the message, the person, or settled otherwise: no sign of the endpoint's health."""
 
@@ -180,7 +178,7 @@ class EndpointHealth:
                 continue
             try:
                 written = self._store.replace(endpoint.id, suspected, now) is None
-            except _TEMPORARY as error:
+            except AWS_ERRORS as error:
                 _logger.warning("suspicion not written: %s", type(error).__name__)
                 continue
             if written:
@@ -205,7 +203,7 @@ class EndpointHealth:
         for endpoint_id, told in observations.items():
             try:
                 before, after = self._folded(endpoint_id, told)
-            except _TEMPORARY as error:
+            except AWS_ERRORS as error:
                 _logger.warning("health of an endpoint not written: %s", type(error).__name__)
                 continue
             if before.open_until is None and after.open_until is not None:
@@ -220,7 +218,7 @@ class EndpointHealth:
         """Switch it off; where that cannot be written now it is tried again at the next failure."""
         try:
             self._disable(self._endpoints[endpoint_id], "failing")
-        except _TEMPORARY as error:
+        except AWS_ERRORS as error:
             _logger.warning("a failing endpoint not disabled: %s", type(error).__name__)
             return False
         return True

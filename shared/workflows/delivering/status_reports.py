@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from shared.aws.faults import code_of, is_temporary
+from shared.aws.set_aside import count_set_aside
 from shared.delivery.outcome import Refusal, refusal_of
 from shared.destinations import registry
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
@@ -61,11 +63,15 @@ class Hears(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What to answer: ``challenge`` is the text of a vendor's set-up challenge."""
+    """What to answer: ``challenge`` is the text of a vendor's set-up challenge.
+
+    ``unknown`` reports are about nothing we know, ``refused`` ones could not be told and were set aside.
+    """
 
     challenge: str | None = None
     reports: int = 0
     unknown: int = 0
+    refused: int = 0
 
 
 class StatusReports:
@@ -94,7 +100,8 @@ class StatusReports:
     def take(self, endpoint_id: EndpointId, request: CallbackRequest) -> Answered:
         """Take one request in.
 
-        Raises UnknownEndpoint and NotAuthentic, and StoreUnavailable when the vendor must repeat it.
+        Raises UnknownEndpoint and NotAuthentic, and, after the other reports, what one failed by for now: the vendor
+        must repeat it.
         """
         own = self._endpoints.find(endpoint_id, self._now())
         if request.method == "GET":
@@ -104,8 +111,25 @@ class StatusReports:
             return Answered(challenge)
         own.source.authenticate(request, own.target)
         reports = own.source.read_statuses(request)
-        unknown = sum(not self._told(own.endpoint, report) for report in reports)
-        return Answered(reports=len(reports), unknown=unknown)
+        told = [self._alone(own.endpoint, report) for report in reports]
+        temporary = [failure for failure in told if isinstance(failure, Exception)]
+        if temporary:
+            raise temporary[0]
+        return Answered(reports=len(reports), unknown=told.count(False), refused=told.count(None))
+
+    def _alone(self, endpoint: Endpoint, report: StatusReport) -> bool | Exception | None:
+        """Whether one report is about something we know; what it failed by for now; None where it was set aside.
+
+        A vendor that is asked to repeat repeats the whole request, and in the end switches its webhook off: one report
+        that nothing can be done with must not cost the others.
+        """
+        try:
+            return self._told(endpoint, report)
+        except Exception as failure:  # noqa: BLE001 - the other reports are told
+            if is_temporary(failure):
+                return failure
+            count_set_aside("status report", code_of(failure), endpoint.id)
+            return None
 
     def _told(self, endpoint: Endpoint, report: StatusReport) -> bool:
         """Tell one report; False where it belongs to nothing we know."""

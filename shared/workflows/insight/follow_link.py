@@ -5,8 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from shared.aws.faults import AWS_ERRORS, code_of
 from shared.domain.attribution import Click, ClickClass
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.coupon import PRINTED_ONLY, CouponLink, with_coupon
@@ -19,7 +18,6 @@ from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import MerchantStore
 from shared.store.link_limits import LinkLimits
-from shared.store.table import StoreUnavailable
 
 CLICKED = "LINK_CLICKED"
 _LONGEST_AGENT = 512
@@ -84,9 +82,9 @@ class Links:
         try:
             self._note(checkout, visit, merchant.value.settings)
             self._clicked(checkout, merchant.value, visit)
-        except (StoreUnavailable, ClientError, BotoCoreError) as error:
+        except AWS_ERRORS as error:
             # The shopper's way back matters more than its count.
-            _logger.warning("click not recorded: %s", type(error).__name__)
+            _logger.warning("click not recorded: %s", code_of(error))
         coupon = self._code_of(checkout, target.step) if target.step else None
         return destination(checkout, merchant.value, now, coupon, self._coupon_link_of(checkout.provider))
 

@@ -6,16 +6,18 @@ Nothing here calls a provider or knows of campaigns: the answer is given as soon
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.pull_queue import PullQueue, content_message
 from shared.aws.stores import Stores, now
+from shared.domain.change import CheckoutChange
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
-from shared.domain.transitions import Effect
+from shared.domain.transitions import Applied, Arrival, Effect
 from shared.providers import registry
 from shared.providers.provider import (
     AuthenticationFailed,
@@ -34,7 +36,7 @@ from shared.workflows.intake.sources import SourceDirectory, context_of
 
 LARGEST_BODY = 256 * 1024
 _DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a provider's module raises over a payload nobody thought of: the body is kept, a retry would not help."""
+"""What we raise over a payload, or a stored row, nobody thought of: the body is kept, a retry would not help."""
 _SECRET_HEADERS = re.compile(
     r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
 )
@@ -177,7 +179,8 @@ class Receiver:
     ) -> Receipt:
         """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
 
-        Raises NotUnderstood where all of it is elsewhere and nobody may ask there.
+        Raises NotUnderstood where all of it is elsewhere and nobody may ask there, and, after the rest, where a part of
+        it can never be stored: sent again, it would meet the same end.
         """
         if normalised.ignored is not None and not normalised.changes:
             return Receipt("ignored", source.provider, reason=normalised.ignored)
@@ -185,13 +188,28 @@ class Receiver:
         if normalised.pulls and not asking and not normalised.changes:
             raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
         changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
-        merged = self._merger.merge_all(changes, arrival_at(request.arrived_at, source, merchant))
+        merged, refused = self._merged(changes, arrival_at(request.arrived_at, source, merchant))
         if asking:
             wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]
             self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at))
+        if refused is not None:
+            raise NotUnderstood(f"cannot be stored: {code_of(refused)}") from refused
         repeated = bool(merged) and all(own.effect is Effect.DUPLICATE for own in merged)
         ids = tuple(dict.fromkeys(own.checkout.id for own in merged))
         return Receipt("duplicate" if repeated else "accepted", source.provider, ids)
+
+    def _merged(self, changes: Iterable[CheckoutChange], arrival: Arrival) -> tuple[list[Applied], Exception | None]:
+        """Each change merged, and what the last of those met that the table will never take."""
+        merged: list[Applied] = []
+        refused: Exception | None = None
+        for change in changes:
+            try:
+                merged.append(self._merger.merge(change, arrival))
+            except (*AWS_ERRORS, *_DEFECTS) as failure:
+                if is_temporary(failure):
+                    raise
+                refused = failure
+        return merged, refused
 
     def _set_aside(self, source: Source, request: WebhookRequest, reason: str, context: SourceContext) -> Receipt:
         """Keep an authentic body whole: bytes first, then the row that shows it.

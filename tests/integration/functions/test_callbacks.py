@@ -17,8 +17,9 @@ from shared.domain.ids import EndpointId, delivery_id, new_ulid
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.activities import ActivityStore
 from shared.store.configuration import EndpointStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.shoppers import ShopperStore
+from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
 from tests.integration.shop import MERCHANT, Shop
 
@@ -201,3 +202,27 @@ def test_a_store_that_is_away_asks_the_vendor_to_repeat(vendor: Vendor, monkeypa
     failing: Callable[..., None] = away
     monkeypatch.setattr("shared.store.deliveries.DeliveryStore.reported", failing)
     assert vendor.status("delivered")["statusCode"] == 503
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(StoreRefused("ItemTooLarge"), 200), (StoreUnavailable("conflicts"), 503)],
+    ids=["never", "now"],
+)
+def test_one_report_that_cannot_be_told_costs_the_others_nothing(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A vendor is asked to repeat only what may go through later: in the end it would switch its webhook off."""
+    at = str(int(vendor.shop.now.timestamp()))
+    rows = [{"id": "wamid.1", "status": own, "timestamp": at, "recipient_id": PHONE[1:]} for own in ("sent", "read")]
+    original = DeliveryStore.reported
+
+    def stumbling(self: DeliveryStore, delivery: DeliveryRecord, report: str, when: Any) -> None:
+        if report == "sent":
+            raise error
+        original(self, delivery, report, when)
+
+    monkeypatch.setattr(DeliveryStore, "reported", stumbling)
+    assert vendor.report(statuses=rows)["statusCode"] == status
+    assert list(vendor.stored().reports) == ["read"]
+    assert ('"SetAside":[1.0]' in capsys.readouterr().out) is (status == 200)

@@ -5,7 +5,11 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
+from functions.dispatch.poison import poison_name
+from shared.aws.faults import code_of
+from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues, QueueUnavailable
 from shared.domain.checkout import Status
 from shared.domain.episode import Episode, EpisodeStatus
@@ -13,6 +17,7 @@ from shared.domain.ids import EpisodeId
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
+from shared.store.table import StoreRefused, Table
 from tests.integration.shop import MERCHANT, SESSION, Shop
 from tests.unit.domain.sessions import after
 
@@ -243,3 +248,82 @@ def test_a_temporary_error_is_raised_after_the_rest_and_the_batch_repeats_nothin
     shop.dispatch(records)
     shop.deliver()
     assert len(shop.sent) == 2
+
+
+def refusing(code: str, status: int = 400) -> ClientError:
+    """What DynamoDB answers to a write it does not take."""
+    answer: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "TransactWriteItems")
+
+
+@pytest.mark.parametrize("error", [refusing("ValidationException"), StoreRefused("ItemTooLarge")], ids=str)
+def test_a_write_that_the_table_never_takes_costs_its_record_and_not_its_shard(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    shop.endpoint()
+    shop.abandon("absurd")
+    shop.abandon("other", user={"phone_no": "8888877777", "dial_code": "91"})
+    records = shop.stream()
+    original = Table.transact
+
+    def never(self: Table, writes: Any) -> None:
+        if any(getattr(own, "key", ("",))[0] == f"C#{shop.digest('absurd')}" for own in writes):
+            raise error
+        original(self, writes)
+
+    monkeypatch.setattr(Table, "transact", never)
+    shop.dispatch(records)
+    assert [own.checkout_digest for own in shop.deliveries()] == [shop.digest("other")]
+    (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
+    name = f"poison/{MERCHANT}/{shop.digest('absurd')}/{records[0]['eventID']}.json"
+    assert letter == {"poison": name, "cause": code_of(error)}
+    kept = boto3.client("s3").get_object(Bucket="quarantine", Key=name)["Body"].read()
+    assert json.loads(kept) == records[0]
+
+
+def test_a_right_that_a_deploy_forgot_makes_records_wait(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.endpoint()
+    shop.abandon()
+    records = shop.stream()
+    with monkeypatch.context() as patched:
+
+        def denied(*_: object) -> None:
+            raise refusing("AccessDeniedException")
+
+        patched.setattr(Table, "transact", denied)
+        with pytest.raises(ExceptionGroup):
+            shop.dispatch(records)
+    assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+    shop.dispatch(records)
+    assert len(shop.deliveries()) == 1
+
+
+def test_poison_that_cannot_be_kept_now_comes_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison = {"eventID": "p1", "dynamodb": {}}
+    with monkeypatch.context() as patched:
+
+        def denied(*_: object) -> None:
+            raise refusing("AccessDenied", 403)
+
+        patched.setattr(QuarantineBucket, "keep_poison", denied)
+        with pytest.raises(ExceptionGroup):
+            shop.dispatch([poison])
+    shop.dispatch([poison])
+    assert len(shop.queued("DEAD_LETTERS_QUEUE_URL")) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ({"mer": {"S": MERCHANT}, "pk": {"S": "C#aaaaaaaaaaaaaaaaaaaaaaaaae"}}, f"{MERCHANT}/{'a' * 25}e/e1.json"),
+        (
+            {"mer": {"S": MERCHANT}, "pk": {"S": "O#1"}, "chk": {"S": "aaaaaaaaaaaaaaaaaaaaaaaaae"}},
+            f"{MERCHANT}/{'a' * 25}e/e1.json",
+        ),
+        ({"mer": {"S": MERCHANT}, "pk": {"S": "C#../x"}}, f"{MERCHANT}/e1.json"),
+        ({"mer": {"S": "../mer"}, "pk": {"S": "C#x"}}, "e1.json"),
+        ({"mer": {"N": "1"}}, "e1.json"),
+    ],
+)
+def test_poison_lies_where_an_erasure_finds_it(image: dict[str, Any], name: str) -> None:
+    assert poison_name({"eventID": "e1", "dynamodb": {"NewImage": image}}) == name

@@ -5,13 +5,15 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from functions.ingest.handler import handler
 from shared.domain.checkout import Status
 from shared.domain.ids import checkout_id
 from shared.providers.flexype import FlexyPe
+from shared.store import keys
 from shared.store.configuration import SourceStore
+from shared.store.table import StoreUnavailable, Update
 from tests.integration.shop import SOURCE, Shop, aws_event
 
 
@@ -130,3 +132,49 @@ def test_a_write_that_fails_is_answered_503_so_that_the_provider_tries_again(
     assert (status, problem["title"]) == (503, "Service Unavailable")
     assert shop.stores.checkouts.get(shop.digest()) is None
     assert shop.webhook()[1]["status"] == "accepted"
+
+
+def too_large(*_: object, **__: object) -> None:
+    message = "Item size to update has exceeded the maximum allowed size"
+    answer: Any = {"Error": {"Code": "ValidationException", "Message": message}}
+    raise ClientError(answer, "UpdateItem")
+
+
+def test_what_the_table_never_takes_is_quarantined_whole_and_no_failure_of_ours(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever posts more than a row can hold causes no 5xx by it, and nothing is lost."""
+    body = json.dumps({**json.loads(aws_event("webhook")["body"]), "note": "of a kind"}).encode()
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.store.table.Table.update", too_large)
+        status, answer = shop.webhook(body=body)
+    assert (status, answer["status"], answer["reason"]) == (200, "quarantined", "cannot be stored: ItemTooLarge")
+    assert list(kept_bodies().values()) == [body]
+
+
+def test_a_stored_row_that_nobody_can_read_does_not_send_the_provider_away(shop: Shop) -> None:
+    shop.webhook()
+    shop.table.update(Update(keys.checkout(shop.digest()), set={"st": "teleported"}))
+    status, answer = shop.webhook(session_state="PAYMENT_LOADED")
+    assert (status, answer["reason"]) == (200, "cannot be stored: ValueError")
+
+
+def test_where_not_even_the_quarantine_takes_it_the_provider_must_try_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreUnavailable("conflicts")
+
+    monkeypatch.setattr("shared.store.table.Table.update", too_large)
+    monkeypatch.setattr("shared.store.table.Table.put", full)
+    assert shop.webhook()[0] == 503
+
+
+@pytest.mark.parametrize("content_type", ["", "\x01json", "text/plain\r\nx-amz-acl: public-read", "é", "x" * 9_000])
+def test_a_content_type_that_is_none_keeps_no_body_out_of_the_quarantine(shop: Shop, content_type: str) -> None:
+    event = aws_event("webhook")
+    event["body"] = '{"session_state": "TELEPORTED"}'
+    event["headers"]["content-type"] = content_type
+    status, answer = shop.posted(event)
+    assert (status, answer["status"]) == (200, "quarantined")
+    assert len(kept_bodies()) == 1

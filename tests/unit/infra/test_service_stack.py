@@ -370,8 +370,9 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("AWS/Lambda", "RecursiveInvocationsDropped"),
         ("AWS/Lambda", "IteratorAge"),
         ("Checkback", "Quarantined"),
+        ("Checkback", "SetAside"),
     }
-    assert len(alarms) == 4 + 3 * len(FUNCTION_NAMES) + 2
+    assert len(alarms) == 4 + 3 * len(FUNCTION_NAMES) + 3
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
