@@ -15,7 +15,8 @@ class FunctionSpec:
     """``services``: the AWS clients the function makes, by botocore's name; its bundle holds no other.
 
     Its third-party packages are those of ``requirements/<name>.txt``. ``chains``: it sends to a queue that it reads,
-    and means to; Lambda would otherwise drop a message after about 16 such turns.
+    and means to; Lambda would otherwise drop a message after about 16 such turns. ``hurried``: somebody waits for its
+    answer and will ask again, so that its calls to AWS are soon given up.
     """
 
     name: FunctionName
@@ -24,6 +25,7 @@ class FunctionSpec:
     timeout: timedelta
     services: tuple[str, ...]
     chains: bool = False
+    hurried: bool = False
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -35,6 +37,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(seconds=10),
             services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
+            hurried=True,
         ),
         FunctionSpec(
             name="merchant_api",

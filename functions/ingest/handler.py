@@ -8,6 +8,7 @@ from aws_lambda_powertools import Logger
 
 from functions.ingest import answers
 from functions.ingest.composition import receiver
+from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.stores import now
 from shared.domain.ids import SourceId
@@ -15,6 +16,8 @@ from shared.providers.provider import AuthenticationFailed, NotReadable, Webhook
 from shared.workflows.intake.receive import Receipt, UnknownSource
 
 logger = Logger(service="ingest")
+LAST_CALL = 2.4
+"""Seconds in which calls to AWS begin; the last ends two later at most. Shopify gives up after five."""
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
@@ -22,7 +25,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     path = event.get("pathParameters") or {}
     source_id = SourceId(path.get("source_id", ""))
     try:
-        receipt = receiver().receive(source_id, _request(event, path.get("event")))
+        with no_call_after(LAST_CALL):
+            receipt = receiver().receive(source_id, _request(event, path.get("event")))
     except UnknownSource:
         return _refused(source_id, answers.unknown_source())
     except AuthenticationFailed as failed:

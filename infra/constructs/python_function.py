@@ -69,6 +69,7 @@ class PythonFunction(Construct):
                 "POWERTOOLS_SERVICE_NAME": name,
                 "POWERTOOLS_METRICS_NAMESPACE": "Checkback",
                 "POWERTOOLS_LOG_LEVEL": stage.log_level,
+                **({"PATIENCE_WITH_AWS": "short"} if spec.hurried else {}),
                 **environment,
             },
         )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from shared.aws import clients
+from shared.aws import clients, deadline
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
 from shared.aws.pull_queue import PullQueue
@@ -37,7 +37,7 @@ class Stores:
     @cached_property
     def table(self) -> Table:
         """The table."""
-        return Table(clients.dynamodb(), self.environment.table_name)
+        return Table(clients.dynamodb(), self.environment.table_name, sleep=deadline.sleep)
 
     @cached_property
     def keys(self) -> StageKeys:
