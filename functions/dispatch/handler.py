@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 from functions.dispatch.composition import announcer, poison
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.stores import now
-from shared.store.table import from_stream
+from shared.store.wire import from_stream
 from shared.workflows.recovery.outbox import MalformedRecord
 
 logger = Logger(service="dispatch")

@@ -13,7 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from shared.aws.queues import QueueUnavailable
-from shared.store.table import TOO_LARGE, StoreRefused, StoreUnavailable, is_too_large
+from shared.store.cancel_reasons import TOO_LARGE, is_too_large
+from shared.store.table import StoreRefused, StoreUnavailable
 
 AWS_ERRORS: Final = (
     *(StoreUnavailable, StoreRefused, QueueUnavailable),

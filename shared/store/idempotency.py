@@ -29,10 +29,9 @@ class IdempotencyStore:
         ``fingerprint`` tells requests apart; ``lives`` is how many seconds the row may be believed.
         """
         pk, sk = keys.idempotency(owner, key_mac)
-        expired = Attr("ttl").lt(to_ms(now) // 1000)
         row = {"pk": pk, "sk": sk, "fingerprint": fingerprint, "ttl": to_ms(now) // 1000 + lives}
         try:
-            self._table.put(Put(row, Attr("pk").not_exists() | expired))
+            self._table.put(Put(row, Attr("pk").not_exists()))
         except ConditionFailed as failed:
             return failed.old
         return None

@@ -2,18 +2,29 @@
 
 botocore retries throttling and broken connections by itself, but not a single write that meets a running
 transaction (TransactionConflictException) nor a transaction cancelled only for conflicts: this module does.
+
+A row past its TTL is gone for every read and write here (``expiry``); only ``keys_of`` and ``rows_of`` still see it.
 """
 
-import base64
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
-from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
+from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
+
+from shared.store import expiry
+from shared.store.cancel_reasons import TOO_LARGE, CancelReason, reasons_of
+from shared.store.wire import (
+    condition_arguments,
+    from_wire,
+    key_to_wire,
+    query_arguments,
+    to_wire,
+    update_arguments,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -26,11 +37,7 @@ _CONFLICT_WAIT = 0.02
 _BATCH_GET = 100
 _BATCH_WRITE = 25
 _BATCH_ROUNDS = 8
-TOO_LARGE = "ItemTooLarge"
 _NEVER_TAKEN = frozenset({"ValidationError", "ItemCollectionSizeLimitExceeded"})
-
-_serialise = TypeSerializer().serialize
-_deserialise = TypeDeserializer().deserialize
 
 
 class ConditionFailed(Exception):
@@ -65,20 +72,6 @@ class StoreRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CancelReason:
-    """Why one write of a transaction was refused: ``code`` as DynamoDB names it, and the item it met."""
-
-    code: str
-    old: Item | None
-    too_large: bool = False
-
-    @property
-    def failed_condition(self) -> bool:
-        """Whether this write's own condition failed."""
-        return self.code == "ConditionalCheckFailed"
-
-
-@dataclass(frozen=True, slots=True)
 class Update:
     """One UpdateItem. ``set_next`` names attributes that take the version after this write (``v`` + 1)."""
 
@@ -89,6 +82,12 @@ class Update:
     remove: Sequence[str] = ()
     add: Mapping[str, Any] = field(default_factory=dict)
     condition: ConditionBase | None = None
+
+    def made(self) -> Item:
+        """The item that the update makes where there is none."""
+        pk, sk = self.key
+        first = dict.fromkeys(self.set_next, 1)
+        return {"pk": pk, "sk": sk, **self.set_if_absent, **self.set, **first, **self.add}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +128,38 @@ class Page:
 class Table:
     """The table ``name`` behind a low-level client. Safe to share between threads."""
 
-    def __init__(self, client: "DynamoDBClient", name: str, sleep: Callable[[float], None] = time.sleep) -> None:
-        """``sleep`` waits between rounds; tests replace it."""
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        name: str,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``sleep`` waits between rounds, ``clock`` gives Unix time in seconds; tests replace both."""
         self._client = client
         self.name = name
         self._sleep = sleep
+        self._clock = clock
 
     def get(self, key: ItemKey, *, consistent: bool = True) -> Item | None:
         """The item, or None."""
-        answer = self._client.get_item(TableName=self.name, Key=_key(key), ConsistentRead=consistent)
-        return from_wire(answer["Item"]) if "Item" in answer else None
+        answer = self._client.get_item(TableName=self.name, Key=key_to_wire(key), ConsistentRead=consistent)
+        return self._living(from_wire(answer["Item"])) if "Item" in answer else None
 
     def batch_get(self, keys: Iterable[ItemKey], *, consistent: bool = True) -> dict[ItemKey, Item]:
         """The items that exist, by key, in calls of at most 100. Raises StoreUnavailable when some stay unread."""
+        now = self._now()
+        found = self.rows_of(keys, consistent=consistent)
+        return {key: item for key, item in found.items() if not expiry.expired(item, now)}
+
+    def rows_of(self, keys: Iterable[ItemKey], *, consistent: bool = True) -> dict[ItemKey, Item]:
+        """As ``batch_get``, and rows past their TTL too: for erasures, which must not leave them to it."""
         wanted = list(dict.fromkeys(keys))
         found: dict[ItemKey, Item] = {}
         for start in range(0, len(wanted), _BATCH_GET):
             pending: Any = {
                 self.name: {
-                    "Keys": [_key(key) for key in wanted[start : start + _BATCH_GET]],
+                    "Keys": [key_to_wire(key) for key in wanted[start : start + _BATCH_GET]],
                     "ConsistentRead": consistent,
                 }
             }
@@ -166,18 +178,37 @@ class Table:
 
     def update(self, update: Update) -> None:
         """Write one item. Raises ConditionFailed with the item met, StoreUnavailable after repeated conflicts."""
-        arguments = _update_arguments(update)
-        self._write(lambda: self._client.update_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        for _ in range(_CONFLICT_ROUNDS):
+            try:
+                self._update(self._guarded(update))
+                return
+            except ConditionFailed as failed:
+                if failed.old is None or self._living(failed.old) is not None:
+                    raise
+                if not expiry.holds_for_nothing(update.condition):
+                    raise ConditionFailed(None) from failed
+                remains = failed.old
+            try:
+                self._put(_in_place_of(remains, update))
+                return
+            except ConditionFailed:
+                continue  # somebody else wrote over the expired row, or DynamoDB took it away
+        raise StoreUnavailable("the expired row kept changing")
 
     def put(self, put: Put) -> None:
         """Write one whole item. Raises as ``update``."""
-        arguments = {"Item": to_wire(put.item), **_condition_arguments(put.condition)}
-        self._write(lambda: self._client.put_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        try:
+            self._put(self._guarded(put))
+        except ConditionFailed as failed:
+            raise ConditionFailed(failed.old and self._living(failed.old)) from failed
 
     def delete(self, delete: Delete) -> None:
         """Delete one item; its absence is no error. Raises as ``update``."""
-        arguments = {"Key": _key(delete.key), **_condition_arguments(delete.condition)}
-        self._write(lambda: self._client.delete_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        arguments = {"Key": key_to_wire(delete.key), **condition_arguments(self._guarded(delete).condition)}
+        try:
+            self._write(lambda: self._client.delete_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        except ConditionFailed as failed:
+            raise ConditionFailed(failed.old and self._living(failed.old)) from failed
 
     def transact(self, writes: Sequence[Write]) -> None:
         """Write all or nothing (at most 100).
@@ -185,19 +216,27 @@ class Table:
         Raises TransactionCancelled where a condition failed, StoreUnavailable after conflicts only, and StoreRefused
         where a write can never be taken (an item too large).
         """
-        items = [self._transact_item(write) for write in writes]
+        remains: dict[int, Item] = {}
+        """Expired rows that updates met: they are written over."""
         for attempt in range(_CONFLICT_ROUNDS):
+            items = [
+                self._transact_item(_in_place_of(remains[at], write) if at in remains else self._guarded(write))
+                for at, write in enumerate(writes)
+            ]
             try:
                 self._client.transact_write_items(TransactItems=items)
                 return
             except self._client.exceptions.TransactionCanceledException as cancelled:
-                reasons = _reasons(cancelled.response)
+                reasons = reasons_of(cancelled.response)
             except self._client.exceptions.TransactionInProgressException:
                 reasons = []
-            codes = {reason.code for reason in reasons} - {"None"}
+            codes = {reason.code for reason in reasons}
             if codes & _NEVER_TAKEN:
                 raise StoreRefused(TOO_LARGE if any(own.too_large for own in reasons) else min(codes & _NEVER_TAKEN))
-            if codes - {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}:
+            remains = self._expired_ones(writes, reasons)
+            reasons = [replace(own, old=own.old and self._living(own.old)) for own in reasons]
+            failed = {at for at, reason in enumerate(reasons) if reason.code not in _FOR_NOW}
+            if failed - remains.keys():
                 raise TransactionCancelled(reasons)
             self._wait(attempt)
         raise StoreUnavailable("transaction kept meeting others")
@@ -213,31 +252,28 @@ class Table:
         filter_by: ConditionBase | None = None,
         consistent: bool = False,
     ) -> Page:
-        """One page of a key condition, on the table or an index; ``start`` is an earlier page's ``next_key``."""
-        built = ConditionExpressionBuilder()
-        keys = built.build_expression(condition, is_key_condition=True)
-        names, values = dict(keys.attribute_name_placeholders), dict(keys.attribute_value_placeholders)
-        arguments: dict[str, Any] = {"KeyConditionExpression": keys.condition_expression}
-        if filter_by is not None:
-            filtered = built.build_expression(filter_by)
-            names |= filtered.attribute_name_placeholders
-            values |= filtered.attribute_value_placeholders
-            arguments["FilterExpression"] = filtered.condition_expression
-        arguments |= {
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": to_wire(values),
-            "ScanIndexForward": forward,
-            "ConsistentRead": consistent,
-        }
-        optional = {
-            "IndexName": index,
-            "Limit": limit,
-            "ExclusiveStartKey": to_wire(start) if start else None,
-        }
-        arguments |= {name: value for name, value in optional.items() if value is not None}
-        answer = self._client.query(TableName=self.name, **arguments)
-        last = answer.get("LastEvaluatedKey")
-        return Page([from_wire(raw) for raw in answer["Items"]], from_wire(last) if last else None)
+        """One page of a key condition, on the table or an index; ``start`` is an earlier page's ``next_key``.
+
+        ``limit`` counts items that are there: those left out make no page short.
+        """
+        found: list[Item] = []
+        now = self._now()
+        while True:
+            arguments = query_arguments(condition, filter_by)
+            optional = {
+                "IndexName": index,
+                "Limit": None if limit is None else limit - len(found),
+                "ExclusiveStartKey": to_wire(start) if start else None,
+            }
+            arguments |= {name: value for name, value in optional.items() if value is not None}
+            answer = self._client.query(
+                TableName=self.name, ScanIndexForward=forward, ConsistentRead=consistent, **arguments
+            )
+            found += [item for item in map(from_wire, answer["Items"]) if not expiry.expired(item, now)]
+            last = answer.get("LastEvaluatedKey")
+            start = from_wire(last) if last else None
+            if start is None or limit is None or len(found) >= limit or filter_by is not None:
+                return Page(found, start)
 
     def query_all(
         self,
@@ -256,12 +292,28 @@ class Table:
             if start is None:
                 return
 
+    def keys_of(self, partition: str, limit: int | None = None) -> list[ItemKey]:
+        """Keys in a partition, all or the first: rows past their TTL and unreadable ones too, for erasures."""
+        arguments = query_arguments(Key("pk").eq(partition))
+        found: list[ItemKey] = []
+        while limit is None or len(found) < limit:
+            if limit is not None:
+                arguments["Limit"] = limit - len(found)
+            answer = self._client.query(
+                TableName=self.name, ProjectionExpression="pk, sk", ConsistentRead=True, **arguments
+            )
+            found += [(item["pk"]["S"], item["sk"]["S"]) for item in answer["Items"]]
+            if "LastEvaluatedKey" not in answer:
+                break
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+        return found
+
     def delete_all(self, keys: Iterable[ItemKey]) -> None:
         """Delete many items without conditions, 25 a call. Raises StoreUnavailable when some stay."""
         doomed = list(dict.fromkeys(keys))
         for start in range(0, len(doomed), _BATCH_WRITE):
             batch = doomed[start : start + _BATCH_WRITE]
-            pending: Any = {self.name: [{"DeleteRequest": {"Key": _key(key)}} for key in batch]}
+            pending: Any = {self.name: [{"DeleteRequest": {"Key": key_to_wire(key)}} for key in batch]}
             for attempt in range(_BATCH_ROUNDS):
                 pending = self._client.batch_write_item(RequestItems=pending).get("UnprocessedItems")
                 if not pending:
@@ -269,6 +321,14 @@ class Table:
                 self._wait(attempt)
             else:
                 raise StoreUnavailable("batch_write left items unprocessed")
+
+    def _update(self, update: Update) -> None:
+        arguments = update_arguments(update)
+        self._write(lambda: self._client.update_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+
+    def _put(self, put: Put) -> None:
+        arguments = {"Item": to_wire(put.item), **condition_arguments(put.condition)}
+        self._write(lambda: self._client.put_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
 
     def _write(self, call: Callable[[], object]) -> None:
         for attempt in range(_CONFLICT_ROUNDS):
@@ -284,139 +344,53 @@ class Table:
             self._wait(attempt)
         raise StoreUnavailable("write kept meeting transactions")
 
+    def _living(self, item: Item) -> Item | None:
+        return None if expiry.expired(item, self._now()) else item
+
+    def _now(self) -> int:
+        return int(self._clock())
+
     def _wait(self, attempt: int) -> None:
         self._sleep(random.uniform(0.5, 1.0) * _CONFLICT_WAIT * 2**attempt)  # noqa: S311 - jitter, no secret
 
+    def _guarded[W: Write](self, write: W) -> W:
+        """The write, to which an expired row is none."""
+        guard = expiry.changing if isinstance(write, Update) else expiry.replacing
+        condition: Any = guard(write.condition, self._now())
+        return replace(write, condition=condition)
+
+    def _expired_ones(self, writes: Sequence[Write], reasons: Sequence[CancelReason]) -> dict[int, Item]:
+        """What refused updates met, where it is expired and they would have held over nothing."""
+        return {
+            at: reason.old
+            for at, (write, reason) in enumerate(zip(writes, reasons, strict=False))
+            if isinstance(write, Update)
+            and reason.failed_condition
+            and reason.old is not None
+            and self._living(reason.old) is None
+            and expiry.holds_for_nothing(write.condition)
+        }
+
     def _transact_item(self, write: Write) -> Any:
         shared = {"TableName": self.name, **_OLD_ON_FAILURE}
+        condition = condition_arguments(write.condition)
         match write:
             case Update():
-                return {"Update": {**shared, **_update_arguments(write)}}
+                return {"Update": {**shared, **update_arguments(write)}}
             case Put():
-                return {"Put": {**shared, "Item": to_wire(write.item), **_condition_arguments(write.condition)}}
+                return {"Put": {**shared, "Item": to_wire(write.item), **condition}}
             case Delete():
-                return {"Delete": {**shared, "Key": _key(write.key), **_condition_arguments(write.condition)}}
+                return {"Delete": {**shared, "Key": key_to_wire(write.key), **condition}}
             case Check():
-                condition = _condition_arguments(write.condition)
-                return {"ConditionCheck": {**shared, "Key": _key(write.key), **condition}}
+                return {"ConditionCheck": {**shared, "Key": key_to_wire(write.key), **condition}}
 
 
+def _in_place_of(remains: Item, write: Write) -> Put:
+    """What an update makes of nothing, in place of an expired row that still stands as it was met."""
+    assert isinstance(write, Update)  # noqa: S101 - only updates are kept apart
+    return Put(write.made(), Attr(expiry.TTL).eq(remains[expiry.TTL]))
+
+
+_FOR_NOW = frozenset({"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"})
+"""Codes of writes that would be taken another time."""
 _OLD_ON_FAILURE: Any = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-
-
-def is_too_large(said: str) -> bool:
-    """Whether DynamoDB's message says that an item would grow beyond 400 KB: it has no code for that."""
-    return "item size" in said.lower()
-
-
-def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values as DynamoDB's typed values."""
-    return {name: _serialise(value) for name, value in item.items()}
-
-
-def from_wire(item: Mapping[str, Any]) -> Item:
-    """DynamoDB's typed values as plain values: numbers are Decimal, binaries bytes."""
-    return {name: _plain(_deserialise(value)) for name, value in item.items()}
-
-
-def from_stream(image: Mapping[str, Any]) -> Item:
-    """An image of a stream event, whose binaries are base64 texts, as plain values."""
-    return from_wire({name: _binaries(value) for name, value in image.items()})
-
-
-def _binaries(value: Mapping[str, Any]) -> dict[str, Any]:
-    (kind, inner), *_ = value.items()
-    match kind:
-        case "B":
-            return {kind: base64.b64decode(inner)}
-        case "BS":
-            return {kind: [base64.b64decode(part) for part in inner]}
-        case "M":
-            return {kind: {name: _binaries(part) for name, part in inner.items()}}
-        case "L":
-            return {kind: [_binaries(part) for part in inner]}
-        case _:
-            return {kind: inner}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Binary):
-        return bytes(value.value)  # type: ignore[attr-defined]  # the stubs lack it
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, set):
-        return {_plain(part) for part in value}
-    return value
-
-
-def _key(key: ItemKey) -> Any:
-    return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
-
-
-def _condition_arguments(condition: ConditionBase | None) -> dict[str, Any]:
-    if condition is None:
-        return {}
-    built = ConditionExpressionBuilder().build_expression(condition)
-    arguments: dict[str, Any] = {
-        "ConditionExpression": built.condition_expression,
-        "ExpressionAttributeNames": dict(built.attribute_name_placeholders),
-    }
-    if built.attribute_value_placeholders:
-        arguments["ExpressionAttributeValues"] = to_wire(built.attribute_value_placeholders)
-    return arguments
-
-
-def _update_arguments(update: Update) -> dict[str, Any]:
-    """The update and its condition as one call's arguments; every attribute name goes through a placeholder."""
-    names: dict[str, str] = {}
-    values: dict[str, Any] = {}
-
-    def name(attribute: str) -> str:
-        placeholder = f"#u{len(names)}"
-        names[placeholder] = attribute
-        return placeholder
-
-    def value(plain: Any) -> str:
-        placeholder = f":u{len(values)}"
-        values[placeholder] = plain
-        return placeholder
-
-    sets = [f"{name(attribute)} = {value(plain)}" for attribute, plain in update.set.items()]
-    for attribute, plain in update.set_if_absent.items():
-        target = name(attribute)
-        sets.append(f"{target} = if_not_exists({target}, {value(plain)})")
-    if update.set_next:
-        version, none, one = name("v"), value(0), value(1)
-        sets += [f"{name(attribute)} = if_not_exists({version}, {none}) + {one}" for attribute in update.set_next]
-    clauses = []
-    if sets:
-        clauses.append("SET " + ", ".join(sets))
-    if update.remove:
-        clauses.append("REMOVE " + ", ".join(name(attribute) for attribute in update.remove))
-    if update.add:
-        added = (f"{name(attribute)} {value(plain)}" for attribute, plain in update.add.items())
-        clauses.append("ADD " + ", ".join(added))
-    condition = _condition_arguments(update.condition)
-    names |= condition.get("ExpressionAttributeNames", {})
-    arguments: dict[str, Any] = {"Key": _key(update.key), "UpdateExpression": " ".join(clauses)}
-    wire_values = to_wire(values) | condition.get("ExpressionAttributeValues", {})
-    if names:
-        arguments["ExpressionAttributeNames"] = names
-    if wire_values:
-        arguments["ExpressionAttributeValues"] = wire_values
-    if update.condition is not None:
-        arguments["ConditionExpression"] = condition["ConditionExpression"]
-    return arguments
-
-
-def _reasons(response: Any) -> list[CancelReason]:
-    return [
-        CancelReason(
-            reason.get("Code", "None"),
-            from_wire(reason["Item"]) if reason.get("Item") else None,
-            is_too_large(reason.get("Message") or ""),
-        )
-        for reason in response.get("CancellationReasons", [])
-    ]

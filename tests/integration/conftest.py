@@ -1,6 +1,7 @@
 """A stage's AWS resources on moto: the table with its indexes, keys, secrets, queues and the bucket."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from shared.store.table import Table
 from tests.integration import quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.shop import Shop, open_shop
+from tests.unit.domain.sessions import NOON
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -157,8 +159,12 @@ def stage(aws: None, staged_account: tuple[Account, Stage]) -> Stage:
 
 @pytest.fixture
 def table(stage: Stage) -> Table:
-    """The table, with waits cut out."""
-    return Table(clients.dynamodb(), stage.table_name, sleep=lambda _: None)
+    """The table, with waits cut out. Its clock stops at the tests' noon: no row of theirs expires with the years."""
+    return Table(
+        *(clients.dynamodb(), stage.table_name),
+        sleep=lambda _: None,
+        clock=lambda: min(time.time(), NOON.timestamp()),
+    )
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from shared.domain.settings import Settings
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenRecord
 from shared.store.deliveries import DeliveryRecord, read_delivery
 from shared.store.events import EventRecord, EventStore
-from shared.store.table import from_wire
+from shared.store.wire import from_wire
 from tests.unit.domain.sessions import MERCHANT, NOON, SOURCE
 
 EVENTS = Path(__file__).parents[2] / "events"

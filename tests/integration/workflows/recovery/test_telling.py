@@ -19,7 +19,7 @@ from shared.store.episodes import EpisodeStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.orders import OrderRecord
 from shared.store.shoppers import ShopperStore
-from shared.store.table import from_stream
+from shared.store.wire import from_stream
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.recovery.abandonment import Abandonments, Announced, BoughtElsewhere
 from shared.workflows.recovery.audience import Audience, Audiences

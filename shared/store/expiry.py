@@ -1,0 +1,54 @@
+"""Rows past their TTL: DynamoDB takes them away within days, not at once, and until then every read still shows them.
+
+Here they are gone. A read leaves them out, and a write treats them as it treats nothing: a condition that holds where
+there is no row holds over an expired one, any other fails. So no caller needs to know that expired rows exist.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+TTL = "ttl"
+
+
+def expired(item: Mapping[str, Any], now: int) -> bool:
+    """Whether the row's time is over at ``now`` (seconds)."""
+    return TTL in item and int(item[TTL]) <= now
+
+
+def alive(now: int) -> ConditionBase:
+    """That the row's time is not over; holds where there is none."""
+    return Attr(TTL).not_exists() | Attr(TTL).gt(now)
+
+
+def holds_for_nothing(condition: ConditionBase | None) -> bool:
+    """Whether a condition holds where there is no row, by DynamoDB's rules."""
+    if condition is None:
+        return True
+    expression = condition.get_expression()
+    parts = expression["values"]
+    match expression["operator"]:
+        case "AND":
+            return all(holds_for_nothing(part) for part in parts)
+        case "OR":
+            return any(holds_for_nothing(part) for part in parts)
+        case "NOT":
+            return not holds_for_nothing(parts[0])
+        case operator:
+            # What compares with an attribute that is absent is false; that it is unlike something is true.
+            return operator in {"attribute_not_exists", "<>"}
+
+
+def replacing(condition: ConditionBase | None, now: int) -> ConditionBase | None:
+    """The condition of a write that leaves nothing of the row (or only looks at it), where an expired row is none."""
+    if condition is None:
+        return None
+    if holds_for_nothing(condition):
+        return condition | Attr(TTL).lte(now)
+    return condition & alive(now)
+
+
+def changing(condition: ConditionBase | None, now: int) -> ConditionBase:
+    """The condition of a write that keeps what it does not name: over an expired row it fails, whatever it says."""
+    return alive(now) if condition is None else condition & alive(now)
