@@ -1,6 +1,7 @@
 """The one way a function is made here: runtime, code, logs, tracing and rights alike for all."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
@@ -74,9 +75,12 @@ class PythonFunction(Construct):
             },
         )
 
-    def allow(self, actions: Sequence[str], resources: Sequence[str]) -> None:
-        """Lets the function do exactly ``actions`` on ``resources``."""
-        self.function.add_to_role_policy(iam.PolicyStatement(actions=list(actions), resources=list(resources)))
+    def allow(
+        self, actions: Sequence[str], resources: Sequence[str], conditions: Mapping[str, Any] | None = None
+    ) -> None:
+        """Lets the function do exactly ``actions`` on ``resources``, as far as ``conditions`` hold."""
+        statement = iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
+        self.function.add_to_role_policy(statement)
 
     def tell(self, **environment: str) -> None:
         """Adds environment variables."""

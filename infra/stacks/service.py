@@ -167,11 +167,15 @@ class ServiceStack(Stack):
         allowed: tuple[tuple[FunctionName, tuple[str, ...], str], ...] = (
             ("ingest", ("s3:PutObject",), "quarantine/*"),
             ("merchant_api", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), "quarantine/*"),
+            ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "poison/*"),
             ("dispatch", ("s3:PutObject",), "poison/*"),
         )
         for name, actions, objects in allowed:
             self.functions[name].allow(actions, [bucket.arn_for_objects(objects)])
             self.functions[name].tell(QUARANTINE_BUCKET=bucket.bucket_name)
+        # Erasures go by prefix; and without it S3 says 403 of an object whose days are over, not that it is gone.
+        listing = {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
+        self.functions["merchant_api"].allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
 
     def _allow_queues(self) -> None:
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)

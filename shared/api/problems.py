@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.aws.credential_cipher import CredentialsTooLarge
 from shared.aws.faults import is_temporary
+from shared.aws.quarantine_bucket import BodyGone
 from shared.domain.pointer import pointer
 from shared.providers.provider import NotReadable, NotUnderstood
 from shared.store.configuration import VersionConflict
@@ -143,6 +144,8 @@ def _of_ours(error: Exception) -> Problem | None:
     match error:
         case NotFound():
             return not_found(str(error))
+        case BodyGone():
+            return not_found("The body is gone: bodies are kept for 30 days.")
         case Invalid():
             return invalid([FieldError(detail, pointer=pointer) for pointer, detail in error.problems])
         case Conflict():

@@ -12,12 +12,13 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, ValidationError
 from botocore.parsers import ResponseParserError
 
+from shared.aws.quarantine_bucket import BucketUnavailable
 from shared.aws.queues import QueueUnavailable
 from shared.store.cancel_reasons import TOO_LARGE, is_too_large
 from shared.store.table import StoreRefused, StoreUnavailable
 
 AWS_ERRORS: Final = (
-    *(StoreUnavailable, StoreRefused, QueueUnavailable),
+    *(StoreUnavailable, StoreRefused, QueueUnavailable, BucketUnavailable),
     *(ClientError, BotoCoreError, ResponseParserError),
 )
 """Whatever a call to AWS raises, through our stores and queues or past them."""

@@ -90,6 +90,11 @@ def quarantine(quarantine_id: QuarantineId) -> ItemKey:
     return f"Q#{quarantine_id}", "Q"
 
 
+def erased_body(source_id: SourceId, body_digest: str) -> ItemKey:
+    """That a body of a source was erased, and is not to be kept when it comes again."""
+    return f"Q#{digest(source_id, body_digest).hex()[:32]}", "E"
+
+
 def job(job_id: JobId) -> ItemKey:
     """One backfill job."""
     return f"J#{job_id}", "J"

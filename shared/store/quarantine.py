@@ -38,6 +38,16 @@ class QuarantineRecord:
     replay_status: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantineRemains:
+    """A row as an erasure finds it, readable or not; ``text`` is all that it says."""
+
+    id: QuarantineId
+    source_id: SourceId | None
+    object_key: str | None
+    text: str
+
+
 class QuarantineStore:
     """Quarantine rows by id and by merchant."""
 
@@ -66,6 +76,26 @@ class QuarantineStore:
         rows = self._table.batch_get((item["pk"], item["sk"]) for item in page.items)
         wanted = [(item["pk"], item["sk"]) for item in page.items]
         return [_record(rows[key]) for key in wanted if key in rows], page.next_key
+
+    def remains(
+        self, merchant_id: MerchantId, *, limit: int, start: Item | None
+    ) -> tuple[list[QuarantineRemains], Item | None]:
+        """As ``listed``, for an erasure: rows past their time and unreadable ones too."""
+        condition = Key("lp").eq(keys.list_partition(merchant_id, _LIST))
+        page = self._table.query(condition, index=keys.LIST_INDEX, limit=limit, start=start, forward=False)
+        rows = self._table.rows_of((item["pk"], item["sk"]) for item in page.items)
+        return [_remains(row) for row in rows.values() if row.get("mer") == merchant_id], page.next_key
+
+    def erase(self, own: QuarantineRemains, body_digest: str | None, now: datetime) -> None:
+        """Remove the row; the same body, should it come again within 30 days, is not kept."""
+        if own.source_id is not None and body_digest is not None:
+            pk, sk = keys.erased_body(own.source_id, body_digest)
+            self._table.put(Put({"pk": pk, "sk": sk, "ttl": to_ms(now + KEPT_FOR) // 1000}))
+        self.delete(own.id)
+
+    def was_erased(self, source_id: SourceId, body_digest: str) -> bool:
+        """Whether this body of the source was erased."""
+        return self._table.get(keys.erased_body(source_id, body_digest)) is not None
 
     def replayed(self, quarantine_id: QuarantineId, at: datetime, status: str) -> None:
         """Note what a replay made of it; a row that is gone stays gone."""
@@ -129,4 +159,14 @@ def _record(item: Item) -> QuarantineRecord:
         headers=item.get("hd", {}),
         replayed_at=from_ms(int(item["ra"])) if "ra" in item else None,
         replay_status=item.get("rs"),
+    )
+
+
+def _remains(item: Item) -> QuarantineRemains:
+    source_id, object_key = item.get("src"), item.get("s3")
+    return QuarantineRemains(
+        id=QuarantineId(item["pk"].removeprefix("Q#")),
+        source_id=SourceId(source_id) if isinstance(source_id, str) else None,
+        object_key=object_key if isinstance(object_key, str) else None,
+        text="\n".join(str(value) for value in item.values()),
     )

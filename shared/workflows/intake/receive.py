@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.pull_queue import PullQueue, content_message
+from shared.aws.quarantine_bucket import body_key
 from shared.aws.stores import Stores, now
 from shared.domain.change import CheckoutChange
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
@@ -214,12 +215,16 @@ class Receiver:
     def _set_aside(self, source: Source, request: WebhookRequest, reason: str, context: SourceContext) -> Receipt:
         """Keep an authentic body whole: bytes first, then the row that shows it.
 
-        The id is made of the day, the source and the body, so that a provider's repeats of one body are one row.
+        The id is made of the day, the source and the body, so that a provider's repeats of one body are one row. One
+        that an erasure has taken is not kept again.
         """
         body_digest = hashlib.sha256(request.body).hexdigest()
+        if self._quarantine.was_erased(source.id, body_digest):
+            return Receipt("duplicate", source.provider)
         day = request.arrived_at.replace(hour=0, minute=0, second=0, microsecond=0)
         quarantine_id = QuarantineId("qrn_" + derived_ulid(day, source.id, body_digest))
-        self._bodies().keep_body(quarantine_id, request.body, request.headers.get("content-type"))
+        key = body_key(source.merchant_id, quarantine_id)
+        self._bodies().keep_body(key, request.body, request.headers.get("content-type"))
         self._quarantine.add(
             QuarantineRecord(
                 id=quarantine_id,
@@ -227,7 +232,7 @@ class Receiver:
                 source_id=source.id,
                 provider=source.provider,
                 reason=reason,
-                object_key=quarantine_id,
+                object_key=key,
                 size=len(request.body),
                 received_at=request.arrived_at,
                 event=request.event,

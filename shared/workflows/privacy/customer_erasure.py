@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from boto3.dynamodb.conditions import Attr
-from botocore.exceptions import ClientError
 
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
@@ -32,7 +31,7 @@ from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStatus, DeliveryStore, Recorded
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventRecord, EventStore
-from shared.store.quarantine import QuarantineStore, place_of, read_place
+from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import (
     ConditionFailed,
@@ -44,10 +43,10 @@ from shared.store.table import (
     Write,
 )
 from shared.workflows.delivering.attempts import delivery_of
+from shared.workflows.privacy.erased_bodies import QuarantinedBodies
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock, OutOfTime
 
 _ROUNDS = 5
-_PAGE = 50
 _TOLD_KINDS = frozenset({"webhook"})
 """Kinds that can take an event without a checkout; a message kind has nobody left to send it to."""
 
@@ -84,13 +83,13 @@ class CustomerErasure:
         self._queues = queues
         self._hasher = hasher
         self._bucket = bucket
+        self._bodies = QuarantinedBodies(QuarantineStore(table), bucket, now)
         self._now = now
         self._clock = clock or Clock()
         self._shoppers = ShopperStore(table)
         self._events = EventStore(table)
         self._activities = ActivityStore(table)
         self._endpoints = EndpointStore(table)
-        self._quarantine = QuarantineStore(table)
 
     def erase(self, merchant: Merchant, kind: IdentityKind, value: str, cursor: str | None = None) -> Erased:
         """Erase what the call's time allows. Raises StoreUnavailable, QueueUnavailable: repeat."""
@@ -108,7 +107,14 @@ class CustomerErasure:
                     erased.checkouts += 1
                     self._check(ends)
             self._cut([identity])
-            self._search_quarantine(merchant, ContactSearch(contacts), cursor, ends, erased)
+
+            def reached(place: str | None, dropped: int) -> None:
+                erased.quarantined += dropped
+                if place is not None:
+                    erased.cursor = place
+                    self._check(ends)
+
+            self._bodies.drop(merchant.id, ContactSearch(contacts), cursor, reached)
         except OutOfTime:
             return erased
         erased.done, erased.cursor = True, None
@@ -123,6 +129,8 @@ class CustomerErasure:
         self._silence(bare)
         kept = {keys.checkout(bare.digest), keys.event(bare.digest, bare.version)}
         self._table.delete_all(key for key in self._checkouts.forget(bare.digest) if key not in kept)
+        while self._bucket().delete_poison_of(merchant.id, bare.digest):
+            pass
         told = set() if event is None else self._tell(event, endpoints)
         self._checkouts.unlisted(bare.digest)
         return told
@@ -241,33 +249,6 @@ class CustomerErasure:
             self._table.update(update)
         except ConditionFailed:
             return
-
-    def _search_quarantine(
-        self, merchant: Merchant, search: ContactSearch, cursor: str | None, ends: float, erased: Erased
-    ) -> None:
-        """Drop every quarantined body that holds one of the contacts."""
-        start = None if cursor is None else read_place(merchant.id, cursor)
-        while True:
-            records, following = self._quarantine.listed(merchant.id, limit=_PAGE, start=start)
-            for record in records:
-                if record.merchant_id == merchant.id and search.found_in(self._body(record.object_key)):
-                    self._bucket().delete_body(record.object_key)
-                    self._quarantine.delete(record.id)
-                    erased.quarantined += 1
-            if following is None:
-                return
-            start = following
-            erased.cursor = place_of(following)
-            self._check(ends)
-
-    def _body(self, key: str) -> bytes:
-        """The quarantined bytes; none where the bucket has dropped them before the table its row."""
-        try:
-            return self._bucket().body(key)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in {"NoSuchKey", "404"}:
-                return b""
-            raise
 
     def _check(self, ends: float) -> None:
         if self._clock.read() >= ends:

@@ -76,7 +76,7 @@ class MerchantErasure:
             for own in EndpointStore(self._table).listed(merchant.id):
                 EndpointStore(self._table).delete(merchant.id, own.value.id)
             self._erase_checkouts(merchant, ends)
-            self._erase_quarantine(merchant, ends)
+            self._erase_bodies(merchant, ends)
             self._erase_suppressed(merchant, ends)
             self._erase_figures(merchant, ends)
             IdempotencyStore(self._table).forget(merchant.id)
@@ -137,17 +137,21 @@ class MerchantErasure:
             name = f"id:{order_id}" if order_id else f"checkout:{checkout.external_id}"
             yield keys.order(checkout.source_id, name)
 
-    def _erase_quarantine(self, merchant: Merchant, ends: float) -> None:
+    def _erase_bodies(self, merchant: Merchant, ends: float) -> None:
+        """Rows and what they point to, then bodies without a row, and poison records."""
         store = QuarantineStore(self._table)
         start = None
         while True:
-            records, start = store.listed(merchant.id, limit=_PAGE, start=start)
-            for record in records:
-                self._bucket.delete_body(record.object_key)
-                store.delete(record.id)
+            found, start = store.remains(merchant.id, limit=_PAGE, start=start)
+            for own in found:
+                if own.object_key is not None:
+                    self._bucket.delete_body(own.object_key)
+                store.delete(own.id)
                 self._check(ends)
             if start is None:
-                return
+                break
+        while self._bucket.delete_bodies_of(merchant.id) or self._bucket.delete_poison_of(merchant.id):
+            self._check(ends)
 
     def _erase_suppressed(self, merchant: Merchant, ends: float) -> None:
         """Identifiers that are remembered for ever because of a suppression; the list itself goes with the merchant."""

@@ -1,6 +1,8 @@
 """Export and erasure of a customer: everything by one identifier, and nothing of it is left."""
 
 import base64
+import gzip
+import zlib
 from typing import Any
 
 import pytest
@@ -40,7 +42,6 @@ def merchant(shop: Shop, operator: Api) -> Api:
 
 def everything(shop: Shop) -> str:
     """Every row but configuration, with compressed parts opened, as one text."""
-    import zlib
 
     def opened(value: Any) -> Any:
         if isinstance(value, bytes):
@@ -363,6 +364,15 @@ FOUND = [
     (IdentityKind.EMAIL, EMAIL, b'{"e":"asha\\u0040example.com"}'),
     (IdentityKind.EMAIL, EMAIL, b"a." + base64.urlsafe_b64encode(b'{"e":"asha@example.com"}').rstrip(b"=") + b".s"),
     (IdentityKind.CUSTOMER, "cust-4711", b'{"id":"cust-4711"}'),
+    (IdentityKind.PHONE, PHONE, b"to=%2B91%2077777%2088888"),
+    (IdentityKind.PHONE, PHONE, b"to=%2B91+77777+88888"),
+    (IdentityKind.PHONE, PHONE, b'{"p": "\\u002b917777788888"}'),
+    (IdentityKind.EMAIL, EMAIL, b"<b>asha&#64;example.com</b>"),
+    (IdentityKind.EMAIL, EMAIL, b"mail=Asha%2540example.com".replace(b"%25", b"%")),
+    (IdentityKind.EMAIL, EMAIL, base64.b64encode(b'{"e":"asha@example.com"}')),
+    (IdentityKind.PHONE, PHONE, b'{"body":"' + base64.b64encode(b'{"p":"+917777788888","x":"??>>"}') + b'"}'),
+    (IdentityKind.PHONE, PHONE, gzip.compress(b'{"p":"7777788888"}')),
+    (IdentityKind.PHONE, PHONE, base64.b64encode(zlib.compress(b'{"p":"7777788888"}'))),
 ]
 NOT_FOUND = [
     (IdentityKind.PHONE, PHONE, b'{"p": "9177777888880"}'),

@@ -64,6 +64,7 @@ EPISODE = EpisodeId("epi_01KAHJ0000000000000000EPSD")
 JOB = JobId("job_01KAHJ0000000000000000JOB0")
 QUARANTINED = QuarantineId("qrn_01KAHJ0000000000000000QRNT")
 PERSON = Identity(MERCHANT, IdentityKind.PHONE, "p" * 20)
+PER_MINUTE = RateLimit(5, timedelta(minutes=1))
 ROW = ("pk", "sk")
 
 
@@ -206,8 +207,8 @@ PLACES: dict[str, tuple[Callable[[Shelf], object], Callable[[Shelf], object]]] =
         lambda own: ApiLimits(own.table).take(SOURCE, 1, 10, timedelta(seconds=1), NOON),
     ),
     "rates": (
-        lambda own: HealthStore(own.table).take(ENDPOINT, RateLimit(5, timedelta(minutes=1)), 5, NOON),
-        lambda own: not HealthStore(own.table).take(ENDPOINT, RateLimit(5, timedelta(minutes=1)), 5, NOON),
+        lambda own: HealthStore(own.table).reserve(ENDPOINT, PER_MINUTE, 5, NOON, NOON),
+        lambda own: not HealthStore(own.table).reserve(ENDPOINT, PER_MINUTE, 5, NOON, NOON),
     ),
     "quarantine": (
         lambda own: QuarantineStore(own.table).add(quarantined()),

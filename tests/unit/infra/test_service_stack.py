@@ -46,7 +46,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
     "ingest": TRANSACT | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject", "sqs:SendMessage"},
     "merchant_api": TRANSACT | SECRET | SCHEDULE | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:Encrypt", "kms:Decrypt",
-        "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "sqs:SendMessage",
+        "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
     "sweep": TRANSACT | SECRET | {"dynamodb:Query", "sqs:SendMessage"},
     "dispatch": TRANSACT | SECRET | STREAM | {
@@ -413,3 +413,15 @@ def test_the_outputs_say_where_everything_is(service: StackTemplate) -> None:
 
     assert {"ApiUrl", "AdminKeyCommand", "TableName", "DeliveriesQueueUrl", "DeadLettersQueueUrl"} <= outputs
     assert sum(name.endswith("FunctionName") for name in outputs) == len(FUNCTION_NAMES)
+
+
+def test_erasures_list_the_bucket_by_the_prefixes_of_what_is_kept_there(service: StackTemplate) -> None:
+    (listing,) = (own for own in service.statements("merchant_api") if "s3:ListBucket" in as_list(own["Action"]))
+
+    assert "Quarantine" in json.dumps(listing["Resource"])
+    assert "/*" not in json.dumps(listing["Resource"])
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
+    objects = [own for own in service.statements("merchant_api") if "s3:GetObject" in as_list(own["Action"])]
+    assert sorted(json.dumps(own["Resource"]).rpartition("/")[0].rpartition("/")[2] for own in objects) == [
+        *("poison", "quarantine"),
+    ]

@@ -11,8 +11,8 @@ from typing import Any, override
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 from botocore.exceptions import ClientError, ReadTimeoutError
 
+from shared.store.cancel_reasons import CancelReason
 from shared.store.table import (
-    CancelReason,
     Check,
     ConditionFailed,
     Delete,
@@ -24,9 +24,8 @@ from shared.store.table import (
     TransactionCancelled,
     Update,
     Write,
-    from_wire,
-    to_wire,
 )
+from shared.store.wire import from_wire, to_wire
 
 type Fault = Callable[[str, Any, Callable[[], Any]], Any]
 """What stands between a caller and the table: the call's name, what it is about, and the call itself."""
