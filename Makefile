@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo test lint format types unit fuzz e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo test lint format types unit fuzz faults e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ unit: ## unit and integration tests
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
 	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz
+
+faults: ## every AWS call of every flow fails once, in every way; part of it is in `make test`
+	@FAULTS=all .venv/bin/pytest tests/integration/faults -n 2
 
 e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \

@@ -30,6 +30,7 @@ from shared.workflows.campaigns.step_coupon import StepCoupons
 from shared.workflows.campaigns.step_exchange import StepExchanges
 from shared.workflows.campaigns.step_gate import StepGate
 from shared.workflows.campaigns.step_handover import HandOvers
+from shared.workflows.campaigns.step_lost import LostSteps
 from shared.workflows.campaigns.step_outcome import AnswerEffects, StepOutcomes
 from shared.workflows.campaigns.step_record import StepRecord
 from shared.workflows.campaigns.step_withheld import WithheldSteps
@@ -99,28 +100,54 @@ def follow_ups() -> FollowUps:
 
 
 @cache
+def _episodes() -> EpisodeStore:
+    return EpisodeStore(_stores().table, _stores().environment.due_shards)
+
+
+@cache
+def _step_cases() -> StepCases:
+    stores = _stores()
+    table = stores.table
+    return StepCases(
+        episodes=_episodes(),
+        campaigns=CampaignStore(table),
+        checkouts=stores.checkouts,
+        merchants=MerchantStore(table),
+        endpoints=EndpointStore(table),
+        shoppers=ShopperStore(table),
+        hasher=stores.hasher,
+        now=now,
+    )
+
+
+@cache
+def _episode_writes() -> EpisodeWrites:
+    return EpisodeWrites(_episodes(), ShopperStore(_stores().table), follow_ups(), now)
+
+
+@cache
+def _step_record() -> StepRecord:
+    stores = _stores()
+    return StepRecord(stores.deliveries, ActivityStore(stores.table), fact_recorder_over(stores))
+
+
+@cache
+def lost_steps() -> LostSteps:
+    """Writes down the ends of steps whose worker vanished."""
+    return LostSteps(_step_cases(), _episode_writes(), _step_record(), now)
+
+
+@cache
 def step_sender() -> StepSender:
     """Sends campaign steps."""
     stores = _stores()
     table = stores.table
-    checkouts, shoppers = stores.checkouts, ShopperStore(table)
-    campaigns, endpoints = CampaignStore(table), EndpointStore(table)
-    episodes = EpisodeStore(table, stores.environment.due_shards)
-    writes = EpisodeWrites(episodes, shoppers, follow_ups(), now)
-    record = StepRecord(stores.deliveries, ActivityStore(table), fact_recorder_over(stores))
+    shoppers, endpoints, episodes = ShopperStore(table), EndpointStore(table), _episodes()
+    writes, record = _episode_writes(), _step_record()
     coupons = StepCoupons(CouponSource(CouponStore(table), endpoints, stores.cipher, _send_all), now)
     return StepSender(
-        cases=StepCases(
-            episodes=episodes,
-            campaigns=campaigns,
-            checkouts=checkouts,
-            merchants=MerchantStore(table),
-            endpoints=endpoints,
-            shoppers=shoppers,
-            hasher=stores.hasher,
-            now=now,
-        ),
-        gate=StepGate(checkouts, coupons, now),
+        cases=_step_cases(),
+        gate=StepGate(stores.checkouts, coupons, now),
         coupons=coupons,
         withheld=WithheldSteps(writes, record, follow_ups(), now),
         claims=StepClaims(table, episodes, writes, follow_ups(), health(), now),

@@ -6,7 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from functions.deliver.composition import deliverer, follow_ups, health, pool, step_sender
+from functions.deliver.composition import deliverer, follow_ups, health, lost_steps, pool, step_sender
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
 from shared.workflows.delivering.batch import Handled, TimeLeft, alone, send_prepared
 
@@ -56,12 +56,12 @@ def _handled(readable: Mapping[str, Message], time: TimeLeft) -> dict[str, Handl
 
 def _built(*, for_steps: bool) -> None:
     """Make what threads share before there are any; what cannot be made now fails where it is needed."""
-    for part in (follow_ups, health, pool, *((step_sender,) if for_steps else ())):
+    for part in (follow_ups, health, pool, *((step_sender, lost_steps) if for_steps else ())):
         alone(part)
 
 
 def _sent(message: StepMessage, time: TimeLeft) -> Handled:
-    return step_sender().send(message, time)
+    return step_sender().send(message, time) if message.lost is None else lost_steps().settle(message)
 
 
 def _told(events: Mapping[str, DeliveryMessage], time: TimeLeft) -> dict[str, Handled]:

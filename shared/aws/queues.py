@@ -81,14 +81,20 @@ class DeliveryMessage:
 
 @dataclass(frozen=True, slots=True)
 class StepMessage:
-    """An episode whose next step is due; which one, and whether at all, is read when it is handled."""
+    """An episode whose next step is due; which one, and whether at all, is read when it is handled.
+
+    ``lost`` names a step whose worker vanished instead: its end is to be written down, nothing is sent.
+    """
 
     episode_id: EpisodeId
     merchant_id: MerchantId
+    lost: int | None = None
 
     def text(self) -> str:
         """The message body."""
-        plain = {"episode_id": self.episode_id, "merchant_id": self.merchant_id}
+        plain: dict[str, str | int] = {"episode_id": self.episode_id, "merchant_id": self.merchant_id}
+        if self.lost is not None:
+            plain["lost"] = self.lost
         return json.dumps(plain, separators=(",", ":"))
 
 
@@ -96,7 +102,12 @@ def read_message(body: str) -> DeliveryMessage | StepMessage:
     """The message of a body. Raises ValueError for anything that is neither."""
     plain = json.loads(body)
     if isinstance(plain, dict) and isinstance(plain.get("episode_id"), str):
-        return StepMessage(EpisodeId(plain["episode_id"]), MerchantId(str(plain.get("merchant_id"))))
+        lost = plain.get("lost")
+        return StepMessage(
+            EpisodeId(plain["episode_id"]),
+            MerchantId(str(plain.get("merchant_id"))),
+            lost if isinstance(lost, int) else None,
+        )
     return DeliveryMessage.read(body)
 
 

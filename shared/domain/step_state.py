@@ -15,6 +15,8 @@ CLAIM_LEASE = timedelta(minutes=7)
 Whoever takes it again finds an outcome, or a claim that its own process may still settle. A claim that outlives its
 lease has an unknown outcome.
 """
+LEASE_LOST = "lease_lost"
+"""Why a step is unknown whose worker vanished."""
 MOST_ATTEMPTS = 3
 BACKOFF = (timedelta(minutes=1), timedelta(minutes=10))
 """Waits before the second and the third attempt."""
@@ -154,7 +156,14 @@ def lease_lost(step: EpisodeStep, now: datetime) -> EpisodeStep | None:
     if step.state is not StepState.CLAIMED or step.lease_until is None or now < step.lease_until:
         return None
     # The worker may have sent until the lease's end: the gap to the next message counts from there.
-    return replace(_ended(step, StepState.UNKNOWN, "lease_lost", now), handed_over_at=step.lease_until)
+    return replace(_ended(step, StepState.UNKNOWN, LEASE_LOST, now), handed_over_at=step.lease_until)
+
+
+def found_sent(step: EpisodeStep) -> EpisodeStep:
+    """A step of unknown outcome that turns out to have been sent. Raises IllegalMove unless it is unknown."""
+    if step.state is not StepState.UNKNOWN:
+        raise IllegalMove(step.number, step.state, StepState.SENT)
+    return replace(moved(step, StepState.SENT), reason=None)
 
 
 def concluded(

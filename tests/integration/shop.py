@@ -20,6 +20,7 @@ import functions.deliver.composition as deliver_composition
 import functions.deliver.handler as deliver_function
 import functions.dispatch.composition as dispatch_composition
 import functions.dispatch.handler as dispatch_function
+import functions.ingest.composition as ingest_composition
 import functions.ingest.handler as ingest_function
 import functions.redirect.composition as redirect_composition
 import functions.redirect.handler as redirect_function
@@ -261,17 +262,16 @@ def _as_lambda_gets_it(record: dict[str, Any]) -> dict[str, Any]:
 
 def forget_compositions() -> None:
     """Make every function build itself anew."""
-    from functions.ingest.composition import receiver
-
-    for cached in (
-        *(receiver, sweep_composition._stores, sweep_composition.sweeper),
-        *(redirect_composition._stores, redirect_composition.links, redirect_composition.unsubscribes),
-        *(dispatch_composition._stores, dispatch_composition.announcer, dispatch_composition.poison),
-        *(deliver_composition.deliverer, deliver_composition.health, deliver_composition._endpoint_events),
-        *(deliver_composition._stores, deliver_composition.pool, deliver_composition.step_sender),
-        deliver_composition.follow_ups,
+    for composition in (
+        ingest_composition,
+        sweep_composition,
+        redirect_composition,
+        dispatch_composition,
+        deliver_composition,
     ):
-        cached.cache_clear()
+        for made in list(vars(composition).values()):
+            if hasattr(made, "cache_clear"):
+                made.cache_clear()
 
 
 def open_shop(environment: Mapping[str, str]) -> Iterator[Shop]:

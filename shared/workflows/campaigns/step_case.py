@@ -115,11 +115,11 @@ class StepCases:
         self._now = now
 
     def read(self, message: StepMessage) -> StepCase | NothingDue | Erased:
-        """The due step and all that the gate looks at, read consistently."""
+        """The due step, or the one whose claim was lost, and all that the gate looks at, read consistently."""
         episode = self._episodes.get(message.episode_id)
         if episode is None or episode.merchant_id != message.merchant_id:
             return NothingDue("step_unknown")
-        step = planning.due_step(episode, self._now())
+        step = planning.due_step(episode, self._now()) if message.lost is None else episode.step(message.lost)
         if step is None or episode.campaign_id is None or episode.newest_checkout is None:
             return NothingDue("step_not_due")
         campaign_id = CampaignId(episode.campaign_id)

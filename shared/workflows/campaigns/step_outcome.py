@@ -124,6 +124,8 @@ class StepOutcomes:
             step = episode.step(claim.case.step.number) if episode else None
             if episode is not None and step is not None and claim.holds(step):
                 own.tried = self._concluded(episode, step, own)
+                # Before the episode: should this worker vanish, the delivery tells what the episode cannot.
+                self._record_attempt(own)
                 try:
                     self._writes.write(episode, own.tried[0], claim.case.settings)
                 except EpisodeMoved:
@@ -142,12 +144,15 @@ class StepOutcomes:
         own.word = f"step_{concluded.step.state}"
         for effect in self._effects.of(claim, concluded, own.at):
             self._follow_ups.do(effect)
-        answered = own.ending.answered
-        self._follow_ups.do(
-            partial(self._record.attempted, claim.case, concluded.step, claim.channel, answered, own.at)
-        )
         if concluded.step.state.ended:
             self._follow_ups.do(partial(self._record.ended, claim.case, after, concluded.step))
+
+    def _record_attempt(self, own: _Settlement) -> None:
+        assert own.tried is not None  # noqa: S101 - it was concluded
+        step, claim = own.tried[1].step, own.claim
+        self._follow_ups.do(
+            partial(self._record.attempted, claim.case, step, claim.channel, own.ending.answered, own.at)
+        )
 
     @staticmethod
     def _concluded(episode: Episode, step: EpisodeStep, own: _Settlement) -> tuple[Episode, Concluded]:

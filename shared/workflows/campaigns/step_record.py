@@ -60,6 +60,11 @@ class StepRecord:
         self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at))
         self._note(case, step, channel, at)
 
+    def is_delivered(self, case: StepCase) -> bool:
+        """Whether the step's delivery says that the receiver took it."""
+        found = self._deliveries.get(case.delivery_id, case.endpoint_id)
+        return found is not None and found.status is DeliveryStatus.DELIVERED
+
     def not_sent(self, case: StepCase, step: EpisodeStep, channel: Channel | None, at: datetime) -> None:
         """The delivery and the timeline of a step that ended before any attempt."""
         self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None))

@@ -47,13 +47,14 @@ class EpisodeSweeper:
                     messages.append(StepMessage(episode.id, episode.merchant_id))
                     outcomes.append("step_queued")
             else:
+                # Asked for before it is written: a sweep that dies in between asks again.
+                self._queues.steps([StepMessage(episode.id, episode.merchant_id, own) for own in _lost(episode, now)])
                 outcomes.append(self._moved(episode, now))
         self._queues.steps(messages)
         return outcomes
 
     def _sendable(self, episode: Episode, now: datetime) -> bool:
-        lost = any(step_state.lease_lost(own, now) for own in episode.steps)
-        return not lost and not self._over(episode, now) and planning.due_step(episode, now) is not None
+        return not _lost(episode, now) and not self._over(episode, now) and planning.due_step(episode, now) is not None
 
     def _over(self, episode: Episode, now: datetime) -> bool:
         return now >= episode.anchor + self._settings_of(episode.merchant_id).recovery_horizon
@@ -86,3 +87,8 @@ class EpisodeSweeper:
                 self._shoppers.write(self._shoppers.released(identity, episode.id))
             except ConditionFailed:
                 continue
+
+
+def _lost(episode: Episode, now: datetime) -> list[int]:
+    """The steps whose worker vanished."""
+    return [own.number for own in episode.steps if step_state.lease_lost(own, now) is not None]

@@ -224,6 +224,9 @@ def test_an_endpoint_that_is_busy_gets_the_step_again_and_a_crash_leaves_it_unkn
     shop.wait(minutes=30)
     assert shop.sweep()["lease_lost"] == 1
     assert states(shop) == [("unknown", "lease_lost")]
+    shop.deliver()
+    [delivery] = shop.deliveries()
+    assert (delivery.status, delivery.reason) == (DeliveryStatus.UNKNOWN, "lease_lost")
 
 
 def test_quiet_hours_defer_a_step_to_the_morning(shop: Shop, endpoint: Endpoint) -> None:

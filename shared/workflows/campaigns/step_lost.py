@@ -1,0 +1,69 @@
+"""A step whose worker vanished: whoever looks finds its end written down, and nothing is sent again.
+
+The sweep ends such a claim as ``unknown`` when its lease is over. Its delivery may be there already, written before
+the worker went: then it is known after all.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from shared.aws.queues import StepMessage
+from shared.domain import planning, step_state
+from shared.domain.step_state import EpisodeStep, StepState
+from shared.store.episodes import EpisodeMoved
+from shared.workflows.campaigns.episode_writes import EpisodeWrites
+from shared.workflows.campaigns.step_case import StepCase, StepCases
+from shared.workflows.campaigns.step_record import StepRecord
+from shared.workflows.delivering.batch import Handled
+
+_ROUNDS = 5
+_NOT_LOST = Handled("step_not_lost")
+
+
+class LostSteps:
+    """Writes down the ends of lost steps. One per process."""
+
+    def __init__(
+        self, cases: StepCases, writes: EpisodeWrites, record: StepRecord, now: Callable[[], datetime]
+    ) -> None:
+        """``now`` is the clock."""
+        self._cases = cases
+        self._writes = writes
+        self._record = record
+        self._now = now
+
+    def settle(self, message: StepMessage) -> Handled:
+        """The lost step's end in the episode, its delivery, its fact; repeating it changes nothing.
+
+        Raises what the table raises.
+        """
+        for _ in range(_ROUNDS):
+            case = self._cases.read(message)
+            if not isinstance(case, StepCase):
+                return _NOT_LOST
+            try:
+                return self._settled(case)
+            except EpisodeMoved:
+                continue
+        return Handled("step_contended", retry_message=True)
+
+    def _settled(self, case: StepCase) -> Handled:
+        now = self._now()
+        step = self._end_of(case, now)
+        if step is None:
+            return _NOT_LOST
+        after = planning.with_step(case.episode, step)
+        if step != case.step:
+            self._writes.write(case.episode, after, case.settings)
+        if not self._record.is_delivered(case):
+            self._record.attempted(case, step, case.channel, None, step.ended_at or now)
+        self._record.ended(case, after, step)
+        return Handled(f"step_{step.state}")
+
+    def _end_of(self, case: StepCase, now: datetime) -> EpisodeStep | None:
+        """The step as it ends; None where its claim was not lost, or somebody has settled it meanwhile."""
+        parked = case.step.state is StepState.UNKNOWN and case.step.reason == step_state.LEASE_LOST
+        lost = case.step if parked else step_state.lease_lost(case.step, now)
+        if lost is None:
+            return None
+        return step_state.found_sent(lost) if self._record.is_delivered(case) else lost

@@ -1,0 +1,55 @@
+"""Says at the end how many faults were played."""
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+
+from tests.integration.conftest import REGION
+
+CASES = "faults played"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The count of cases, by flow, whichever worker played them."""
+    played: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == CASES:
+                flow, cases = value
+                played[flow] += cases
+    if played:
+        told = ", ".join(f"{flow} {cases}" for flow, cases in sorted(played.items()))
+        terminalreporter.write_line(f"AWS calls failed one by one: {played.total()} cases ({told})")
+
+
+@dataclass(frozen=True)
+class StageState:
+    """Everything a stage holds at one moment: one beginning for many ends."""
+
+    items: Any
+    records: list[Any]
+    messages: dict[str, list[Any]]
+
+    @classmethod
+    def taken(cls, table_name: str) -> "StageState":
+        """As it is now."""
+        table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(table_name)
+        assert table.stream_shard is not None
+        queues = sqs_backends[ACCOUNT_ID][REGION].queues
+        messages = {name: deepcopy(own._messages) for name, own in queues.items()}
+        return cls(deepcopy(table.items), list(table.stream_shard.items), messages)
+
+    def restore(self, table_name: str) -> None:
+        """As it was."""
+        table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(table_name)
+        assert table.stream_shard is not None
+        table.items = deepcopy(self.items)
+        table.stream_shard.items = list(self.records)
+        for name, queue in sqs_backends[ACCOUNT_ID][REGION].queues.items():
+            queue._messages = deepcopy(self.messages[name])
+            queue._pending_messages = set()
