@@ -17,7 +17,7 @@ _last_start: ContextVar[float | None] = ContextVar("last_start", default=None)
 clock = time.monotonic
 
 
-class DeadlinePassed(BotoCoreError):  # type: ignore[misc]  # the stubs give it no type
+class DeadlinePassed(BotoCoreError):
     """No call may begin any more: a temporary failure of ours."""
 
     fmt = "There is no time left for another call to AWS"
