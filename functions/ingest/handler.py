@@ -1,6 +1,5 @@
 """The ingest function: one webhook in, one durable write, one answer."""
 
-import base64
 import json
 from typing import Any
 
@@ -10,28 +9,32 @@ from functions.ingest import answers
 from functions.ingest.composition import receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of
 from shared.aws.stores import now
-from shared.domain.ids import SourceId
+from shared.domain.ids import IdKind, SourceId, is_id
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
 from shared.workflows.intake.receive import Receipt, UnknownSource
 
 logger = Logger(service="ingest")
 LAST_CALL = 2.4
 """Seconds in which calls to AWS begin; the last ends two later at most. Shopify gives up after five."""
+_LONGEST_EVENT = 100
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
-    path = event.get("pathParameters") or {}
-    source_id = SourceId(path.get("source_id", ""))
+    named, event_name = path_parameter(event, "source_id"), path_parameter(event, "event") or None
+    if not is_id(IdKind.SOURCE, named) or not _may_be_an_event(event_name):
+        return _refused(None, answers.unknown_source())
+    source_id = SourceId(named)
     try:
         with no_call_after(LAST_CALL):
-            receipt = receiver().receive(source_id, _request(event, path.get("event")))
+            receipt = receiver().receive(source_id, _request(event, event_name))
     except UnknownSource:
         return _refused(source_id, answers.unknown_source())
     except AuthenticationFailed as failed:
         return _refused(source_id, answers.unauthenticated(str(failed)))
-    except NotReadable as unreadable:
+    except (NotReadable, NotDecodable) as unreadable:
         return _refused(source_id, answers.not_readable(str(unreadable)))
     except AWS_ERRORS:
         logger.exception("webhook_not_stored", source_id=source_id)
@@ -44,15 +47,17 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     }
 
 
+def _may_be_an_event(name: str | None) -> bool:
+    """Whether a vendor may call an event so; it is kept with what is not understood."""
+    return name is None or (len(name) <= _LONGEST_EVENT and name.isprintable())
+
+
 def _request(event: dict[str, Any], event_name: str | None) -> WebhookRequest:
-    """The webhook as the provider sent it, byte for byte."""
-    body = event.get("body") or ""
-    raw = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "surrogatepass")
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    return WebhookRequest(headers, event.get("queryStringParameters") or {}, raw, now(), event_name)
+    """The webhook as the provider sent it, byte for byte. Raises NotDecodable."""
+    return WebhookRequest(headers_of(event), query_of(event), body_of(event), now(), event_name)
 
 
-def _refused(source_id: SourceId, answer: dict[str, Any]) -> dict[str, Any]:
+def _refused(source_id: SourceId | None, answer: dict[str, Any]) -> dict[str, Any]:
     logger.info("webhook_refused", source_id=source_id, status_code=answer["statusCode"])
     return answer
 

@@ -41,6 +41,7 @@ _DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeEr
 _SECRET_HEADERS = re.compile(
     r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
 )
+_CONTENT_TYPE = re.compile(r"[!-~]{1,100}/[ -~]{0,100}[!-~]")
 _HEADERS_KEPT = 40
 _HEADER_LENGTH = 512
 
@@ -51,8 +52,9 @@ def kept_headers(headers: Mapping[str, str], credentials: SourceCredentials) -> 
     kept = (
         (name, value)
         for name, value in sorted(headers.items())
-        if _SECRET_HEADERS.search(name) is None
-        and len(value) <= _HEADER_LENGTH
+        if name
+        and _SECRET_HEADERS.search(name) is None
+        and len(name) + len(value) <= _HEADER_LENGTH
         and not any(own in value for own in secret)
     )
     return dict(itertools.islice(kept, _HEADERS_KEPT))
@@ -126,7 +128,11 @@ class Receiver:
         source, merchant = found
         provider = registry.provider(source.provider)
         context = context_of(source, merchant, self._cipher.source(source), provider)
-        provider.authenticate(request, context)
+        try:
+            provider.authenticate(request, context)
+        except _DEFECTS as defect:
+            # A proof of a form that the module did not expect is none; whoever sent it is not known.
+            raise AuthenticationFailed(f"a defect: {type(defect).__name__}") from defect
         if len(request.body) > LARGEST_BODY:
             return self._set_aside(source, request, "body_too_large", context)
         try:
@@ -157,8 +163,8 @@ class Receiver:
     def _normalised(
         provider: Provider, request: WebhookRequest, context: SourceContext, merchant: Merchant
     ) -> Normalised:
-        payload = provider.read(request, context)
         try:
+            payload = provider.read(request, context)
             normalised = provider.normalise(payload, request, context)
             # A body about several shoppers is nobody's own.
             if not merchant.raw or len(normalised.changes) != 1:
@@ -224,7 +230,7 @@ class Receiver:
         day = request.arrived_at.replace(hour=0, minute=0, second=0, microsecond=0)
         quarantine_id = QuarantineId("qrn_" + derived_ulid(day, source.id, body_digest))
         key = body_key(source.merchant_id, quarantine_id)
-        self._bodies().keep_body(key, request.body, request.headers.get("content-type"))
+        self._bodies().keep_body(key, request.body, _storable(request.headers.get("content-type")))
         self._quarantine.add(
             QuarantineRecord(
                 id=quarantine_id,
@@ -240,6 +246,11 @@ class Receiver:
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)
+
+
+def _storable(content_type: str | None) -> str | None:
+    """The content type, where it is one that can be written into a header."""
+    return content_type if content_type and _CONTENT_TYPE.fullmatch(content_type) else None
 
 
 def receiver_over(stores: Stores) -> Receiver:

@@ -12,6 +12,10 @@ from shared.store.configuration import SourceStore
 
 REMEMBERED_FOR = timedelta(seconds=5)
 """A revoked or changed source is obeyed within this time (contract: revocation holds within 5 s)."""
+ABSENCE_REMEMBERED_FOR = timedelta(minutes=1)
+"""An id is made at random when its source is: nobody posts to it before."""
+MOST_REMEMBERED = 2_000
+"""Sources, and as many ids of none; the one read longest ago goes first."""
 
 
 def context_of(source: Source, merchant: Merchant, credentials: SourceCredentials, provider: Provider) -> SourceContext:
@@ -40,24 +44,30 @@ class _Remembered:
 
 
 class SourceDirectory:
-    """Sources and their merchants by source id, remembered for five seconds per process."""
+    """Sources and their merchants by source id, remembered for five seconds per process.
 
-    _LARGEST = 2_000
+    That there is no such source is remembered for a minute, and apart: whoever makes up ids, however many, pushes out
+    no source that is in use.
+    """
 
     def __init__(self, store: SourceStore, now: Callable[[], datetime]) -> None:
         """``now`` is the clock."""
         self._store = store
         self._now = now
-        self._remembered: dict[SourceId, _Remembered] = {}
+        self._known: dict[SourceId, _Remembered] = {}
+        self._unknown: dict[SourceId, _Remembered] = {}
 
     def find(self, source_id: SourceId) -> tuple[Source, Merchant] | None:
         """The source and its merchant, or None when there is no such source."""
-        known = self._remembered.get(source_id)
         now = self._now()
-        if known is not None and known.until > now:
-            return known.found
+        remembered = self._known.get(source_id) or self._unknown.get(source_id)
+        if remembered is not None and remembered.until > now:
+            return remembered.found
         found = self._store.with_merchant(source_id)
-        if len(self._remembered) >= self._LARGEST:
-            self._remembered.clear()
-        self._remembered[source_id] = _Remembered(found, now + REMEMBERED_FOR)
+        for memory in (self._known, self._unknown):
+            memory.pop(source_id, None)
+        memory, kept_for = (self._unknown, ABSENCE_REMEMBERED_FOR) if found is None else (self._known, REMEMBERED_FOR)
+        memory[source_id] = _Remembered(found, now + kept_for)
+        if len(memory) > MOST_REMEMBERED:
+            del memory[next(iter(memory))]
         return found
