@@ -60,22 +60,28 @@ class Account:
         """Remember what is there now, and note from here on what is registered with the shared clients."""
         self._kept = {id(backend): _copied(backend.__dict__) for backend in _backends()}
         self._registered: list[_Registered] = []
-        for client in SHARED_CLIENTS:
-            self._note_registrations(client().meta.events)
+        self._clients = {shared: self._noted(shared()) for shared in SHARED_CLIENTS}
 
     def put_back(self) -> None:
-        """Undo everything since."""
+        """Undo everything since. The environment is to be a test's own again."""
         while self._registered:
             self._registered.pop().undo()
+        for shared, client in self._clients.items():
+            if shared() is not client:  # a test had them made anew, under settings of its own
+                shared.cache_clear()
+                self._clients[shared] = self._noted(shared())
         for backend in _backends():
             backend.reset()  # closes the files that objects are kept in
             if id(backend) in self._kept:
                 backend.__dict__ = _copied(self._kept[id(backend)])
         reset_model_data()
 
-    def _note_registrations(self, events: Any) -> None:
+    def _noted(self, client: Any) -> Any:
+        """The client, whose registrations are noted from here on."""
+        events = client.meta.events
         for method in ("register", "register_first", "register_last"):
             setattr(events, method, self._noting(getattr(events, method), events.unregister))
+        return client
 
     def _noting(self, register: Callable[..., None], unregister: Callable[..., None]) -> Callable[..., None]:
         def noted(event_name: str, handler: Any, unique_id: str | None = None, **rest: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.session import get_session
 from moto import mock_aws
 
 from shared.aws import clients
@@ -82,8 +83,10 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
     with mock_aws(config={"core": {"mock_credentials": False}}):
         with pytest.MonkeyPatch.context() as monkeypatch:
             _no_real_aws(monkeypatch)
+            session = get_session()
             # Spelling out what runs the client is a tenth of a call.
-            monkeypatch.setattr(clients, "CONFIG", clients.CONFIG.merge(Config(user_agent="tests")))
+            session.set_default_client_config(Config(user_agent="tests"))
+            boto3.setup_default_session(botocore_session=session)
             staged = _make_stage()
             account = Account()
         yield account, staged

@@ -51,10 +51,8 @@ def _count_clauses_once() -> None:
     validators.ActionCountValidator.verify_action_counts = at_the_root
 
 
-@cache
-def _is_a(kind: type, wanted: Any) -> bool:
-    """``issubclass``, which is slow for moto's nodes: their classes are abstract."""
-    return issubclass(kind, wanted)
+_is_a: Any = cache(issubclass)
+"""Asking is slow for moto's nodes: their classes are abstract."""
 
 
 def _traversed(self: Any, root: Any) -> Any:

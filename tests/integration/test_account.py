@@ -1,5 +1,7 @@
 """What the tests stand on: an account put back between tests, and transactions that undo themselves."""
 
+from typing import Any
+
 import pytest
 
 from shared.aws import clients
@@ -42,6 +44,26 @@ def test_nothing_of_one_test_is_there_in_the_next(stage: Stage, staged_account: 
     assert secret != "changed"
     assert clients.kms().describe_key(KeyId=stage.key_arn)["KeyMetadata"]["Enabled"]
     assert seen == ["PutItem", "UpdateTimeToLive"], "nor does what a test registered with a client"
+
+
+def test_a_client_made_under_other_settings_is_made_again(
+    stage: Stage, staged_account: tuple[Account, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, _ = staged_account
+    with monkeypatch.context() as changed:
+        changed.setenv("PATIENCE_WITH_AWS", "short")
+        clients.dynamodb.cache_clear()
+        assert _patience() == clients.PATIENCE["short"].read
+
+    account.put_back()
+
+    assert _patience() == clients.PATIENCE["long"].read
+
+
+def _patience() -> float:
+    config: Any = clients.dynamodb().meta.config
+    seconds: float = config.read_timeout
+    return seconds
 
 
 def test_a_refused_transaction_leaves_every_row_as_it_was(stage: Stage) -> None:
