@@ -77,6 +77,22 @@ def test_formats_and_filters_on_the_stack(shop: Shop, receiver: Receiver) -> Non
     assert {own["status"] for own in of_checkout(shop, checkout_id)} == {"delivered"}
 
 
+def test_a_template_that_only_a_real_checkout_leads_astray_fails_alone(shop: Shop, receiver: Receiver) -> None:
+    source = shop.source()
+    endless = "{% for i in (1..2000) %}{{ 'a' " + "| upcase" * 3000 + "}}{% endfor %}"
+    template = "{% if customer.phone contains '+9197' %}" + endless + "{% endif %}{}"
+    hostile = shop.endpoint(f"{receiver.url}/never", [ABANDONED], settings={"payload": {"liquid": template}})
+    shop.endpoint(f"{receiver.url}/plain", [ABANDONED])
+    checkout_id = abandon(shop, source)
+    ended = until(
+        lambda: of_checkout(shop, checkout_id),
+        lambda own: len(own) == 2 and all(each["status"] in {"delivered", "failed"} for each in own),
+    )
+    outcomes = {own["endpoint_id"] == hostile["id"]: (own["status"], own["reason"]) for own in ended}
+    assert outcomes == {True: ("failed", "template_limit"), False: ("delivered", None)}
+    assert {own.path for own in receiver.received} == {"/plain"}
+
+
 def test_what_is_held_while_disabled_is_recovered(shop: Shop, receiver: Receiver) -> None:
     source = shop.source()
     endpoint = shop.endpoint(f"{receiver.url}/held", [ABANDONED])
