@@ -86,7 +86,8 @@ def deliverer() -> Deliverer:
 @cache
 def pool() -> SendPool:
     """The guarded client; connections are kept between batches."""
-    return SendPool(allow_loopback=_stores().environment.local)
+    environment = _stores().environment
+    return SendPool(allow_loopback=environment.local, own=environment.own_address)
 
 
 def _send_all(requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None) -> list[SendResult]:

@@ -15,6 +15,11 @@ def unauthenticated(detail: str) -> dict[str, Any]:
     return problem(401, "Unauthorized", f"The webhook is not proved to come from the provider: {detail}.")
 
 
+def come_back() -> dict[str, Any]:
+    """409: what Checkback itself sent; taken, it would go out and come back for ever."""
+    return problem(409, "Loop Detected", "This request was sent by Checkback itself. It is not taken in again.")
+
+
 def not_readable(detail: str) -> dict[str, Any]:
     """400."""
     return problem(400, "Bad Request", f"{detail[:1].upper()}{detail[1:]}.")

@@ -11,6 +11,7 @@ from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of
 from shared.aws.stores import now
+from shared.delivery.own_address import HOP_HEADER
 from shared.domain.ids import IdKind, SourceId, is_id
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
 from shared.workflows.intake.receive import Receipt, UnknownSource
@@ -27,6 +28,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     if not is_id(IdKind.SOURCE, named) or not _may_be_an_event(event_name):
         return _refused(None, answers.unknown_source())
     source_id = SourceId(named)
+    if HOP_HEADER in headers_of(event):
+        return _refused(source_id, answers.come_back())
     try:
         with no_call_after(LAST_CALL):
             receipt = receiver().receive(source_id, _request(event, event_name))

@@ -13,6 +13,7 @@ from shared.api.authentication import Principal
 from shared.api.cursors import Cursors
 from shared.api.idempotency import Repeat
 from shared.api.problems import not_found, precondition_failed, unauthorised
+from shared.delivery.own_address import OwnAddress
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Merchant
 from shared.store.configuration import VersionConflict, Versioned
@@ -50,6 +51,11 @@ class Session:
     def local(self) -> bool:
         """Whether this is the local stage, which alone allows loopback and short durations."""
         return self.services.environment.local
+
+    @property
+    def own_address(self) -> OwnAddress:
+        """Where this stage answers: no endpoint may lead there."""
+        return self.services.environment.own_address
 
     @property
     def merchant_id(self) -> MerchantId:

@@ -23,7 +23,7 @@ def puller() -> Puller:
     stores = Stores(Environment.read())
     table = stores.table
     purchases = purchases_over(stores)
-    pool = SendPool(allow_loopback=stores.environment.local)
+    pool = SendPool(allow_loopback=stores.environment.local, own=stores.environment.own_address)
     merger = Merger(stores.checkouts, purchases)
     return Puller(
         apis=SourceApis(

@@ -46,6 +46,8 @@ _QUERY = ("dynamodb:Query",)
 
 _PULLS_CONCURRENCY = 5  # each works off ten messages at a time; the providers' rates bound it further
 _RUNS_CONCURRENCY = 5  # a run holds one merchant's campaign; a long one goes on in further messages
+_SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
+"""Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _STREAM_BATCH = 100
 _STREAM_RETRIES = 20
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -78,6 +80,8 @@ class ServiceStack(Stack):
             pull_timeout=self.functions["pull"].timeout,
             campaign_timeout=self.functions["campaign"].timeout,
         )
+        for sender in _SENDERS:
+            self.functions[sender].tell(API_ID=self.api.http_api.api_id)
         for name, routes in ROUTES.items():
             self.api.route(self.functions[name], routes)
         self._allow_table()

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.delivery.own_address import OwnAddress
+
 
 class MissingVariable(RuntimeError):
     """The function was deployed without a variable it needs."""
@@ -37,6 +39,11 @@ class Environment:
     def local(self) -> bool:
         """Whether this is the local engine, which alone allows loopback destinations and short durations."""
         return self.stage == "local"
+
+    @property
+    def own_address(self) -> OwnAddress:
+        """Where this stage answers, and nothing is sent to."""
+        return OwnAddress.of(self.public_url, self.variables.get("API_ID", ""), local=self.local)
 
     def variable(self, name: str) -> str:
         """A variable that only some functions have. Raises MissingVariable."""

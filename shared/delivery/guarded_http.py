@@ -31,6 +31,7 @@ from shared.delivery.exchange import (
     SendResult,
     UnexpectedFailure,
 )
+from shared.delivery.own_address import HOP_HEADER, OwnAddress
 from shared.delivery.target import HTTPS_PORTS, Target, parse_target
 from shared.delivery.vetted_dialling import CONNECT_TIMEOUT_SECONDS, Resolver, VettingBackend, resolve
 
@@ -43,6 +44,7 @@ MAX_IDLE_CONNECTIONS = 64
 _OWN_HEADERS = frozenset(
     {
         "accept-encoding",
+        HOP_HEADER,
         "connection",
         "content-length",
         "expect",
@@ -93,12 +95,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         *,
         allow_loopback: bool = False,
         ports: Collection[int] = HTTPS_PORTS,
+        own: OwnAddress | None = None,
         ssl_context: ssl.SSLContext | None = None,
         resolver: Resolver = resolve,
         dialler: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._allow_loopback = allow_loopback
         self._ports = ports
+        self._own = own
         # The caller bounds how many requests run; a second bound here would let a hung one hold up its
         # neighbours.
         self._pool = httpcore.AsyncConnectionPool(
@@ -112,7 +116,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send ``request`` if its URL and headers are permitted; the answer's body is not read yet."""
-        target = parse_target(str(request.url), allow_loopback=self._allow_loopback, ports=self._ports)
+        target = parse_target(str(request.url), allow_loopback=self._allow_loopback, ports=self._ports, own=self._own)
         # Written from the checked URL, whatever the caller or a second reading of the URL would put there.
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"host"]
         core_request = httpcore.Request(
@@ -257,7 +261,7 @@ def _http_request(request: OutboundRequest, progress: _Progress) -> httpx.Reques
         return httpx.Request(
             request.method,
             request.url,
-            headers={"accept": "*/*", "accept-encoding": "identity", **request.headers},
+            headers={"accept": "*/*", "accept-encoding": "identity", HOP_HEADER: "1", **request.headers},
             content=request.body,
             extensions={"timeout": timeouts, "trace": progress.trace},
         )

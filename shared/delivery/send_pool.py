@@ -16,6 +16,7 @@ import httpcore
 
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.guarded_http import IDLE_SECONDS, GuardedClient, GuardedTransport
+from shared.delivery.own_address import OwnAddress
 from shared.delivery.vetted_dialling import Resolver, resolve
 
 CONCURRENCY = 32
@@ -34,13 +35,14 @@ class SendPool:
         self,
         *,
         allow_loopback: bool = False,
+        own: OwnAddress | None = None,
         concurrency: int = CONCURRENCY,
         ssl_context: ssl.SSLContext | None = None,
         resolver: Resolver = resolve,
         dialler: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._make_transport = lambda: GuardedTransport(
-            allow_loopback=allow_loopback, ssl_context=ssl_context, resolver=resolver, dialler=dialler
+            allow_loopback=allow_loopback, own=own, ssl_context=ssl_context, resolver=resolver, dialler=dialler
         )
         self._concurrency = concurrency
         self._lock = threading.Lock()

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from urllib.parse import SplitResult, urlsplit
 
 from shared.delivery.exchange import RefusedDestination
+from shared.delivery.own_address import OwnAddress
 
 HTTPS_PORTS = frozenset({443, 8443})
 MAX_URL_LENGTH = 2048
@@ -82,22 +83,35 @@ class Target:
     loopback: bool
 
 
-def check_url(url: str, *, allow_loopback: bool = False, ports: Collection[int] = HTTPS_PORTS) -> list[str]:
+def check_url(
+    url: str,
+    *,
+    allow_loopback: bool = False,
+    ports: Collection[int] = HTTPS_PORTS,
+    own: OwnAddress | None = None,
+) -> list[str]:
     """What is wrong with a destination URL, as sentences for the merchant; empty when it may be registered.
 
-    Looks at the text alone. What the name resolves to is checked at every connection.
+    Looks at the text alone. What the name resolves to is checked at every connection. ``own`` is where Checkback
+    itself answers: nothing is sent there.
     """
-    inspected = _inspect(url, allow_loopback, ports)
+    inspected = _inspected(url, allow_loopback, ports, own)
     return inspected if isinstance(inspected, list) else []
 
 
-def parse_target(url: str, *, allow_loopback: bool = False, ports: Collection[int] = HTTPS_PORTS) -> Target:
+def parse_target(
+    url: str,
+    *,
+    allow_loopback: bool = False,
+    ports: Collection[int] = HTTPS_PORTS,
+    own: OwnAddress | None = None,
+) -> Target:
     """The checked parts of a destination URL.
 
     Raises:
         RefusedDestination: ``check_url`` finds something.
     """
-    inspected = _inspect(url, allow_loopback, ports)
+    inspected = _inspected(url, allow_loopback, ports, own)
     if isinstance(inspected, list):
         raise RefusedDestination("; ".join(inspected))
     return inspected
@@ -140,6 +154,14 @@ def is_loopback(address: str) -> bool:
     except ValueError:
         return False
     return parsed in _LOOPBACK_V4 if isinstance(parsed, IPv4Address) else parsed == _LOOPBACK_V6
+
+
+def _inspected(url: str, allow_loopback: bool, ports: Collection[int], own: OwnAddress | None) -> Target | list[str]:
+    found = _inspect(url, allow_loopback, ports)
+    if own is None or not isinstance(found, Target):
+        return found
+    home = own.includes(found.host, found.port, urlsplit(url).path, loopback=found.loopback)
+    return ["the URL leads back to Checkback itself"] if home else found
 
 
 def _inspect(url: str, allow_loopback: bool, ports: Collection[int]) -> Target | list[str]:

@@ -45,7 +45,7 @@ _OURS = frozenset(
     }
 )
 
-_OUR_PREFIXES = ("webhook-", "content-", "proxy-")
+_OUR_PREFIXES = ("webhook-", "content-", "proxy-", "checkback-")
 _SHORTEST_SECRET = 6
 
 

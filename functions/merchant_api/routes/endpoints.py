@@ -45,7 +45,7 @@ def create_endpoint(body: EndpointBody) -> Json:
     """The signing secret is shown once."""
     own = session(router)
     draft = body.draft()
-    check(draft, local=own.local)
+    check(draft, local=own.local, own=own.own_address)
     if len(own.services.endpoints.listed(own.merchant_id)) >= _MOST_ENDPOINTS:
         raise conflict(f"A merchant has at most {_MOST_ENDPOINTS} endpoints.")
     endpoint = Endpoint(
@@ -94,7 +94,7 @@ def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
     if body.model_fields_set & {"url", "headers", "settings"}:
         credentials = own.services.cipher.endpoint(endpoint)
         draft = body.on(endpoint, credentials)
-        check(draft, local=own.local)
+        check(draft, local=own.local, own=own.own_address)
         endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), credentials.signing)
     if "name" in body.model_fields_set:
         endpoint = replace(endpoint, name=body.name)

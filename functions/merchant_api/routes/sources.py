@@ -16,7 +16,13 @@ from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.providers.provider import WebhookRequest
 from shared.store.configuration import Versioned
 from shared.workflows.intake.preview import preview
-from shared.workflows.intake.source_setup import changed_credentials, check_settings, first_credentials, provider_named
+from shared.workflows.intake.source_setup import (
+    changed_credentials,
+    check_api_address,
+    check_settings,
+    first_credentials,
+    provider_named,
+)
 
 router = new_router()
 _TAGS = ["Sources"]
@@ -30,7 +36,9 @@ def create_source(body: SourceBody) -> Json:
     provider = provider_named(body.provider)
     settings = body.settings.on(SourceSettings(), local=own.local)
     check_settings(provider, settings)
-    credentials = first_credentials(provider, body.credentials.given())
+    given = body.credentials.given()
+    check_api_address(given, local=own.local, own=own.own_address)
+    credentials = first_credentials(provider, given)
     if len(own.services.sources.listed(own.merchant_id)) >= _MOST_SOURCES:
         raise conflict(f"A merchant has at most {_MOST_SOURCES} sources.")
     source_id = SourceId(f"src_{new_ulid(own.now)}")
@@ -77,8 +85,9 @@ def change_source(source_id: str, body: SourcePatch) -> Json:
     if "name" in body.model_fields_set:
         source = replace(source, name=body.name)
     if "credentials" in body.model_fields_set:
-        current = own.services.cipher.source(source)
-        credentials = changed_credentials(provider, current, body.credentials.given())
+        current, given = own.services.cipher.source(source), body.credentials.given()
+        check_api_address(given, local=own.local, own=own.own_address)
+        credentials = changed_credentials(provider, current, given)
         source = replace(source, sealed=own.services.cipher.seal_source(source.id, source.merchant_id, credentials))
     version = own.replace(own.services.sources.replace, source, found.version)
     return answer(_shown(own, source), version=version)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT
+from shared.delivery.own_address import OwnAddress
 from shared.delivery.signing import generate_secret
 from shared.delivery.target import check_url, with_ascii_host
 from shared.destinations import registry
@@ -41,13 +42,16 @@ def default_event_types(kind: str) -> tuple[str, ...]:
     return DEFAULT_EVENT_TYPES if kind == "webhook" else ()
 
 
-def check(draft: Draft, *, local: bool) -> None:
-    """Raises Invalid with everything that is wrong. ``local``: the stage that allows loopback and short delays."""
+def check(draft: Draft, *, local: bool, own: OwnAddress | None = None) -> None:
+    """Raises Invalid with everything that is wrong.
+
+    ``local``: the stage that allows loopback and short delays; ``own``: where Checkback itself answers.
+    """
     try:
         kind = registry.destination(draft.kind)
     except registry.UnknownKind:
         raise Invalid([("/kind", f"unknown kind; known are {', '.join(registry.kinds())}")]) from None
-    problems = _url_problems(draft, local)
+    problems = _url_problems(draft, local, own)
     problems += _settings_problems(kind, draft.settings)
     problems += _content_problems(draft.settings)
     delays = draft.settings.get("retry_schedule") or []
@@ -154,14 +158,14 @@ def _flags(endpoints: EndpointStore, merchant_id: MerchantId) -> tuple[bool, boo
     return feed, any(own.settings.get("payload") == "provider" for own in every)
 
 
-def _url_problems(draft: Draft, local: bool) -> list[tuple[str, str]]:
+def _url_problems(draft: Draft, local: bool, own: OwnAddress | None) -> list[tuple[str, str]]:
     problems = []
     if draft.url is None and draft.kind == "webhook":
         problems.append(("/url", "required for this kind"))
     urls = {"/url": draft.url, "/settings/base_url": draft.settings.get("base_url")}
     for where, url in urls.items():
         if isinstance(url, str):
-            problems += [(where, detail) for detail in check_url(url, allow_loopback=local)]
+            problems += [(where, detail) for detail in check_url(url, allow_loopback=local, own=own)]
     if "?" in str(urls["/settings/base_url"] or ""):
         problems.append(("/settings/base_url", "must not hold a query: the vendor's paths go behind it"))
     return problems

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from shared.delivery.own_address import OwnAddress
+from shared.delivery.target import check_url
 from shared.domain.merchant import SourceCredentials, SourceSettings
 from shared.domain.pointer import pointer
 from shared.providers import registry
@@ -70,6 +72,14 @@ def changed_credentials(provider: Provider, current: SourceCredentials, given: G
         api={**current.api, **given.api},
         url_token=current.url_token,
     )
+
+
+def check_api_address(given: GivenCredentials, *, local: bool, own: OwnAddress) -> None:
+    """Raises Invalid where the provider's API would be asked at an address that is never dialled, ours included."""
+    url = given.api.get("base_url")
+    wrong = [] if url is None else check_url(url.strip(), allow_loopback=local, own=own)
+    if wrong:
+        raise Invalid([("/credentials/api/base_url", detail) for detail in wrong])
 
 
 def check_settings(provider: Provider, settings: SourceSettings) -> None:

@@ -15,6 +15,7 @@ from shared.store.table import Table
 from tests.integration.conftest import ADMIN_KEY, DUE_SHARDS, Stage
 
 PUBLIC_URL = "https://api.checkback.example"
+API_ID = "abcde12345"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "STAGE": stage_name,
         "TABLE_NAME": stage.table_name,
         "PUBLIC_URL": PUBLIC_URL,
+        "API_ID": API_ID,
         "KEYS_SECRET_ARN": stage.keys_secret_arn,
         "ADMIN_SECRET_ARN": stage.admin_secret_arn,
         "CREDENTIALS_KEY_ARN": stage.key_arn,

@@ -39,7 +39,7 @@ def bodies_of(town: Town) -> Iterator[Call]:
     yield town.operator, "PATCH", f"/v1/merchants/{town.ids['merchant_id']}", _merchant()
     yield from ((town.victim, *own) for own in _of_the_merchant(town.ids))
     yield from ((town.victim, "POST", "/v1/sources", _source(name)) for name in providers.names())
-    yield from ((town.victim, "POST", "/v1/endpoints", own) for own in _endpoints())
+    yield from ((town.victim, "POST", "/v1/endpoints", own) for own in endpoints_of_every_kind())
     yield town.victim, "POST", "/v1/campaigns", _campaign(town.ids)
     pulled = town.victim("POST", "/v1/sources", _source("emporix")).json["id"]
     yield town.victim, "POST", f"/v1/sources/{pulled}/backfill", {"since": SINCE, "customer_id": "7"}
@@ -121,7 +121,7 @@ def _public_key() -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def _endpoints() -> Iterator[dict[str, Any]]:
+def endpoints_of_every_kind() -> Iterator[dict[str, Any]]:
     """One of each kind: what the pages for merchants show."""
     webhook = {"kind": "webhook", "url": "https://bsp.example.com/", "settings": {"payload": {"liquid": "{{ id }}"}}}
     blocks = (
