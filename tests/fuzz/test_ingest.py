@@ -30,7 +30,8 @@ from functions.ingest.handler import handler
 from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
-from shared.domain.ids import MerchantId, QuarantineId, SourceId, TokenId, digest_of
+from shared.domain.ids import MerchantId, QuarantineId, SourceId, TokenId, derived_ulid, digest_of
+from shared.domain.instants import EPOCH
 from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
 from shared.providers import registry
 from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
@@ -57,6 +58,12 @@ SETTINGS: Mapping[str, dict[str, Any]] = {
         "signature": {"header": "x-acme-signature", "algorithm": "sha256", "encoding": "hex"},
     },
 }
+
+
+def source_of(provider: str) -> SourceId:
+    """The one source of each provider."""
+    return SourceId("src_" + derived_ulid(EPOCH, provider))
+
 
 Sent = tuple[dict[str, str], dict[str, str]]
 """Headers and query."""
@@ -213,7 +220,7 @@ class Counted:
             self._connect(name)
 
     def _connect(self, name: str) -> None:
-        source_id = SourceId(f"src_{name}")
+        source_id = source_of(name)
         secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
         credentials = SourceCredentials((secret,), PUBLIC.decode(), {"tenant": "t", "access_token": "x"}, URL_TOKEN)
         sealed = self.stores.cipher.seal_source(source_id, MERCHANT, credentials)
@@ -292,7 +299,7 @@ def test_ingest_survives_everything(turn: int, counted: Counted, capsys: pytest.
 
 def _check(counted: Counted, case: Case) -> None:
     counted.writes.clear()
-    path = {"source_id": f"src_{case.provider}"} | ({"event": case.event} if case.event else {})
+    path = {"source_id": source_of(case.provider)} | ({"event": case.event} if case.event else {})
     answer = handler(
         {
             "pathParameters": path,
