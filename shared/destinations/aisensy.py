@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint
-from shared.destinations.liquid import is_template, syntax_problem
+from shared.destinations.liquid import gave_up, template_problems
 from shared.destinations.message import filled, locale_of, phone_of, variables
 from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import (
@@ -75,11 +75,10 @@ class AisensyDestination:
         """A key that is missing, a campaign or attribute that cannot be filled."""
         found = token_problems(endpoint, "the API key of your AiSensy project")
         found += header_problems(endpoint.headers, token_set=False)
-        for name, source in mapping(endpoint.settings.get("attributes")).items():
-            problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
-            if problem is not None:
-                found.append((pointer("settings", "attributes", str(name)), problem))
-        return found + SHAPE.problems(endpoint)
+        attributes = mapping(endpoint.settings.get("attributes")).items()
+        places = ((pointer("settings", "attributes", str(name)), source) for name, source in attributes)
+        found += template_problems(places, blank=True)
+        return found if gave_up(found) else found + SHAPE.problems(endpoint)
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
         """One campaign call. Raises Unsendable."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from shared.delivery.outcome import Outcome
 from shared.destinations.destination import Unsendable
-from shared.destinations.liquid import is_template, render_html, syntax_problem
+from shared.destinations.liquid import gave_up, render_html, template_problems
 from shared.destinations.message import filled, filled_by
 from shared.destinations.one_line import clean
 from shared.domain.pointer import pointer
@@ -163,11 +163,8 @@ def problems(template: object) -> list[tuple[str, str]]:
         at = where + pointer(str(name))
         if name not in {*WORDS, "html", "text", "language"}:
             found.append((at, "unknown field for this kind"))
-        elif not isinstance(source, str) or not source.strip():
-            found.append((at, "a text"))
-        elif is_template(source):
-            problem = syntax_problem(source, "html" if name == "html" else "text")
-            found += [] if problem is None else [(at, problem)]
+        elif not gave_up(found):
+            found += template_problems([(at, source)], "html" if name == "html" else "text")
     return found
 
 

@@ -13,7 +13,7 @@ from shared.delivery.outcome import Attempt
 from shared.destinations import interakt
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.event_facts import facts_of
-from shared.destinations.liquid import is_template, present, syntax_problem
+from shared.destinations.liquid import present, template_problems
 from shared.destinations.message import (
     checkout_of,
     country_code_and_number,
@@ -24,6 +24,7 @@ from shared.destinations.message import (
 )
 from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import attempt_of, mapping
+from shared.domain.pointer import pointer
 
 LONGEST_TRAIT: Final = 1000
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4000}
@@ -74,13 +75,12 @@ class InteraktEventDestination:
             "/settings/user_traits": endpoint.settings.get("user_traits"),
         }
         found = interakt.credential_problems(endpoint)
-        for where, sources in traits.items():
-            for name, source in mapping(sources).items():
-                problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
-                if problem is not None or not isinstance(source, str):
-                    pointer = f"{where}/{str(name).replace('~', '~0').replace('/', '~1')}"
-                    found.append((pointer, problem or "a text"))
-        return found
+        places = (
+            (where + pointer(str(name)), source)
+            for where, sources in traits.items()
+            for name, source in mapping(sources).items()
+        )
+        return found + template_problems(places, blank=True)
 
     def prepare(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest | None:
         """The user call: Interakt takes an event only for a user it knows. Repeating it changes nothing."""

@@ -13,7 +13,7 @@ from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.event_facts import facts_of
-from shared.destinations.liquid import is_template, syntax_problem
+from shared.destinations.liquid import template_problems
 from shared.destinations.message import checkout_of, filled, locale_of, phone_of, variables
 from shared.destinations.one_line import clean
 from shared.destinations.vendor_answer import (
@@ -91,11 +91,9 @@ class LimeChatEventDestination:
         name = template if isinstance(template, str) else mapping(template).get("event")
         if name is not None and not (isinstance(name, str) and _EVENT_NAME.fullmatch(name)):
             found.append(("/settings/template/event", "letters, digits and _ only, as LimeChat asks for"))
-        for key, source in mapping(mapping(template).get("data")).items():
-            problem = syntax_problem(source) if isinstance(source, str) and is_template(source) else None
-            if problem is not None or not isinstance(source, str):
-                found.append((pointer("settings", "template", "data", str(key)), problem or "a text"))
-        return found
+        data = mapping(mapping(template).get("data")).items()
+        places = ((pointer("settings", "template", "data", str(key)), source) for key, source in data)
+        return found + template_problems(places, blank=True)
 
     def build(self, delivery: Delivery, endpoint: Endpoint) -> OutboundRequest:
         """The event. Raises Unsendable."""

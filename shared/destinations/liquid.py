@@ -11,11 +11,12 @@ Templates are parsed and rendered by ``liquid_engine`` in another process (``liq
 first template and ended when one takes too long.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from shared.destinations.liquid_sandbox import (
+    TAKES_TOO_LONG,
     Mode,
     Sandbox,
     TemplateError,
@@ -31,6 +32,7 @@ __all__ = [
     "TemplateError",
     "TemplateLimit",
     "TemplatesUnavailable",
+    "gave_up",
     "is_template",
     "money_text",
     "present",
@@ -38,6 +40,7 @@ __all__ = [
     "render_html",
     "render_json",
     "syntax_problem",
+    "template_problems",
 ]
 
 MAX_SOURCE: Final = 32_768
@@ -124,6 +127,35 @@ def syntax_problem(source: str, mode: Mode = "text") -> str | None:
     except TemplateError as error:
         return str(error)
     return None
+
+
+def template_problems(
+    sources: Iterable[tuple[str, object]], mode: Mode = "text", *, blank: bool = False
+) -> list[tuple[str, str]]:
+    """What is wrong with several templates, each with its place: (RFC 6901 pointer into the request, detail). Total.
+
+    After one that takes too long the rest is not tried: whoever wrote fifty of them shall not wait for fifty.
+    ``blank``: an empty text will do.
+
+    Raises:
+        TemplatesUnavailable: one could not be tried.
+    """
+    found: list[tuple[str, str]] = []
+    for where, source in sources:
+        if not isinstance(source, str) or not (blank or source.strip()):
+            found.append((where, "a text"))
+            continue
+        problem = syntax_problem(source, mode) if is_template(source) else None
+        if problem is not None:
+            found.append((where, problem))
+        if problem == TAKES_TOO_LONG:
+            break
+    return found
+
+
+def gave_up(problems: Iterable[tuple[str, str]]) -> bool:
+    """Whether a template among those with ``problems`` took too long, so that no further one should be tried."""
+    return any(detail == TAKES_TOO_LONG for _, detail in problems)
 
 
 def present(value: Any) -> Any:

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.destinations.liquid import DEFAULT_LOCALE, MAX_SOURCE, money_text
-from shared.destinations.liquid_sandbox import Mode, TemplateError, TemplateLimit
+from shared.destinations.liquid_sandbox import TAKES_TOO_LONG, Mode, TemplateError, TemplateLimit
 
 if TYPE_CHECKING:
     from liquid import Environment
@@ -59,7 +59,7 @@ class Clock(list[str]):
 
     def __bool__(self) -> bool:
         if time.process_time() > self._ends:
-            raise TookTooLong("the template asks for too much: it takes too long")
+            raise TookTooLong(TAKES_TOO_LONG)
         return False
 
 

@@ -41,7 +41,7 @@ _SLOWEST_REMEMBERED: Final = 256
 _WORKER: Final = "shared.destinations.liquid_worker"
 # What Python itself needs to start; in Lambda its own library lies where only LD_LIBRARY_PATH leads.
 _KEPT_ENVIRONMENT: Final = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ")
-_TAKES_TOO_LONG: Final = "the template asks for too much: it takes too long"
+TAKES_TOO_LONG: Final = "the template asks for too much: it takes too long"
 
 
 class TemplateError(ValueError):
@@ -110,7 +110,7 @@ class Sandbox:
         name = sha256(f"{work.mode}\n{work.source}".encode("utf-8", "surrogatepass")).digest()
         with self._lock:
             if self._struck(name):
-                raise TemplateLimit(_TAKES_TOO_LONG)
+                raise TemplateLimit(TAKES_TOO_LONG)
             answer = self._answered(frame)
             self._learn(name, slow=bool(answer.get("slow")))
         return _read(answer)
@@ -133,7 +133,7 @@ class Sandbox:
                 self._dismiss()
                 # It starts while we go on.
                 self._running()
-                return {"limit": _TAKES_TOO_LONG, "slow": True}
+                return {"limit": TAKES_TOO_LONG, "slow": True}
             except _Stalled:
                 logger.warning("a template's process stood still and was replaced")
                 self._dismiss()

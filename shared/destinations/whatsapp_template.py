@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal
 
 from shared.destinations.destination import Endpoint
-from shared.destinations.liquid import is_template, syntax_problem
+from shared.destinations.liquid import gave_up, template_problems
 from shared.domain.pointer import pointer
 
 DEFAULT_LANGUAGE: Final = "en"
@@ -119,8 +119,11 @@ class Shape:
         if language is not None and not (isinstance(language, str) and re.fullmatch(_LANGUAGE, language)):
             found.append((f"{where}/language", "a language code as of the template, like en or en_US"))
         found += self._body_problems(f"{where}/body", template.get("body"))
-        found += self._header_problems(f"{where}/header", template.get("header"))
-        return found + self._button_problems(f"{where}/buttons", template.get("buttons"))
+        if not gave_up(found):
+            found += self._header_problems(f"{where}/header", template.get("header"))
+        if not gave_up(found):
+            found += self._button_problems(f"{where}/buttons", template.get("buttons"))
+        return found
 
     def _body_problems(self, where: str, body: object) -> list[tuple[str, str]]:
         if body is None:
@@ -129,9 +132,7 @@ class Shape:
         if not isinstance(body, allowed):
             wanted = {"ordered": "a list", "named": "an object", "either": "a list or an object"}[self.body]
             return [(where, f"{wanted} of Liquid templates")]
-        return [
-            problem for place, source in entries(body) for problem in _source_problems(where + pointer(place), source)
-        ]
+        return template_problems((where + pointer(place), source) for place, source in entries(body))
 
     def _header_problems(self, where: str, header: object) -> list[tuple[str, str]]:
         if header is None:
@@ -151,6 +152,8 @@ class Shape:
         found: list[tuple[str, str]] = []
         seen: set[int] = set()
         for position, button in enumerate(buttons):
+            if gave_up(found):
+                break
             if not isinstance(button, Mapping) or button.get("type") not in self.buttons:
                 found.append((f"{where}/{position}/type", f"one of {', '.join(self.buttons)}"))
                 continue
@@ -183,12 +186,5 @@ def index_of(button: Mapping[str, Any], position: int | str) -> int | None:
 
 def _value_problems(where: str, part: Mapping[str, Any], *, optional: bool) -> list[tuple[str, str]]:
     if part.get("value") is not None:
-        return _source_problems(f"{where}/value", part["value"])
+        return template_problems([(f"{where}/value", part["value"])])
     return [] if optional else [(f"{where}/value", "required for this type")]
-
-
-def _source_problems(where: str, source: object) -> list[tuple[str, str]]:
-    if not isinstance(source, str) or not source.strip():
-        return [(where, "a text")]
-    problem = syntax_problem(source) if is_template(source) else None
-    return [] if problem is None else [(where, problem)]

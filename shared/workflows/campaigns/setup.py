@@ -1,10 +1,12 @@
 """Setting up a campaign: what it says must fit, and what it names must be the merchant's own."""
 
 import json
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 
 from shared.aws.schedules import ScheduleRefused
+from shared.destinations.destination import Endpoint as Target
+from shared.destinations.message import with_template
 from shared.domain.campaign import Campaign, CampaignStatus, problems_of
 from shared.domain.coupon import CouponRule
 from shared.domain.merchant import Endpoint
@@ -14,6 +16,7 @@ from shared.store.coupons import CouponStore
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.delivering.refusals import Conflict, Invalid
 
+_TEMPLATE = "/settings/template"
 MOST_CAMPAIGNS = 100
 LARGEST = 100_000
 """Bytes of JSON: two rows hold it, each far below DynamoDB's 400 KB."""
@@ -100,13 +103,13 @@ class CampaignSetup:
         size = len(json.dumps([campaign.criteria, [own.template for own in campaign.steps]]).encode())
         if size > LARGEST:
             problems.append(("", f"criteria and templates together are larger than {LARGEST} bytes"))
-        problems += self._strangers(campaign)
+        endpoints = {str(own.value.id): own.value for own in self._endpoints.listed(campaign.merchant_id)}
+        problems += self._strangers(campaign, endpoints) or _template_problems(campaign, endpoints)
         if problems:
             raise Invalid(problems)
 
-    def _strangers(self, campaign: Campaign) -> list[tuple[str, str]]:
+    def _strangers(self, campaign: Campaign, endpoints: Mapping[str, Endpoint]) -> list[tuple[str, str]]:
         """Endpoints and pools that are not the merchant's."""
-        endpoints = {str(own.value.id): own.value for own in self._endpoints.listed(campaign.merchant_id)}
         rules = [("/coupon", campaign.coupon)]
         rules += [(f"/steps/{position}/coupon", step.coupon) for position, step in enumerate(campaign.steps)]
         named = {rule.pool_id for _, rule in rules if rule is not None and rule.pool_id is not None}
@@ -121,8 +124,29 @@ class CampaignSetup:
         return problems
 
 
+def _template_problems(campaign: Campaign, endpoints: Mapping[str, Endpoint]) -> list[tuple[str, str]]:
+    """What the kinds of the steps' endpoints find wrong with the steps' own templates."""
+    from shared.destinations import registry
+    from shared.destinations.liquid import gave_up
+
+    found: list[tuple[str, str]] = []
+    for position, step in enumerate(campaign.steps):
+        if gave_up(found):
+            break
+        endpoint = endpoints[str(step.endpoint_id)]
+        if step.template:
+            target = Target(endpoint.id, endpoint.kind, endpoint.url or "", settings=endpoint.settings)
+            # Its credentials are sealed, and what is wrong beside the template is told where the endpoint is set up.
+            found += [
+                (f"/steps/{position}/template{where.removeprefix(_TEMPLATE)}", detail)
+                for where, detail in registry.destination(endpoint.kind).problems(with_template(target, step.template))
+                if where == _TEMPLATE or where.startswith(f"{_TEMPLATE}/")
+            ]
+    return found
+
+
 def _rule_strangers(
-    rule: CouponRule | None, pointer: str, endpoints: dict[str, Endpoint], pools: Container[str]
+    rule: CouponRule | None, pointer: str, endpoints: Mapping[str, Endpoint], pools: Container[str]
 ) -> list[tuple[str, str]]:
     problems = []
     if rule is not None and rule.type == "pool" and rule.pool_id is not None and rule.pool_id not in pools:

@@ -128,6 +128,23 @@ def test_what_does_not_fit_is_refused_with_a_pointer(
     assert merchant("GET", "/v1/campaigns").json["data"] == []
 
 
+def test_a_steps_own_template_is_judged_like_its_endpoints(merchant: Api) -> None:
+    settings = {"bearer_token": "a-token", "phone_number_id": "1234567890"}
+    sender = merchant("POST", "/v1/endpoints", {"kind": "meta_cloud", "settings": settings}).json["id"]
+
+    def refused(template: dict[str, Any]) -> list[str]:
+        steps = [{"after": "PT1H", "endpoint_id": sender, "template": {"name": "hello"}}]
+        steps.append({"after": "P1D", "endpoint_id": sender, "template": template})
+        answer = merchant("POST", "/v1/campaigns", a_campaign(sender, steps=steps))
+        return [] if answer.status == 201 else [error["pointer"] for error in answer.json["errors"]]
+
+    assert refused({"name": "hello", "body": ["{{ first_name }}"]}) == []
+    assert refused({"name": "hello", "body": ["{{ first_name"]}) == ["/steps/1/template/body/0"]
+    assert refused({"name": "hello", "head": "x"}) == ["/steps/1/template/head"]
+    endless = "{% for i in (1..9) limit:1 offset:1 %}{{ (1..99999999999) | last }}{% endfor %}"
+    assert refused({"name": "hello", "body": ["fine", endless]}) == ["/steps/1/template/body/1"]
+
+
 def test_steps_and_pools_of_another_merchant_do_not_exist(operator: Api, merchant: Api, endpoint_id: str) -> None:
     other = operator.as_(new_merchant(operator, name="Other")["token"])
     pool = other("POST", "/v1/coupon-pools", {"name": "Theirs"}).json["id"]

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from shared.delivery.outcome import Outcome
 from shared.destinations import liquid_sandbox
-from shared.destinations.destination import Unsendable
+from shared.destinations.destination import Endpoint, Unsendable
 from shared.destinations.liquid import (
     SAMPLE,
     TemplateError,
     TemplateLimit,
     TemplatesUnavailable,
+    gave_up,
     render,
     render_html,
     render_json,
@@ -27,6 +28,7 @@ from shared.destinations.liquid import (
 )
 from shared.destinations.liquid_sandbox import Mode, Sandbox, Work
 from shared.destinations.message import VARIABLES, filled
+from shared.destinations.whatsapp_template import Shape
 
 FAR = "(1..100000000000000)"
 TEXT = "{% assign s = 'aaaaaaaaaaaaaaa' %}" + "{% assign s = s | append: s %}" * 11
@@ -234,6 +236,17 @@ def worker_of(sandbox: Sandbox) -> int:
     worker = sandbox._worker
     assert worker is not None
     return worker._process.pid
+
+
+def test_of_many_templates_none_is_tried_after_one_that_took_too_long() -> None:
+    slow = HOSTILE["loop after loop"]
+    body = ["{{ first_name }}", "{{", *(slow + str(number) for number in range(50))]
+    target = Endpoint(
+        "ep_1", "meta_cloud", "https://vendor.example", settings={"template": {"name": "n", "body": body}}
+    )
+    found = Shape(body="either").problems(target)
+    assert [where for where, _ in found] == ["/settings/template/body/1", "/settings/template/body/2"]
+    assert gave_up(found)
 
 
 def test_what_never_returns_is_ended_from_outside_and_the_next_template_is_served(sandbox: Sandbox) -> None:
