@@ -217,7 +217,8 @@ class Services(Stores):
     @cached_property
     def erasure(self) -> MerchantErasure:
         """Erases merchants."""
-        return MerchantErasure(self.table, self.checkouts, self.hasher, self.bucket)
+        schedules = CampaignSchedules(self.campaigns, self.schedules)
+        return MerchantErasure(self.table, self.bucket, schedules.settle, self.now)
 
     @cached_property
     def backfills(self) -> Backfills:

@@ -55,6 +55,7 @@ class RunStore:
         pk, sk = keys.run(campaign_id, fired_at)
         until = to_ms(now + lease)
         row: Item = {"pk": pk, "sk": sk, "mer": merchant_id, "st": "running", "ca": to_ms(now), "lease": until}
+        row |= keys.owned(merchant_id, pk)
         try:
             self._table.put(Put(row | {"ttl": to_ms(now + KEPT_FOR) // 1000}, Attr("pk").not_exists()))
         except ConditionFailed as failed:

@@ -83,6 +83,17 @@ class CampaignStore:
             writes.append(_note(campaign, before.version + 1))
         self._replace(writes)
 
+    def erase(self, merchant_id: MerchantId, campaign_id: CampaignId) -> None:
+        """Remove the campaign, readable or not, and leave the note by which its schedule goes."""
+        pk, sk = keys.unscheduled(merchant_id, campaign_id)
+        self._table.transact([Delete(keys.campaign(merchant_id, campaign_id)), Put({"pk": pk, "sk": sk, "rev": 0})])
+
+    def unsettled_of(self, merchant_id: MerchantId) -> list[CampaignId]:
+        """The merchant's campaigns whose schedules may not be as they say."""
+        condition = Key("pk").eq(keys.UNSCHEDULED) & Key("sk").begins_with(f"{merchant_id}#")
+        found = self._table.query_all(condition, consistent=True)
+        return [CampaignId(item["sk"].partition("#")[2]) for item in found]
+
     def unsettled(self) -> list[tuple[MerchantId, CampaignId]]:
         """The campaigns, of all merchants, whose schedules may not be as they say."""
         found = self._table.query_all(Key("pk").eq(keys.UNSCHEDULED), consistent=True)

@@ -1,18 +1,21 @@
 """Configuration: merchants, their tokens, sources and endpoints. Every read of one merchant stays in its partition."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
 
 from shared.domain.ids import EndpointId, MerchantId, SourceId, TokenId
+from shared.domain.instants import from_ms, to_ms
 from shared.domain.merchant import Endpoint, Merchant, Source
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.table import ConditionFailed, Delete, Item, ItemKey, Put, Table, Update
 
 _ALL_MERCHANTS = "MERCHANTS"
+_FORMER_KEPT_FOR = timedelta(days=31)
+"""Longer than anything that hangs on an endpoint or a source."""
 
 
 class VersionConflict(Exception):
@@ -46,7 +49,12 @@ class MerchantStore:
         self._table = table
 
     def get(self, merchant_id: MerchantId) -> Versioned[Merchant] | None:
-        """The merchant, or None."""
+        """The merchant, or None; one that is being erased is gone."""
+        item = self._table.get(keys.profile(merchant_id))
+        return None if item is None or "closed_at" in item else _versioned(Merchant, item)
+
+    def standing(self, merchant_id: MerchantId) -> Versioned[Merchant] | None:
+        """The merchant, also while it is being erased, or None."""
         item = self._table.get(keys.profile(merchant_id))
         return None if item is None else _versioned(Merchant, item)
 
@@ -76,18 +84,22 @@ class MerchantStore:
         found = [unpack(Merchant, rows[keys.profile(own)]) for own in ids if keys.profile(own) in rows]
         return found, page.next_key["sk"] if page.next_key else None
 
-    def partition(self, merchant_id: MerchantId) -> list[ItemKey]:
-        """Every key in the merchant's partition, for erasure."""
-        found = self._table.query_all(Key("pk").eq(keys.merchant(merchant_id)), consistent=True)
-        return [(item["pk"], item["sk"]) for item in found]
+    def close(self, merchant_id: MerchantId, now: datetime) -> datetime:
+        """The merchant's erasure begins: from now on it is gone for all but that. Returns when it was closed first.
+
+        Raises ConditionFailed where there is no such merchant any more.
+        """
+        key = keys.profile(merchant_id)
+        self._table.update(Update(key, set_if_absent={"closed_at": to_ms(now)}, condition=Attr("pk").exists()))
+        item = self._table.get(key)
+        return now if item is None else from_ms(int(item["closed_at"]))
 
     def delete(self, merchant_id: MerchantId) -> None:
-        """Remove the merchant's profile, entry, tokens, sources and endpoints; checkouts are erased apart."""
-        tokens = [keys.token(own.token_hash) for own in TokenStore(self._table).listed(merchant_id)]
-        sources = [keys.source(own.value.id) for own in SourceStore(self._table).listed(merchant_id)]
-        owners = [keys.endpoint_owner(own.value.id) for own in EndpointStore(self._table).listed(merchant_id)]
-        entry = (_ALL_MERCHANTS, str(merchant_id))
-        self._table.delete_all([*tokens, *sources, *owners, *self.partition(merchant_id), entry])
+        """Remove everything in the merchant's partition; the profile, by which an erasure is gone on with, last."""
+        profile = keys.profile(merchant_id)
+        self._table.delete_all(key for key in self._table.keys_of(profile[0]) if key != profile)
+        self._table.delete_all([(_ALL_MERCHANTS, str(merchant_id))])
+        self._table.delete_all([profile])
 
 
 class TokenStore:
@@ -156,7 +168,7 @@ class SourceStore:
     def delete(self, source: Source) -> None:
         """Remove the source; its checkouts stay."""
         entry = keys.source_entry(source.merchant_id, source.id)
-        self._table.transact([Delete(keys.source(source.id)), Delete(entry)])
+        self._table.transact([Delete(keys.source(source.id)), Delete(entry), _former(source.merchant_id, source.id)])
 
 
 class EndpointStore:
@@ -210,7 +222,14 @@ class EndpointStore:
     def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
         """Remove the endpoint."""
         owner = Delete(keys.endpoint_owner(endpoint_id))
-        self._table.transact([Delete(keys.endpoint(merchant_id, endpoint_id)), owner])
+        own = Delete(keys.endpoint(merchant_id, endpoint_id))
+        self._table.transact([own, owner, _former(merchant_id, endpoint_id)])
+
+
+def _former(merchant_id: MerchantId, of_id: str) -> Put:
+    """What its merchant's erasure finds the rest by: deliveries and the like outlive their endpoint."""
+    pk, sk = keys.former(merchant_id, of_id)
+    return Put({"pk": pk, "sk": sk, "ttl": to_ms(datetime.now(UTC) + _FORMER_KEPT_FOR) // 1000})
 
 
 def _token_puts(token: TokenRecord) -> list[Put]:
@@ -237,6 +256,6 @@ def _versioned[T](kind: type[T], item: Item) -> Versioned[T]:
 def _replace(table: Table, key: ItemKey, value: Any, version: int) -> None:
     row = _row(key, value) | {"version": version + 1}
     try:
-        table.put(Put(row, Attr("version").eq(version)))
+        table.put(Put(row, Attr("version").eq(version) & Attr("closed_at").not_exists()))
     except ConditionFailed as failed:
         raise VersionConflict from failed

@@ -25,6 +25,7 @@ _KEPT_FOR = timedelta(days=120)
 """Longer than an episode's row, which is the allocation's."""
 _CHUNK = 49
 """Two rows per code and the pool's: a transaction holds 100 writes."""
+_FORGOTTEN_AT_ONCE = 500
 _ROUNDS = 12
 _WAIT = 0.02
 
@@ -84,7 +85,7 @@ class CouponStore:
 
     def listed(self, merchant_id: MerchantId) -> list[CouponPool]:
         """The merchant's pools, oldest first."""
-        condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with("POOL#")
+        condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with(keys.POOL_PREFIX)
         return [_pool(merchant_id, item) for item in self._table.query_all(condition, consistent=True)]
 
     def add(self, merchant_id: MerchantId, pool_id: PoolId, codes: Iterable[str]) -> int:
@@ -180,11 +181,16 @@ class CouponStore:
             return _allocation(failed.old) if failed.old else allocation
         return allocation
 
-    def forget(self, merchant_id: MerchantId) -> None:
-        """Delete the codes of all the merchant's pools, for erasure; the pools go with the merchant's partition."""
-        for pool in self.listed(merchant_id):
-            partition = Key("pk").eq(keys.coupon_code(pool.id, 0)[0])
-            self._table.delete_all([(item["pk"], item["sk"]) for item in self._table.query_all(partition)])
+    def forget(self, merchant_id: MerchantId, check: Callable[[], None] = lambda: None) -> None:
+        """Delete the codes of all the merchant's pools, for erasure; the pools go with the merchant's partition.
+
+        ``check`` is asked between pieces; it may end the work by raising.
+        """
+        for _, entry in self._table.keys_of(keys.merchant(merchant_id), prefix=keys.POOL_PREFIX):
+            partition = keys.coupon_code(PoolId(entry.removeprefix(keys.POOL_PREFIX)), 0)[0]
+            while doomed := self._table.keys_of(partition, limit=_FORGOTTEN_AT_ONCE):
+                self._table.delete_all(doomed)
+                check()
 
     def _allocated(self, episode_id: EpisodeId, step: int) -> Allocation | None:
         item = self._table.get(keys.coupon_allocation(episode_id, step))
@@ -226,7 +232,7 @@ def _import(pool: CouponPool, codes: Sequence[tuple[str, str]]) -> list[Write]:
 
 def _pool(merchant_id: MerchantId, item: Item) -> CouponPool:
     return CouponPool(
-        id=PoolId(item["sk"].removeprefix("POOL#")),
+        id=PoolId(item["sk"].removeprefix(keys.POOL_PREFIX)),
         merchant_id=merchant_id,
         name=item["name"],
         created_at=from_ms(int(item["ca"])),

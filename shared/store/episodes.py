@@ -89,6 +89,7 @@ class EpisodeStore:
         item: Item = {
             "pk": pk,
             "sk": sk,
+            **keys.owned(episode.merchant_id, pk),
             "mer": episode.merchant_id,
             "st": episode.status.value,
             "v": episode.version,

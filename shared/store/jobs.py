@@ -79,7 +79,14 @@ class JobStore:
     def create(self, job: Job) -> None:
         """Write a new job."""
         pk, sk = keys.job(job.id)
-        row = {**pack(job), "pk": pk, "sk": sk, "version": 1, "ttl": to_ms(job.created_at + KEPT_FOR) // 1000}
+        row = {
+            **pack(job),
+            "pk": pk,
+            "sk": sk,
+            **keys.owned(job.merchant_id, pk),
+            "version": 1,
+            "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,
+        }
         self._table.put(Put(row, Attr("pk").not_exists()))
 
     def get(self, job_id: JobId) -> Job | None:

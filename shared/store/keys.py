@@ -30,9 +30,14 @@ LIST_INDEX: Final = "list"
 HOUR_MS: Final = 3_600_000
 DELIVERY_SHARDS: Final = 8
 FACT_SHARDS: Final = 8
+MESSAGE_SHARDS: Final = 8
+OWNED_SHARDS: Final = 8
 SUPPRESSION_PREFIX: Final = "SUP#"
+FORMER_PREFIX: Final = "WAS#"
+POOL_PREFIX: Final = "POOL#"
 UNSCHEDULED: Final = "SCHEDULES"
 
+_OWNED: Final = "rows"
 CHECKOUT_KIND: Final = "C"
 STEP_KIND: Final = "S"
 RETRY_KIND: Final = "R"
@@ -126,8 +131,13 @@ def endpoint_owner(endpoint_id: EndpointId) -> ItemKey:
 
 
 def vendor_message(endpoint_id: EndpointId, message_digest: str) -> ItemKey:
-    """Which delivery a vendor's message id belongs to."""
-    return f"V#{endpoint_id}#{message_digest}", "V"
+    """Which delivery a vendor's message id belongs to, in one of its endpoint's shards."""
+    return f"V#{endpoint_id}#{int(message_digest[:2], 16) % MESSAGE_SHARDS}", message_digest
+
+
+def vendor_messages(endpoint_id: EndpointId) -> list[str]:
+    """The partitions that hold what is known of an endpoint's messages."""
+    return [f"V#{endpoint_id}#{shard}" for shard in range(MESSAGE_SHARDS)]
 
 
 def merchant(merchant_id: MerchantId) -> str:
@@ -138,6 +148,11 @@ def merchant(merchant_id: MerchantId) -> str:
 def profile(merchant_id: MerchantId) -> ItemKey:
     """The merchant itself."""
     return merchant(merchant_id), "PROFILE"
+
+
+def former(merchant_id: MerchantId, of_id: str) -> ItemKey:
+    """That an endpoint or a source was the merchant's: what hangs on it may outlive it."""
+    return merchant(merchant_id), f"{FORMER_PREFIX}{of_id}"
 
 
 def source(source_id: SourceId) -> ItemKey:
@@ -182,7 +197,7 @@ def run_claim(campaign_id: CampaignId, fired_at: datetime, of_digest: str) -> It
 
 def coupon_pool(merchant_id: MerchantId, pool_id: PoolId) -> ItemKey:
     """A pool of single-use codes."""
-    return merchant(merchant_id), f"POOL#{pool_id}"
+    return merchant(merchant_id), f"{POOL_PREFIX}{pool_id}"
 
 
 def coupon_code(pool_id: PoolId, number: int) -> ItemKey:
@@ -198,6 +213,12 @@ def coupon_known(pool_id: PoolId, code_hash: str) -> ItemKey:
 def coupon_allocation(episode_id: EpisodeId, step: int) -> ItemKey:
     """The code given to one step of an episode."""
     return episode(episode_id)[0], f"K#{step:02d}"
+
+
+def identity_of(suppression_key: ItemKey) -> ItemKey:
+    """What is remembered of the identifier that a merchant's entry of a suppression is about."""
+    partition, entry = suppression_key
+    return f"I#{partition.removeprefix('M#')}#{entry.removeprefix(SUPPRESSION_PREFIX)}", "I"
 
 
 def suppression(of: Identity) -> ItemKey:
@@ -249,6 +270,20 @@ def due_queue(kind: str, of_digest: str, shards: int) -> str:
 def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:
     """The list index partition of a merchant's checkouts in one status (or of its ``quarantine``)."""
     return f"{merchant_id}#{status}#{shard}"
+
+
+def owned(merchant_id: MerchantId, partition: str) -> dict[str, str]:
+    """Index attributes of a row that hangs on nothing of its merchant's: its erasure finds it by them.
+
+    They never change, so that the index is written once in the row's life.
+    """
+    shard = hashlib.sha256(partition.encode()).digest()[0] % OWNED_SHARDS
+    return {"lp": list_partition(merchant_id, _OWNED, shard), "ls": partition}
+
+
+def owned_partitions(merchant_id: MerchantId) -> list[str]:
+    """The list index partitions of such rows."""
+    return [list_partition(merchant_id, _OWNED, shard) for shard in range(OWNED_SHARDS)]
 
 
 def list_hour(of_digest: str, at: datetime) -> str:

@@ -32,6 +32,7 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
     item: Item = {
         "pk": pk,
         "sk": sk,
+        **keys.owned(record.merchant_id, pk),
         "mer": record.merchant_id,
         "src": record.source_id,
         "oid": record.order_id,

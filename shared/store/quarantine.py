@@ -86,11 +86,12 @@ class QuarantineStore:
         rows = self._table.rows_of((item["pk"], item["sk"]) for item in page.items)
         return [_remains(row) for row in rows.values() if row.get("mer") == merchant_id], page.next_key
 
-    def erase(self, own: QuarantineRemains, body_digest: str | None, now: datetime) -> None:
+    def erase(self, merchant_id: MerchantId, own: QuarantineRemains, body_digest: str | None, now: datetime) -> None:
         """Remove the row; the same body, should it come again within 30 days, is not kept."""
         if own.source_id is not None and body_digest is not None:
             pk, sk = keys.erased_body(own.source_id, body_digest)
-            self._table.put(Put({"pk": pk, "sk": sk, "ttl": to_ms(now + KEPT_FOR) // 1000}))
+            listed = keys.owned(merchant_id, pk)
+            self._table.put(Put({"pk": pk, "sk": sk, **listed, "ttl": to_ms(now + KEPT_FOR) // 1000}))
         self.delete(own.id)
 
     def was_erased(self, source_id: SourceId, body_digest: str) -> bool:

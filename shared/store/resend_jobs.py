@@ -64,6 +64,7 @@ class ResendJobStore:
             **pack(job),
             "pk": pk,
             "sk": sk,
+            **keys.owned(job.merchant_id, pk),
             "dq": keys.due_queue(keys.RETRY_KIND, shard, self._due_shards),
             "da": to_ms(job.created_at),
             "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,

@@ -62,6 +62,7 @@ class ShopperStore:
         return Update(
             key=keys.identity(record.identity),
             set={"po": to_ms(latest), "cd": to_ms(cooldown_until), **ttl_set},
+            set_if_absent=_listed(record.identity),
             add={"v": 1},
             remove=("ep", *ttl_removed),
             condition=_as_read(record),
@@ -85,6 +86,7 @@ class ShopperStore:
         return Update(
             key=keys.identity(record.identity),
             set={"ep": episode_id, **ttl_set},
+            set_if_absent=_listed(record.identity),
             add={"v": 1},
             remove=ttl_removed,
             condition=condition,
@@ -116,9 +118,8 @@ class ShopperStore:
     def _note(self, identity: Identity, values: Mapping[str, int], now: datetime) -> None:
         """Set values; a row that holds a suppression lives for ever, any other gets a life where it has none."""
         key = keys.identity(identity)
-        mortal = Update(
-            key, set=values, set_if_absent={"ttl": _ttl(now)}, add={"v": 1}, condition=Attr("sup").not_exists()
-        )
+        first = {"ttl": _ttl(now), **_listed(identity)}
+        mortal = Update(key, set=values, set_if_absent=first, add={"v": 1}, condition=Attr("sup").not_exists())
         try:
             self._table.update(mortal)
         except ConditionFailed:
@@ -132,6 +133,7 @@ class ShopperStore:
         return Update(
             key=keys.identity(record.identity),
             set=({"sup": held} if held else {}) | ttl_set,
+            set_if_absent=_listed(record.identity),
             add={"v": 1},
             remove=(*(() if held else ("sup",)), *ttl_removed),
             condition=_as_read(record),
@@ -182,6 +184,10 @@ def _as_read(record: ShopperRecord) -> ConditionBase:
 def _life(suppressed: Mapping[Channel, str], now: datetime) -> tuple[dict[str, int], tuple[str, ...]]:
     """How long the row lives: 90 days from now, for ever while it holds a suppression."""
     return ({}, ("ttl",)) if suppressed else ({"ttl": _ttl(now)}, ())
+
+
+def _listed(identity: Identity) -> dict[str, str]:
+    return keys.owned(identity.merchant_id, keys.identity(identity)[0])
 
 
 def _ttl(now: datetime) -> int:

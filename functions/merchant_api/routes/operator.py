@@ -78,9 +78,14 @@ def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
     status_code=204,
 )
 def erase_merchant(merchant_id: str) -> JsonOrEmpty:
-    """204 when everything is gone; 202 when more is left than one call can do: repeat it."""
+    """204 when everything is gone; 202 when more is left than one call can do: repeat it.
+
+    From the first call on nothing comes in and nothing goes out; until the last the merchant is still listed.
+    """
     own = session(router)
-    found = _merchant(own, merchant_id)
+    found = own.services.merchants.standing(MerchantId(merchant_id))
+    if found is None:
+        raise not_found("There is no such merchant.")
     own.unless_stale(found.version)
     if own.services.erasure.erase(found.value):
         return Response(204)

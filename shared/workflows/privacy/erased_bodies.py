@@ -60,18 +60,18 @@ class QuarantinedBodies:
         start = None if cursor is None else read_place(merchant_id, cursor)
         while True:
             found, start = self._rows.remains(merchant_id, limit=_PAGE, start=start)
-            dropped = sum(self._drop_row(own, search) for own in found)
+            dropped = sum(self._drop_row(merchant_id, own, search) for own in found)
             reached(None if start is None else place_of(start), dropped)
             if start is None:
                 return
 
-    def _drop_row(self, own: QuarantineRemains, search: ContactSearch) -> bool:
+    def _drop_row(self, merchant_id: MerchantId, own: QuarantineRemains, search: ContactSearch) -> bool:
         body = None if own.object_key is None else self._body(own.object_key)
         if not (search.found_in(own.text.encode()) or (body is not None and search.found_in(body))):
             return False
         if own.object_key is not None:
             self._bucket().delete_body(own.object_key)
-        self._rows.erase(own, None if body is None else hashlib.sha256(body).hexdigest(), self._now())
+        self._rows.erase(merchant_id, own, None if body is None else hashlib.sha256(body).hexdigest(), self._now())
         return True
 
     def _drop_objects(

@@ -1,6 +1,7 @@
 """Erasing a merchant: nothing comes in any more first, then everything that came, the merchant itself last.
 
 A call does what fits into its time. While the merchant's own row stands, another call goes on where this one ended.
+What goes is found by its keys alone: rows past their time and rows that nobody can read any more go like all others.
 """
 
 import time
@@ -11,28 +12,29 @@ from datetime import UTC, datetime, timedelta
 from boto3.dynamodb.conditions import Key
 
 from shared.aws.quarantine_bucket import QuarantineBucket
-from shared.domain.checkout import Checkout, Status
-from shared.domain.identity import IdentityHasher
-from shared.domain.ids import EndpointId, EpisodeId
+from shared.domain.checkout import Status
+from shared.domain.ids import CampaignId, EndpointId, MerchantId, SourceId
 from shared.domain.merchant import Merchant
 from shared.store import keys
 from shared.store.campaigns import CampaignStore
-from shared.store.checkouts import CheckoutStore
-from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
+from shared.store.configuration import MerchantStore
 from shared.store.coupons import CouponStore
 from shared.store.facts import KEPT_FOR
 from shared.store.idempotency import IdempotencyStore
-from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
-from shared.store.suppressions import SuppressionStore
-from shared.store.table import ItemKey, Table
+from shared.store.table import ConditionFailed, Item, Table
 from shared.workflows.intake.sources import REMEMBERED_FOR
 
 _PAGE = 50
+_BATCH = 500
 _BACKDATED = timedelta(days=31)
 """A backfilled abandonment lies at most a recovery horizon before its merchant came."""
 BUDGET = timedelta(seconds=20)
 """Well inside the function's 29 s."""
+SETTLED_AFTER = REMEMBERED_FOR + timedelta(seconds=10.5)
+"""By then no webhook is on its way in: a source is remembered, and ingest runs for 10 s at most."""
+_LIST_SHARDS = 16
+"""The most that a merchant may have."""
 
 
 class OutOfTime(Exception):
@@ -53,31 +55,39 @@ class MerchantErasure:
     def __init__(
         self,
         table: Table,
-        checkouts: CheckoutStore,
-        hasher: IdentityHasher,
         bucket: QuarantineBucket,
+        unschedule: Callable[[MerchantId, CampaignId], None],
+        now: Callable[[], datetime],
         clock: Clock | None = None,
     ) -> None:
-        """Share the stores of one process."""
+        """``unschedule`` removes the schedule of a campaign that is gone; ``now`` is the clock, ``clock`` measures."""
         self._table = table
-        self._checkouts = checkouts
-        self._hasher = hasher
         self._bucket = bucket
+        self._unschedule = unschedule
+        self._now = now
         self._clock = clock or Clock()
         self._merchants = MerchantStore(table)
 
     def erase(self, merchant: Merchant) -> bool:
-        """Erase what the call's time allows; True when nothing is left."""
+        """Erase what the call's time allows; True when nothing is left.
+
+        Raises StoreUnavailable, BucketUnavailable, and what Scheduler raises: repeat.
+        """
         ends = self._clock.read() + BUDGET.total_seconds()
         try:
-            self._close(merchant)
-            self._end_campaigns(merchant)
-            self._erase_deliveries(merchant, ends)
-            for own in EndpointStore(self._table).listed(merchant.id):
-                EndpointStore(self._table).delete(merchant.id, own.value.id)
-            self._erase_checkouts(merchant, ends)
-            self._erase_bodies(merchant, ends)
-            self._erase_suppressed(merchant, ends)
+            configured = self._close(merchant.id)
+            if configured is None:
+                return True
+            self._end_campaigns(merchant.id, configured)
+            self._erase_hanging(configured, ends)
+            CouponStore(self._table).forget(merchant.id, lambda: self._check(ends))
+            statuses = (
+                keys.list_partition(merchant.id, status, shard) for status in Status for shard in range(_LIST_SHARDS)
+            )
+            self._erase_listed(statuses, ends)
+            self._erase_bodies(merchant.id, ends)
+            self._erase_listed(keys.owned_partitions(merchant.id), ends)
+            self._erase_suppressed(merchant.id, ends)
             self._erase_figures(merchant, ends)
             IdempotencyStore(self._table).forget(merchant.id)
         except OutOfTime:
@@ -85,64 +95,63 @@ class MerchantErasure:
         self._merchants.delete(merchant.id)
         return True
 
-    def _close(self, merchant: Merchant) -> None:
-        """Revoke tokens and remove sources, then wait until no function remembers a removed source."""
-        tokens = TokenStore(self._table)
-        for token in tokens.listed(merchant.id):
-            tokens.delete(token)
-        sources = SourceStore(self._table)
-        found = sources.listed(merchant.id)
-        for source in found:
-            sources.delete(source.value)
-        if found:
-            self._clock.sleep(REMEMBERED_FOR.total_seconds() + 0.5)
+    def _close(self, merchant_id: MerchantId) -> "_Configured | None":
+        """Tokens and sources stop working; then wait until no function remembers one that did.
 
-    def _end_campaigns(self, merchant: Merchant) -> None:
-        """Each deletion leaves a note about its schedule, which the campaign function's repair takes up."""
+        None where another call has erased the merchant meanwhile.
+        """
+        try:
+            closed_at = self._merchants.close(merchant_id, self._now())
+        except ConditionFailed:
+            return None
+        configured = _Configured.read(self._table, merchant_id)
+        self._table.delete_all(map(keys.token, configured.token_hashes))
+        self._table.delete_all(map(keys.source, configured.sources))
+        left = closed_at + SETTLED_AFTER - self._now()
+        if left > timedelta(0):
+            self._clock.sleep(min(left, SETTLED_AFTER).total_seconds())
+        return configured
+
+    def _end_campaigns(self, merchant_id: MerchantId, configured: "_Configured") -> None:
         campaigns = CampaignStore(self._table)
-        for campaign in campaigns.listed(merchant.id):
-            campaigns.delete(campaign)
-        CouponStore(self._table).forget(merchant.id)
+        for campaign_id in configured.campaigns:
+            campaigns.erase(merchant_id, campaign_id)
+        for campaign_id in campaigns.unsettled_of(merchant_id):
+            self._unschedule(merchant_id, campaign_id)
 
-    def _erase_deliveries(self, merchant: Merchant, ends: float) -> None:
-        for own in EndpointStore(self._table).listed(merchant.id):
-            for partition in keys.deliveries(EndpointId(own.value.id)):
-                while doomed := self._keys(partition):
-                    self._table.delete_all(doomed)
-                    self._check(ends)
+    def _erase_hanging(self, configured: "_Configured", ends: float) -> None:
+        """What hangs on endpoints and sources."""
+        for endpoint_id in configured.endpoints:
+            health = keys.endpoint_health(endpoint_id)[0]
+            for partition in (*keys.deliveries(endpoint_id), *keys.vendor_messages(endpoint_id), health):
+                self._erase_partition(partition, ends)
+            self._table.delete_all([keys.endpoint_owner(endpoint_id)])
+        for source_id in configured.sources:
+            self._erase_partition(keys.source_pause(source_id)[0], ends)
 
-    def _keys(self, partition: str) -> list[ItemKey]:
-        page = self._table.query(Key("pk").eq(partition), limit=500, consistent=True)
-        return [(item["pk"], item["sk"]) for item in page.items]
+    def _erase_listed(self, partitions: Iterable[str], ends: float) -> None:
+        """Whole partitions of the table that these of the list index name."""
+        for listed in partitions:
+            start: Item | None = None
+            while True:
+                page = self._table.query(Key("lp").eq(listed), index=keys.LIST_INDEX, limit=_PAGE, start=start)
+                for partition in dict.fromkeys(item["pk"] for item in page.items):
+                    self._erase_partition(partition, ends)
+                start = page.next_key
+                if start is None:
+                    break
 
-    def _erase_checkouts(self, merchant: Merchant, ends: float) -> None:
-        listing = CheckoutListing(self._table)
-        shards = range(max(merchant.settings.list_shards, 1))
-        for partition in (keys.list_partition(merchant.id, status, shard) for status in Status for shard in shards):
-            below: str | None = None
-            while listed := listing.newest([partition], None, None, below=below, limit=_PAGE):
-                found = self._checkouts.get_many(own.digest for own in listed)
-                own_rows = [own for own in found.values() if own.merchant_id == merchant.id]
-                self._table.delete_all(key for own in own_rows for key in self._everything_of(own))
-                below = listed[-1].place
-                self._check(ends)
+    def _erase_partition(self, partition: str, ends: float) -> None:
+        while doomed := self._table.keys_of(partition, limit=_BATCH):
+            self._table.delete_all(doomed)
+            self._check(ends)
 
-    def _everything_of(self, checkout: Checkout) -> Iterable[ItemKey]:
-        yield from self._checkouts.forget(checkout.digest)
-        yield from (keys.identity(own) for own in self._hasher.of_checkout(checkout).values())
-        if checkout.episode_id is not None:
-            yield keys.episode(EpisodeId(checkout.episode_id))
-        if checkout.completed_at is not None:
-            order_id = checkout.order.id if checkout.order else None
-            name = f"id:{order_id}" if order_id else f"checkout:{checkout.external_id}"
-            yield keys.order(checkout.source_id, name)
-
-    def _erase_bodies(self, merchant: Merchant, ends: float) -> None:
+    def _erase_bodies(self, merchant_id: MerchantId, ends: float) -> None:
         """Rows and what they point to, then bodies without a row, and poison records."""
         store = QuarantineStore(self._table)
-        start = None
+        start: Item | None = None
         while True:
-            found, start = store.remains(merchant.id, limit=_PAGE, start=start)
+            found, start = store.remains(merchant_id, limit=_PAGE, start=start)
             for own in found:
                 if own.object_key is not None:
                     self._bucket.delete_body(own.object_key)
@@ -150,33 +159,53 @@ class MerchantErasure:
                 self._check(ends)
             if start is None:
                 break
-        while self._bucket.delete_bodies_of(merchant.id) or self._bucket.delete_poison_of(merchant.id):
+        while self._bucket.delete_bodies_of(merchant_id) or self._bucket.delete_poison_of(merchant_id):
             self._check(ends)
 
-    def _erase_suppressed(self, merchant: Merchant, ends: float) -> None:
-        """Identifiers that are remembered for ever because of a suppression; the list itself goes with the merchant."""
-        store = SuppressionStore(self._table)
-        after: str | None = None
-        while True:
-            found, after = store.listed(merchant.id, limit=_PAGE, after=after)
-            self._table.delete_all(keys.identity(own.identity) for own in found)
-            if after is None:
-                return
+    def _erase_suppressed(self, merchant_id: MerchantId, ends: float) -> None:
+        """The list of suppressions, and what it says is remembered for ever."""
+        prefix = keys.SUPPRESSION_PREFIX
+        while found := self._table.keys_of(keys.merchant(merchant_id), limit=_BATCH, prefix=prefix):
+            self._table.delete_all(map(keys.identity_of, found))
+            self._table.delete_all(found)
             self._check(ends)
 
     def _erase_figures(self, merchant: Merchant, ends: float) -> None:
         """Sums, then the facts they were made of, newest cohort first."""
-        while doomed := self._keys(keys.rollups(merchant.id)):
-            self._table.delete_all(doomed)
-            self._check(ends)
+        self._erase_partition(keys.rollups(merchant.id), ends)
         newest = datetime.now(UTC).date() + timedelta(days=1)
         oldest = max(merchant.created_at.date() - _BACKDATED, newest - KEPT_FOR - timedelta(days=1))
         for age in range((newest - oldest).days + 1):
             for partition in keys.facts(merchant.id, newest - timedelta(days=age)):
-                while doomed := self._keys(partition):
-                    self._table.delete_all(doomed)
+                self._erase_partition(partition, ends)
             self._check(ends)
 
     def _check(self, ends: float) -> None:
         if self._clock.read() >= ends:
             raise OutOfTime
+
+
+@dataclass(frozen=True, slots=True)
+class _Configured:
+    """What the merchant's partition names, as far as its keys tell; what was removed lately too."""
+
+    token_hashes: tuple[str, ...]
+    sources: tuple[SourceId, ...]
+    endpoints: tuple[EndpointId, ...]
+    campaigns: tuple[CampaignId, ...]
+
+    @classmethod
+    def read(cls, table: Table, merchant_id: MerchantId) -> "_Configured":
+        def named(prefix: str) -> Iterable[str]:
+            found = table.keys_of(keys.merchant(merchant_id), prefix=prefix)
+            return (sk.removeprefix(prefix) for _, sk in found)
+
+        former = list(named(keys.FORMER_PREFIX))
+        tokens = table.rows_of(table.keys_of(keys.merchant(merchant_id), prefix="TOK#"))
+        hashes = (row.get("token_hash") for row in tokens.values())
+        return cls(
+            tuple(own for own in hashes if isinstance(own, str)),
+            tuple(SourceId(own) for own in (*named("SRC#"), *former) if own.startswith("src_")),
+            tuple(EndpointId(own) for own in (*named("EP#"), *former) if own.startswith("ep_")),
+            tuple(map(CampaignId, named("CMP#"))),
+        )

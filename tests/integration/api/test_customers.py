@@ -175,7 +175,7 @@ def test_suppressions_and_the_last_purchase_stay_as_hashes(shop: Shop, merchant:
 
     who = shop.stores.hasher.identity(shop.merchant.id, IdentityKind.PHONE, PHONE)
     row = shop.table.get((f"I#{shop.merchant.id}#phone#{who.mac}", "I"))
-    assert set(row) == {"pk", "sk", "v", "po", "sup"}
+    assert set(row) - {"lp", "ls"} == {"pk", "sk", "v", "po", "sup"}
     assert row["sup"] == {"whatsapp": "merchant"}
     assert len(merchant("GET", "/v1/suppressions").json["data"]) == 1
 

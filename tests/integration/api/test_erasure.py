@@ -6,6 +6,7 @@ from functions.merchant_api import services
 from shared.domain.transitions import Mark
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
+from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock, MerchantErasure
 from shared.workflows.recovery.facts import FactRecorder
 from tests.integration.api.conftest import Api, new_merchant
@@ -40,7 +41,8 @@ def hours() -> Hours:
 def shop(operator: Api, hours: Hours) -> Api:
     """A merchant with everything it can have."""
     own = services.services()
-    own.erasure = MerchantErasure(own.table, own.checkouts, own.hasher, own.bucket, Clock(hours.read, hours.sleep))
+    settle = CampaignSchedules(own.campaigns, own.schedules).settle
+    own.erasure = MerchantErasure(own.table, own.bucket, settle, own.now, Clock(hours.read, hours.sleep))
     merchant = operator.as_(new_merchant(operator)["token"])
     merchant("POST", "/v1/sources", {"provider": "flexype"})
     merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"})
