@@ -18,7 +18,7 @@ from shared.store.shoppers import ShopperStore
 from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
 from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.campaigns.unsubscribe import Unsubscribes
-from shared.workflows.insight.follow_link import Links
+from shared.workflows.insight.follow_link import Links, ProviderLinks
 from shared.workflows.recovery.facts import FactRecorder
 
 
@@ -48,7 +48,7 @@ def links() -> Links:
         LinkLimits(table),
         recorder.clicked,
         code_of,
-        registry.coupon_link,
+        lambda name: ProviderLinks(registry.checkout_hosts(name), registry.coupon_link(name)),
     )
 
 

@@ -1,5 +1,6 @@
 """Merchants and tokens: request bodies, and how they are shown."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any, Literal
@@ -113,7 +114,11 @@ class MerchantPatch(_ProfilePatch):
     settings: SettingsBody = SettingsBody()
 
     def on(self, merchant: Merchant, *, local: bool) -> Merchant:
-        """The merchant with what the request names."""
+        """The merchant with what the request names. Raises Problem 422 for a store domain that is not its own yet."""
+        foreign = [at for at, host in enumerate(self.store_domains) if not _within(host, merchant.store_domains)]
+        if foreign:
+            detail = "only the operator adds a store domain; hosts under those you have may be named"
+            raise invalid([FieldError(detail, pointer("store_domains", at)) for at in foreign])
         return self._changed(merchant, self.settings, local=local)
 
 
@@ -159,6 +164,10 @@ def settings_json(settings: Settings) -> dict[str, Any]:
 def token_json(token: TokenRecord) -> dict[str, Any]:
     """A token as it is listed: never itself."""
     return {"id": token.id, "name": token.name, "created_at": to_rfc3339(token.created_at)}
+
+
+def _within(host: str, domains: Collection[str]) -> bool:
+    return any(host == own or host.endswith(f".{own}") for own in domains)
 
 
 def _range(least: timedelta, greatest: timedelta) -> str:

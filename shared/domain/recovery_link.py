@@ -21,6 +21,8 @@ from shared.domain.ids import digest_bytes, digest_text
 _MAC_BYTES = 16
 _PAYLOAD_BYTES = 18
 CODE_LENGTH = 46
+LONGEST_DESTINATION = 4_096
+"""Characters, percent-encoded: an answer of API Gateway has 10 KB of headers at most, and a coupon may add to it."""
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
@@ -109,10 +111,11 @@ def allowed_destination(url: str, hosts: frozenset[str]) -> str | None:
         return None
     if not _HOST.fullmatch(host):
         return None
-    if any(character.isspace() or ord(character) < 0x20 or character == "\\" for character in url.strip()):
+    if any(own.isspace() or ord(own) < 0x20 or own in "\x7f\\" for own in url.strip()):
         return None
     path, query, fragment = (_NOT_ASCII.sub(_encoded, part) for part in (parts.path, parts.query, parts.fragment))
-    return urlunsplit(("https", host, path, query, fragment))
+    destination = urlunsplit(("https", host, path, query, fragment))
+    return destination if len(destination) <= LONGEST_DESTINATION else None
 
 
 def _encoded(text: re.Match[str]) -> str:

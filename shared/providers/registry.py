@@ -52,6 +52,14 @@ def provider(name: str) -> Provider:
     return found
 
 
+def checkout_hosts(name: str) -> frozenset[str]:
+    """The hosts of the provider's own checkout pages; none of one that is gone."""
+    try:
+        return provider(name).checkout_hosts
+    except UnknownProvider:
+        return frozenset()
+
+
 def coupon_link(name: str) -> CouponLink:
     """How the provider's links apply a coupon code; one that says nothing, or is gone, applies none."""
     try:

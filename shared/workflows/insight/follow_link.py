@@ -11,7 +11,7 @@ from shared.domain.checkout import Activity, Checkout
 from shared.domain.coupon import PRINTED_ONLY, CouponLink, with_coupon
 from shared.domain.instants import parse_instant
 from shared.domain.merchant import Merchant
-from shared.domain.recovery_link import RecoveryCodes, leads_back, with_tracking
+from shared.domain.recovery_link import RecoveryCodes, allowed_destination, leads_back, with_tracking
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
@@ -20,6 +20,7 @@ from shared.store.configuration import MerchantStore
 from shared.store.link_limits import LinkLimits
 
 CLICKED = "LINK_CLICKED"
+_LONGEST_LOCATION = 8_000
 _LONGEST_AGENT = 512
 """The patterns of crawlers take time with the square of the length: 0.2 s for this much, 36 s for 8 KB (measured)."""
 _logger = logging.getLogger(__name__)
@@ -27,6 +28,14 @@ _logger = logging.getLogger(__name__)
 
 class TooMany(Exception):
     """The link was used more often than anybody uses a link."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLinks:
+    """What is special about one provider's links: the hosts of its own pages, and how a link applies a coupon."""
+
+    hosts: frozenset[str]
+    coupon: CouponLink
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +58,12 @@ class Links:
         limits: LinkLimits,
         clicked: Callable[[Checkout, Merchant, Click], None],
         code_of: Callable[[Checkout, int], str | None],
-        coupon_link_of: Callable[[str], CouponLink],
+        provider_of: Callable[[str], ProviderLinks],
     ) -> None:
         """Share the stores of one process.
 
         ``clicked`` takes the click for the figures; ``code_of`` gives the coupon code of a step's message, and
-        ``coupon_link_of`` how a provider's links apply one.
+        ``provider_of`` what is special about a provider's links, by its name.
         """
         self._codes = codes
         self._checkouts = checkouts
@@ -63,7 +72,7 @@ class Links:
         self._limits = limits
         self._clicked = clicked
         self._code_of = code_of
-        self._coupon_link_of = coupon_link_of
+        self._provider_of = provider_of
 
     def follow(self, code: str, visitor: Visitor, now: datetime) -> str | None:
         """Where the code leads, or None when it is not one of ours or its merchant is gone. Raises TooMany."""
@@ -86,7 +95,8 @@ class Links:
             # The shopper's way back matters more than its count.
             _logger.warning("click not recorded: %s", code_of(error))
         coupon = self._code_of(checkout, target.step) if target.step else None
-        return destination(checkout, merchant.value, now, coupon, self._coupon_link_of(checkout.provider))
+        known = self._provider_of(checkout.provider)
+        return destination(checkout, merchant.value, now, coupon, known.coupon, known.hosts)
 
     def _note(self, checkout: Checkout, visit: Click, settings: Settings) -> None:
         detail: dict[str, str | int] = {"visitor": visit.classed, "step": visit.step}
@@ -106,16 +116,24 @@ def destination(
     now: datetime,
     code: str | None = None,
     coupon_link: CouponLink = PRINTED_ONLY,
+    hosts: frozenset[str] = frozenset(),
 ) -> str | None:
-    """The stored, allowed destination with tracking and coupon; the shop once checkout, link or horizon is over."""
-    _, link = checkout.pair("checkout_url")
+    """The stored destination with tracking and coupon; the shop once checkout, link or horizon is over.
+
+    ``hosts`` are the provider's own. A link was allowed when it arrived; it must be so still: a domain that the
+    operator took from the merchant leads nobody anywhere any more.
+    """
+    _, stored = checkout.pair("checkout_url")
+    link = None if stored is None else allowed_destination(stored, frozenset(merchant.store_domains) | hosts)
     ends = checkout.last_activity_at + merchant.settings.recovery_horizon
     provider_ends = parse_instant(checkout.text("expires_at"))
     over = ends < now or (provider_ends is not None and provider_ends <= now)
     if link is None or over or not leads_back(checkout):
         return f"https://{merchant.store_domains[0]}/" if merchant.store_domains else None
     tracking = {"utm_source": "checkback", "utm_medium": "recovery", "utm_campaign": "abandoned_checkout"}
-    return with_coupon(with_tracking(link, tracking), code, coupon_link)
+    tracked = with_tracking(link, tracking)
+    coupled = with_coupon(tracked, code, coupon_link)
+    return coupled if len(coupled) <= _LONGEST_LOCATION else tracked
 
 
 def visitor_class(visitor: Visitor) -> ClickClass:

@@ -172,3 +172,18 @@ class TestOnTheLocalStage:
         body = {"kind": "webhook", "url": "http://127.0.0.1:9000/in", "settings": {"retry_schedule": ["PT0S", "PT1S"]}}
 
         assert merchant("POST", "/v1/endpoints", body).status == 201
+
+
+def test_only_the_operator_adds_a_domain_that_links_may_lead_to(operator: Api, merchant: Api) -> None:
+    """A merchant who named any host would make our links lead anywhere, under our name."""
+    for foreign in ("evil.example", "tea.example.evil.example", "notatea.example", "example.com"):
+        refused = merchant("PATCH", "/v1/merchant", {"store_domains": ["tea.example", foreign]})
+        assert refused.status == 422, foreign
+        assert [own["pointer"] for own in refused.json["errors"]] == ["/store_domains/1"]
+    assert merchant("GET", "/v1/merchant").json["store_domains"] == ["tea.example"]
+
+    narrowed = merchant("PATCH", "/v1/merchant", {"store_domains": ["www.tea.example", "in.tea.example"]})
+    assert narrowed.status == 200
+    assert merchant("PATCH", "/v1/merchant", {"store_domains": ["tea.example"]}).status == 422, "it was given away"
+    path = f"/v1/merchants/{merchant('GET', '/v1/merchant').json['id']}"
+    assert operator("PATCH", path, {"store_domains": ["tea.example", "coffee.example"]}).status == 200

@@ -1,12 +1,16 @@
 """Recovery links followed: back to the checkout while that helps, to the shop afterwards."""
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from shared.domain.checkout import Activity
+from shared.domain.coupon import SHOPIFY_DISCOUNT
 from shared.store.activities import ActivityStore
-from shared.workflows.insight.follow_link import Visitor, visitor_class
+from shared.store.configuration import MerchantStore
+from shared.workflows.insight.follow_link import Visitor, destination, visitor_class
 from tests.integration.shop import SESSION, Shop
 
 SHOP = "https://flexype.myshopify.com/"
@@ -43,10 +47,6 @@ def test_a_finished_or_forgotten_checkout_leads_to_the_shop(shop: Shop, days: in
 
 
 def test_a_link_the_provider_let_expire_leads_to_the_shop(shop: Shop) -> None:
-    from dataclasses import replace
-
-    from shared.workflows.insight.follow_link import destination
-
     shop.webhook()
     own = shop.checkout()
     expiring = replace(own, leaves={**own.leaves, "expires_at": "2026-11-21T12:10:00Z"})
@@ -94,3 +94,29 @@ def test_the_answer_is_not_cached_or_indexed_and_tells_no_referrer(shop: Shop) -
     assert answer["headers"]["cache-control"] == "no-store"
     assert answer["headers"]["referrer-policy"] == "no-referrer"
     assert "noindex" in answer["headers"]["x-robots-tag"]
+
+
+def test_a_domain_that_was_taken_away_leads_nobody_anywhere_any_more(shop: Shop) -> None:
+    shop.webhook()
+    merchants = MerchantStore(shop.table)
+    found = merchants.get(shop.merchant.id)
+    assert found is not None
+    merchants.replace(replace(found.value, store_domains=("new.example",)), found.version)
+
+    assert shop.follow(code(shop)) == (302, "https://new.example/")
+
+
+def test_a_link_too_long_for_an_answer_with_its_coupon_goes_without(shop: Shop) -> None:
+    shop.webhook(checkout_url=f"{SHOP}?flx_s={SESSION}&note={'%C3%A9' * 600}")
+    link = destination(shop.checkout(), shop.merchant, shop.now, "BACK10", SHOPIFY_DISCOUNT)
+    assert link is not None
+    assert len(link) < 8_000
+    assert link.startswith(SHOP)
+
+
+@pytest.mark.parametrize("character", ["a", "-", "a-"])
+def test_a_browser_that_says_much_about_itself_costs_little(character: str) -> None:
+    """The patterns of crawlers take time with the square of what they are given: 8 KB took half a minute."""
+    begun = time.process_time()
+    assert visitor_class(Visitor(character * 8_000)) == "human"
+    assert time.process_time() - begun < 3
