@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo test lint format types unit fuzz faults e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ local-status: ## where the local engine answers
 demo: setup ## an abandoned and a recovered checkout, played through the deployed stack
 	@$(PYTHON) -m infra.local.demo
 
+check: ## before you share a change: lint, types and every quick test, beside each other
+	@$(MAKE) -j 3 lint types quick
+
 test: setup lint types unit e2e ## everything CI runs
 
 lint: ## style, and that the code is formatted
@@ -55,7 +58,10 @@ format: ## put the code in order
 types: ## mypy, strict, over code and tests
 	@.venv/bin/mypy
 
-unit: ## unit and integration tests
+quick: ## unit and integration tests but the long ones
+	@.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal
+
+unit: ## unit and integration tests, the long ones too
 	@.venv/bin/pytest -m "not e2e" -n 4 --dist worksteal
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
@@ -68,7 +74,7 @@ e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
-	.venv/bin/pytest -m e2e
+	.venv/bin/pytest -m e2e tests/e2e
 
 bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery

@@ -39,6 +39,8 @@ from shared.store.quarantine import QuarantineStore
 from tests.integration.conftest import DUE_SHARDS, REGION, Stage
 from tests.unit.providers.conftest import mutations
 
+pytestmark = pytest.mark.long
+
 EVENTS = Path(__file__).parents[2] / "events"
 CASES = int(os.environ.get("FUZZ_CASES", "300"))
 ROUND = 500

@@ -1,17 +1,15 @@
 """Each stage's templates, synthesised once, with code that needs no bundle."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import pytest
-from aws_cdk import App
-from aws_cdk import aws_lambda as lambda_
-from aws_cdk.assertions import Template
+from filelock import FileLock
 
-from infra.app import build
 from infra.local.engine import PROJECT
 
 type Resource = Mapping[str, Any]
@@ -65,27 +63,45 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@cache
-def _synthesise(stage: str) -> Templates:
+def _synthesise(stage: str) -> list[Any]:
+    """The templates of both stacks, state first."""
+    # Imported here: the CDK takes seconds, and most of a run's processes read what another has written.
+    from aws_cdk import App
+    from aws_cdk import aws_lambda as lambda_
+    from aws_cdk.assertions import Template
+
+    from infra.app import build
+
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
     app = App(context={**context, "stage": stage, "engine_url": "http://127.0.0.1:4666"})
-    state, service = build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
-    return Templates(
-        StackTemplate(Template.from_stack(state).to_json()), StackTemplate(Template.from_stack(service).to_json())
-    )
+    stacks = build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
+    return [Template.from_stack(stack).to_json() for stack in stacks]
 
 
 @pytest.fixture(scope="session")
-def synthesise() -> Callable[[str], Templates]:
-    """Gives a stage's templates."""
-    return _synthesise
+def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Templates]:
+    """Gives a stage's templates. The first process of a run that needs them makes them, for all of them."""
+    of_the_run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        of_the_run = of_the_run.parent
+
+    @cache
+    def templates(stage: str) -> Templates:
+        kept = of_the_run / f"{stage}.json"
+        with FileLock(f"{kept}.lock"):
+            if not kept.exists():
+                kept.write_text(json.dumps(_synthesise(stage)))
+        state, service = json.loads(kept.read_text())
+        return Templates(StackTemplate(state), StackTemplate(service))
+
+    return templates
 
 
 @pytest.fixture
-def production() -> Templates:
-    return _synthesise("production")
+def production(synthesise: Callable[[str], Templates]) -> Templates:
+    return synthesise("production")
 
 
 @pytest.fixture
-def local() -> Templates:
-    return _synthesise("local")
+def local(synthesise: Callable[[str], Templates]) -> Templates:
+    return synthesise("local")

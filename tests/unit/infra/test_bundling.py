@@ -17,6 +17,8 @@ from infra.constructs.bundling import Bundler, BundlingError
 from infra.functions import FUNCTION_NAMES, FunctionName
 from infra.local.engine import PROJECT
 
+pytestmark = pytest.mark.long
+
 LARGEST_ZIP = 25 * 1024 * 1024
 
 # Every module a bundle loads must come from itself or from the standard library.

@@ -25,6 +25,8 @@ from shared.workflows.intake.purchase import Purchases
 from tests.integration.shop import Shop
 from tests.unit.domain.sessions import MERCHANT, NOON, SOURCE, after, arrival, cart_of, flat, folded, told
 
+pytestmark = pytest.mark.long
+
 LEAVES = ("customer.phone", "customer.email", "stage", "join_token", "cart_id", "note")
 _serial = itertools.count()
 

@@ -4,10 +4,14 @@ import os
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from shared.aws import clients
 from shared.domain.instants import to_ms
 from tests.integration.conftest import DUE_SHARDS
 from tests.integration.shop import Shop, stranger
+
+pytestmark = pytest.mark.long
 
 OPEN = int(os.environ.get("SWEEP_OPEN", "2000"))
 DUE = int(os.environ.get("SWEEP_DUE", "60"))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -35,6 +36,8 @@ from tests.unit.domain.sessions import MERCHANT, NOON, cart_of, told
 
 RUNS = int(os.environ.get("MODEL_RUNS", "2000"))
 SETTINGS = Settings(holdout_percent=20)
+pytestmark = pytest.mark.long
+
 SOURCES = (SourceId("src_01KAHJ00000000000000FLEXY"), SourceId("src_01KAHJ000000000000000WIX0"))
 CAMPAIGN = campaign_of(HOUR, DAY, 2 * DAY)
 HASHER = IdentityHasher(b"k" * 32)
