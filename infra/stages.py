@@ -37,6 +37,8 @@ class Stage:
     sweep_by_shard: bool = False
     deliveries_concurrency: int = 10
     retries_concurrency: int = 5
+    steps_concurrency: int = 5
+    slow_concurrency: int = 5
     dispatch_parallelization: int = 2
     throttle_rate: int = 500
     throttle_burst: int = 250
@@ -79,6 +81,8 @@ class Stage:
             "due_shards": (1, 64),
             "deliveries_concurrency": (2, 1000),
             "retries_concurrency": (2, 1000),
+            "steps_concurrency": (2, 1000),
+            "slow_concurrency": (2, 1000),
             "dispatch_parallelization": (1, 10),
         }
         for key, (low, high) in ranges.items():

@@ -150,7 +150,7 @@ def step_sender() -> StepSender:
         cases=_step_cases(),
         gate=StepGate(stores.checkouts, coupons, now),
         coupons=coupons,
-        withheld=WithheldSteps(writes, record, follow_ups(), now),
+        withheld=WithheldSteps(writes, record, follow_ups(), stores.queues, now),
         claims=StepClaims(table, episodes, writes, follow_ups(), health(), now),
         handovers=HandOvers(stores.cipher, stores.shopper_links, now),
         exchanges=StepExchanges(_send_all, health()),

@@ -21,6 +21,7 @@ from infra.stages import Stage
 
 _PERIOD = Duration.minutes(5)
 _STREAM_LAG = Duration.minutes(5)
+_QUEUE_LAG = Duration.minutes(5)
 
 
 class Alarms(Construct):
@@ -50,6 +51,16 @@ class Alarms(Construct):
         self._of_queue("PullDeadLetters", queues.pull_dead_letters, "Providers could not be asked for contents")
         self._of_queue("CampaignDeadLetters", queues.campaign_dead_letters, "Runs of campaigns failed for good")
         self._of_queue("MissedSchedules", queues.missed_schedules, "EventBridge could not start the sweep")
+        for name, fresh, what in (
+            ("DeliveriesAge", queues.deliveries, "Fresh events"),
+            ("StepsAge", queues.steps, "Campaign steps"),
+        ):
+            self._above(
+                name,
+                fresh.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum"),
+                _QUEUE_LAG.to_seconds(),
+                f"{what} wait for five minutes in their queue: there are too few workers, or something holds them.",
+            )
         for function in functions.values():
             self._of_function(function)
         self._above(

@@ -10,13 +10,16 @@ _KEPT = Duration.days(14)
 
 
 class Queues(Construct):
-    """``deliveries`` and ``retries`` redrive to ``dead_letters``, ``pulls`` to ``pull_dead_letters``.
+    """``deliveries``, ``retries``, ``steps`` and ``slow`` redrive to ``dead_letters``.
+
+    ``pulls`` redrives to ``pull_dead_letters``.
 
     ``campaign_runs``, which EventBridge Scheduler sends to, redrives to ``campaign_dead_letters``;
     ``missed_schedules`` takes lost ticks.
 
-    Retries wait in a queue of their own, so that fresh events go first. Standard queues: senders set
-    ``MessageGroupId`` to the merchant, which makes them fair.
+    Retries wait in a queue of their own, so that fresh events go first. So do campaign steps, whose hand-over nobody
+    may cut short, and what goes to endpoints that are slow: a batch of either may take as long as they let it.
+    Standard queues: senders set ``MessageGroupId`` to the merchant, which makes them fair.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class Queues(Construct):
         self.pull_dead_letters = self._queue("PullDeadLetters", retention_period=_KEPT)
         self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
         self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
+        self.steps = self._worked_off("Steps", consumer_timeout, self.dead_letters)
+        self.slow = self._worked_off("Slow", consumer_timeout, self.dead_letters)
         self.pulls = self._worked_off("Pulls", pull_timeout, self.pull_dead_letters)
         self.campaign_dead_letters = self._queue("CampaignDeadLetters", retention_period=_KEPT)
         self.campaign_runs = self._worked_off("CampaignRuns", campaign_timeout, self.campaign_dead_letters)

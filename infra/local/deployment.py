@@ -138,6 +138,8 @@ def _describe(engine: Engine, outputs: dict[str, str]) -> dict[str, Any]:
         "queues": {
             "deliveries": outputs["DeliveriesQueueUrl"],
             "retries": outputs["RetriesQueueUrl"],
+            "steps": outputs["StepsQueueUrl"],
+            "slow": outputs["SlowQueueUrl"],
             "dead_letters": outputs["DeadLettersQueueUrl"],
             "pulls": outputs["PullsQueueUrl"],
             "pull_dead_letters": outputs["PullDeadLettersQueueUrl"],

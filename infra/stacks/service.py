@@ -91,6 +91,8 @@ class ServiceStack(Stack):
         self._allow_mail()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
+        self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
+        self._map_queue("deliver", self.queues.slow, stage.slow_concurrency)
         self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
         self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
         self._map_stream()
@@ -184,14 +186,16 @@ class ServiceStack(Stack):
     def _allow_queues(self) -> None:
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)
         retries = ("RETRIES_QUEUE_URL", self.queues.retries)
+        steps = ("STEPS_QUEUE_URL", self.queues.steps)
+        slow = ("SLOW_QUEUE_URL", self.queues.slow)
         dead_letters = ("DEAD_LETTERS_QUEUE_URL", self.queues.dead_letters)
         pulls = ("PULLS_QUEUE_URL", self.queues.pulls)
         senders: tuple[tuple[FunctionName, tuple[tuple[str, sqs.Queue], ...]], ...] = (
             ("ingest", (pulls,)),
             ("merchant_api", (deliveries, retries, pulls)),
-            ("sweep", (deliveries, retries)),
+            ("sweep", (retries, steps)),
             ("dispatch", (deliveries, retries, dead_letters)),
-            ("deliver", (retries,)),
+            ("deliver", (retries, steps, slow)),
             ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
             ("campaign", (("CAMPAIGN_RUNS_QUEUE_URL", self.queues.campaign_runs),)),
         )
@@ -247,6 +251,8 @@ class ServiceStack(Stack):
             "TableName": self._state.table.table_name,
             "DeliveriesQueueUrl": self.queues.deliveries.queue_url,
             "RetriesQueueUrl": self.queues.retries.queue_url,
+            "StepsQueueUrl": self.queues.steps.queue_url,
+            "SlowQueueUrl": self.queues.slow.queue_url,
             "DeadLettersQueueUrl": self.queues.dead_letters.queue_url,
             "PullsQueueUrl": self.queues.pulls.queue_url,
             "PullDeadLettersQueueUrl": self.queues.pull_dead_letters.queue_url,

@@ -1,7 +1,10 @@
-"""Delivery queues: fresh events first, retries apart, one fair-queue group per merchant; bodies hold ids only."""
+"""Delivery queues: fresh events first; retries, steps and slow endpoints apart; one fair-queue group per merchant.
+
+Bodies hold ids only.
+"""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,7 @@ class DeliveryMessage:
 
     ``hops``: how many messages of the delivery led to this one since it was new, or woken by the sweep. ``place``: the
     instant that is reserved for the attempt in its endpoint's rate. ``echo``: sent because an earlier message came
-    back, so that there may be another of the same attempt.
+    back, so that there may be another of the same attempt. ``slow``: it goes by the slow lane.
     """
 
     delivery_id: DeliveryId
@@ -36,6 +39,7 @@ class DeliveryMessage:
     hops: int = 0
     place: datetime | None = None
     echo: bool = False
+    slow: bool = False
 
     @property
     def endpoint_id(self) -> EndpointId:
@@ -58,6 +62,8 @@ class DeliveryMessage:
             plain["place"] = to_ms(self.place)
         if self.echo:
             plain["echo"] = 1
+        if self.slow:
+            plain["slow"] = 1
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
@@ -72,6 +78,7 @@ class DeliveryMessage:
                 hops=int(plain.get("hops", 0)),
                 place=from_ms(int(plain["place"])) if "place" in plain else None,
                 echo=bool(plain.get("echo")),
+                slow=bool(plain.get("slow")),
             )
         except (KeyError, TypeError) as malformed:
             raise ValueError("not a delivery message") from malformed
@@ -83,63 +90,95 @@ class DeliveryMessage:
 class StepMessage:
     """An episode whose next step is due; which one, and whether at all, is read when it is handled.
 
-    ``lost`` names a step whose worker vanished instead: its end is to be written down, nothing is sent.
+    ``lost`` names a step whose worker vanished instead: its end is to be written down, nothing is sent. ``place``: the
+    instant reserved for ``step`` in its endpoint's rate. ``slow``: it goes by the slow lane.
     """
 
     episode_id: EpisodeId
     merchant_id: MerchantId
     lost: int | None = None
+    step: int | None = None
+    place: datetime | None = None
+    slow: bool = False
 
     def text(self) -> str:
         """The message body."""
         plain: dict[str, str | int] = {"episode_id": self.episode_id, "merchant_id": self.merchant_id}
         if self.lost is not None:
             plain["lost"] = self.lost
+        if self.step is not None and self.place is not None:
+            plain |= {"step": self.step, "place": to_ms(self.place)}
+        if self.slow:
+            plain["slow"] = 1
         return json.dumps(plain, separators=(",", ":"))
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "StepMessage":
+        """The message of a parsed body. Raises ValueError, KeyError and TypeError for anything else."""
+        reserved = "step" in plain and "place" in plain
+        lost = plain.get("lost")
+        return cls(
+            EpisodeId(str(plain["episode_id"])),
+            MerchantId(str(plain["merchant_id"])),
+            lost=lost if isinstance(lost, int) else None,
+            step=int(plain["step"]) if reserved else None,
+            place=from_ms(int(plain["place"])) if reserved else None,
+            slow=bool(plain.get("slow")),
+        )
 
 
 def read_message(body: str) -> DeliveryMessage | StepMessage:
     """The message of a body. Raises ValueError for anything that is neither."""
     plain = json.loads(body)
     if isinstance(plain, dict) and isinstance(plain.get("episode_id"), str):
-        lost = plain.get("lost")
-        return StepMessage(
-            EpisodeId(plain["episode_id"]),
-            MerchantId(str(plain.get("merchant_id"))),
-            lost if isinstance(lost, int) else None,
-        )
+        try:
+            return StepMessage.read(plain)
+        except (KeyError, TypeError) as malformed:
+            raise ValueError("not a step message") from malformed
     return DeliveryMessage.read(body)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueUrls:
+    """The queues that the deliver function reads, as far as a function may send to them.
+
+    ``deliveries`` takes fresh events; ``retries`` what was tried or put off before; ``steps`` campaign steps, whose
+    hand-over nobody may cut short; ``slow`` what goes to endpoints that are slow.
+    """
+
+    retries: str
+    deliveries: str | None = None
+    steps: str | None = None
+    slow: str | None = None
+
+
 class DeliveryQueues:
-    """The two queues that the deliver function reads."""
+    """Sends to the queues that the deliver function reads. Everything raises QueueUnavailable where one refuses."""
 
-    def __init__(self, client: "SQSClient", deliveries_url: str | None, retries_url: str) -> None:
-        """``deliveries_url`` takes fresh events, ``retries_url`` everything that was tried before.
-
-        The deliver function itself may only retry: it is given no ``deliveries_url``.
-        """
+    def __init__(self, client: "SQSClient", urls: QueueUrls) -> None:
+        """``urls`` of the queues that this function may send to."""
         self._client = client
-        self._deliveries_url = deliveries_url
-        self._retries_url = retries_url
+        self._urls = urls
 
     def fresh(self, messages: Sequence[DeliveryMessage]) -> None:
-        """Enqueue first attempts. Raises QueueUnavailable when any entry was refused."""
-        if self._deliveries_url is None:
-            raise QueueUnavailable("this function may not enqueue fresh events")
-        self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
+        """Enqueue first attempts."""
+        self._send(self._urls.deliveries, [(message, timedelta(0)) for message in messages])
 
-    def steps(self, messages: Sequence[StepMessage]) -> None:
-        """Enqueue episodes whose next step is due. Raises QueueUnavailable when any entry was refused."""
-        if self._deliveries_url is None:
-            raise QueueUnavailable("this function may not enqueue steps")
-        self._send(self._deliveries_url, [(message, timedelta(0)) for message in messages])
+    def steps(self, messages: Sequence[StepMessage], delay: timedelta = timedelta(0)) -> None:
+        """Enqueue episodes whose next step is due, to be looked at after ``delay``; slow ones by the slow lane."""
+        self._by_lane(self._urls.steps, [(message, delay) for message in messages])
 
     def retry(self, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
-        """Enqueue later attempts, each after its delay of at most 15 minutes. Raises QueueUnavailable."""
-        self._send(self._retries_url, messages)
+        """Enqueue later attempts, each after its delay of at most 15 minutes; slow ones by the slow lane."""
+        self._by_lane(self._urls.retries, messages)
 
-    def _send(self, url: str, messages: Sequence[tuple[DeliveryMessage | StepMessage, timedelta]]) -> None:
+    def _by_lane(self, url: str | None, messages: Sequence[tuple[DeliveryMessage | StepMessage, timedelta]]) -> None:
+        self._send(url, [own for own in messages if not own[0].slow])
+        self._send(self._urls.slow, [own for own in messages if own[0].slow])
+
+    def _send(self, url: str | None, messages: Sequence[tuple[DeliveryMessage | StepMessage, timedelta]]) -> None:
+        if messages and url is None:
+            raise QueueUnavailable("this function may not send to that queue")
         for start in range(0, len(messages), _BATCH):
             entries: list[Any] = [
                 {
@@ -150,7 +189,7 @@ class DeliveryQueues:
                 }
                 for position, (message, delay) in enumerate(messages[start : start + _BATCH])
             ]
-            answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+            answer = self._client.send_message_batch(QueueUrl=str(url), Entries=entries)
             if answer.get("Failed"):
                 raise QueueUnavailable(f"{len(answer['Failed'])} messages refused")
 

@@ -9,7 +9,7 @@ from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
 from shared.aws.pull_queue import PullQueue
 from shared.aws.quarantine_bucket import QuarantineBucket
-from shared.aws.queues import DeliveryQueues
+from shared.aws.queues import DeliveryQueues, QueueUrls
 from shared.aws.stage_keys import StageKeys
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import ShopperLinks
@@ -73,8 +73,14 @@ class Stores:
     @cached_property
     def queues(self) -> DeliveryQueues:
         """The delivery queues."""
-        fresh = self.environment.variables.get("DELIVERIES_QUEUE_URL")
-        return DeliveryQueues(clients.sqs(), fresh, self.environment.variable("RETRIES_QUEUE_URL"))
+        given = self.environment.variables.get
+        urls = QueueUrls(
+            retries=self.environment.variable("RETRIES_QUEUE_URL"),
+            deliveries=given("DELIVERIES_QUEUE_URL"),
+            steps=given("STEPS_QUEUE_URL"),
+            slow=given("SLOW_QUEUE_URL"),
+        )
+        return DeliveryQueues(clients.sqs(), urls)
 
     @cached_property
     def pulls(self) -> PullQueue:

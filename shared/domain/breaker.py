@@ -9,6 +9,8 @@ no row at all, and its successes change nothing, so that it costs no write.
 - Suspect: an attempt has been out for longer than ``SUSPICIOUS_AFTER``. Others wait until it is answered, so that a
   hung endpoint holds a few workers and not all. An endpoint that then answers well is merely slow, and for a while
   no longer suspected.
+- Slow: it took longer than that, or was not waited for. Its attempts go by a lane of their own, until ``QUICK_AGAIN``
+  of them in a row have ended quickly, however they ended.
 """
 
 from collections.abc import Iterable
@@ -21,6 +23,7 @@ FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(minutes=10)
 SUSPICIOUS_AFTER = timedelta(seconds=2)
 PATIENT_FOR = timedelta(minutes=5)
+QUICK_AGAIN = 3
 DISABLE_AFTER = timedelta(days=5)
 _WAIT_FOR_ANOTHER = timedelta(seconds=5)
 """How much later to ask again while somebody else's probe or suspicious attempt is out."""
@@ -41,6 +44,7 @@ class Health:
 
     ``open_until``: set while open or half open. ``probe_until``: the lease of the attempt that probes.
     ``suspect_until``: the lease of an attempt that takes long. ``patient_until``: known to be slow until then.
+    ``slow_since``: set while its attempts go by the slow lane; ``quick`` those that ended quickly there, in a row.
     ``version`` counts the writes; 0 where nothing was ever written.
     """
 
@@ -53,6 +57,8 @@ class Health:
     probe_until: datetime | None = None
     suspect_until: datetime | None = None
     patient_until: datetime | None = None
+    slow_since: datetime | None = None
+    quick: int = 0
     version: int = 0
 
     def state(self, now: datetime) -> BreakerState:
@@ -67,10 +73,10 @@ HEALTHY = Health()
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one attempt told of the endpoint: it works, or it does not."""
+    """What one attempt told of the endpoint: it works, or it does not; None where it was not waited for."""
 
     at: datetime
-    succeeded: bool
+    succeeded: bool | None
     slow: bool = False
     """It took longer than ``SUSPICIOUS_AFTER``."""
 
@@ -103,7 +109,7 @@ def admit(health: Health, now: datetime) -> Go | Wait:
             return Wait(min(health.probe_until, now + _WAIT_FOR_ANOTHER), "breaker_half_open")
         return Go(probe=True)
     if health.suspect_until is not None and now < health.suspect_until:
-        return Wait(min(health.suspect_until, now + _WAIT_FOR_ANOTHER), "endpoint_slow")
+        return Wait(health.suspect_until, "endpoint_slow")
     return Go()
 
 
@@ -126,13 +132,15 @@ def suspected(health: Health, now: datetime, longest: timedelta) -> Health:
     already = health.suspect_until is not None and now < health.suspect_until
     if patient or already or health.open_until is not None:
         return health
-    return replace(health, suspect_until=now + longest)
+    return replace(health, suspect_until=now + longest, slow_since=health.slow_since or now, quick=0)
 
 
 def observed(health: Health, observations: Iterable[Observation]) -> Health:
     """The endpoint after some attempts, in the order of their ends. Equal to ``health`` when nothing was learnt."""
     for own in sorted(observations, key=lambda one: one.at):
-        health = _succeeded(health, own) if own.succeeded else _failed(health, own.at)
+        if own.succeeded is not None:
+            health = _succeeded(health, own) if own.succeeded else _failed(health, own.at)
+        health = _paced(health, own)
     return health
 
 
@@ -154,8 +162,21 @@ def _succeeded(health: Health, own: Observation) -> Health:
         last_failure_at=health.last_failure_at,
         last_success_at=own.at,
         patient_until=patient,
+        slow_since=health.slow_since,
+        quick=health.quick,
         version=health.version,
     )
+
+
+def _paced(health: Health, own: Observation) -> Health:
+    """Whether the endpoint is slow, after an attempt."""
+    if own.slow:
+        return replace(health, slow_since=health.slow_since or own.at, quick=0)
+    if health.slow_since is None:
+        return health
+    if health.quick + 1 < QUICK_AGAIN:
+        return replace(health, quick=health.quick + 1)
+    return replace(health, slow_since=None, quick=0)
 
 
 def _failed(health: Health, at: datetime) -> Health:

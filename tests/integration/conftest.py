@@ -44,6 +44,8 @@ class Stage:
     bucket: str
     deliveries_url: str
     retries_url: str
+    steps_url: str
+    slow_url: str
     dead_letters_url: str
     pulls_url: str
     campaign_runs_url: str
@@ -134,7 +136,7 @@ def _make_stage() -> Stage:
         Bucket="quarantine", CreateBucketConfiguration={"LocationConstraint": "ap-south-1"}
     )
     sqs = boto3.client("sqs")
-    names = ("deliveries", "retries", "dead-letters", "pulls", "pull-dead-letters")
+    names = ("deliveries", "retries", "dead-letters", "pulls", "pull-dead-letters", "steps", "slow")
     urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
     runs = sqs.create_queue(QueueName="campaign-runs")
     boto3.client("scheduler").create_schedule_group(Name="campaigns")
@@ -145,6 +147,8 @@ def _make_stage() -> Stage:
         bucket="quarantine",
         deliveries_url=urls[0],
         retries_url=urls[1],
+        steps_url=urls[5],
+        slow_url=urls[6],
         dead_letters_url=urls[2],
         pulls_url=urls[3],
         campaign_runs_url=runs["QueueUrl"],
@@ -197,6 +201,8 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         "QUARANTINE_BUCKET": stage.bucket,
         "DELIVERIES_QUEUE_URL": stage.deliveries_url,
         "RETRIES_QUEUE_URL": stage.retries_url,
+        "STEPS_QUEUE_URL": stage.steps_url,
+        "SLOW_QUEUE_URL": stage.slow_url,
         "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
         "PULLS_QUEUE_URL": stage.pulls_url,
         "DUE_SHARDS": str(DUE_SHARDS),

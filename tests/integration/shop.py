@@ -112,14 +112,14 @@ class Shop:
         SourceStore(self.table).create(Source(source_id, MERCHANT, "flexype", NOON, sealed=sealed))
         return source_id
 
-    def endpoint(self, *event_types: str, **settings: Any) -> Endpoint:
+    def endpoint(self, *event_types: str, url: str | None = None, **settings: Any) -> Endpoint:
         """Register a webhook endpoint."""
         endpoint_id = EndpointId("ep_" + new_ulid(self.now))
         credentials = EndpointCredentials((SigningSecret("whsec_" + base64.b64encode(b"s" * 24).decode()),))
         sealed = self.stores.cipher.seal_endpoint(endpoint_id, MERCHANT, credentials)
         endpoint = Endpoint(
             *(endpoint_id, MERCHANT, "webhook", self.now),
-            url=f"https://receiver.example/{len(self.sent)}",
+            url=url or f"https://receiver.example/{len(self.sent)}",
             event_types=event_types or ("checkout.abandoned",),
             settings=settings,
             sealed=sealed,
@@ -187,19 +187,24 @@ class Shop:
         while records := self.stream():
             self.dispatch(records)
 
-    def queued(self, name: str = "DELIVERIES_QUEUE_URL") -> list[str]:
-        """Take the visible messages off a queue: fresh deliveries, or another by the name of its variable."""
-        sqs, url = boto3.client("sqs"), self.environment[name]
+    def queued(self, *names: str) -> list[str]:
+        """Take the visible messages off queues, named by their variables; else fresh deliveries and steps."""
         bodies: list[str] = []
-        while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-            for message in messages:
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                bodies.append(message["Body"])
+        for name in names or ("DELIVERIES_QUEUE_URL", "STEPS_QUEUE_URL"):
+            sqs, url = boto3.client("sqs"), self.environment[name]
+            while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+                for message in messages:
+                    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                    bodies.append(message["Body"])
         return bodies
 
     def retries(self) -> list[str]:
         """Take the visible messages off the retry queue."""
         return self.queued("RETRIES_QUEUE_URL")
+
+    def slow(self) -> list[str]:
+        """Take the visible messages off the slow lane's queue."""
+        return self.queued("SLOW_QUEUE_URL")
 
     def deliver(self, bodies: Sequence[str] | None = None) -> list[str]:
         """Deliver these messages, or the fresh queue's; the ids of those that come back."""

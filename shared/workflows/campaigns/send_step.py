@@ -17,7 +17,7 @@ from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.store.episodes import EpisodeMoved
 from shared.workflows.campaigns.step_case import Erased, NothingDue, StepCase, StepCases
-from shared.workflows.campaigns.step_claim import StepClaims
+from shared.workflows.campaigns.step_claim import Aside, StepClaims
 from shared.workflows.campaigns.step_coupon import CouponDelayed, StepCoupons
 from shared.workflows.campaigns.step_exchange import StepExchanges
 from shared.workflows.campaigns.step_gate import StepGate, Verdict
@@ -75,14 +75,16 @@ class StepSender:
             if isinstance(case, StepCase) and (had is None or (had.step, had.endpoint_id) != case.subject):
                 had = _Had(*case.subject)
             try:
-                handled = self._life(case, had, time)
+                handled = self._life(message, case, had, time)
             except EpisodeMoved:
                 continue
             if handled is not None:
                 return handled
         return Handled("step_contended", retry_message=True)
 
-    def _life(self, case: StepCase | NothingDue | Erased, had: _Had | None, time: TimeLeft) -> Handled | None:
+    def _life(
+        self, message: StepMessage, case: StepCase | NothingDue | Erased, had: _Had | None, time: TimeLeft
+    ) -> Handled | None:
         """What becomes of what was read; None to read it again. Raises EpisodeMoved when it was written meanwhile."""
         if isinstance(case, NothingDue):
             return Handled(case.reason)
@@ -98,9 +100,11 @@ class StepSender:
         if verdict.wants is not None:
             return self._get_code(case, endpoint, verdict.wants, had, time)
         if not had.admitted:
-            wait = self._claims.admit(endpoint)
+            wait = self._claims.admit(endpoint, message, case.step)
+            if isinstance(wait, Aside):
+                return Handled(self._withheld.move_aside(message))
             if wait is not None:
-                return Handled(self._withheld.put_off(case, wait))
+                return Handled(self._withheld.hold_back(case, message, wait))
             had.admitted = True
         return self._hand_over(case, endpoint, verdict, had, time)
 

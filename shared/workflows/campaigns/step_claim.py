@@ -8,9 +8,10 @@ name of its own, so that a worker knows its claim again when the answer to its w
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
+from shared.aws.queues import StepMessage
 from shared.domain import planning, step_state
 from shared.domain.breaker import Wait
 from shared.domain.consent import Channel
@@ -26,6 +27,13 @@ from shared.workflows.delivering.batch import TEMPORARY
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 
 _ROUNDS = 5
+_AHEAD = timedelta(minutes=10)
+"""How far ahead a step's place may lie: its message brings it back before the sweep looks at the step again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """The step's endpoint is slow: it goes by the slow lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +70,13 @@ class StepClaims:
         self._health = health
         self._now = now
 
-    def admit(self, endpoint: Endpoint) -> Wait | None:
-        """Until when the endpoint's breaker or rate limit holds the step back; None to go ahead."""
-        return self._health.admit([endpoint], self._table.batch_get([self._health.key(endpoint.id)]))[0]
+    def admit(self, endpoint: Endpoint, message: StepMessage, step: EpisodeStep) -> Wait | Aside | None:
+        """Until when the endpoint's breaker or rate limit holds the step back, or which way; None to go ahead."""
+        rows = self._table.batch_get([self._health.key(endpoint.id)])
+        if not message.slow and self._health.is_slow(endpoint.id, rows):
+            return Aside()
+        place = message.place if message.step == step.number else None
+        return self._health.admit([endpoint], rows, [place], _AHEAD)[0]
 
     def claim(self, case: StepCase, channel: Channel | None, code: str | None) -> Claim:
         """Write the claim. Raises EpisodeMoved when it is not ours, and what the table raises.

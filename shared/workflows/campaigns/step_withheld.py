@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from shared.aws.queues import DeliveryQueues, StepMessage
 from shared.domain import gate, planning, step_state
 from shared.domain.breaker import Wait
 from shared.domain.episode import Episode
@@ -28,9 +29,15 @@ class WithheldSteps:
     """Does what the gate says to steps that are not sent. Everything here raises EpisodeMoved."""
 
     def __init__(
-        self, episodes: EpisodeWrites, record: StepRecord, follow_ups: FollowUps, now: Callable[[], datetime]
+        self,
+        episodes: EpisodeWrites,
+        record: StepRecord,
+        follow_ups: FollowUps,
+        queues: DeliveryQueues,
+        now: Callable[[], datetime],
     ) -> None:
         """``now`` is the clock."""
+        self._queues = queues
         self._episodes = episodes
         self._record = record
         self._follow_ups = follow_ups
@@ -57,6 +64,22 @@ class WithheldSteps:
                 return "step_replanned"
             case gate.Send():
                 raise ValueError("a step that goes out is not withheld")
+
+    def move_aside(self, message: StepMessage) -> str:
+        """The step by the slow lane. Raises what the queue raises."""
+        self._queues.steps([replace(message, slow=True)])
+        return "step_moved:endpoint_slow"
+
+    def hold_back(self, case: StepCase, message: StepMessage, wait: Wait) -> str:
+        """As ``put_off``; to a place in the endpoint's rate the step's message comes back by itself, with the place.
+
+        The step stays due meanwhile: should the message be lost, the sweep finds it. Raises what the queue raises.
+        """
+        if not wait.reserved:
+            return self.put_off(case, wait)
+        place = replace(message, step=case.step.number, place=wait.until)
+        self._queues.steps([place], wait.until - self._now())
+        return f"step_put_off:{wait.reason}"
 
     def put_off(self, case: StepCase, wait: gate.Defer | Wait) -> str:
         """The step is due again later."""

@@ -7,14 +7,14 @@ least once: every attempt carries the same id and the same bytes. Whatever is no
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
-from shared.delivery.exchange import SendResult
+from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_retry
 from shared.destinations import registry
@@ -45,6 +45,7 @@ from shared.workflows.delivering.batch import (
     read_together,
 )
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.lanes import QUICK, may_be_cut, was_cut
 from shared.workflows.delivering.templated import TemplatedBodies
 from shared.workflows.delivering.waiting import Waiting, place_of
 
@@ -120,6 +121,9 @@ class Deliverer:
             return self._over(own.delivery, Recorded(DeliveryStatus.SKIPPED, "erased"))
         except ValueError as unusable:
             return self._unsent(own.delivery, unusable)
+        if not own.message.slow and may_be_cut(own.kind, own.target):
+            request = replace(request, timeout=min(request.timeout, QUICK))
+            return Prepared(request, partial(self._conclude_quick, own, request))
         told_first = First(first, partial(self._refused_first, own)) if first else None
         return Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
 
@@ -138,8 +142,12 @@ class Deliverer:
         """The attempts that breaker and rate limit let through; the others are put off, no attempt used up."""
         due, rows = self._due(messages, handled)
         by_endpoint: dict[EndpointId, list[_Due]] = {}
+        aside = [own for own in due if not own.message.slow and self._health.is_slow(own.endpoint.id, rows)]
+        for own, moved in zip(aside, self._moved_aside(aside), strict=True):
+            handled[own.position] = moved
         for own in due:
-            by_endpoint.setdefault(own.endpoint.id, []).append(own)
+            if handled[own.position] is None:
+                by_endpoint.setdefault(own.endpoint.id, []).append(own)
         for several in by_endpoint.values():
             try:
                 places = [place_of(own.message, self._now()) for own in several]
@@ -154,6 +162,14 @@ class Deliverer:
                 else:
                     handled[own.position] = self._put_off(own, wait)
 
+    def _moved_aside(self, several: Sequence[_Due]) -> list[Handled]:
+        """By the slow lane, no attempt used up."""
+        try:
+            self._waiting.move_aside([(own.delivery, own.message) for own in several])
+        except TEMPORARY as error:
+            return [Handled(f"not_moved:{type(error).__name__}", retry_message=True)] * len(several)
+        return [Handled("moved:endpoint_slow")] * len(several)
+
     def _put_off(self, due: _Due, wait: Wait) -> Handled:
         """Later, no attempt used up."""
         try:
@@ -166,6 +182,14 @@ class Deliverer:
         """The attempt's end where the vendor refused what it must be told first; None to go on."""
         accepted = due.kind.classify(result, due.target).outcome is Outcome.DELIVERED
         return None if accepted else self._conclude(due, result)
+
+    def _conclude_quick(self, due: "_Due", request: OutboundRequest, result: SendResult) -> Handled:
+        """As ``_conclude``; an attempt that was cut short is made again by the slow lane: same id, same bytes."""
+        if not was_cut(request, due.target, result):
+            return self._conclude(due, result)
+        self._health.observe_cut(due.endpoint, result)
+        (moved,) = self._moved_aside([replace(due, message=replace(due.message, place=None))])
+        return moved
 
     def _conclude(self, due: "_Due", result: SendResult) -> Handled:
         """Classify the answer and record it.

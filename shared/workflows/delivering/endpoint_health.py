@@ -66,6 +66,7 @@ class EndpointHealth:
         self._now = now
         self._chance = chance
         self._lock = threading.Lock()
+        self._reserving = threading.Lock()
         self._seen: dict[EndpointId, Health] = {}
         self._endpoints: dict[EndpointId, Endpoint] = {}
         self._observations: dict[EndpointId, list[Observation]] = {}
@@ -75,16 +76,22 @@ class EndpointHealth:
         """What to read along with a batch."""
         return key_of(endpoint_id)
 
+    @staticmethod
+    def is_slow(endpoint_id: EndpointId, rows: Mapping[ItemKey, Mapping[str, Any]]) -> bool:
+        """Whether the endpoint's attempts go by the slow lane, by the rows of a batch's own read."""
+        return read_health(rows.get(key_of(endpoint_id))).slow_since is not None
+
     def admit(
         self,
         wanted: Sequence[Endpoint],
         rows: Mapping[ItemKey, Mapping[str, Any]],
         places: Sequence[datetime | None] = (),
+        ahead: timedelta | None = None,
     ) -> list[Wait | None]:
         """For each wanted attempt, in order: None to go ahead, or until when to wait.
 
         ``places``: those that were reserved for the attempts when they asked before. One that is long past is given
-        back for another; it is for whoever asks to stop bringing it then.
+        back for another; it is for whoever asks to stop bringing it then. ``ahead``: how far ahead a place may lie.
         """
         now = self._now()
         reserved = places or [None] * len(wanted)
@@ -99,7 +106,7 @@ class EndpointHealth:
                 self._endpoints[endpoint_id], self._seen[endpoint_id] = endpoint, health
             refused = self._by_breaker(endpoint, health, positions, now)
             allowed = {position: reserved[position] for position in positions if position not in refused}
-            refused |= self._by_rate(endpoint, allowed, now)
+            refused |= self._by_rate(endpoint, allowed, now, ahead)
             for position, wait in refused.items():
                 verdicts[position] = wait
         return verdicts
@@ -121,16 +128,22 @@ class EndpointHealth:
         wait = Wait(now + _JITTER, "breaker_half_open")
         return {position: self._scattered(wait) for position in positions[probes:]}
 
-    def _by_rate(self, endpoint: Endpoint, places: Mapping[int, datetime | None], now: datetime) -> dict[int, Wait]:
+    def _by_rate(
+        self, endpoint: Endpoint, places: Mapping[int, datetime | None], now: datetime, ahead: timedelta | None
+    ) -> dict[int, Wait]:
         """Waits by position: until an attempt's place, and where none could be given until it may ask again."""
         limit = rate_limit_of(endpoint.settings)
         if limit is None or not places:
             return {}
         kept = {at: own for at, own in places.items() if own is not None and limit.holds(own, now)}
         asking = [at for at in places if at not in kept]
-        ahead = max(_AHEAD, 2 * limit.per)
+        ahead = ahead or max(_AHEAD, 2 * limit.per)
         missed = [own for at, own in places.items() if own is not None and at not in kept]
-        given = self._store.reserve(endpoint.id, limit, len(asking), now, now + ahead, missed) if asking else []
+        given: list[datetime] | None = []
+        if asking:
+            # A process's own threads take turns: only other workers' writes are met.
+            with self._reserving:
+                given = self._store.reserve(endpoint.id, limit, len(asking), now, now + ahead, missed)
         kept |= dict(zip(asking, given or [], strict=False))
         waits = {at: Wait(place, "rate_limited", reserved=True) for at, place in kept.items() if not is_now(place, now)}
         # Without a place: too many waited before it, or too many asked at once.
@@ -194,6 +207,12 @@ class EndpointHealth:
         own = Observation(result.finished_at, succeeded, slow)
         with self._lock:
             self._observations.setdefault(endpoint.id, []).append(own)
+
+    def observe_cut(self, endpoint: Endpoint, result: SendResult) -> None:
+        """An attempt was not waited for: the endpoint is slow, and nothing else is known."""
+        with self._lock:
+            told = self._observations.setdefault(endpoint.id, [])
+            told.append(Observation(result.finished_at, succeeded=None, slow=True))
 
     def settle(self) -> Learnt:
         """Write what the batch's attempts told; what cannot be written now is learnt at the next attempt."""

@@ -5,7 +5,7 @@ must not go round for hours: Lambda would take it for an endless loop. So a wait
 chain ends in one after ``MOST_HOPS`` messages; the message that the sweep sends begins a new one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -40,6 +40,14 @@ class Waiting:
             record.status, record.reason, next_attempt_at=wait.until, by_sweep=True, reserved=wait.reserved
         )
         self._deliveries.record(record, later)
+
+    def move_aside(self, several: Sequence[tuple[DeliveryRecord, DeliveryMessage]]) -> None:
+        """These attempts by the slow lane, none used up. Raises what the queue raises."""
+        moved = [
+            replace(message, hops=message.hops + 1, slow=True, attempt_count=record.attempt_count)
+            for record, message in several
+        ]
+        self._queues.retry([(message, timedelta()) for message in moved])
 
     def by_sweep(self, message: DeliveryMessage, at: datetime) -> bool:
         """Whether the attempt after this message's is left to the due index."""
@@ -77,7 +85,13 @@ class Waiting:
         place: datetime | None = None,
         echo: bool = False,
     ) -> None:
-        message = DeliveryMessage(record.id, record.merchant_id, attempt_count, before.hops + 1, place, echo)
+        message = DeliveryMessage(
+            *(record.id, record.merchant_id, attempt_count),
+            hops=before.hops + 1,
+            place=place,
+            echo=echo,
+            slow=before.slow,
+        )
         self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
 
 

@@ -21,9 +21,11 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
         "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
         "PULLS_QUEUE_URL", "API_ID", *SCHEDULING,
     },
-    "sweep": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
+    "sweep": {"RETRIES_QUEUE_URL", "STEPS_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
-    "deliver": {"API_ID", "SES_TENANTS", "CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL"},
+    "deliver": {
+        "API_ID", "SES_TENANTS", "CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL", "STEPS_QUEUE_URL", "SLOW_QUEUE_URL",
+    },
     "callbacks": {"CREDENTIALS_KEY_ARN"},
     "redirect": set(),
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
@@ -144,6 +146,9 @@ def test_deliver_consumes_both_queues_and_sends_only_to_retries(production: Temp
     ]
 
     assert len(sending) == 1
+    assert len(queues(production.service, "deliver", "Send")) == 3
+    assert "Steps" in sending[0]
+    assert "Slow" in sending[0]
     assert "Retries" in sending[0]
     assert "Deliveries" not in sending[0]
 
@@ -250,7 +255,10 @@ def test_parallel_dispatch_is_the_stages_choice(production: Templates, local: Te
     assert mapping_of(local.service, "Table")["ParallelizationFactor"] == 2
 
 
-@pytest.mark.parametrize(("source", "concurrency"), [("Deliveries", 100), ("Retries", 20), ("QueuesPulls", 5)])
+@pytest.mark.parametrize(
+    ("source", "concurrency"),
+    [("Deliveries", 100), ("Retries", 20), ("QueuesSteps", 50), ("QueuesSlow", 20), ("QueuesPulls", 5)],
+)
 def test_every_queue_is_worked_off_with_capped_concurrency(
     production: Templates, source: str, concurrency: int
 ) -> None:
@@ -266,6 +274,8 @@ def test_every_queue_is_worked_off_with_capped_concurrency(
     [
         ("QueuesDeliveries", "deliver"),
         ("QueuesRetries", "deliver"),
+        ("QueuesSteps", "deliver"),
+        ("QueuesSlow", "deliver"),
         ("QueuesPulls", "pull"),
         ("QueuesCampaignRuns", "campaign"),
     ],
@@ -291,7 +301,7 @@ def test_every_queue_is_encrypted_standard_and_keeps_failures_for_two_weeks(serv
     queues = service.resources("SQS::Queue")
     kept = {name for name, item in queues.items() if item["Properties"].get("MessageRetentionPeriod") == 1209600}
 
-    assert len(queues) == 8
+    assert len(queues) == 10
     assert len(kept) == 4
     assert all(item["Properties"]["SqsManagedSseEnabled"] is True for item in queues.values())
     assert not any("FifoQueue" in item["Properties"] for item in queues.values())
@@ -365,6 +375,7 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
 
     assert watched == {
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
         ("AWS/Lambda", "Errors"),
         ("AWS/Lambda", "Throttles"),
         ("AWS/Lambda", "RecursiveInvocationsDropped"),
@@ -372,7 +383,7 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("Checkback", "Quarantined"),
         ("Checkback", "SetAside"),
     }
-    assert len(alarms) == 4 + 3 * len(FUNCTION_NAMES) + 3
+    assert len(alarms) == 4 + 2 + 3 * len(FUNCTION_NAMES) + 3
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
