@@ -71,7 +71,8 @@ def test_a_step_whose_rate_is_used_up_comes_back_at_its_place(shop: Shop, endpoi
     for _ in range(30):
         handled.update(str(read_message(body).episode_id) for body in bodies)  # type: ignore[union-attr]
         before = len(shop.sent)
-        assert shop.deliver(bodies) == []
+        for body in bodies:  # moto lets two threads at once win the same conditional write
+            assert shop.deliver([body]) == []
         arrived += [shop.now] * (len(shop.sent) - before)
         shop.wait(seconds=1)
         bodies = shop.queued()
