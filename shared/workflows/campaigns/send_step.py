@@ -100,7 +100,8 @@ class StepSender:
         if verdict.wants is not None:
             return self._get_code(case, endpoint, verdict.wants, had, time)
         if not had.admitted:
-            wait = self._claims.admit(endpoint, message, case.step)
+            place = message.place if message.step == case.step.number else None
+            wait = self._claims.admit(endpoint, place, slow=message.slow)
             if isinstance(wait, Aside):
                 return Handled(self._withheld.move_aside(message))
             if wait is not None:

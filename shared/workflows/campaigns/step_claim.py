@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from shared.aws.queues import StepMessage
 from shared.domain import planning, step_state
 from shared.domain.breaker import Wait
 from shared.domain.consent import Channel
@@ -70,12 +69,14 @@ class StepClaims:
         self._health = health
         self._now = now
 
-    def admit(self, endpoint: Endpoint, message: StepMessage, step: EpisodeStep) -> Wait | Aside | None:
-        """Until when the endpoint's breaker or rate limit holds the step back, or which way; None to go ahead."""
+    def admit(self, endpoint: Endpoint, place: datetime | None = None, *, slow: bool = False) -> Wait | Aside | None:
+        """Until when the endpoint's breaker or rate limit holds the step back, or which way; None to go ahead.
+
+        ``place``: what was reserved for the step before. ``slow``: it goes by the slow lane already.
+        """
         rows = self._table.batch_get([self._health.key(endpoint.id)])
-        if not message.slow and self._health.is_slow(endpoint.id, rows):
+        if not slow and self._health.is_slow(endpoint.id, rows):
             return Aside()
-        place = message.place if message.step == step.number else None
         return self._health.admit([endpoint], rows, [place], _AHEAD)[0]
 
     def claim(self, case: StepCase, channel: Channel | None, code: str | None) -> Claim:

@@ -73,8 +73,8 @@ class Aws:
         self.dead += [f"stream: {own['eventID']}" for own in self._stream]
 
     def delivers(self) -> None:
-        """Both queues show what may be seen now, in batches of ten."""
-        for name in ("DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"):
+        """The queues show what may be seen now, in batches of ten."""
+        for name in ("DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "STEPS_QUEUE_URL", "SLOW_QUEUE_URL"):
             self._queue += [_Message(body) for body in self._fresh(name)]
         now = self.shop.now.timestamp()
         shown = [own for own in self._queue if own.shown_at <= now]
