@@ -19,7 +19,7 @@ import functions.deliver.handler as deliver_function
 from functions.deliver import composition
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
-from shared.aws.queues import StepMessage
+from shared.aws.queues import DeliveryQueues, StepMessage
 from shared.aws.stage_keys import StageKeys
 from shared.aws.stores import Stores, now
 from shared.delivery.exchange import Answer, DestinationTimeout, OutboundRequest, SendResult
@@ -93,6 +93,22 @@ class StoresInMemory(Stores):
     @override
     def cipher(self) -> OpenCipher:
         return OpenCipher()
+
+    @cached_property
+    @override
+    def queues(self) -> "QueuesInMemory":
+        return QueuesInMemory()
+
+
+class QueuesInMemory(DeliveryQueues):
+    """What was sent to come back, and after what delay."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[StepMessage, timedelta]] = []
+
+    @override
+    def steps(self, messages: Sequence[StepMessage], delay: timedelta = timedelta(0)) -> None:
+        self.sent += [(message, delay) for message in messages]
 
 
 class Invocation:
