@@ -215,3 +215,15 @@ def test_an_answer_that_comes_after_the_erasure_of_its_merchant_brings_no_row_ba
     own.idempotency.once(merchant_id, "slow", own.idempotency.fingerprint("POST", "/v1/tokens", "", b""), slow)
 
     assert remembered() == []
+
+
+def test_keys_of_the_operator_and_of_a_merchant_do_not_meet(operator: Api, merchant: Api) -> None:
+    own = merchant("GET", "/v1/merchant").json["id"]
+
+    first = operator("POST", f"/v1/merchants/{own}/tokens", headers=KEY)
+    second = merchant("POST", "/v1/tokens", headers=KEY)
+    forbidden = merchant("POST", f"/v1/merchants/{own}/tokens", headers=KEY)
+
+    assert (first.status, second.status, forbidden.status) == (201, 201, 403)
+    assert first.json["token"] != second.json["token"]
+    assert "idempotency-replayed" not in second.headers
