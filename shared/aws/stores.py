@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 from shared.aws import clients, deadline
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
+from shared.aws.faults import code_of
 from shared.aws.pull_queue import PullQueue
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues, QueueUrls
+from shared.aws.set_aside import count_set_aside
 from shared.aws.stage_keys import StageKeys
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import ShopperLinks
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStore
-from shared.store.table import Table
+from shared.store.table import ItemKey, Table
 
 if TYPE_CHECKING:
     from shared.aws.campaign_queue import CampaignQueue
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 def now() -> datetime:
     """The clock."""
     return datetime.now(UTC)
+
+
+def _set_aside(key: ItemKey, error: Exception) -> None:
+    count_set_aside("row", code_of(error), " ".join(key))
 
 
 class Stores:
@@ -37,7 +43,7 @@ class Stores:
     @cached_property
     def table(self) -> Table:
         """The table."""
-        return Table(clients.dynamodb(), self.environment.table_name, sleep=deadline.sleep)
+        return Table(clients.dynamodb(), self.environment.table_name, sleep=deadline.sleep, unreadable=_set_aside)
 
     @cached_property
     def keys(self) -> StageKeys:

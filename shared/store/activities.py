@@ -54,7 +54,8 @@ class ActivityStore:
         items = [item for item in page.items if item["sk"] != low]
         shown = items[:limit]
         more = len(items) > limit
-        return [_activity(item) for item in shown], shown[-1]["sk"].removeprefix(_PREFIX) if more else None
+        readable = list(self._table.readable(shown, _activity))
+        return readable, shown[-1]["sk"].removeprefix(_PREFIX) if more else None
 
     def count(self, of_digest: str) -> int:
         """How many entries there are."""

@@ -48,7 +48,7 @@ class CampaignStore:
     def listed(self, merchant_id: MerchantId) -> list[Versioned[Campaign]]:
         """The merchant's campaigns, oldest first."""
         condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with("CMP#")
-        return [_current(item) for item in self._table.query_all(condition, consistent=True)]
+        return list(self._table.readable(self._table.query_all(condition, consistent=True), _current))
 
     def create(self, campaign: Campaign) -> None:
         """Write a new campaign at its first version."""

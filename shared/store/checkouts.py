@@ -69,6 +69,11 @@ class CheckoutStore:
         found = (from_item(item) for item in items.values())
         return {checkout.digest: checkout for checkout in found}
 
+    def get_readable(self, digests: Iterable[str]) -> dict[str, Checkout]:
+        """``get_many`` for a list: without those that cannot be read."""
+        items = self._table.batch_get(keys.checkout(digest) for digest in digests)
+        return {checkout.digest: checkout for checkout in self._table.readable(items.values(), from_item)}
+
     def merge_in_order(self, fresh: Checkout, change: CheckoutChange, arrival: Arrival) -> None:
         """Create the checkout or merge activity in order into an open one, in one call and without reading.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, Key
@@ -81,8 +82,9 @@ class MerchantStore:
         page = self._table.query(Key("pk").eq(_ALL_MERCHANTS), limit=limit, start=start)
         ids = [MerchantId(item["sk"]) for item in page.items]
         rows = self._table.batch_get(keys.profile(merchant_id) for merchant_id in ids)
-        found = [unpack(Merchant, rows[keys.profile(own)]) for own in ids if keys.profile(own) in rows]
-        return found, page.next_key["sk"] if page.next_key else None
+        present = (rows[keys.profile(own)] for own in ids if keys.profile(own) in rows)
+        after_page = page.next_key["sk"] if page.next_key else None
+        return list(self._table.readable(present, partial(unpack, Merchant))), after_page
 
     def close(self, merchant_id: MerchantId, now: datetime) -> datetime:
         """The merchant's erasure begins: from now on it is gone for all but that. Returns when it was closed first.
@@ -163,7 +165,8 @@ class SourceStore:
         """The merchant's sources, oldest first."""
         ids = [SourceId(item["sk"].removeprefix("SRC#")) for item in _entries(self._table, merchant_id, "SRC#")]
         rows = self._table.batch_get(keys.source(source_id) for source_id in ids)
-        return [_versioned(Source, rows[keys.source(own)]) for own in ids if keys.source(own) in rows]
+        present = (rows[keys.source(own)] for own in ids if keys.source(own) in rows)
+        return list(self._table.readable(present, partial(_versioned, Source)))
 
     def delete(self, source: Source) -> None:
         """Remove the source; its checkouts stay."""
@@ -217,7 +220,8 @@ class EndpointStore:
 
     def listed(self, merchant_id: MerchantId) -> list[Versioned[Endpoint]]:
         """The merchant's endpoints, oldest first."""
-        return [_versioned(Endpoint, item) for item in _entries(self._table, merchant_id, "EP#")]
+        found = _entries(self._table, merchant_id, "EP#")
+        return list(self._table.readable(found, partial(_versioned, Endpoint)))
 
     def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
         """Remove the endpoint."""

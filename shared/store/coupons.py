@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from boto3.dynamodb.conditions import Attr, Key
 
@@ -86,7 +87,8 @@ class CouponStore:
     def listed(self, merchant_id: MerchantId) -> list[CouponPool]:
         """The merchant's pools, oldest first."""
         condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with(keys.POOL_PREFIX)
-        return [_pool(merchant_id, item) for item in self._table.query_all(condition, consistent=True)]
+        found = self._table.query_all(condition, consistent=True)
+        return list(self._table.readable(found, partial(_pool, merchant_id)))
 
     def add(self, merchant_id: MerchantId, pool_id: PoolId, codes: Iterable[str]) -> int:
         """Add what the pool does not hold yet; returns how many that were. A repeat after a crash adds the rest.

@@ -99,6 +99,18 @@ class Recorded:
     """``next_attempt_at`` is a place in the endpoint's rate: woken a little earlier, it comes at that instant."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """One page of an endpoint's deliveries; ``looked_at`` counts those that cannot be read as well.
+
+    ``ends_at`` is the last id looked at, None where the list ends.
+    """
+
+    records: list[DeliveryRecord]
+    looked_at: int
+    ends_at: str | None
+
+
 class DeliveryStore:
     """Deliveries in their endpoint's shards."""
 
@@ -127,25 +139,33 @@ class DeliveryStore:
         """Deliveries by key, consistently read."""
         return {key: read_delivery(item) for key, item in self._table.batch_get(wanted).items()}
 
-    def of_endpoint(self, endpoint_id: EndpointId, *, limit: int, before: str | None = None) -> list[DeliveryRecord]:
+    def get_readable(self, wanted: Iterable[ItemKey]) -> dict[ItemKey, DeliveryRecord]:
+        """``get_many`` for a list: without those that cannot be read."""
+        records = self._table.readable(self._table.batch_get(wanted).values(), read_delivery)
+        return {record.key: record for record in records}
+
+    def of_endpoint(self, endpoint_id: EndpointId, *, limit: int, before: str | None = None) -> DeliveryPage:
         """The endpoint's newest deliveries below the id ``before``: its shards merged by id."""
         upper = before or "dlv_~"
-        found: list[DeliveryRecord] = []
+        found: list[Item] = []
         for partition in keys.deliveries(endpoint_id):
             condition = Key("pk").eq(partition) & Key("sk").lt(upper)
-            page = self._table.query(condition, limit=limit, forward=False, consistent=True)
-            found += [read_delivery(item) for item in page.items]
-        return sorted(found, key=lambda own: own.id, reverse=True)[:limit]
+            found += self._table.query(condition, limit=limit, forward=False, consistent=True).items
+        return self._page(sorted(found, key=_by_id, reverse=True)[:limit], limit)
 
-    def since(self, endpoint_id: EndpointId, *, after: str, below: str, limit: int) -> list[DeliveryRecord]:
+    def since(self, endpoint_id: EndpointId, *, after: str, below: str, limit: int) -> DeliveryPage:
         """The endpoint's deliveries between two ids, oldest first: its shards merged by id."""
-        found: list[DeliveryRecord] = []
+        found: list[Item] = []
         for partition in keys.deliveries(endpoint_id):
             # The place itself is inside the range: one more is read and left out.
             condition = Key("pk").eq(partition) & Key("sk").between(after, below)
             page = self._table.query(condition, limit=limit + 1, consistent=True)
-            found += [read_delivery(item) for item in page.items if after < item["sk"] < below]
-        return sorted(found, key=lambda own: own.id)[:limit]
+            found += [item for item in page.items if after < item["sk"] < below]
+        return self._page(sorted(found, key=_by_id)[:limit], limit)
+
+    def _page(self, items: list[Item], limit: int) -> DeliveryPage:
+        records = list(self._table.readable(items, read_delivery))
+        return DeliveryPage(records, len(items), items[-1]["sk"] if len(items) == limit else None)
 
     def record(self, delivery: DeliveryRecord, outcome: Recorded) -> bool:
         """Record an outcome if the delivery still has the attempts it was read with; False when another was faster."""
@@ -205,6 +225,10 @@ class DeliveryStore:
         except ConditionFailed:
             return False
         return True
+
+
+def _by_id(item: Item) -> str:
+    return str(item["sk"])
 
 
 def _item(delivery: DeliveryRecord) -> Item:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from boto3.dynamodb.conditions import Key
+from boto3.dynamodb.conditions import Attr, Key
 
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import Item, ItemKey, Table
+from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,14 @@ class DueStore:
     def __init__(self, table: Table) -> None:
         """Share one table per process."""
         self._table = table
+
+    def put_off(self, row: DueRow, until: datetime) -> bool:
+        """Look at the row again at ``until``; False where it was moved since it was seen, or is gone."""
+        try:
+            self._table.update(Update(row.key, set={"da": to_ms(until)}, condition=Attr("da").eq(row.seen)))
+        except ConditionFailed:
+            return False
+        return True
 
     def pages(self, kind: str, shard: int, now: datetime, size: int = 100) -> Iterable[list[DueRow]]:
         """Everything due at ``now``, earliest first, in pages of at most ``size``."""

@@ -45,6 +45,11 @@ class EpisodeStore:
         items = self._table.batch_get(keys.episode(episode_id) for episode_id in episode_ids)
         return {episode.id: episode for episode in map(read_episode, items.values())}
 
+    def get_readable(self, episode_ids: Iterable[EpisodeId]) -> dict[EpisodeId, Episode]:
+        """``get_many`` for a list: without those that cannot be read."""
+        items = self._table.batch_get(keys.episode(episode_id) for episode_id in episode_ids)
+        return {episode.id: episode for episode in self._table.readable(items.values(), read_episode)}
+
     def created(self, episode: Episode, now: datetime, due_at: datetime) -> Put:
         """A new episode; a retry finds its own."""
         return Put(self._item(episode, now, due_at), Attr("pk").not_exists())

@@ -85,8 +85,11 @@ class EventStore:
 
     def of_checkout(self, digest: str) -> list[EventRecord]:
         """Every event of a checkout, oldest first."""
+        return [read_event(item) for item in self._items(digest)]
+
+    def _items(self, digest: str) -> Iterable[Item]:
         condition = Key("pk").eq(keys.checkout(digest)[0]) & Key("sk").begins_with("E#")
-        return [read_event(item) for item in self._table.query_all(condition, consistent=True)]
+        return self._table.query_all(condition, consistent=True)
 
     def freeze(self, event: EventRecord, endpoint_id: EndpointId, body: bytes) -> bytes:
         """Keep ``body`` as what the endpoint receives of the event, unless something is kept already; what is kept.
@@ -113,6 +116,10 @@ class EventStore:
                 raise TooLarge from error
             raise
         return body
+
+    def listed(self, digest: str) -> list[EventRecord]:
+        """``of_checkout`` for a list: without those that cannot be read."""
+        return list(self._table.readable(self._items(digest), read_event))
 
     @staticmethod
     def new(event: EventRecord) -> Put:

@@ -38,13 +38,13 @@ class FactStore:
     def get_many(self, merchant_id: MerchantId, wanted: Iterable[Fact]) -> dict[str, Fact]:
         """The stored facts among those named by kind, cohort, subject and part, by id."""
         found = self._table.batch_get(keys.fact(merchant_id, own.cohort, own.id) for own in wanted)
-        return {item["sk"]: _fact(item) for item in found.values()}
+        return {own.id: own for own in self._table.readable(found.values(), _fact)}
 
     def of_cohort(self, merchant_id: MerchantId, cohort: date) -> list[Fact]:
         """Every fact of one day's cohort."""
         found: list[Fact] = []
         for partition in keys.facts(merchant_id, cohort):
-            found += [_fact(item) for item in self._table.query_all(Key("pk").eq(partition), consistent=True)]
+            found += self._table.readable(self._table.query_all(Key("pk").eq(partition), consistent=True), _fact)
         return found
 
     def rolled_up(self, merchant_id: MerchantId, cohorts: Iterable[date]) -> dict[date, dict[str, Sums]]:

@@ -75,7 +75,8 @@ class QuarantineStore:
         page = self._table.query(condition, index=keys.LIST_INDEX, limit=limit, start=start, forward=False)
         rows = self._table.batch_get((item["pk"], item["sk"]) for item in page.items)
         wanted = [(item["pk"], item["sk"]) for item in page.items]
-        return [_record(rows[key]) for key in wanted if key in rows], page.next_key
+        found = (rows[key] for key in wanted if key in rows)
+        return list(self._table.readable(found, _record)), page.next_key
 
     def remains(
         self, merchant_id: MerchantId, *, limit: int, start: Item | None

@@ -45,6 +45,17 @@ class ShopperStore:
         items = self._table.batch_get(keys.identity(identity) for identity in wanted)
         return {identity: record_of(identity, items.get(keys.identity(identity))) for identity in wanted}
 
+    def get_readable(self, identities: Iterable[Identity]) -> dict[Identity, ShopperRecord]:
+        """``get_many`` for several shoppers at once: without records that cannot be read.
+
+        Whoever finds one missing must leave that shopper alone: it may hold an opt-out.
+        """
+        wanted = {keys.identity(identity): identity for identity in identities}
+        items = self._table.batch_get(wanted)
+        found = {identity: ShopperRecord(identity) for key, identity in wanted.items() if key not in items}
+        read = self._table.readable(items.values(), lambda item: record_of(wanted[item["pk"], item["sk"]], item))
+        return found | {record.identity: record for record in read}
+
     def write(self, update: Update) -> None:
         """Write one piece alone. Raises ConditionFailed."""
         self._table.update(update)

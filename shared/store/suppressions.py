@@ -6,6 +6,7 @@ Every piece here goes into the transaction that writes the identity row. Hashes 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from boto3.dynamodb.conditions import Attr, Key
 
@@ -53,7 +54,7 @@ class SuppressionStore:
         condition = Key("pk").eq(partition) & Key("sk").begins_with(prefix)
         page = self._table.query(condition, limit=limit, start=start, consistent=True)
         last = page.next_key["sk"].removeprefix(prefix) if page.next_key else None
-        return [_suppression(merchant_id, item) for item in page.items], last
+        return list(self._table.readable(page.items, partial(_suppression, merchant_id))), last
 
     @staticmethod
     def added(identity: Identity, channels: Iterable[Channel], reason: str, at: datetime) -> Update:

@@ -6,9 +6,10 @@ transaction (TransactionConflictException) nor a transaction cancelled only for 
 A row past its TTL is gone for every read and write here (``expiry``); only ``keys_of`` and ``rows_of`` still see it.
 """
 
+import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ from shared.store.wire import (
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+_logger = logging.getLogger(__name__)
 
 type Item = dict[str, Any]
 type ItemKey = tuple[str, str]
@@ -125,6 +128,10 @@ class Page:
     next_key: Item | None
 
 
+def _logged(key: ItemKey, error: Exception) -> None:
+    _logger.error("a row cannot be read: %s at %s %s", type(error).__name__, *key)
+
+
 class Table:
     """The table ``name`` behind a low-level client. Safe to share between threads."""
 
@@ -134,12 +141,17 @@ class Table:
         name: str,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
+        unreadable: Callable[[ItemKey, Exception], None] = _logged,
     ) -> None:
-        """``sleep`` waits between rounds, ``clock`` gives Unix time in seconds; tests replace both."""
+        """``sleep`` waits between rounds, ``clock`` gives Unix time in seconds; tests replace both.
+
+        ``unreadable`` is told of each row that a list goes on without.
+        """
         self._client = client
         self.name = name
         self._sleep = sleep
         self._clock = clock
+        self._unreadable = unreadable
 
     def get(self, key: ItemKey, *, consistent: bool = True) -> Item | None:
         """The item, or None."""
@@ -308,6 +320,17 @@ class Table:
                 break
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
         return found
+
+    def readable[T](self, items: Iterable[Item], read: Callable[[Item], T]) -> Iterator[T]:
+        """What the rows say, without those that cannot be read: one such row must not hold up its list or its shard.
+
+        It stays as it is, and ``unreadable`` is told. Whoever decides about one shopper by a row reads it strictly.
+        """
+        for item in items:
+            try:
+                yield read(item)
+            except Exception as error:  # noqa: BLE001 - reading a row calls nobody: whatever it is, it is the row's
+                self._unreadable((item["pk"], item["sk"]), error)
 
     def delete_all(self, keys: Iterable[ItemKey]) -> None:
         """Delete many items without conditions, 25 a call. Raises StoreUnavailable when some stay."""

@@ -79,7 +79,7 @@ def read_endpoint(endpoint_id: str) -> Json:
     own = session(router)
     found = _endpoint(own, endpoint_id)
     health = own.services.health.get(found.value.id)
-    newest = own.services.deliveries.of_endpoint(found.value.id, limit=_LOOKED_AT)
+    newest = own.services.deliveries.of_endpoint(found.value.id, limit=_LOOKED_AT).records
     shown = endpoint_json(found.value) | health_json(health, newest, own.now)
     return answer(shown, version=found.version)
 

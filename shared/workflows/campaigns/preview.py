@@ -62,11 +62,13 @@ class CampaignPreview:
             own.digest: [one for kind, one in self._hasher.of_checkout(own).items() if kind in SHOPPER_KINDS]
             for own in found
         }
-        records = self._shoppers.get_many(one for several in identities.values() for one in several)
+        records = self._shoppers.get_readable(one for several in identities.values() for one in several)
         setting = self._setting(campaign, merchant, now)
         simulated = []
         for checkout in found:
             own = identities[checkout.digest]
+            if any(one not in records for one in own):
+                continue
             shopper = together(records[one].memory for one in own)
             simulated.append(simulate(campaign, checkout, own, shopper, setting))
         return PreviewPage(simulated, place)

@@ -75,7 +75,7 @@ class RunPages:
         rules = campaign.rules()
         wanted = [
             own
-            for own in self._checkouts.get_many(digests).values()
+            for own in self._checkouts.get_readable(digests).values()
             if belongs(own, merchant, at)
             and own.status in _TAKEN
             and worth_recovering(own.cart)
@@ -83,8 +83,10 @@ class RunPages:
             and criteria.matches(rules, own, at)
         ]
         shoppers = {own.digest: self._shopper_of(own) for own in wanted}
-        records = self._shoppers.get_many(one for several in shoppers.values() for one in several)
-        return tuple(Taken(own, tuple(records[one] for one in shoppers[own.digest])) for own in wanted)
+        records = self._shoppers.get_readable(one for several in shoppers.values() for one in several)
+        # A shopper whose record cannot be read is left alone: it may hold an opt-out.
+        known = [own for own in wanted if all(one in records for one in shoppers[own.digest])]
+        return tuple(Taken(own, tuple(records[one] for one in shoppers[own.digest])) for own in known)
 
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
         return [one for kind, one in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]

@@ -90,5 +90,5 @@ class StepGate:
         for identity in case.episode.identities:
             if not self._checkouts.is_shared(identity, self._now()):
                 digests |= set(self._checkouts.by_identity(identity, since=since)[:_CHECKOUTS_LOOKED_AT])
-        others = self._checkouts.get_many(digests - {case.checkout.digest}).values()
+        others = self._checkouts.get_readable(digests - {case.checkout.digest}).values()
         return max((own.last_activity_at for own in others if own.status is Status.OPEN), default=None)

@@ -58,16 +58,15 @@ class DeliveryHistory:
         matching: list[DeliveryRecord] = []
         for _ in range(_ROUNDS):
             wanted = limit - len(matching)
-            found = [
-                record
-                for endpoint_id in endpoints
-                for record in self._deliveries.of_endpoint(endpoint_id, limit=wanted, before=before)
-            ]
+            pages = [self._deliveries.of_endpoint(own, limit=wanted, before=before) for own in endpoints]
+            # Below the end of any page that goes on, deliveries of its endpoint may lie between those of others.
+            ends_at = max((page.ends_at for page in pages if page.ends_at is not None), default=None)
+            found = (own for page in pages for own in page.records if ends_at is None or own.id >= ends_at)
             newest = sorted(found, key=lambda own: own.id, reverse=True)[:wanted]
             matching += [own for own in newest if self._shown(own, merchant_id, query)]
-            if len(newest) < wanted:
+            before = newest[-1].id if len(newest) == wanted else ends_at
+            if before is None:
                 return matching, None
-            before = newest[-1].id
             if len(matching) >= limit:
                 break
         return matching, before
@@ -103,7 +102,7 @@ class DeliveryHistory:
         self, merchant_id: MerchantId, query: DeliveryQuery, checkout: str, limit: int, before: str | None
     ) -> tuple[list[DeliveryRecord], str | None]:
         digest = digest_of(checkout)
-        events = self._events.of_checkout(digest) if digest else []
+        events = self._events.listed(digest) if digest else []
         ids = [
             (delivery_id(event.at, event.id, endpoint_id), endpoint_id)
             for event in events
@@ -112,7 +111,7 @@ class DeliveryHistory:
             if query.endpoint_id in {None, endpoint_id}
         ]
         ids += [own for own in self._of_steps(digest) if query.endpoint_id in {None, own[1]}] if digest else []
-        found = self._deliveries.get_many(keys.delivery(own, endpoint_id) for own, endpoint_id in ids)
+        found = self._deliveries.get_readable(keys.delivery(own, endpoint_id) for own, endpoint_id in ids)
         shown = [own for own in found.values() if self._shown(own, merchant_id, query)]
         below = sorted((own for own in shown if before is None or own.id < before), key=lambda own: own.id)[::-1]
         return below[:limit], below[limit - 1].id if len(below) > limit else None

@@ -104,18 +104,20 @@ class Resender:
         )
         # A campaign step is sent by its episode alone: whoever sent it again here could send it twice.
         wanted = [
-            own for own in page if own.merchant_id == job.merchant_id and own.step is None and job.asks_for(own.status)
+            own
+            for own in page.records
+            if own.merchant_id == job.merchant_id and own.step is None and job.asks_for(own.status)
         ]
         again = [own for own in wanted if self._reset(own, now)]
         self._queues.retry(
             [(DeliveryMessage(own.id, own.merchant_id, own.attempt_count), timedelta()) for own in again]
         )
-        finished = len(page) < _PAGE
+        finished = page.ends_at is None
         return replace(
             job,
             status="completed" if finished else "running",
-            cursor=page[-1].id if page else job.cursor,
-            examined=job.examined + len(page),
+            cursor=page.ends_at or job.cursor,
+            examined=job.examined + page.looked_at,
             resent=job.resent + len(again),
             updated_at=now,
             finished_at=now if finished else None,

@@ -125,7 +125,7 @@ class CheckoutSearch:
         return matching, below
 
     def _read(self, merchant: Merchant, digests: list[str], query: CheckoutQuery, now: datetime) -> list[Checkout]:
-        found = self._checkouts.get_many(digests)
+        found = self._checkouts.get_readable(digests)
         rows = (found[digest] for digest in dict.fromkeys(digests) if digest in found)
         return [own for own in rows if belongs(own, merchant, now) and query.matches(own)]
 

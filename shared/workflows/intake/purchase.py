@@ -99,7 +99,7 @@ class Purchases:
 
     def _same_source(self, digests: list[str], arrival: Arrival) -> list[Checkout]:
         """The checkouts among the newest digests that came through this source, newest first."""
-        found = self._checkouts.get_many(digests[:20])
+        found = self._checkouts.get_readable(digests[:20])
         ordered = [found[digest] for digest in digests[:20] if digest in found]
         return [own for own in ordered if own.source_id == arrival.source_id]
 

@@ -77,5 +77,5 @@ class Eligibility:
         for identity in identities:
             if not self._checkouts.is_shared(identity, now):
                 digests |= set(self._checkouts.by_identity(identity, since=checkout.created_at)[:_OTHERS_LOOKED_AT])
-        others = self._checkouts.get_many(digests - {checkout.digest}).values()
+        others = self._checkouts.get_readable(digests - {checkout.digest}).values()
         return max((other.last_activity_at for other in others if other.status is Status.OPEN), default=None)

@@ -28,7 +28,7 @@ class Superseder:
             if len(found) > SHARED_IDENTIFIER and self._checkouts.is_shared(identity, now):
                 continue
             digests |= set(found)
-        others = self._checkouts.get_many(digests - {order.checkout_digest}).values()
+        others = self._checkouts.get_readable(digests - {order.checkout_digest}).values()
         return sum(self.settle(checkout, order.bought_at, settings, now) for checkout in others)
 
     def settle(self, checkout: Checkout, bought_at: datetime, settings: Settings, now: datetime) -> bool:

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
+from shared.aws.set_aside import count_set_aside
 from shared.store import keys
 from shared.store.due import DueRow, DueStore
 from shared.workflows.recovery.merchant_settings import MerchantSettings
 from shared.workflows.recovery.sweep_checkouts import CheckoutSweeper
 from shared.workflows.recovery.sweep_episodes import EpisodeSweeper
+from shared.workflows.recovery.sweep_outcome import Failed, Outcome, Unreadable
 from shared.workflows.recovery.sweep_retries import RetrySweeper
+
+SET_ASIDE_FOR = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -48,25 +53,48 @@ class Sweeper:
     ) -> Swept:
         """Move everything due at ``now`` in these (kind, shard) parts; returns when it is written.
 
-        Raises ExceptionGroup after the rest is done when single checkouts could not be moved.
+        Neither a row nor a page nor a part holds up another. Raises ExceptionGroup after the rest is done when some
+        could not be moved: the next sweep tries them again.
         """
         swept = Swept()
         self._settings.begin()
         for kind, shard in parts:
-            for page in self._due.pages(kind, shard, now):
-                for outcome in self._moved(kind, page, now, out_of_time):
-                    if isinstance(outcome, Exception):
-                        swept.failed.append(outcome)
-                    else:
-                        swept.count(outcome)
-                swept.unfinished = out_of_time()
-                if swept.unfinished:
-                    return _whole(swept)
+            try:
+                for page in self._due.pages(kind, shard, now):
+                    self._page(kind, page, now, out_of_time, swept)
+                    swept.unfinished = out_of_time()
+                    if swept.unfinished:
+                        return _whole(swept)
+            except Exception as error:  # noqa: BLE001 - the other parts are swept
+                swept.failed.append(error)
         return _whole(swept)
+
+    def _page(
+        self, kind: str, page: list[DueRow], now: datetime, out_of_time: Callable[[], bool], swept: Swept
+    ) -> None:
+        """Move one page and note what became of its rows."""
+        try:
+            for outcome in self._moved(kind, page, now, out_of_time):
+                if isinstance(outcome, str):
+                    swept.count(outcome)
+                elif not _passes(outcome.error):
+                    swept.count(self._set_aside(outcome, now))
+                else:
+                    swept.failed.append(outcome.error)
+        except Exception as error:  # noqa: BLE001 - the next page is swept
+            swept.failed.append(error)
+
+    def _set_aside(self, failed: Failed, now: datetime) -> str:
+        """A row that no sweep can move as it is: looked at again in an hour, so that a mend is met by itself."""
+        if not self._due.put_off(failed.row, now + SET_ASIDE_FOR):
+            return "moved_on"
+        if not isinstance(failed.error, Unreadable):
+            count_set_aside("due row", code_of(failed.error), " ".join(failed.row.key))
+        return "set_aside"
 
     def _moved(
         self, kind: str, page: list[DueRow], now: datetime, out_of_time: Callable[[], bool]
-    ) -> Iterable[str | Exception]:
+    ) -> Iterable[Outcome]:
         """The outcomes of one page."""
         match kind:
             case keys.CHECKOUT_KIND:
@@ -79,8 +107,13 @@ class Sweeper:
                 return ()
 
 
+def _passes(error: Exception) -> bool:
+    """Whether the next sweep may have more luck; a defect of ours is told by failing, every minute."""
+    return not isinstance(error, (Unreadable, *AWS_ERRORS)) or is_temporary(error)
+
+
 def _whole(swept: Swept) -> Swept:
-    """What was swept. Raises ExceptionGroup where single checkouts stay behind: the next sweep tries them again."""
+    """What was swept. Raises ExceptionGroup where some stay behind: the next sweep tries them again."""
     if swept.failed:
-        raise ExceptionGroup(f"{len(swept.failed)} checkouts could not be moved", swept.failed)
+        raise ExceptionGroup(f"{len(swept.failed)} could not be moved", swept.failed)
     return swept

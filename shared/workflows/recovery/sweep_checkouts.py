@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.checkout import Checkout
@@ -13,8 +14,18 @@ from shared.store.due import DueRow
 from shared.store.shoppers import ShopperStore
 from shared.workflows.recovery.known_shopper import ShopperRecords
 from shared.workflows.recovery.merchant_settings import SettingsOf
+from shared.workflows.recovery.sweep_outcome import Failed, Outcome, Unreadable
 
 _THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """A due checkout: its row, itself, and what names its shopper."""
+
+    row: DueRow
+    checkout: Checkout
+    identities: tuple[Identity, ...]
 
 
 class CheckoutSweeper:
@@ -30,33 +41,35 @@ class CheckoutSweeper:
         self._settings_of = settings_of
         self._threads = ThreadPoolExecutor(_THREADS)
 
-    def sweep(self, page: list[DueRow], now: datetime) -> Iterator[str | Exception]:
-        """Move one page; the outcome of each, or what it failed by."""
-        found = self._checkouts.get_many(row.key[0].removeprefix("C#") for row in page)
-        due = [own for own in found.values() if own.due_at is not None and own.due_at <= now]
-        settings = {merchant_id: self._settings_of(merchant_id) for merchant_id in {own.merchant_id for own in due}}
-        identities = {own.digest: list(self._hasher.of_checkout(own).values()) for own in due}
-        records = self._shoppers.get_many(one for several in identities.values() for one in several)
+    def sweep(self, page: list[DueRow], now: datetime) -> Iterator[Outcome]:
+        """Move one page; the outcome of each row. A row that cannot be read costs no other row anything."""
+        found = self._checkouts.get_readable(_digest(row) for row in page)
+        yield from (Failed(row, Unreadable()) for row in page if _digest(row) not in found)
+        due = [
+            _Due(row, own, tuple(self._hasher.of_checkout(own).values()))
+            for row in page
+            if (own := found.get(_digest(row))) is not None and own.due_at is not None and own.due_at <= now
+        ]
+        records = self._shoppers.get_readable(one for own in due for one in own.identities)
+        yield from self._threads.map(lambda own: self._outcome(own, records, now), due)
 
-        def move(checkout: Checkout) -> str:
-            bought_at = self._bought_at(checkout, identities[checkout.digest], records, now)
-            return self._move(checkout, now, settings[checkout.merchant_id], bought_at)
+    def _outcome(self, due: _Due, records: ShopperRecords, now: datetime) -> Outcome:
+        try:
+            if any(one not in records for one in due.identities):
+                # The record may hold a purchase.
+                raise Unreadable
+            settings = self._settings_of(due.checkout.merchant_id)
+            return self._move(due.checkout, now, settings, self._bought_at(due, records, now))
+        except Exception as error:  # noqa: BLE001 - this row's alone
+            return Failed(due.row, error)
 
-        for moved in [self._threads.submit(move, own) for own in due]:
-            failure = moved.exception()
-            if failure is not None and not isinstance(failure, Exception):
-                raise failure
-            yield failure or moved.result()
-
-    def _bought_at(
-        self, checkout: Checkout, identities: list[Identity], records: ShopperRecords, now: datetime
-    ) -> datetime | None:
+    def _bought_at(self, due: _Due, records: ShopperRecords, now: datetime) -> datetime | None:
         """When the shopper bought what settles the checkout; an identifier of everybody settles nothing."""
         purchases = [
             at
-            for one in identities
+            for one in due.identities
             if (at := records[one].purchased_at) is not None
-            and bought_elsewhere(checkout, at)
+            and bought_elsewhere(due.checkout, at)
             and not self._checkouts.is_shared(one, now)
         ]
         return max(purchases, default=None)
@@ -73,3 +86,7 @@ class CheckoutSweeper:
         if after.checkout.status is checkout.status:
             return "rearmed"
         return after.checkout.status.value
+
+
+def _digest(row: DueRow) -> str:
+    return row.key[0].removeprefix("C#")

@@ -1,5 +1,6 @@
 """Due episodes: a planned step goes to the queue, a lost claim becomes unknown, a horizon that is over ends it."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from shared.aws.queues import DeliveryQueues, StepMessage
@@ -13,6 +14,7 @@ from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed
 from shared.workflows.recovery.merchant_settings import SettingsOf
+from shared.workflows.recovery.sweep_outcome import Failed, Outcome, Unreadable
 
 STEP_LEASE = timedelta(minutes=15)
 
@@ -33,25 +35,31 @@ class EpisodeSweeper:
         self._queues = queues
         self._settings_of = settings_of
 
-    def sweep(self, page: list[DueRow], now: datetime) -> list[str]:
-        """Move one page of due episodes; one outcome each."""
-        found = self._episodes.get_many(EpisodeId(row.key[0].removeprefix("P#")) for row in page)
-        outcomes: list[str] = []
+    def sweep(self, page: list[DueRow], now: datetime) -> Iterator[Outcome]:
+        """Move one page of due episodes; one outcome each. Raises QueueUnavailable."""
+        found = self._episodes.get_readable(EpisodeId(row.key[0].removeprefix("P#")) for row in page)
         messages: list[StepMessage] = []
         for row in page:
-            episode = found.get(EpisodeId(row.key[0].removeprefix("P#")))
-            if episode is None:
-                continue
-            if self._sendable(episode, now):
-                if self._episodes.lease(keys.episode(episode.id), row.seen, now + STEP_LEASE):
-                    messages.append(StepMessage(episode.id, episode.merchant_id))
-                    outcomes.append("step_queued")
-            else:
-                # Asked for before it is written: a sweep that dies in between asks again.
-                self._queues.steps([StepMessage(episode.id, episode.merchant_id, own) for own in _lost(episode, now)])
-                outcomes.append(self._moved(episode, now))
+            try:
+                done = self._taken(row, found.get(EpisodeId(row.key[0].removeprefix("P#"))), messages, now)
+                if done is not None:
+                    yield done
+            except Exception as error:  # noqa: BLE001 - this row's alone
+                yield Failed(row, error)
         self._queues.steps(messages)
-        return outcomes
+
+    def _taken(self, row: DueRow, episode: Episode | None, messages: list[StepMessage], now: datetime) -> str | None:
+        """What is done about one row: a message more, or a write; None where another sweep was faster."""
+        if episode is None:
+            raise Unreadable
+        if not self._sendable(episode, now):
+            # Asked for before it is written: a sweep that dies in between asks again.
+            self._queues.steps([StepMessage(episode.id, episode.merchant_id, own) for own in _lost(episode, now)])
+            return self._moved(episode, now)
+        if not self._episodes.lease(keys.episode(episode.id), row.seen, now + STEP_LEASE):
+            return None
+        messages.append(StepMessage(episode.id, episode.merchant_id))
+        return "step_queued"
 
     def _sendable(self, episode: Episode, now: datetime) -> bool:
         return not _lost(episode, now) and not self._over(episode, now) and planning.due_step(episode, now) is not None

@@ -9,6 +9,7 @@ from shared.store.due import DueRow
 from shared.store.resend_jobs import ResendJobStore
 from shared.workflows.delivering.resend import Resender
 from shared.workflows.delivering.waiting import woken
+from shared.workflows.recovery.sweep_outcome import Failed, Outcome
 
 RETRY_LEASE = timedelta(minutes=15)
 
@@ -22,17 +23,21 @@ class RetrySweeper:
         self._queues = queues
         self._resender = resender
 
-    def sweep(self, page: list[DueRow], now: datetime, out_of_time: Callable[[], bool]) -> Iterator[str]:
-        """Move one page. A late retry is leased for 15 minutes, then enqueued; the attempt clears the lease."""
-        jobs = [row for row in page if ResendJobStore.is_job(row.key)]
-        for row in jobs:
-            for _ in range(self._resender.work(row, now, out_of_time)):
-                yield "resent"
-        leased = [
-            row for row in page if row not in jobs and self._deliveries.lease(row.key, row.seen, now + RETRY_LEASE)
-        ]
-        deliveries = self._deliveries.get_many(row.key for row in leased)
+    def sweep(self, page: list[DueRow], now: datetime, out_of_time: Callable[[], bool]) -> Iterator[Outcome]:
+        """Move one page. A late retry is leased for 15 minutes, then enqueued; the attempt clears the lease.
+
+        A delivery that cannot be read comes again after its lease. Raises QueueUnavailable.
+        """
+        leased: list[DueRow] = []
+        for row in page:
+            try:
+                if ResendJobStore.is_job(row.key):
+                    yield from ["resent"] * self._resender.work(row, now, out_of_time)
+                elif self._deliveries.lease(row.key, row.seen, now + RETRY_LEASE):
+                    leased.append(row)
+            except Exception as error:  # noqa: BLE001 - this row's alone
+                yield Failed(row, error)
+        deliveries = self._deliveries.get_readable(row.key for row in leased)
         messages = [woken(own, now) for own in deliveries.values()]
         self._queues.retry(messages)
-        for _ in messages:
-            yield "retried"
+        yield from ["retried"] * len(messages)

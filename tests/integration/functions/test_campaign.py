@@ -16,12 +16,15 @@ from shared.aws.campaign_queue import RunMessage
 from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Trigger, Window
 from shared.domain.checkout import Reason, Status
 from shared.domain.episode import Episode
+from shared.domain.identity import IdentityKind
 from shared.domain.ids import EpisodeId
 from shared.domain.instants import to_ms
+from shared.store import keys
 from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
+from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.table import StoreUnavailable
+from shared.store.table import StoreRefused, StoreUnavailable, Update
 from shared.workflows.campaigns import run_page
 from tests.integration.conftest import Stage
 from tests.integration.shop import SESSION, Invocation, Shop
@@ -288,3 +291,33 @@ def shop_queue(shop: Shop) -> list[str]:
     for message in found:
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return [message["Body"] for message in found]
+
+
+def test_a_row_that_cannot_be_read_costs_the_run_no_other_checkout(shop: Shop, campaign: Campaign) -> None:
+    for number in range(4):
+        another_shopper(shop, number)
+    who = shop.stores.hasher.of_checkout(shop.checkout("session-1"))[IdentityKind.PHONE]
+    for key, odd in ((keys.checkout(shop.digest("session-0")), "st"), (keys.identity(who), "po")):
+        shop.table.update(Update(key, set={odd: "teleported"}))
+    shop.wait(minutes=20)
+    assert fire(shop) == {"batchItemFailures": []}
+    assert counts(shop) == {"started": 2}
+    assert shop.checkout("session-1").status is Status.OPEN, "the record may hold an opt-out"
+
+
+def test_a_checkout_that_the_table_never_takes_is_counted_and_the_run_ends(
+    shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        another_shopper(shop, number)
+    shop.wait(minutes=20)
+    original = CheckoutStore.replace
+
+    def refusing(self: CheckoutStore, old: Any, *arguments: Any) -> None:
+        if old.external_id == "session-1":
+            raise StoreRefused("ItemTooLarge")
+        original(self, old, *arguments)
+
+    monkeypatch.setattr(CheckoutStore, "replace", refusing)
+    assert fire(shop) == {"batchItemFailures": []}
+    assert counts(shop) == {"started": 2, "defect:ItemTooLarge": 1}

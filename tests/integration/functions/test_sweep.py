@@ -83,7 +83,7 @@ def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyP
         shop.webhook(session=f"session-{number}")
     shop.wait(minutes=31)
     overlapped: list[dict[str, int]] = []
-    page = CheckoutStore.get_many
+    page = CheckoutStore.get_readable
 
     def read_then_overlap(self: Any, digests: Any) -> Any:
         found = page(self, digests)
@@ -92,7 +92,7 @@ def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyP
             overlapped[0] = shop.sweep()
         return found
 
-    monkeypatch.setattr(CheckoutStore, "get_many", read_then_overlap)
+    monkeypatch.setattr(CheckoutStore, "get_readable", read_then_overlap)
     first = shop.sweep()
     assert sum(own.get("abandoned", 0) for own in (first, *overlapped)) == 3
     assert sum(own.get("moved_on", 0) for own in (first, *overlapped)) == sum(first.values())
