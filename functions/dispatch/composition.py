@@ -3,15 +3,17 @@
 from functools import cache
 
 from functions.dispatch.poison import PoisonKeeper
+from functions.dispatch.unfinished import Unfinished
 from shared.aws import clients
 from shared.aws.environment import Environment
-from shared.aws.stores import Stores
+from shared.aws.stores import Stores, now
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
 from shared.store.shoppers import ShopperStore
+from shared.store.tellings import Tellings
 from shared.workflows.campaigns.episode_coupons import fact_recorder_over
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.recovery.abandonment import Abandonments
@@ -49,6 +51,12 @@ def announcer() -> Announcer:
         fan_out=FanOut(stores.deliveries, stores.queues),
         facts=fact_recorder_over(stores),
     )
+
+
+@cache
+def unfinished() -> Unfinished:
+    """Counts records that are begun and not ended."""
+    return Unfinished(Tellings(_stores().table), now)
 
 
 @cache

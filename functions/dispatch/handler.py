@@ -1,51 +1,76 @@
 """The dispatch function.
 
 Temporary errors are raised after the rest of the batch is done: the whole batch comes again and repeats nothing. A
-record that no retry can tell (unreadable, a defect, a write that the table never takes) is kept whole in the bucket and
-does not block its shard.
+record that no retry can tell (unreadable, a defect, a write that the table never takes, or one that outlasts the
+function's time) is kept whole in the bucket and does not block its shard.
 """
 
 import json
+from collections.abc import Mapping
 from traceback import format_tb
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
-from functions.dispatch.composition import announcer, poison
+from functions.dispatch.composition import announcer, poison, unfinished
+from functions.dispatch.unfinished import NeverEnded, OutOfTime
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.stores import now
 from shared.store.wire import from_stream
 from shared.workflows.recovery.outbox import MalformedRecord
 
 logger = Logger(service="dispatch")
+_KINDS: Mapping[type[Exception], str] = {MalformedRecord: "malformed", NeverEnded: "never_ended"}
 
 
-def handler(event: dict[str, Any], context: object) -> dict[str, list[Any]]:  # noqa: ARG001 - Lambda's signature
+SPARE_MS = 20_000
+"""A record is not begun with less time left than this: it would be taken for one that never ends."""
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
     """Tell every marked record of a batch."""
+    records = event.get("Records", [])
     announcer().begin()
+    unfinished().begin(records)
     temporary: list[Exception] = []
-    for record in event.get("Records", []):
-        try:
-            outcome = announcer().announce(_image(record), now())
-        except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
-            if is_temporary(cause):
-                logger.warning("record_failed", event_id=record.get("eventID"), error=code_of(cause))
-                temporary.append(cause)
-            else:
-                _set_aside(record, cause, temporary)
-        else:
-            logger.info("record_told", event_id=record.get("eventID"), outcome=outcome)
+    for record in records:
+        if context.get_remaining_time_in_millis() < SPARE_MS:
+            temporary.append(OutOfTime())
+            break
+        failure = _told(record)
+        if failure is not None:
+            temporary.append(failure)
     if temporary:
         raise ExceptionGroup(f"{len(temporary)} records failed for now", temporary)
     return {"batchItemFailures": []}
 
 
-def _set_aside(record: dict[str, Any], cause: Exception, temporary: list[Exception]) -> None:
+def _told(record: dict[str, Any]) -> Exception | None:
+    """Tell one record, or set it aside; what it failed by where it must come again."""
+    event_id = record.get("eventID")
+    failure: Exception | None = None
+    try:
+        unfinished().begun(record)
+        outcome = announcer().announce(_image(record), now())
+    except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
+        failure = cause if is_temporary(cause) else _set_aside(record, cause)
+    else:
+        logger.info("record_told", event_id=event_id, outcome=outcome)
+    if failure is not None:
+        logger.warning("record_failed", event_id=event_id, error=code_of(failure))
+    try:
+        unfinished().ended(record)
+    except Exception as error:  # noqa: BLE001 - at worst the record is begun once less than it might be
+        logger.warning("end_not_noted", event_id=event_id, error=code_of(error))
+    return failure
+
+
+def _set_aside(record: dict[str, Any], cause: Exception) -> Exception | None:
     """A record that no retry makes right must not block its shard: kept whole, alarmed, replayable.
 
-    One that cannot be kept now comes again.
+    Answers what kept it from being kept: then it comes again.
     """
-    kind = "malformed" if isinstance(cause, MalformedRecord) else "defect"
+    kind = _KINDS.get(type(cause), "defect")
     # The trace without what the error says: it may quote a person.
     trace = "".join(format_tb(cause.__traceback__))
     logger.error("record_poison", event_id=record.get("eventID"), kind=kind, error=code_of(cause), trace=trace)
@@ -53,7 +78,8 @@ def _set_aside(record: dict[str, Any], cause: Exception, temporary: list[Excepti
         poison().keep(record, cause)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the record is not kept yet
         logger.error("poison_not_kept", event_id=record.get("eventID"), error=code_of(failure))
-        temporary.append(failure)
+        return failure
+    return None
 
 
 def _image(record: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,11 @@ def episode(episode_id: EpisodeId) -> ItemKey:
     return f"P#{episode_id}", "P"
 
 
+def telling(event_id: str) -> ItemKey:
+    """How often dispatch began a stream record without ending it."""
+    return f"D#{event_id}", "D"
+
+
 def delivery(delivery_id: DeliveryId, endpoint_id: EndpointId) -> ItemKey:
     """One delivery, in one of its endpoint's shards."""
     shard = hashlib.sha256(delivery_id.encode()).digest()[0] % DELIVERY_SHARDS

@@ -179,7 +179,7 @@ class Shop:
     def dispatch(self, records: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
         """Run dispatch over these records, or over what the stream shows; the records."""
         told = list(self.stream() if records is None else records)
-        assert dispatch_function.handler({"Records": told}, None) == {"batchItemFailures": []}
+        assert dispatch_function.handler({"Records": told}, Invocation()) == {"batchItemFailures": []}
         return told
 
     def settle(self) -> None:

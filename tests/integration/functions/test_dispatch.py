@@ -1,6 +1,7 @@
 """Dispatch on stream records made by real writes: each transition is told once, and only while it is true."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -8,17 +9,19 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.dispatch.poison import poison_name
+from functions.dispatch.unfinished import OutOfTime
 from shared.aws.faults import code_of
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues, QueueUnavailable
-from shared.domain.checkout import Status
+from shared.domain.checkout import Checkout, Status
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.ids import EpisodeId
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreRefused, Table
-from tests.integration.shop import MERCHANT, SESSION, Shop
+from shared.workflows.recovery.episode_plan import EpisodePlanner
+from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, stranger
 from tests.unit.domain.sessions import after
 
 
@@ -327,3 +330,114 @@ def test_poison_that_cannot_be_kept_now_comes_again(shop: Shop, monkeypatch: pyt
 )
 def test_poison_lies_where_an_erasure_finds_it(image: dict[str, Any], name: str) -> None:
     assert poison_name({"eventID": "e1", "dynamodb": {"NewImage": image}}) == name
+
+
+class Killed(BaseException):
+    """The function ran out of time or memory: the process is gone, and nothing that catches errors sees it."""
+
+
+@pytest.fixture
+def never_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Telling of the checkout "endless" kills the process; the digests it was tried for."""
+    tried: list[str] = []
+    original = EpisodePlanner.planned
+
+    def planned(self: EpisodePlanner, checkout: Checkout, *arguments: Any) -> Any:
+        if checkout.digest == shop.digest("endless"):
+            tried.append(checkout.digest)
+            raise Killed
+        return original(self, checkout, *arguments)
+
+    monkeypatch.setattr(EpisodePlanner, "planned", planned)
+    return tried
+
+
+def written_at(records: list[dict[str, Any]], at: datetime) -> list[dict[str, Any]]:
+    """The records as Lambda hands them over: with the second they were written in."""
+    for record in records:
+        record["dynamodb"]["ApproximateCreationDateTime"] = at.timestamp() // 1
+    return records
+
+
+def tried_once_more(shop: Shop, records: list[dict[str, Any]]) -> bool:
+    """Lambda hands the batch over once more, a minute later; whether the process survives it."""
+    try:
+        shop.dispatch(records)
+    except Killed:
+        shop.wait(minutes=1)
+        return False
+    return True
+
+
+def test_a_record_that_outlasts_the_functions_time_is_set_aside_and_its_shard_goes_on(
+    shop: Shop, never_ends: list[str]
+) -> None:
+    shop.endpoint()
+    shop.abandon("endless")
+    shop.abandon("behind it", user=stranger(1))
+    records = written_at(shop.stream(), shop.now)
+    assert [tried_once_more(shop, records) for _ in range(4)] == [False, False, False, True]
+    assert len(never_ends) == 3, "the first time leaves no mark: a fresh batch costs nothing"
+    assert [own.checkout_digest for own in shop.deliveries()] == [shop.digest("behind it")]
+    (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
+    assert letter["cause"] == "NeverEnded"
+    kept = boto3.client("s3").get_object(Bucket="quarantine", Key=letter["poison"])["Body"].read()
+    assert json.loads(kept) == records[0]
+
+
+def test_a_batch_that_comes_again_for_another_reason_counts_against_nobody(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage of an hour: the batch is tried again and again, and every record ends each time."""
+    shop.endpoint()
+    shop.abandon()
+    shop.abandon("another", user=stranger(1))
+    records = written_at(shop.stream(), shop.now)
+    with monkeypatch.context() as patched:
+
+        def refusing(*_: object) -> None:
+            raise QueueUnavailable("1 messages refused")
+
+        patched.setattr(DeliveryQueues, "fresh", refusing)
+        for _ in range(6):
+            shop.wait(minutes=10)
+            with pytest.raises(ExceptionGroup):
+                shop.dispatch(records)
+    shop.dispatch(records)
+    assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+    assert len(set(shop.queued())) == 2
+
+
+def test_a_fresh_batch_writes_nothing_to_count_itself(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    shop.dispatch(written_at(shop.stream(), shop.now))
+    assert [row for row in shop.rows() if row["pk"].startswith("D#")] == []
+
+
+def test_what_was_set_aside_for_never_ending_may_be_replayed(shop: Shop, never_ends: list[str]) -> None:
+    shop.endpoint()
+    shop.abandon("endless")
+    records = written_at(shop.stream(), shop.now)
+    while not tried_once_more(shop, records):
+        pass
+    del never_ends[:]
+    assert [tried_once_more(shop, records) for _ in range(3)] == [False, False, True]
+
+
+def test_no_record_is_begun_that_the_functions_time_may_not_suffice_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.endpoint()
+    shop.abandon()
+    shop.abandon("another", user=stranger(1))
+    records = shop.stream()
+    left = iter([60_000, 19_000])
+    with monkeypatch.context() as late:
+        late.setattr(Invocation, "get_remaining_time_in_millis", lambda _: next(left))
+        with pytest.raises(ExceptionGroup) as failed:
+            shop.dispatch(records)
+    assert [type(own) for own in failed.value.exceptions] == [OutOfTime]
+    assert len(shop.deliveries()) == 1
+    shop.dispatch(records)
+    assert len(shop.deliveries()) == 2

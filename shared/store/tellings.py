@@ -1,0 +1,44 @@
+"""Which stream records were begun and never ended: a function that runs out of time, or of memory, raises nothing."""
+
+from datetime import datetime, timedelta
+
+from boto3.dynamodb.conditions import Attr
+
+from shared.domain.instants import to_ms
+from shared.store import keys
+from shared.store.table import ConditionFailed, Table, Update
+
+MOST_UNFINISHED = 2
+"""How often a record may be begun without being ended."""
+_KEPT_FOR = timedelta(days=2)
+"""Longer than the stream keeps a record."""
+
+
+class Tellings:
+    """Beginnings by the record's event id."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def begin(self, event_id: str, now: datetime) -> bool:
+        """Note that the record is begun; False where it was begun twice already and never ended."""
+        update = Update(
+            keys.telling(event_id),
+            set={"ttl": to_ms(now + _KEPT_FOR) // 1000},
+            add={"begun": 1},
+            condition=Attr("begun").not_exists() | Attr("begun").lt(MOST_UNFINISHED),
+        )
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return False
+        return True
+
+    def ended(self, event_id: str) -> None:
+        """The record ended, well or not: what it was begun before counts no more."""
+        update = Update(keys.telling(event_id), set={"begun": 0}, condition=Attr("pk").exists())
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return
