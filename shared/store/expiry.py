@@ -5,6 +5,7 @@ there is no row holds over an expired one, any other fails. So no caller needs t
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
@@ -13,8 +14,9 @@ TTL = "ttl"
 
 
 def expired(item: Mapping[str, Any], now: int) -> bool:
-    """Whether the row's time is over at ``now`` (seconds)."""
-    return TTL in item and int(item[TTL]) <= now
+    """Whether the row's time is over at ``now`` (seconds); what is no number ends nothing, here as for DynamoDB."""
+    ends = item.get(TTL)
+    return isinstance(ends, int | Decimal) and ends <= now
 
 
 def alive(now: int) -> ConditionBase:
