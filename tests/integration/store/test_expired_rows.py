@@ -166,8 +166,8 @@ PLACES: dict[str, tuple[Callable[[Shelf], object], Callable[[Shelf], object]]] =
         lambda own: (
             own.deliveries.get(DELIVERY, ENDPOINT)
             or own.deliveries.get_many([delivery().key])
-            or own.deliveries.of_endpoint(ENDPOINT, limit=5)
-            or own.deliveries.since(ENDPOINT, after="dlv_", below="dlv_~", limit=5)
+            or own.deliveries.of_endpoint(ENDPOINT, limit=5).records
+            or own.deliveries.since(ENDPOINT, after="dlv_", below="dlv_~", limit=5).records
         ),
     ),
     "episodes": (
@@ -359,7 +359,8 @@ def test_expired_rows_make_no_page_end_early(shelf: Shelf) -> None:
     for number in range(6, 9):
         ActivityStore(shelf.table).add(DIGEST, Activity(after(minutes=number), "CLICKED", {}), after(days=1))
 
-    assert [own.id for own in deliveries.since(ENDPOINT, after="dlv_", below="dlv_~", limit=4)] == names[30:34]
+    page = deliveries.since(ENDPOINT, after="dlv_", below="dlv_~", limit=4)
+    assert [own.id for own in page.records] == names[30:34]
     first, place = ActivityStore(shelf.table).page(DIGEST, limit=2, after=None)
     rest, end = ActivityStore(shelf.table).page(DIGEST, limit=2, after=place)
     assert [own.at for own in (*first, *rest)] == [after(minutes=number) for number in (6, 7, 8)]
