@@ -304,18 +304,19 @@ class DueSteps:
 
 def opened_stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[DueSteps]:
     """A fresh stage at one o'clock, an hour after everybody left."""
-    parts = (
-        *(composition.deliverer, composition.health, composition._endpoint_events),
-        *(composition.pool, composition.step_sender, composition.follow_ups),
-    )
     with time_machine.travel(NOON + HOUR, tick=False) as clock:
         own = DueSteps(clock)
-        for part in parts:
-            part.cache_clear()
+        forget_composition()
         with monkeypatch.context() as patched:
             patched.setattr(composition, "_stores", lambda: own.stores)
             patched.setattr(composition, "SendPool", lambda **_: own)
             patched.setattr("shared.workflows.campaigns.follow_ups.time.sleep", lambda _: None)
             yield own
-        for part in parts:
+        forget_composition()
+
+
+def forget_composition() -> None:
+    """Make the function build itself anew, every part of it."""
+    for part in vars(composition).values():
+        if hasattr(part, "cache_clear"):
             part.cache_clear()
