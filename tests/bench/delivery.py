@@ -34,7 +34,7 @@ from shared.workflows.delivering.endpoint_events import EndpointEvents
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 from tests.integration.conftest import create_table
 
-FRESH_WORKERS, RETRY_WORKERS = 10, 5
+FRESH_WORKERS, RETRY_WORKERS, SLOW_WORKERS = 10, 5, 5
 """As a stage has them by default."""
 BATCH = 10
 NEIGHBOURS, RATE, NOISE = 49, 0.15, 10
@@ -110,14 +110,15 @@ class Queue:
 
 
 class Queues:
-    """Both queues, as the deliverer needs them."""
+    """The queues, as the deliverer needs them."""
 
     def __init__(self) -> None:
-        self.deliveries, self.retries = Queue(), Queue()
+        self.deliveries, self.retries, self.slow = Queue(), Queue(), Queue()
 
     def retry(self, messages: Sequence[tuple[DeliveryMessage, timedelta]]) -> None:
         for message, delay in messages:
-            self.retries.put(message, -(-delay // timedelta(seconds=1)) * timedelta(seconds=1))
+            queue = self.slow if message.slow else self.retries
+            queue.put(message, -(-delay // timedelta(seconds=1)) * timedelta(seconds=1))
 
 
 class OpenCipher:
@@ -185,7 +186,9 @@ class Harness:
                             queue.put(message)
 
     def start(self) -> None:
-        for queue, count in ((self.queues.deliveries, FRESH_WORKERS), (self.queues.retries, RETRY_WORKERS)):
+        queues = self.queues
+        workers = ((queues.deliveries, FRESH_WORKERS), (queues.retries, RETRY_WORKERS), (queues.slow, SLOW_WORKERS))
+        for queue, count in workers:
             for _ in range(count):
                 threading.Thread(target=self.worker, args=(queue,), daemon=True).start()
 
