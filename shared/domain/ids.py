@@ -122,6 +122,16 @@ def delivery_id(at: datetime, subject: str, endpoint_id: EndpointId) -> Delivery
     return DeliveryId("dlv_" + derived_ulid(at, subject, endpoint_id) + endpoint_id.removeprefix("ep_"))
 
 
+def step_delivery_id(started_at: datetime, episode_id: str, step: int, endpoint_id: EndpointId) -> DeliveryId:
+    """The id of the delivery of a campaign's step, the same at every attempt; ``started_at`` is the episode's."""
+    return delivery_id(started_at, f"{episode_id}#{step}", endpoint_id)
+
+
+def step_event_id(started_at: datetime, episode_id: str, step: int) -> EventId:
+    """What stands for an event in a step's delivery."""
+    return EventId("evt_" + derived_ulid(started_at, episode_id, str(step)))
+
+
 def first_delivery_id(at: datetime) -> str:
     """The id below which no delivery of ``at`` or later lies."""
     return "dlv_" + str(ULID.from_bytes(max(to_ms(at), 0).to_bytes(6, "big") + bytes(10)))

@@ -42,6 +42,7 @@ CHECKOUT: Final[Mapping[str, str]] = {
     "ann": "announced: sequence of the abandonment that endpoints were told",
     "b": "cart snapshot, compressed",
     "co": "completed at",
+    "cln": "cleaned: what hung on the erased checkout is gone too",
     "era": "erased",
     "g0": "event ids seen, days 0 modulo 3",
     "g1": "event ids seen, days 1 modulo 3",
@@ -95,6 +96,7 @@ EPISODE: Final[Mapping[str, str]] = {
 }
 DELIVERY: Final[Mapping[str, str]] = {
     "eid": "event",
+    "era": "erased: nothing is written over it any more",
     "ep": "endpoint",
     "log": "the newest attempts",
     "n": "attempts made",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.domain.checkout import ADDRESSES, LEAVES, Checkout, LeafValue, Order, Reason, Status
-from shared.domain.identity import Identity, IdentityKind
+from shared.domain.identity import LEAVES_OF, SHOPPER_KINDS, Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.money import Money
@@ -72,12 +72,26 @@ IDENTITY_ATTRIBUTE = {
     IdentityKind.CUSTOMER: "ic",
     IdentityKind.CART: "ik",
 }
+CONTACT_ATTRIBUTES = {kind: ATTRIBUTE_OF[LEAVES_OF[kind][0]] for kind in SHOPPER_KINDS}
+"""Where the contact itself stands, in the clear."""
 EVENT_SETS = ("g0", "g1", "g2")
 OUTBOX = ("tr", "te")
 RAW = "raw"
 """The provider's last accepted body, compressed; written beside the checkout and never read with it."""
 UNDIFFED = frozenset({*EVENT_SETS, *OUTBOX, "v", "pk", "sk"})
 """Attributes that every write handles by itself."""
+
+
+def identities_of(item: Item, merchant_id: MerchantId) -> dict[IdentityKind, Identity]:
+    """The identities by which an item is listed, whatever else of it can be read."""
+    found = {kind: item.get(attribute) for kind, attribute in IDENTITY_ATTRIBUTE.items()}
+    return {kind: Identity(merchant_id, kind, mac) for kind, mac in found.items() if isinstance(mac, str)}
+
+
+def contacts_of(item: Item) -> dict[IdentityKind, str]:
+    """Phone, e-mail and customer id of an item, in the clear."""
+    found = {kind: item.get(attribute) for kind, attribute in CONTACT_ATTRIBUTES.items()}
+    return {kind: value for kind, value in found.items() if isinstance(value, str)}
 
 
 def to_item(

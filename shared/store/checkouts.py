@@ -1,5 +1,6 @@
 """Checkouts: reading them, the one-call write of a webhook in order, and every other write under its version."""
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,12 +15,14 @@ from shared.domain.settings import Settings
 from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest
 from shared.store import keys
 from shared.store.checkout_item import (
+    CONTACT_ATTRIBUTES,
     EVENT_SETS,
     IDENTITY_ATTRIBUTE,
     OUTBOX,
     RAW,
     UNDIFFED,
     from_item,
+    identities_of,
     to_item,
 )
 from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
@@ -171,23 +174,27 @@ class CheckoutStore:
             condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
 
-    def erased(self, old: Checkout, bare: Checkout, settings: Settings) -> Put:
-        """``bare`` in place of everything the item held, at the version read.
+    def erased(self, row: Item, bare: Checkout, settings: Settings) -> Put:
+        """``bare`` in place of everything the row held, readable or not, at the version read.
 
         It can still be found by its identifiers, so that an erasure that was cut short goes on; ``unlisted`` ends that.
         """
-        identities = self._hasher.of_checkout(old)
-        return Put(to_item(bare, identities, settings, self._due_shards), Attr("v").eq(old.version))
+        identities = identities_of(row, bare.merchant_id)
+        as_read = Attr("v").eq(row["v"]) if "v" in row else Attr("v").not_exists()
+        return Put(to_item(bare, identities, settings, self._due_shards), as_read)
+
+    def cleaned(self, digest: str) -> None:
+        """What hung on an erased checkout is gone too; only its identifiers are still needed."""
+        self._of_erased(Update(keys.checkout(digest), set={"cln": True}, condition=Attr("era").exists()))
 
     def unlisted(self, digest: str) -> None:
-        """Take an erased checkout out of the identity indexes; one that is gone stays gone."""
-        update = Update(
-            keys.checkout(digest), remove=tuple(IDENTITY_ATTRIBUTE.values()), condition=Attr("era").exists()
-        )
-        try:
+        """Drop the identifiers of an erased checkout, also from the indexes; one that is gone stays gone."""
+        gone = (*IDENTITY_ATTRIBUTE.values(), *CONTACT_ATTRIBUTES.values(), "cln")
+        self._of_erased(Update(keys.checkout(digest), remove=gone, condition=Attr("era").exists()))
+
+    def _of_erased(self, update: Update) -> None:
+        with contextlib.suppress(ConditionFailed):
             self._table.update(update)
-        except ConditionFailed:
-            return
 
     def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
         """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""
@@ -226,8 +233,7 @@ class CheckoutStore:
 
     def forget(self, digest: str) -> Sequence[ItemKey]:
         """The keys of everything kept with a checkout: itself, its events, its timeline."""
-        found = self._table.query_all(Key("pk").eq(keys.checkout(digest)[0]), consistent=True)
-        return [(item["pk"], item["sk"]) for item in found]
+        return self._table.keys_of(keys.checkout(digest)[0])
 
     def _item(self, checkout: Checkout, settings: Settings) -> Item:
         return to_item(checkout, self._hasher.of_checkout(checkout), settings, self._due_shards)

@@ -1,6 +1,7 @@
 """Deliveries: what was to reach an endpoint, every attempt, and when the next one is due."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,10 +13,11 @@ from shared.domain.ids import DeliveryId, EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
-from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Item, ItemKey, Put, StoreUnavailable, Table, Update
 
 KEPT_FOR = timedelta(days=30)
 KEPT_ATTEMPTS = 12
+_ROUNDS = 5
 WOKEN_AHEAD = timedelta(minutes=5)
 """How long before its place the sweep wakes a delivery: it comes by the minute, a queue's delay by the second."""
 
@@ -127,8 +129,11 @@ class DeliveryStore:
             return
 
     def keep(self, delivery: DeliveryRecord) -> None:
-        """Write a step's delivery as it stands: only the worker that holds the step's claim does."""
-        self._table.put(Put(_item(delivery)))
+        """Write a step's delivery as it stands: only the worker that holds the step's claim does.
+
+        Over one that was erased meanwhile nothing is written.
+        """
+        self._noted_by(lambda: self._table.put(Put(_item(delivery), Attr("era").not_exists())))
 
     def get(self, delivery_id: DeliveryId, endpoint_id: EndpointId) -> DeliveryRecord | None:
         """The delivery, consistently read, or None."""
@@ -199,23 +204,60 @@ class DeliveryStore:
 
     def reported(self, delivery: DeliveryRecord, status: str, at: datetime) -> None:
         """Note a vendor's later word (``delivered``, ``read``, ...); the first of each kind stays."""
-        self._noted(
-            Update(delivery.key, set_if_absent={f"{_REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
-        )
+        noted = Update(delivery.key, set_if_absent={f"{_REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
+        self._noted_by(lambda: self._table.update(noted))
 
     def refused(self, delivery: DeliveryRecord, reason: str, at: datetime) -> None:
         """The vendor took the message and could not deliver it; one that was delivered after all stays so."""
         condition = Attr("st").eq(DeliveryStatus.DELIVERED.value) & Attr(f"{_REPORT}delivered").not_exists()
+        condition &= Attr("era").not_exists()
         values = {"st": DeliveryStatus.FAILED.value, "why": reason[:512]}
-        self._noted(
-            Update(delivery.key, set=values, set_if_absent={f"{_REPORT}failed": to_ms(at)}, condition=condition)
-        )
+        noted = Update(delivery.key, set=values, set_if_absent={f"{_REPORT}failed": to_ms(at)}, condition=condition)
+        self._noted_by(lambda: self._table.update(noted))
 
-    def _noted(self, update: Update) -> None:
+    def erase(self, wanted: Iterable[ItemKey]) -> None:
+        """End what still waits and drop every word of the receivers; nothing is written over it any more.
+
+        What cannot be read is removed. Raises StoreUnavailable when workers kept writing.
+        """
+        pending = set(wanted)
+        for _ in range(_ROUNDS):
+            rows = self._table.rows_of(pending)
+            pending = {key for key, row in rows.items() if not self._erased(key, row)}
+            if not pending:
+                return
+        raise StoreUnavailable("the deliveries kept changing")
+
+    def _erased(self, key: ItemKey, row: Item) -> bool:
+        """False where a worker was faster."""
+        try:
+            delivery = read_delivery(row)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            delivery = None
+        if delivery is None or self._table.expired(row):
+            self._table.delete_all([key])
+            return True
+        over = delivery.status.waiting or delivery.status is DeliveryStatus.HELD
+        silent = {"response_body": None, "reason": None}
+        values: dict[str, Any] = {
+            "era": True,
+            "st": DeliveryStatus.SKIPPED.value if over else delivery.status.value,
+            "log": [{**attempt, **silent} for attempt in delivery.attempts],
+        }
+        if over or delivery.reason is not None:
+            values["why"] = "erased"
+        condition = Attr("n").eq(delivery.attempt_count) & Attr("st").eq(delivery.status.value)
+        update = Update(key, set=values, remove=("nx", "dq", "da", "pl"), condition=condition)
         try:
             self._table.update(update)
         except ConditionFailed:
-            return
+            return False
+        return True
+
+    @staticmethod
+    def _noted_by(write: Callable[[], None]) -> None:
+        with contextlib.suppress(ConditionFailed):
+            write()
 
     def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
         """Push a due retry ahead while it is on its way to the queue; False when another sweep was faster."""

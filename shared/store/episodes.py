@@ -7,6 +7,7 @@ step's claim exactly one wins. The row is due when its next step is, or when its
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr
@@ -17,10 +18,13 @@ from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.step_state import EpisodeStep, StepState
+from shared.domain.suppression import EndReason
 from shared.store import keys
 from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
 
 KEPT_AFTER_END = timedelta(days=90)
+_KEPT_OF_ERASED = frozenset({*("pk", "sk", "lp", "ls", "mer", "an", "ca", "chk", "end", "why", "cmp", "cv", "ho")})
+_VENDORS_WORDS = frozenset({"vid", "why"})
 
 
 class EpisodeMoved(Exception):
@@ -79,6 +83,29 @@ class EpisodeStore:
             remove=("dq", "da"),
             condition=Attr("pk").exists(),
         )
+
+    @staticmethod
+    def erased(row: Item, now: datetime) -> Put:
+        """The episode of a row, readable or not, ended and without a word of its shopper, at the version read.
+
+        Steps keep when they were and what became of them: no id and no reason that a vendor gave.
+        """
+        version, steps = row.get("v"), row.get("steps")
+        bare: Item = {"end": to_ms(now), "why": EndReason.ERASED.value}
+        bare |= {name: value for name, value in row.items() if name in _KEPT_OF_ERASED}
+        bare |= {
+            "st": EpisodeStatus.ENDED.value,
+            "who": {},
+            "v": int(version) + 1 if isinstance(version, int | Decimal) else 1,
+            "ttl": to_ms(now + KEPT_AFTER_END) // 1000,
+        }
+        if isinstance(steps, dict):
+            bare["steps"] = {
+                number: {name: value for name, value in step.items() if name not in _VENDORS_WORDS}
+                for number, step in steps.items()
+                if isinstance(step, dict)
+            }
+        return Put(bare, Attr("v").not_exists() if version is None else Attr("v").eq(version))
 
     def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
         """Push a due episode ahead while it is on its way to the queue; False when another sweep was faster."""

@@ -9,7 +9,7 @@ from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import Item, Put
+from shared.store.table import Item, ItemKey, Put, Update
 
 ORDER_MARK = "ordered"
 
@@ -44,6 +44,12 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
         "ttl": to_ms(now + kept_for) // 1000,
     }
     return Put(item, Attr("pk").not_exists())
+
+
+def order_forgotten(key: ItemKey) -> Update:
+    """Of an order row only that there was one, and when: not whose, nor what its provider calls it."""
+    gone = ("tr", "te")
+    return Update(key, set={"who": {}, "oid": "erased"}, remove=gone, condition=Attr("pk").exists())
 
 
 def read_order(item: Item) -> OrderRecord:

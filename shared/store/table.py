@@ -368,8 +368,12 @@ class Table:
             self._wait(attempt)
         raise StoreUnavailable("write kept meeting transactions")
 
+    def expired(self, item: Item) -> bool:
+        """Whether the item, as ``rows_of`` gives it, is past its TTL."""
+        return expiry.expired(item, self._now())
+
     def _living(self, item: Item) -> Item | None:
-        return None if expiry.expired(item, self._now()) else item
+        return None if self.expired(item) else item
 
     def _now(self) -> int:
         return int(self._clock())

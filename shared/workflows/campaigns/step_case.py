@@ -12,7 +12,7 @@ from shared.domain.checkout import Checkout
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
-from shared.domain.ids import DeliveryId, EndpointId, EventId, delivery_id, derived_ulid
+from shared.domain.ids import DeliveryId, EndpointId, EventId, step_delivery_id, step_event_id
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.settings import Settings
 from shared.domain.shopper import Shopper, together
@@ -62,7 +62,7 @@ class StepCase:
     @property
     def delivery_id(self) -> DeliveryId:
         """The delivery of this step: the same at every attempt."""
-        return delivery_id(self.episode.started_at, f"{self.episode.id}#{self.step.number}", self.endpoint_id)
+        return step_delivery_id(self.episode.started_at, self.episode.id, self.step.number, self.endpoint_id)
 
     @property
     def subject(self) -> tuple[int, EndpointId]:
@@ -72,7 +72,7 @@ class StepCase:
     @property
     def event_id(self) -> EventId:
         """What the receiver knows the step's message by: the same at every attempt."""
-        return EventId("evt_" + derived_ulid(self.episode.started_at, self.episode.id, str(self.step.number)))
+        return step_event_id(self.episode.started_at, self.episode.id, self.step.number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shared.domain import planning, step_state
 from shared.domain.episode import Episode
 from shared.domain.merchant import Endpoint
 from shared.domain.step_state import Concluded, EpisodeStep
-from shared.domain.suppression import SuppressionReason
+from shared.domain.suppression import EndReason, SuppressionReason
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreUnavailable
@@ -121,6 +121,10 @@ class StepOutcomes:
         claim = own.claim
         for _ in range(_ROUNDS):
             episode = self._episodes.get(claim.case.episode.id)
+            if episode is not None and episode.end_reason == EndReason.ERASED:
+                self._record.erased(claim.case)
+                own.word = "step_erased"
+                return
             step = episode.step(claim.case.step.number) if episode else None
             if episode is not None and step is not None and claim.holds(step):
                 own.tried = self._concluded(episode, step, own)

@@ -11,6 +11,7 @@ from shared.domain.consent import Channel
 from shared.domain.episode import Episode
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.transitions import retention_end
+from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.workflows.campaigns.step_case import StepCase
@@ -69,6 +70,10 @@ class StepRecord:
         """The delivery and the timeline of a step that ended before any attempt."""
         self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None))
         self._note(case, step, channel, at)
+
+    def erased(self, case: StepCase) -> None:
+        """The shopper was erased while their message was on its way: nothing is kept of what the vendor answered."""
+        self._deliveries.erase([keys.delivery(case.delivery_id, case.endpoint_id)])
 
     def ended(self, case: StepCase, episode: Episode, step: EpisodeStep) -> None:
         """The fact of the step's last outcome; ``episode`` as it stands after it."""

@@ -58,7 +58,7 @@ class Purchases:
         missing_episodes: frozenset[EpisodeId] = frozenset()
         for round_number in range(ROUNDS):
             known = self._read(joined, arrival)
-            if known.checkout is not None and is_duplicate(known.checkout, joined):
+            if known.checkout is not None and (known.checkout.erased or is_duplicate(known.checkout, joined)):
                 return Applied(known.checkout, Effect.DUPLICATE, None)
             applied = apply(known.checkout, joined, arrival)
             if known.order is not None and applied.mark is None:
@@ -101,7 +101,7 @@ class Purchases:
         """The checkouts among the newest digests that came through this source, newest first."""
         found = self._checkouts.get_readable(digests[:20])
         ordered = [found[digest] for digest in digests[:20] if digest in found]
-        return [own for own in ordered if own.source_id == arrival.source_id]
+        return [own for own in ordered if own.source_id == arrival.source_id and not own.erased]
 
     def _read(self, change: CheckoutChange, arrival: Arrival) -> _Known:
         """Checkout, order and the payload's identities in one call; identities only the checkout knows in a second."""

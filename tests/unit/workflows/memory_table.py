@@ -101,6 +101,28 @@ class MemoryTable(Table):
         return self._call("batch_get", wanted, read)  # type: ignore[no-any-return]
 
     @override
+    def rows_of(self, keys: Iterable[ItemKey], *, consistent: bool = True) -> dict[ItemKey, Item]:
+        return self.batch_get(keys)
+
+    @override
+    def keys_of(self, partition: str, limit: int | None = None, prefix: str | None = None) -> list[ItemKey]:
+        def read() -> list[ItemKey]:
+            found = sorted(own for own in self._items if own[0] == partition and own[1].startswith(prefix or ""))
+            return found[:limit]
+
+        return self._call("query", partition, read)  # type: ignore[no-any-return]
+
+    @override
+    def delete_all(self, keys: Iterable[ItemKey]) -> None:
+        doomed = list(keys)
+        if doomed:
+            self._call("delete_all", doomed, lambda: self._apply([Delete(key) for key in doomed]))
+
+    @override
+    def expired(self, item: Item) -> bool:
+        return False
+
+    @override
     def update(self, update: Update) -> None:
         self._call("update", update, lambda: self._apply([update]))
 
