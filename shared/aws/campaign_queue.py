@@ -15,16 +15,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunMessage:
-    """One run of a campaign: ``fired_at`` names it. ``revision`` is what the schedule was made from."""
+    """One run of a campaign: ``fired_at`` names it. ``revision`` is what the schedule was made from.
+
+    ``hops``: how many messages of the run led to this one.
+    """
 
     merchant_id: MerchantId
     campaign_id: CampaignId
     fired_at: datetime
     revision: int | None = None
+    hops: int = 0
 
     def text(self) -> str:
         """The message's body."""
-        plain = {"merchant_id": self.merchant_id, "campaign_id": self.campaign_id, "at": to_ms(self.fired_at)}
+        plain: dict[str, str | int] = {
+            "merchant_id": self.merchant_id,
+            "campaign_id": self.campaign_id,
+            "at": to_ms(self.fired_at),
+        }
+        if self.hops:
+            plain["hops"] = self.hops
         return json.dumps(plain, separators=(",", ":"))
 
 
@@ -42,6 +52,7 @@ def read_message(body: str, sent_at: datetime) -> RunMessage:
             CampaignId(str(plain["campaign_id"])),
             fired_at or sent_at.replace(second=0, microsecond=0),
             revision if isinstance(revision, int) else None,
+            int(plain.get("hops", 0)),
         )
     except (KeyError, TypeError, AttributeError) as malformed:
         raise ValueError("not a campaign run") from malformed

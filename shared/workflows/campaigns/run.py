@@ -25,6 +25,8 @@ from shared.workflows.campaigns.schedules import CampaignSchedules
 
 LEASE = timedelta(minutes=3)
 """Longer than the function may run: a lease that has run out has no worker."""
+MOST_HOPS = 500
+"""Messages of one run, of a minute and a half each: one that is longer ends, and its row says so."""
 DEFECT = "defect"
 _THREADS = 8
 
@@ -101,8 +103,14 @@ class CampaignRunner:
                 self._runs.save(run, finished="campaign_paused")
                 return Ran("campaign_paused", run.counts)
             if out_of_time():
+                if message.hops >= MOST_HOPS:
+                    self._runs.save(run, finished="too_long")
+                    return Ran("too_long", run.counts)
                 self._runs.save(run, release=True)
-                self._queue.send(RunMessage(message.merchant_id, message.campaign_id, message.fired_at))
+                following = RunMessage(
+                    message.merchant_id, message.campaign_id, message.fired_at, hops=message.hops + 1
+                )
+                self._queue.send(following)
                 return Ran("goes_on", run.counts)
             self._runs.save(run)
 

@@ -321,3 +321,17 @@ def test_a_checkout_that_the_table_never_takes_is_counted_and_the_run_ends(
     monkeypatch.setattr(CheckoutStore, "replace", refusing)
     assert fire(shop) == {"batchItemFailures": []}
     assert counts(shop) == {"started": 2, "defect:ItemTooLarge": 1}
+
+
+def test_a_run_that_never_ends_is_ended_and_says_so(
+    shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_page, "_PAGE", 1)
+    for session in ("one", "two"):
+        shop.webhook(session=session)
+    shop.wait(minutes=20)
+    last = RunMessage(MERCHANT, CAMPAIGN, shop.now, hops=500)
+    handle(shop, last.text(), NoTime())
+    found = RunStore(shop.table).counts(CAMPAIGN, shop.now)
+    assert found is not None
+    assert found[0] == "too_long"
