@@ -105,13 +105,15 @@ class ReportSubjects:
         return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
 
     def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:
-        """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest."""
+        """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest; never an erased one."""
         if delivery is not None:
             digests = [delivery.checkout_digest]
         else:
             digests = [] if who is None else self._checkouts.by_identity(who)[:1]
         found = self._checkouts.get(digests[0]) if digests else None
-        return found if found is not None and found.merchant_id == endpoint.merchant_id else None
+        if found is None or found.erased or found.merchant_id != endpoint.merchant_id:
+            return None
+        return found
 
 
 def _source(kind: str) -> StatusSource | None:
