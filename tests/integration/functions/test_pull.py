@@ -26,8 +26,8 @@ from shared.aws.pull_queue import ContentMessage, PageMessage, Wanted
 from shared.aws.stores import Stores, now
 from shared.delivery.send_pool import SendPool
 from shared.domain.checkout import Checkout, Status
-from shared.domain.ids import JobId, MerchantId, SourceId, TokenId, checkout_digest
-from shared.domain.instants import to_rfc3339
+from shared.domain.ids import JobId, MerchantId, SourceId, TokenId, checkout_digest, derived_ulid
+from shared.domain.instants import EPOCH, to_rfc3339
 from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
 from shared.providers.bigcommerce import BigCommerceApi
 from shared.providers.emporix import EmporixApi, canonical_json
@@ -79,7 +79,7 @@ class Desk:
         self.backfills = Backfills(self.jobs, self.stores.cipher, lambda: self.stores.pulls, now)
 
     def source(self, provider: str, api: dict[str, str] | None, **settings: Any) -> Source:
-        source_id = SourceId(f"src_{provider}")
+        source_id = SourceId("src_" + derived_ulid(EPOCH, provider))
         credentials = SourceCredentials(secrets=(SECRET,), api=api or {})
         source = Source(
             *(source_id, MERCHANT, provider, now()),
