@@ -17,7 +17,8 @@ from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import ShopperLinks
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStore
-from shared.store.table import ItemKey, Table
+from shared.store.table import Table
+from shared.store.writes import ItemKey
 
 if TYPE_CHECKING:
     from shared.aws.campaign_queue import CampaignQueue

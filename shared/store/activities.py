@@ -10,7 +10,8 @@ from shared.domain.ids import digest
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
-from shared.store.table import ConditionFailed, Item, Put, Table
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, Put
 
 _PREFIX = "A#"
 

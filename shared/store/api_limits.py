@@ -10,7 +10,8 @@ from boto3.dynamodb.conditions import Attr
 from shared.domain.ids import SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Update
 
 _WINDOW_KEPT = timedelta(hours=1)
 _PAUSE_KEPT = timedelta(days=2)

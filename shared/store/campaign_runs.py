@@ -14,7 +14,8 @@ from boto3.dynamodb.conditions import Attr
 from shared.domain.ids import CampaignId, MerchantId
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, Put, Update
 
 KEPT_FOR = timedelta(days=90)
 _CLAIMS_KEPT_FOR = timedelta(days=7)

@@ -15,7 +15,8 @@ from shared.domain.ids import MerchantId
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.configuration import VersionConflict, Versioned
-from shared.store.table import ConditionFailed, Delete, Item, Put, Table, TransactionCancelled, Write
+from shared.store.table import ConditionFailed, Table, TransactionCancelled
+from shared.store.writes import Delete, Item, Put, Write
 
 
 class CampaignStore:

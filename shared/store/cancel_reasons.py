@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shared.store.wire import from_wire
 
 if TYPE_CHECKING:
-    from shared.store.table import Item
+    from shared.store.writes import Item
 
 TOO_LARGE = "ItemTooLarge"
 

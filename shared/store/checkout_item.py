@@ -11,7 +11,7 @@ from shared.domain.money import Money
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
 from shared.store import cart_blob, keys
-from shared.store.table import Item
+from shared.store.writes import Item
 
 _SHORT = {
     "name": "nm",

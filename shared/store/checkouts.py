@@ -25,7 +25,8 @@ from shared.store.checkout_item import (
     identities_of,
     to_item,
 )
-from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, ItemKey, Put, Update
 
 _AT_CREATION = ("ca", "dq", "da")
 _CART_IDENTITY = IDENTITY_ATTRIBUTE[IdentityKind.CART]

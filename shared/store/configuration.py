@@ -12,7 +12,8 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.merchant import Endpoint, Merchant, Source
 from shared.store import keys
 from shared.store.codec import pack, unpack
-from shared.store.table import ConditionFailed, Delete, Item, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Delete, Item, ItemKey, Put, Update
 
 _ALL_MERCHANTS = "MERCHANTS"
 _FORMER_KEPT_FOR = timedelta(days=31)

@@ -20,7 +20,8 @@ from shared.domain.coupon import Allocation
 from shared.domain.ids import EpisodeId, MerchantId, PoolId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, Put, StoreUnavailable, Table, TransactionCancelled, Update, Write
+from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Item, Put, Update, Write
 
 _KEPT_FOR = timedelta(days=120)
 """Longer than an episode's row, which is the allocation's."""

@@ -13,7 +13,8 @@ from shared.domain.ids import DeliveryId, EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
-from shared.store.table import ConditionFailed, Item, ItemKey, Put, StoreUnavailable, Table, Update
+from shared.store.table import ConditionFailed, StoreUnavailable, Table
+from shared.store.writes import Item, ItemKey, Put, Update
 
 KEPT_FOR = timedelta(days=30)
 KEPT_ATTEMPTS = 12

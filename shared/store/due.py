@@ -8,7 +8,8 @@ from boto3.dynamodb.conditions import Attr, Key
 
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, ItemKey, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, ItemKey, Update
 
 
 @dataclass(frozen=True, slots=True)

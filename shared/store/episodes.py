@@ -20,7 +20,8 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.suppression import EndReason
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, ItemKey, Put, Update
 
 KEPT_AFTER_END = timedelta(days=90)
 _KEPT_OF_ERASED = frozenset({*("pk", "sk", "lp", "ls", "mer", "an", "ca", "chk", "end", "why", "cmp", "cv", "ho")})

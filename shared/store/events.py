@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from shared.domain.ids import EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, ItemKey, Put, Update
 
 PROVIDER = "provider"
 """The format that is the provider's own body."""

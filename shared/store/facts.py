@@ -14,7 +14,8 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.metrics import Fact, FactKind, Sums
 from shared.domain.money import Money
 from shared.store import keys
-from shared.store.table import ConditionFailed, Item, Put, Table
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item, Put
 
 KEPT_FOR = timedelta(days=120)
 _TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")

@@ -13,7 +13,8 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.rate_limit import Lot, RateLimit
 from shared.store import keys
 from shared.store.codec import pack, unpack
-from shared.store.table import ConditionFailed, ItemKey, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import ItemKey, Update
 
 KEPT_FOR = timedelta(days=30)
 _PLACES_KEPT_FOR = timedelta(hours=1)

@@ -10,7 +10,8 @@ from boto3.dynamodb.conditions import Attr, Key
 from shared.domain.ids import MerchantId
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Delete, Item, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Delete, Item, Put, Update
 
 OPERATOR = "operator"
 """The asker that is no merchant."""

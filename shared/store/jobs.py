@@ -15,7 +15,8 @@ from shared.domain.ids import JobId, MerchantId, SourceId
 from shared.domain.instants import to_ms
 from shared.store import keys
 from shared.store.codec import pack, unpack
-from shared.store.table import ConditionFailed, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Put, Update
 
 KEPT_FOR = timedelta(days=90)
 JobStatus = Literal["queued", "running", "completed", "failed"]

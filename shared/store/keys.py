@@ -23,7 +23,7 @@ from shared.domain.ids import (
     digest_bytes,
 )
 from shared.domain.instants import to_ms
-from shared.store.table import ItemKey
+from shared.store.writes import ItemKey
 
 DUE_INDEX: Final = "due"
 LIST_INDEX: Final = "list"

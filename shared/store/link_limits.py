@@ -6,7 +6,8 @@ from boto3.dynamodb.conditions import Attr
 
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Update
 
 MOST_PER_MINUTE = 30
 """Far more than a shopper, their mail scanner and a chat's preview need together."""

@@ -9,7 +9,7 @@ from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import Item, ItemKey, Put, Update
+from shared.store.writes import Item, ItemKey, Put, Update
 
 ORDER_MARK = "ordered"
 

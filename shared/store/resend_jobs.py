@@ -14,7 +14,8 @@ from shared.domain.instants import to_ms
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.deliveries import DeliveryStatus
-from shared.store.table import ConditionFailed, ItemKey, Put, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import ItemKey, Put, Update
 
 KEPT_FOR = timedelta(days=90)
 _KIND = "resend"

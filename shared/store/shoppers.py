@@ -12,7 +12,8 @@ from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
-from shared.store.table import Check, ConditionFailed, Delete, Item, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Check, Delete, Item, Update
 
 REMEMBERED_FOR = timedelta(days=90)
 

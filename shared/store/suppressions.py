@@ -16,7 +16,8 @@ from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
-from shared.store.table import Delete, Item, Table, Update
+from shared.store.table import Table
+from shared.store.writes import Delete, Item, Update
 
 
 @dataclass(frozen=True, slots=True)

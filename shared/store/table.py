@@ -9,8 +9,8 @@ A row past its TTL is gone for every read and write here (``expiry``); only ``ke
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
@@ -26,14 +26,12 @@ from shared.store.wire import (
     to_wire,
     update_arguments,
 )
+from shared.store.writes import Check, Delete, Item, ItemKey, Put, Update, Write
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _logger = logging.getLogger(__name__)
-
-type Item = dict[str, Any]
-type ItemKey = tuple[str, str]
 
 _CONFLICT_ROUNDS = 6
 _CONFLICT_WAIT = 0.02
@@ -72,52 +70,6 @@ class StoreRefused(Exception):
         """Keep the code; what DynamoDB writes beside it may quote values."""
         super().__init__(code)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One UpdateItem. ``set_next`` names attributes that take the version after this write (``v`` + 1)."""
-
-    key: ItemKey
-    set: Mapping[str, Any] = field(default_factory=dict)
-    set_if_absent: Mapping[str, Any] = field(default_factory=dict)
-    set_next: Sequence[str] = ()
-    remove: Sequence[str] = ()
-    add: Mapping[str, Any] = field(default_factory=dict)
-    condition: ConditionBase | None = None
-
-    def made(self) -> Item:
-        """The item that the update makes where there is none."""
-        pk, sk = self.key
-        first = dict.fromkeys(self.set_next, 1)
-        return {"pk": pk, "sk": sk, **self.set_if_absent, **self.set, **first, **self.add}
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """One PutItem; ``item`` holds ``pk`` and ``sk``."""
-
-    item: Item
-    condition: ConditionBase | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """One DeleteItem."""
-
-    key: ItemKey
-    condition: ConditionBase | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A condition on an item that the transaction does not write."""
-
-    key: ItemKey
-    condition: ConditionBase
-
-
-type Write = Update | Put | Delete | Check
 
 
 @dataclass(frozen=True, slots=True)

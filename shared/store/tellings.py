@@ -6,7 +6,8 @@ from boto3.dynamodb.conditions import Attr
 
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ConditionFailed, Table, Update
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Update
 
 MOST_UNFINISHED = 2
 """How often a record may be begun without being ended."""

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from shared.domain.ids import DeliveryId, EndpointId, digest
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import ItemKey, Put, Table
+from shared.store.table import Table
+from shared.store.writes import ItemKey, Put
 
 KEPT_FOR = timedelta(days=30)
 

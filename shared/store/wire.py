@@ -8,7 +8,7 @@ from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 
 if TYPE_CHECKING:
-    from shared.store.table import Item, ItemKey, Update
+    from shared.store.writes import Item, ItemKey, Update
 
 _serialise = TypeSerializer().serialize
 _deserialise = TypeDeserializer().deserialize

@@ -12,7 +12,7 @@ from shared.api.problems import not_found
 from shared.domain.ids import QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineRecord
-from shared.store.table import Item
+from shared.store.writes import Item
 
 router = new_router()
 _TAGS = ["Quarantine"]

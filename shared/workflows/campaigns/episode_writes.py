@@ -13,7 +13,8 @@ from shared.domain.instants import to_ms
 from shared.domain.settings import Settings
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
-from shared.store.table import ConditionFailed, Put
+from shared.store.table import ConditionFailed
+from shared.store.writes import Put
 from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.delivering.batch import TEMPORARY
 

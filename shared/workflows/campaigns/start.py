@@ -17,7 +17,8 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Write
 
 _ROUNDS = 5
 

@@ -18,7 +18,8 @@ from shared.domain.merchant import Endpoint
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
-from shared.store.table import Put, StoreUnavailable, Table, TransactionCancelled
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Put
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.step_case import StepCase

@@ -16,7 +16,8 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore, channels_closed
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Write
 
 _ROUNDS = 6
 _CHECKOUTS_LOOKED_AT = 20

@@ -30,8 +30,9 @@ from shared.store.checkout_item import from_item
 from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventGone, EventRecord, EventStore, read_event
-from shared.store.table import ItemKey, Table
+from shared.store.table import Table
 from shared.store.vendor_messages import VendorMessageStore
+from shared.store.writes import ItemKey
 from shared.workflows.delivering.attempts import attempt_json, target_of
 from shared.workflows.delivering.batch import (
     TEMPORARY,

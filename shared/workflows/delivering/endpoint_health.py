@@ -24,7 +24,7 @@ from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.domain.rate_limit import is_now, rate_limit_of
 from shared.store.health import HealthStore, key_of, read_health
-from shared.store.table import ItemKey
+from shared.store.writes import ItemKey
 from shared.workflows.delivering.attempts import timeout_of
 
 _logger = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
 from shared.store.orders import OrderRecord, order_put, read_order
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Write
 from shared.workflows.intake.contention import ROUNDS, pause
 
 _EPISODE_ENDED_BY_PURCHASE = "purchased"

@@ -25,7 +25,8 @@ from shared.store.deliveries import DeliveryStore
 from shared.store.events import EventRecord
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
-from shared.store.table import Item, StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Item, Write
 from shared.workflows.delivering.attempts import delivery_of
 from shared.workflows.privacy.erased_bodies import QuarantinedBodies
 from shared.workflows.privacy.erased_checkout import CheckoutErasure

@@ -42,7 +42,8 @@ from shared.store.episodes import EpisodeStore, read_episode
 from shared.store.events import EventRecord, EventStore
 from shared.store.orders import order_forgotten
 from shared.store.shoppers import ShopperStore
-from shared.store.table import Item, ItemKey, StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Item, ItemKey, Write
 
 _ROUNDS = 5
 _ROWS = 25

@@ -22,7 +22,8 @@ from shared.store.coupons import CouponStore
 from shared.store.facts import KEPT_FOR
 from shared.store.idempotency import IdempotencyStore
 from shared.store.quarantine import QuarantineStore
-from shared.store.table import ConditionFailed, Item, Table
+from shared.store.table import ConditionFailed, Table
+from shared.store.writes import Item
 from shared.workflows.intake.sources import REMEMBERED_FOR
 
 _PAGE = 50

@@ -8,7 +8,8 @@ from shared.domain.episode import Episode
 from shared.store.checkouts import CheckoutStore
 from shared.store.events import EventRecord
 from shared.store.shoppers import ShopperStore
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Write
 from shared.workflows.recovery.audience import Audience, Hearers
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker

@@ -9,7 +9,7 @@ from datetime import datetime
 from shared.domain.transitions import Mark
 from shared.store.checkouts import CheckoutStore
 from shared.store.orders import OrderRecord
-from shared.store.table import Item
+from shared.store.writes import Item
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.recovery.abandonment import Abandonments, BoughtElsewhere
 from shared.workflows.recovery.audience import Audience, Audiences

@@ -13,7 +13,8 @@ from shared.domain.transitions import Arrival, retention_end
 from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled, Write
+from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.writes import Write
 from shared.workflows.delivering.refusals import Conflict, NotFound
 from shared.workflows.insight.checkout_search import belongs
 from shared.workflows.intake.purchase import Purchases

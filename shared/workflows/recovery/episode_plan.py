@@ -19,7 +19,8 @@ from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
-from shared.store.table import StoreUnavailable, Write
+from shared.store.table import StoreUnavailable
+from shared.store.writes import Write
 from shared.workflows.recovery.audience import Audience
 from shared.workflows.recovery.known_shopper import ShopperRecords
 from shared.workflows.recovery.outbox import Transition

@@ -9,7 +9,8 @@ from shared.domain.ids import event_id
 from shared.domain.recovery_link import ShopperLinks
 from shared.domain.transitions import retention_end
 from shared.store.events import EventRecord, EventStore
-from shared.store.table import ConditionFailed, Put, StoreUnavailable, Table
+from shared.store.table import ConditionFailed, StoreUnavailable, Table
+from shared.store.writes import Put
 from shared.workflows.delivering.payloads import payloads
 from shared.workflows.recovery.audience import Audience, Hearers
 from shared.workflows.recovery.known_shopper import KnownShoppers

@@ -9,7 +9,7 @@ from shared.domain.checkout import Checkout
 from shared.domain.transitions import Mark
 from shared.store.checkout_item import RAW, from_item
 from shared.store.orders import ORDER_MARK, OrderRecord, read_order
-from shared.store.table import Item
+from shared.store.writes import Item
 
 
 class MalformedRecord(ValueError):

@@ -13,7 +13,7 @@ from shared.aws.quarantine_bucket import BodyGone, BucketUnavailable, Quarantine
 from shared.domain.ids import MerchantId, QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineStore
-from shared.store.table import Put
+from shared.store.writes import Put
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_customers import EMAIL, PHONE, erase, merchant, quarantined, shop
 from tests.integration.shop import Shop

@@ -24,7 +24,8 @@ from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.table import StoreRefused, StoreUnavailable, Update
+from shared.store.table import StoreRefused, StoreUnavailable
+from shared.store.writes import Update
 from shared.workflows.campaigns import run_page
 from tests.integration.conftest import Stage
 from tests.integration.shop import SESSION, Invocation, Shop

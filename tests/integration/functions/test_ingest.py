@@ -13,7 +13,8 @@ from shared.domain.ids import checkout_id
 from shared.providers.flexype import FlexyPe
 from shared.store import keys
 from shared.store.configuration import SourceStore
-from shared.store.table import StoreUnavailable, Update
+from shared.store.table import StoreUnavailable
+from shared.store.writes import Update
 from tests.integration.shop import SOURCE, Shop, aws_event
 
 

@@ -49,8 +49,9 @@ from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from shared.store.resend_jobs import ResendJob, ResendJobStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
-from shared.store.table import Check, ConditionFailed, Delete, Put, Table, TransactionCancelled, Update
+from shared.store.table import ConditionFailed, Table, TransactionCancelled
 from shared.store.vendor_messages import VendorMessageStore
+from shared.store.writes import Check, Delete, Put, Update
 from shared.workflows.intake.merge import Merger
 from shared.workflows.intake.purchase import Purchases
 from tests.unit.domain.recovery.episodes import checkout_left, episode_of

@@ -7,7 +7,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shared.aws.faults import code_of, is_temporary
-from shared.store.table import Put, StoreRefused, Table, TransactionCancelled, Update
+from shared.store.table import StoreRefused, Table, TransactionCancelled
+from shared.store.writes import Put, Update
 
 NOISE = base64.b64encode(random.Random(1).randbytes(300 * 1024)).decode()
 

@@ -12,20 +12,9 @@ from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.store.cancel_reasons import CancelReason
-from shared.store.table import (
-    Check,
-    ConditionFailed,
-    Delete,
-    Item,
-    ItemKey,
-    Page,
-    Put,
-    Table,
-    TransactionCancelled,
-    Update,
-    Write,
-)
+from shared.store.table import ConditionFailed, Page, Table, TransactionCancelled
 from shared.store.wire import from_wire, to_wire
+from shared.store.writes import Check, Delete, Item, ItemKey, Put, Update, Write
 
 type Fault = Callable[[str, Any, Callable[[], Any]], Any]
 """What stands between a caller and the table: the call's name, what it is about, and the call itself."""

@@ -20,7 +20,8 @@ from shared.store import keys
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStatus, Recorded
 from shared.store.events import EventStore
-from shared.store.table import Delete, Table, Update
+from shared.store.table import Table
+from shared.store.writes import Delete, Update
 from shared.workflows.delivering.batch import Prepared, Unwritten, in_turn, send_prepared
 from tests.integration.shop import MERCHANT, Shop, stranger
 

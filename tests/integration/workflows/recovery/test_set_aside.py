@@ -14,7 +14,8 @@ from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryStatus, Recorded
 from shared.store.due import DueStore
-from shared.store.table import ItemKey, StoreRefused, StoreUnavailable, Update
+from shared.store.table import StoreRefused, StoreUnavailable
+from shared.store.writes import ItemKey, Update
 from shared.workflows.delivering.history import DeliveryHistory, DeliveryQuery
 from tests.integration.shop import MERCHANT, Shop, stranger
 from tests.integration.workflows.delivering.test_recover import abandon, recovered, switch

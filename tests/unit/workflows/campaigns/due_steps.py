@@ -40,7 +40,7 @@ from shared.store.deliveries import DeliveryRecord, read_delivery
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
-from shared.store.table import ItemKey
+from shared.store.writes import ItemKey
 from shared.workflows.campaigns.send_step import StepSender
 from shared.workflows.campaigns.step_case import StepCase
 from shared.workflows.campaigns.step_claim import Claim

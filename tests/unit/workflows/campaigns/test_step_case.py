@@ -10,7 +10,7 @@ from shared.domain.consent import Channel
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore
-from shared.store.table import Delete
+from shared.store.writes import Delete
 from shared.workflows.campaigns.step_case import Erased, NothingDue
 from tests.unit.workflows.campaigns.due_steps import VISIBILITY, DueSteps
 
