@@ -261,9 +261,9 @@ class TestEventAndFanOut:
         assert len(set(shop.queued())) == 1
 
     def test_an_endpoint_whose_own_format_could_not_be_made_has_a_failed_delivery(self, shop: Shop) -> None:
-        endpoint = shop.endpoint(payload={"liquid": "{{ 1 | divided_by: 0 }}"})
+        endpoint = shop.endpoint(payload="provider")
         shop.abandon()
         FanOut(shop.stores.deliveries, shop.stores.queues).deliver(made(shop, transition(shop)), [endpoint])
         (delivery,) = shop.deliveries()
-        assert (delivery.status, delivery.reason) == (DeliveryStatus.FAILED, "template_error")
+        assert (delivery.status, delivery.reason) == (DeliveryStatus.FAILED, "provider_payload_unavailable")
         assert shop.queued() == []
