@@ -49,21 +49,21 @@ class LostSteps:
 
     def _settled(self, case: StepCase) -> Handled:
         now = self._now()
-        step = self._end_of(case, now)
-        if step is None:
+        lost = _lost(case.step, now)
+        if lost is None:
             return _NOT_LOST
+        delivered = self._record.is_delivered(case)
+        step = step_state.found_sent(lost) if delivered else lost
         after = planning.with_step(case.episode, step)
         if step != case.step:
             self._writes.write(case.episode, after, case.settings)
-        if not self._record.is_delivered(case):
+        if not delivered:
             self._record.attempted(case, step, case.channel, None, step.ended_at or now)
         self._record.ended(case, after, step)
         return Handled(f"step_{step.state}")
 
-    def _end_of(self, case: StepCase, now: datetime) -> EpisodeStep | None:
-        """The step as it ends; None where its claim was not lost, or somebody has settled it meanwhile."""
-        parked = case.step.state is StepState.UNKNOWN and case.step.reason == step_state.LEASE_LOST
-        lost = case.step if parked else step_state.lease_lost(case.step, now)
-        if lost is None:
-            return None
-        return step_state.found_sent(lost) if self._record.is_delivered(case) else lost
+
+def _lost(step: EpisodeStep, now: datetime) -> EpisodeStep | None:
+    """The step as unknown; None where its claim was not lost, or somebody has settled it meanwhile."""
+    parked = step.state is StepState.UNKNOWN and step.reason == step_state.LEASE_LOST
+    return step if parked else step_state.lease_lost(step, now)
