@@ -22,7 +22,8 @@ class Stage:
 
     ``architecture``: ``arm64`` on AWS; ``native`` is this machine's own, for the local engine, which runs the
     functions on it. ``removable``: whether the table, the key and the bucket go with their stack.
-    ``throttle_rate`` is requests/s. ``domain_name`` and ``certificate_arn`` (of the same region) go together;
+    ``throttle_rate`` is requests/s; the webhooks of one source, and of one merchant, should be a small part of it.
+    ``domain_name`` and ``certificate_arn`` (of the same region) go together;
     without them the API's own address is the public one.
     """
 
@@ -42,6 +43,8 @@ class Stage:
     dispatch_parallelization: int = 2
     throttle_rate: int = 500
     throttle_burst: int = 250
+    webhooks_per_minute_of_source: int = 3_000
+    webhooks_per_minute_of_merchant: int = 6_000
     domain_name: str | None = None
     certificate_arn: str | None = None
     alarm_email: str | None = None
@@ -84,6 +87,8 @@ class Stage:
             "steps_concurrency": (2, 1000),
             "slow_concurrency": (2, 1000),
             "dispatch_parallelization": (1, 10),
+            "webhooks_per_minute_of_source": (1, 1_000_000),
+            "webhooks_per_minute_of_merchant": (1, 1_000_000),
         }
         for key, (low, high) in ranges.items():
             if not low <= getattr(self, key) <= high:

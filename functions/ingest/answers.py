@@ -1,5 +1,6 @@
 """Refusals of ingest as RFC 9457 problems, and the metric behind the quarantine alarm."""
 
+from datetime import timedelta
 from typing import Any
 
 from shared.aws.http_api import problem
@@ -23,6 +24,13 @@ def come_back() -> dict[str, Any]:
 def not_readable(detail: str) -> dict[str, Any]:
     """400."""
     return problem(400, "Bad Request", f"{detail[:1].upper()}{detail[1:]}.")
+
+
+def too_many(again_in: timedelta) -> dict[str, Any]:
+    """429: nothing is stored, and the provider may try again after a while."""
+    seconds = max(-(-again_in // timedelta(seconds=1)), 1)
+    detail = "The source or its merchant sends more webhooks than are taken in within a minute."
+    return problem(429, "Too Many Requests", detail, {"retry-after": str(seconds)})
 
 
 def unavailable() -> dict[str, Any]:

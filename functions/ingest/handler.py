@@ -15,6 +15,7 @@ from shared.delivery.own_address import HOP_HEADER
 from shared.domain.ids import IdKind, SourceId, is_id
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
 from shared.workflows.intake.receive import Receipt, UnknownSource
+from shared.workflows.intake.webhook_rate import TooManyWebhooks
 
 logger = Logger(service="ingest")
 LAST_CALL = 2.4
@@ -35,6 +36,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
             receipt = receiver().receive(source_id, _request(event, event_name))
     except UnknownSource:
         return _refused(source_id, answers.unknown_source())
+    except TooManyWebhooks as over:
+        return _refused(source_id, answers.too_many(over.again_in))
     except AuthenticationFailed as failed:
         return _refused(source_id, answers.unauthenticated(str(failed)))
     except (NotReadable, NotDecodable) as unreadable:

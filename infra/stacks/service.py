@@ -89,6 +89,7 @@ class ServiceStack(Stack):
         self._allow_bucket()
         self._allow_queues()
         self._allow_mail()
+        self._limit_webhooks()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
@@ -202,6 +203,12 @@ class ServiceStack(Stack):
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])
             self.functions[name].tell(**{variable: queue.queue_url for variable, queue in queues})
+
+    def _limit_webhooks(self) -> None:
+        self.functions["ingest"].tell(
+            WEBHOOKS_PER_MINUTE_OF_SOURCE=str(self._stage.webhooks_per_minute_of_source),
+            WEBHOOKS_PER_MINUTE_OF_MERCHANT=str(self._stage.webhooks_per_minute_of_merchant),
+        )
 
     def _allow_mail(self) -> None:
         """E-mail of merchants without an SES of their own goes out by the stage's."""

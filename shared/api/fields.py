@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     StringConstraints,
     TypeAdapter,
@@ -165,3 +166,5 @@ Timezone = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterV
 Host = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host)]
 Url = Annotated[str, StringConstraints(min_length=1, max_length=2048)]
 Secret = Annotated[str, StringConstraints(min_length=8, max_length=1024), AfterValidator(_printable)]
+WebhooksPerMinute = Annotated[int, Field(ge=1, le=1_000_000)]
+"""How many webhooks are taken in within a minute; above that, 429."""

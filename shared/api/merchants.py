@@ -17,6 +17,7 @@ from shared.api.fields import (
     Strict,
     TimeOfDay,
     Timezone,
+    WebhooksPerMinute,
     duration_text,
 )
 from shared.api.problems import FieldError, invalid
@@ -74,6 +75,12 @@ class OperatorSettingsBody(SettingsBody):
     """A merchant's rules and what only the operator sets. ``list_shards`` may only rise: rows keep their shard."""
 
     list_shards: Annotated[int, Field(ge=1, le=MOST_LIST_SHARDS)] = _DEFAULTS.list_shards
+    webhooks_per_minute: WebhooksPerMinute | None = None
+
+    @classmethod
+    def nullable(cls) -> frozenset[str]:
+        """No limit of its own: the stage's."""
+        return super().nullable() | {"webhooks_per_minute"}
 
     def on(self, settings: Settings, *, local: bool) -> Settings:
         """As the merchant's own. Raises Problem 422 for fewer list shards."""
@@ -157,6 +164,8 @@ def settings_json(settings: Settings) -> dict[str, Any]:
     hours = settings.quiet_hours
     shown = {name: getattr(settings, name) for name in OperatorSettingsBody.model_fields}
     shown |= {name: duration_text(own) for name, own in shown.items() if isinstance(own, timedelta)}
+    if settings.webhooks_per_minute is None:
+        del shown["webhooks_per_minute"]
     clock = None if hours is None else {"start": f"{hours.start:%H:%M}", "end": f"{hours.end:%H:%M}"}
     return shown | {"quiet_hours": clock}
 

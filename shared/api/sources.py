@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator
 
-from shared.api.fields import Country, Currency, Duration, Name, Patch, Secret, Strict, Url, duration_text
+from shared.api.fields import (
+    Country,
+    Currency,
+    Duration,
+    Name,
+    Patch,
+    Secret,
+    Strict,
+    Url,
+    WebhooksPerMinute,
+    duration_text,
+)
 from shared.api.problems import FieldError, invalid
 from shared.delivery.target import with_ascii_host
 from shared.domain.instants import to_rfc3339
@@ -45,6 +56,7 @@ class SourceSettingsBody(Patch):
         Field(max_length=200),
     ] = Field(default_factory=dict)
     signature: SignatureBody | None = None
+    webhooks_per_minute: WebhooksPerMinute | None = None
 
     @classmethod
     def nullable(cls) -> frozenset[str]:

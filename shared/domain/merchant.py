@@ -43,6 +43,7 @@ class SourceSettings:
     money_unit: MoneyUnit | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     signature: Mapping[str, Any] = field(default_factory=dict)
+    webhooks_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

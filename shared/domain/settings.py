@@ -28,6 +28,8 @@ class Settings:
     consent: Literal["required", "unknown_allowed"] = "required"
     holdout_percent: int = 5
     list_shards: int = 1
+    webhooks_per_minute: int | None = None
+    """None: the stage's limit."""
 
 
 _RANGES = {

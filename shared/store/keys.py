@@ -64,6 +64,11 @@ def link_window(of_digest: str, link: str, window: int) -> ItemKey:
     return f"C#{of_digest}", f"L#{link}#{window}"
 
 
+def webhook_minute(sender: SourceId | MerchantId, minute: int) -> ItemKey:
+    """How many webhooks a source or a merchant sent in one minute."""
+    return f"H#{sender}", f"W#{minute}"
+
+
 def order(source_id: SourceId, order_id: str) -> ItemKey:
     """One purchase of one source."""
     return f"O#{digest(source_id, order_id).hex()[:32]}", "O"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.environment import Environment
 from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.pull_queue import PullQueue, content_message
 from shared.aws.quarantine_bucket import body_key
@@ -19,6 +20,7 @@ from shared.domain.change import CheckoutChange
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.transitions import Applied, Arrival, Effect
+from shared.domain.webhook_rate import WebhookRates
 from shared.providers import registry
 from shared.providers.provider import (
     AuthenticationFailed,
@@ -31,9 +33,11 @@ from shared.providers.provider import (
 )
 from shared.store.configuration import SourceStore
 from shared.store.quarantine import QuarantineRecord, QuarantineStore
+from shared.store.webhook_counts import WebhookCounts
 from shared.workflows.intake.merge import Merger, arrival_at, deferred
 from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.sources import SourceDirectory, context_of
+from shared.workflows.intake.webhook_rate import WebhookRate
 
 LARGEST_BODY = 256 * 1024
 _DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -107,6 +111,7 @@ class Receiver:
         quarantine: QuarantineStore,
         bodies: Callable[[], Bodies],
         pulls: Callable[[], PullQueue],
+        rate: WebhookRate,
     ) -> None:
         """``bodies`` and ``pulls`` make the bucket and the queue at first need: most webhooks never touch them."""
         self._sources = sources
@@ -115,17 +120,24 @@ class Receiver:
         self._quarantine = quarantine
         self._bodies = bodies
         self._pulls = pulls
+        self._rate = rate
 
     def receive(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
         """Take a webhook in.
 
-        Raises UnknownSource, AuthenticationFailed and NotReadable (nothing is stored), and StoreUnavailable when the
-        provider must try again.
+        Raises UnknownSource, TooManyWebhooks, AuthenticationFailed and NotReadable (nothing is stored), and
+        StoreUnavailable when the provider must try again.
         """
         found = self._sources.find(source_id)
         if found is None:
             raise UnknownSource(source_id)
         source, merchant = found
+        self._rate.admit(source, merchant, request.arrived_at)
+        receipt = self._received(source, merchant, request)
+        self._rate.count(source, merchant, request.arrived_at)
+        return receipt
+
+    def _received(self, source: Source, merchant: Merchant, request: WebhookRequest) -> Receipt:
         provider = registry.provider(source.provider)
         context = context_of(source, merchant, self._cipher.source(source), provider)
         try:
@@ -262,4 +274,14 @@ def receiver_over(stores: Stores) -> Receiver:
         QuarantineStore(stores.table),
         lambda: stores.bucket,
         lambda: stores.pulls,
+        WebhookRate(WebhookCounts(stores.table), _rates(stores.environment)),
     )
+
+
+def _rates(environment: Environment) -> WebhookRates:
+    """The stage's limits."""
+    named = {
+        "per_source": environment.variables.get("WEBHOOKS_PER_MINUTE_OF_SOURCE"),
+        "per_merchant": environment.variables.get("WEBHOOKS_PER_MINUTE_OF_MERCHANT"),
+    }
+    return WebhookRates(**{name: int(limit) for name, limit in named.items() if limit})

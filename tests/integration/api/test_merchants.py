@@ -187,3 +187,18 @@ def test_only_the_operator_adds_a_domain_that_links_may_lead_to(operator: Api, m
     assert merchant("PATCH", "/v1/merchant", {"store_domains": ["tea.example"]}).status == 422, "it was given away"
     path = f"/v1/merchants/{merchant('GET', '/v1/merchant').json['id']}"
     assert operator("PATCH", path, {"store_domains": ["tea.example", "coffee.example"]}).status == 200
+
+
+def test_the_limit_of_a_merchant_is_the_operators_to_set(operator: Api) -> None:
+    made = new_merchant(operator)
+    path, merchant = f"/v1/merchants/{made['id']}", operator.as_(made["token"])
+    assert "webhooks_per_minute" not in made["settings"], "the stage's"
+    raised = operator("PATCH", path, {"settings": {"webhooks_per_minute": 500}})
+    assert raised.json["settings"]["webhooks_per_minute"] == 500
+    assert merchant("PATCH", "/v1/merchant", {"settings": {"webhooks_per_minute": 900}}).status == 422
+    assert operator("PATCH", path, {"settings": {"webhooks_per_minute": 0}}).status == 422
+    source = merchant("POST", "/v1/sources", {"provider": "flexype", "settings": {"webhooks_per_minute": 60}})
+    assert source.json["settings"]["webhooks_per_minute"] == 60
+    cleared = merchant("PATCH", f"/v1/sources/{source.json['id']}", {"settings": {"webhooks_per_minute": None}})
+    assert cleared.json["settings"]["webhooks_per_minute"] is None
+    assert operator("PATCH", path, {"settings": {"webhooks_per_minute": None}}).status == 200
