@@ -1,5 +1,6 @@
-"""Refusals of ingest as RFC 9457 problems, and the metric behind the quarantine alarm."""
+"""Refusals of ingest as RFC 9457 problems, and the metrics behind its alarms."""
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -39,8 +40,19 @@ def unavailable() -> dict[str, Any]:
 
 
 def count_quarantined() -> None:
-    """Count a quarantined body (CloudWatch embedded metric; the alarm watches namespace Checkback, service ingest)."""
+    """Count a quarantined body; the alarm ``Quarantined`` watches the count."""
+    _count("Quarantined")
+
+
+def count_above_rate() -> None:
+    """Count a webhook that was refused for its sender's rate, by stage; the alarm ``AboveRate`` watches the count."""
+    _count("AboveRate", stage=os.environ.get("STAGE", "unknown"))
+
+
+def _count(name: str, **dimensions: str) -> None:
+    """One more, as a CloudWatch embedded metric of namespace Checkback and service ingest."""
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
-    with single_metric(name="Quarantined", unit=MetricUnit.Count, value=1, namespace="Checkback") as metric:
-        metric.add_dimension(name="service", value="ingest")
+    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Checkback") as metric:
+        for dimension, value in {"service": "ingest", **dimensions}.items():
+            metric.add_dimension(name=dimension, value=value)

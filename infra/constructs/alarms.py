@@ -84,6 +84,19 @@ class Alarms(Construct):
         )
 
         self._above(
+            "AboveRate",
+            cloudwatch.Metric(
+                namespace="Checkback",
+                metric_name="AboveRate",
+                dimensions_map={"service": "ingest", "stage": stage.name},
+                period=_PERIOD,
+                statistic="Sum",
+            ),
+            0,
+            "Webhooks above the rate of their source or merchant were refused with 429 and not kept: ingest's log says "
+            "whose. A provider that does not repeat them has lost them.",
+        )
+        self._above(
             "SetAside",
             cloudwatch.Metric(
                 namespace="Checkback",

@@ -159,6 +159,18 @@ class Table:
                 continue  # somebody else wrote over the expired row, or DynamoDB took it away
         raise StoreUnavailable("the expired row kept changing")
 
+    def add(self, update: Update) -> dict[str, int]:
+        """Count up: what the numbers under ``add`` are after it, in the same call. Raises as ``update``.
+
+        A row past its TTL counts on: for rows that nobody counts in any more when their time is over.
+        """
+        arguments = update_arguments(update)
+        answer = self._write(
+            lambda: self._client.update_item(TableName=self.name, ReturnValues="UPDATED_NEW", **arguments)
+        )
+        changed = from_wire(answer["Attributes"])
+        return {name: int(changed[name]) for name in update.add}
+
     def put(self, put: Put) -> None:
         """Write one whole item. Raises as ``update``."""
         try:
@@ -306,11 +318,10 @@ class Table:
         arguments = {"Item": to_wire(put.item), **condition_arguments(put.condition)}
         self._write(lambda: self._client.put_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
 
-    def _write(self, call: Callable[[], object]) -> None:
+    def _write[Answer](self, call: Callable[[], Answer]) -> Answer:
         for attempt in range(_CONFLICT_ROUNDS):
             try:
-                call()
-                return
+                return call()
             except self._client.exceptions.ConditionalCheckFailedException as failed:
                 old: Any = failed.response.get("Item")
                 raise ConditionFailed(from_wire(old) if old else None) from failed

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import to_ms
 from shared.store import keys
-from shared.store.table import Table, Update
+from shared.store.table import Table
+from shared.store.writes import Update
 
 _KEPT_FOR = timedelta(hours=1)
 
@@ -18,8 +19,6 @@ class WebhookCounts:
         self._table = table
 
     def add(self, sender: SourceId | MerchantId, minute: int, count: int, now: datetime) -> int:
-        """Add ``count`` to the sender's minute; what all processes together have counted in it by now."""
-        key = keys.webhook_minute(sender, minute)
-        self._table.update(Update(key, set={"ttl": to_ms(now + _KEPT_FOR) // 1000}, add={"used": count}))
-        row = self._table.get(key)
-        return 0 if row is None else int(row["used"])
+        """Add ``count`` to the sender's minute; what all processes together have counted in it by now. One call."""
+        kept_until = {"ttl": to_ms(now + _KEPT_FOR) // 1000}
+        return self._table.add(Update(keys.webhook_minute(sender, minute), set=kept_until, add={"used": count}))["used"]

@@ -11,10 +11,18 @@ from shared.domain.ids import SourceId
 from shared.domain.settings import Settings
 from shared.store.configuration import MerchantStore, SourceStore
 from shared.store.webhook_counts import WebhookCounts
+from tests.integration.faults.aws_calls import AwsCalls
 from tests.integration.shop import SOURCE, Shop, aws_event, forget_compositions
 from tests.unit.domain.sessions import MERCHANT
 
 SECOND = SourceId("src_01KAHJ00000000000000SEC0ND")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> AwsCalls:
+    watching = AwsCalls()
+    watching.install(monkeypatch)
+    return watching
 
 
 def limited(shop: Shop, *, source: int | None = None, merchant: int | None = None) -> None:
@@ -45,6 +53,29 @@ def test_above_the_limit_a_webhook_is_refused_and_nothing_of_it_is_stored(shop: 
     assert shop.rows() == before
     shop.wait(seconds=int(answer["headers"]["retry-after"]))
     assert shop.webhook(session="s-4")[0] == 200
+
+
+def test_a_refusal_is_counted_where_the_alarm_looks(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    limited(shop, source=1)
+    assert [shop.webhook(session=f"s-{number}")[0] for number in range(3)] == [200, 429, 429]
+    assert capsys.readouterr().out.count('"AboveRate":[1.0]') == 2
+
+
+def test_a_webhook_costs_no_call_more_until_a_share_of_the_limit_is_full_and_a_refusal_costs_none(
+    shop: Shop, calls: AwsCalls
+) -> None:
+    limited(shop, source=100, merchant=100)
+    costs: list[list[str]] = []
+    for number in range(102):
+        with calls.watched():
+            status = shop.webhook(session="s-1", note=number)[0]
+        assert status == (200 if number < 100 else 429)
+        costs.append(calls.names)
+    usual = costs[1]
+    told = ["dynamodb.UpdateItem"] * 2
+    assert [own for at, own in enumerate(costs[:100]) if at and at % 10 != 9 and own != usual] == []
+    assert [own for at, own in enumerate(costs[:100]) if at % 10 == 9] == [[*usual, *told]] * 10, "source and merchant"
+    assert costs[100:] == [[], []]
 
 
 def test_what_another_process_took_in_counts(shop: Shop) -> None:

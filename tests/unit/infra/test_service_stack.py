@@ -385,8 +385,9 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("AWS/Lambda", "IteratorAge"),
         ("Checkback", "Quarantined"),
         ("Checkback", "SetAside"),
+        ("Checkback", "AboveRate"),
     }
-    assert len(alarms) == 4 + 2 + 3 * len(FUNCTION_NAMES) + 3
+    assert len(alarms) == 4 + 2 + 3 * len(FUNCTION_NAMES) + 4
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
