@@ -43,15 +43,16 @@ from shared.workflows.intake.receive import Receiver, receiver_over
 from shared.workflows.intake.replay import Replays
 from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.customer_export import CustomerExport
-from shared.workflows.privacy.merchant_erasure import MerchantErasure
+from shared.workflows.privacy.merchant_erasure import Clock, MerchantErasure
 from shared.workflows.recovery.dismissal import Dismissals
 from shared.workflows.recovery.eligibility import Eligibility
 
 
 class Services(Stores):
-    """The stores of every function and what only the API needs. ``now`` is the clock."""
+    """The stores of every function and what only the API needs. ``now`` is the clock, ``clock`` measures erasures."""
 
     now: Callable[[], datetime] = staticmethod(now)
+    clock = Clock()
 
     def __init__(self, environment: Environment) -> None:
         """``environment`` of the function."""
@@ -153,6 +154,7 @@ class Services(Stores):
             self.hasher,
             lambda: self.bucket,
             self.now,
+            self.clock,
         )
 
     @cached_property
@@ -218,7 +220,7 @@ class Services(Stores):
     def erasure(self) -> MerchantErasure:
         """Erases merchants."""
         schedules = CampaignSchedules(self.campaigns, self.schedules)
-        return MerchantErasure(self.table, self.bucket, schedules.settle, self.now)
+        return MerchantErasure(self.table, self.bucket, schedules.settle, self.now, self.clock)
 
     @cached_property
     def backfills(self) -> Backfills:

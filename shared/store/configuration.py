@@ -97,6 +97,11 @@ class MerchantStore:
         item = self._table.get(key)
         return now if item is None else from_ms(int(item["closed_at"]))
 
+    def list_shards(self, merchant_id: MerchantId) -> int:
+        """How many shards the merchant's lists have, also while it is being erased. There were never more."""
+        found = self.standing(merchant_id)
+        return 1 if found is None else max(found.value.settings.list_shards, 1)
+
     def delete(self, merchant_id: MerchantId) -> None:
         """Remove everything in the merchant's partition; the profile, by which an erasure is gone on with, last."""
         profile = keys.profile(merchant_id)

@@ -1,8 +1,10 @@
 """Countable facts, put if absent, and their sums by cohort. There is no counter to fight over.
 
-A cohort's facts go together, 120 days after its day; its sums, written once it is mature, stay.
+A cohort's facts go together, 120 days after its day; its sums, written once it is mature, stay. Which cohorts have
+facts is written down before the first of them, so that an erasure need not look into every day's partitions.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -15,9 +17,12 @@ from shared.domain.metrics import Fact, FactKind, Sums
 from shared.domain.money import Money
 from shared.store import keys
 from shared.store.table import ConditionFailed, Table
-from shared.store.writes import Item, Put
+from shared.store.writes import Item, ItemKey, Put
 
 KEPT_FOR = timedelta(days=120)
+_ENTRY_KEPT_FOR = KEPT_FOR + timedelta(days=7)
+"""Longer than the facts, which DynamoDB may delete some days after their time."""
+_MOST_ENTERED = 10_000
 _TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")
 
 
@@ -27,9 +32,11 @@ class FactStore:
     def __init__(self, table: Table) -> None:
         """Share one table per process."""
         self._table = table
+        self._entered: set[ItemKey] = set()
 
     def add(self, merchant_id: MerchantId, fact: Fact) -> bool:
         """Write a fact once; False where it was known."""
+        self._enter(merchant_id, fact.cohort)
         try:
             self._table.put(Put(_item(merchant_id, fact), Attr("pk").not_exists()))
         except ConditionFailed:
@@ -74,10 +81,26 @@ class FactStore:
         pk, sk = keys.rollup(merchant_id, cohort)
         self._table.put(Put({"pk": pk, "sk": sk}))
 
+    def _enter(self, merchant_id: MerchantId, cohort: date) -> None:
+        """Write down, once per process, that the day may have facts."""
+        key = keys.cohort(merchant_id, cohort)
+        if key in self._entered:
+            return
+        entry = {"pk": key[0], "sk": key[1], "ttl": to_ms(_midnight(cohort) + _ENTRY_KEPT_FOR) // 1000}
+        with contextlib.suppress(ConditionFailed):
+            self._table.put(Put(entry, Attr("pk").not_exists()))
+        if len(self._entered) >= _MOST_ENTERED:
+            self._entered.clear()
+        self._entered.add(key)
+
 
 def facts_end(cohort: date) -> datetime:
     """Until when a cohort's facts are kept."""
-    return datetime.combine(cohort, time(), UTC) + KEPT_FOR
+    return _midnight(cohort) + KEPT_FOR
+
+
+def _midnight(cohort: date) -> datetime:
+    return datetime.combine(cohort, time(), UTC)
 
 
 def _item(merchant_id: MerchantId, fact: Fact) -> Item:

@@ -35,6 +35,7 @@ OWNED_SHARDS: Final = 8
 SUPPRESSION_PREFIX: Final = "SUP#"
 FORMER_PREFIX: Final = "WAS#"
 POOL_PREFIX: Final = "POOL#"
+COHORT_PREFIX: Final = "FACTS#"
 UNSCHEDULED: Final = "SCHEDULES"
 
 _OWNED: Final = "rows"
@@ -245,6 +246,11 @@ def fact(merchant_id: MerchantId, cohort: date, fact_id: str) -> ItemKey:
 def facts(merchant_id: MerchantId, cohort: date) -> list[str]:
     """The partitions that hold a cohort's facts."""
     return [f"N#{merchant_id}#{cohort.isoformat()}#{shard}" for shard in range(FACT_SHARDS)]
+
+
+def cohort(merchant_id: MerchantId, day: date) -> ItemKey:
+    """That a day's cohort may have facts."""
+    return merchant(merchant_id), f"{COHORT_PREFIX}{day.isoformat()}"
 
 
 def rollups(merchant_id: MerchantId) -> str:

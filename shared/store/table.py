@@ -268,10 +268,14 @@ class Table:
             if start is None:
                 return
 
-    def keys_of(self, partition: str, limit: int | None = None, prefix: str | None = None) -> list[ItemKey]:
+    def keys_of(
+        self, partition: str, limit: int | None = None, prefix: str = "", between: tuple[str, str] | None = None
+    ) -> list[ItemKey]:
         """Keys in a partition, all or the first: rows past their TTL and unreadable ones too, for erasures."""
         condition: ConditionBase = Key("pk").eq(partition)
-        arguments = query_arguments(condition if prefix is None else condition & Key("sk").begins_with(prefix))
+        if prefix or between:
+            condition &= Key("sk").between(*between) if between else Key("sk").begins_with(prefix)
+        arguments = query_arguments(condition)
         found: list[ItemKey] = []
         while limit is None or len(found) < limit:
             if limit is not None:

@@ -2,12 +2,14 @@
 
 A call does what fits into its time. While the merchant's own row stands, another call goes on where this one ended.
 What goes is found by its keys alone: rows past their time and rows that nobody can read any more go like all others.
+An erasure asks only for what the merchant's rows say there may be, so that a small merchant's takes some fifty calls.
 """
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from boto3.dynamodb.conditions import Key
 
@@ -19,7 +21,6 @@ from shared.store import keys
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import MerchantStore
 from shared.store.coupons import CouponStore
-from shared.store.facts import KEPT_FOR
 from shared.store.idempotency import IdempotencyStore
 from shared.store.quarantine import QuarantineStore
 from shared.store.table import ConditionFailed, Table
@@ -28,14 +29,11 @@ from shared.workflows.intake.sources import REMEMBERED_FOR
 
 _PAGE = 50
 _BATCH = 500
-_BACKDATED = timedelta(days=31)
-"""A backfilled abandonment lies at most a recovery horizon before its merchant came."""
+_THREADS = 8
 BUDGET = timedelta(seconds=20)
 """Well inside the function's 29 s."""
 SETTLED_AFTER = REMEMBERED_FOR + timedelta(seconds=10.5)
 """By then no webhook is on its way in: a source is remembered, and ingest runs for 10 s at most."""
-_LIST_SHARDS = 16
-"""The most that a merchant may have."""
 
 
 class OutOfTime(Exception):
@@ -76,42 +74,47 @@ class MerchantErasure:
         """
         ends = self._clock.read() + BUDGET.total_seconds()
         try:
-            configured = self._close(merchant.id)
-            if configured is None:
-                return True
-            self._end_campaigns(merchant.id, configured)
-            self._erase_hanging(configured, ends)
-            CouponStore(self._table).forget(merchant.id, lambda: self._check(ends))
-            statuses = (
-                keys.list_partition(merchant.id, status, shard) for status in Status for shard in range(_LIST_SHARDS)
-            )
-            self._erase_listed(statuses, ends)
-            self._erase_bodies(merchant.id, ends)
-            self._erase_listed(keys.owned_partitions(merchant.id), ends)
-            self._erase_suppressed(merchant.id, ends)
-            self._erase_figures(merchant, ends)
-            IdempotencyStore(self._table).forget(merchant.id)
+            if self._close(merchant.id):
+                self._erase_all(merchant.id, ends)
         except OutOfTime:
             return False
         self._merchants.delete(merchant.id)
         return True
 
-    def _close(self, merchant_id: MerchantId) -> "_Configured | None":
+    def _close(self, merchant_id: MerchantId) -> bool:
         """Tokens and sources stop working; then wait until no function remembers one that did.
 
-        None where another call has erased the merchant meanwhile.
+        False where another call has erased the merchant meanwhile.
         """
         try:
             closed_at = self._merchants.close(merchant_id, self._now())
         except ConditionFailed:
-            return None
-        configured = _Configured.read(self._table, merchant_id)
-        self._table.delete_all(map(keys.token, configured.token_hashes))
-        self._table.delete_all(map(keys.source, configured.sources))
+            return False
+        self._void(_Configured.read(self._table, merchant_id))
         left = closed_at + SETTLED_AFTER - self._now()
         if left > timedelta(0):
             self._clock.sleep(min(left, SETTLED_AFTER).total_seconds())
-        return configured
+        return True
+
+    def _void(self, configured: "_Configured") -> None:
+        self._table.delete_all(map(keys.token, configured.token_hashes))
+        self._table.delete_all(map(keys.source, configured.sources))
+
+    def _erase_all(self, merchant_id: MerchantId, ends: float) -> None:
+        """Everything but the merchant itself, as it stands now: until just now somebody could still add to it."""
+        configured = _Configured.read(self._table, merchant_id)
+        self._void(configured)
+        self._end_campaigns(merchant_id, configured)
+        self._erase_hanging(configured, ends)
+        CouponStore(self._table).forget(merchant_id, lambda: self._check(ends))
+        shards = range(self._merchants.list_shards(merchant_id))
+        statuses = (keys.list_partition(merchant_id, status, shard) for status in Status for shard in shards)
+        self._erase_listed(statuses, ends)
+        self._erase_bodies(merchant_id, ends)
+        self._erase_listed(keys.owned_partitions(merchant_id), ends)
+        self._erase_suppressed(merchant_id, ends)
+        self._erase_figures(merchant_id, configured, ends)
+        IdempotencyStore(self._table).forget(merchant_id)
 
     def _end_campaigns(self, merchant_id: MerchantId, configured: "_Configured") -> None:
         campaigns = CampaignStore(self._table)
@@ -124,11 +127,9 @@ class MerchantErasure:
         """What hangs on endpoints and sources."""
         for endpoint_id in configured.endpoints:
             health = keys.endpoint_health(endpoint_id)[0]
-            for partition in (*keys.deliveries(endpoint_id), *keys.vendor_messages(endpoint_id), health):
-                self._erase_partition(partition, ends)
+            self._erase_partitions([*keys.deliveries(endpoint_id), *keys.vendor_messages(endpoint_id), health], ends)
             self._table.delete_all([keys.endpoint_owner(endpoint_id)])
-        for source_id in configured.sources:
-            self._erase_partition(keys.source_pause(source_id)[0], ends)
+        self._erase_partitions([keys.source_pause(source_id)[0] for source_id in configured.sources], ends)
 
     def _erase_listed(self, partitions: Iterable[str], ends: float) -> None:
         """Whole partitions of the table that these of the list index name."""
@@ -136,16 +137,21 @@ class MerchantErasure:
             start: Item | None = None
             while True:
                 page = self._table.query(Key("lp").eq(listed), index=keys.LIST_INDEX, limit=_PAGE, start=start)
-                for partition in dict.fromkeys(item["pk"] for item in page.items):
-                    self._erase_partition(partition, ends)
+                self._erase_partitions(dict.fromkeys(item["pk"] for item in page.items), ends)
+                self._check(ends)
                 start = page.next_key
                 if start is None:
                     break
 
-    def _erase_partition(self, partition: str, ends: float) -> None:
-        while doomed := self._table.keys_of(partition, limit=_BATCH):
-            self._table.delete_all(doomed)
-            self._check(ends)
+    def _erase_partitions(self, partitions: Iterable[str], ends: float) -> None:
+        """Whole partitions, read side by side."""
+        left = list(partitions)
+        with ThreadPoolExecutor(_THREADS) as threads:
+            while left:
+                found = list(threads.map(lambda own: self._table.keys_of(own, limit=_BATCH), left))
+                self._table.delete_all(key for doomed in found for key in doomed)
+                left = [own for own, doomed in zip(left, found, strict=True) if len(doomed) == _BATCH]
+                self._check(ends)
 
     def _erase_bodies(self, merchant_id: MerchantId, ends: float) -> None:
         """Rows and what they point to, then bodies without a row, and poison records."""
@@ -171,15 +177,12 @@ class MerchantErasure:
             self._table.delete_all(found)
             self._check(ends)
 
-    def _erase_figures(self, merchant: Merchant, ends: float) -> None:
-        """Sums, then the facts they were made of, newest cohort first."""
-        self._erase_partition(keys.rollups(merchant.id), ends)
-        newest = datetime.now(UTC).date() + timedelta(days=1)
-        oldest = max(merchant.created_at.date() - _BACKDATED, newest - KEPT_FOR - timedelta(days=1))
-        for age in range((newest - oldest).days + 1):
-            for partition in keys.facts(merchant.id, newest - timedelta(days=age)):
-                self._erase_partition(partition, ends)
-            self._check(ends)
+    def _erase_figures(self, merchant_id: MerchantId, configured: "_Configured", ends: float) -> None:
+        """The facts of each day that has any, and what was summed of them."""
+        for cohort in configured.cohorts:
+            self._erase_partitions(keys.facts(merchant_id, cohort), ends)
+            self._table.delete_all([keys.cohort(merchant_id, cohort)])
+        self._erase_partitions([keys.rollups(merchant_id)], ends)
 
     def _check(self, ends: float) -> None:
         if self._clock.read() >= ends:
@@ -194,19 +197,25 @@ class _Configured:
     sources: tuple[SourceId, ...]
     endpoints: tuple[EndpointId, ...]
     campaigns: tuple[CampaignId, ...]
+    cohorts: tuple[date, ...]
 
     @classmethod
     def read(cls, table: Table, merchant_id: MerchantId) -> "_Configured":
+        """Everything but the suppressions, of which there may be millions."""
+        partition, skipped = keys.merchant(merchant_id), keys.SUPPRESSION_PREFIX
+        ranges = (" ", skipped), (skipped + "~", "~")
+        entries = [own for between in ranges for own in table.keys_of(partition, between=between)]
+
         def named(prefix: str) -> Iterable[str]:
-            found = table.keys_of(keys.merchant(merchant_id), prefix=prefix)
-            return (sk.removeprefix(prefix) for _, sk in found)
+            return (sk.removeprefix(prefix) for _, sk in entries if sk.startswith(prefix))
 
         former = list(named(keys.FORMER_PREFIX))
-        tokens = table.rows_of(table.keys_of(keys.merchant(merchant_id), prefix="TOK#"))
+        tokens = table.rows_of(key for key in entries if key[1].startswith("TOK#"))
         hashes = (row.get("token_hash") for row in tokens.values())
         return cls(
             tuple(own for own in hashes if isinstance(own, str)),
             tuple(SourceId(own) for own in (*named("SRC#"), *former) if own.startswith("src_")),
             tuple(EndpointId(own) for own in (*named("EP#"), *former) if own.startswith("ep_")),
             tuple(map(CampaignId, named("CMP#"))),
+            tuple(map(date.fromisoformat, named(keys.COHORT_PREFIX))),
         )

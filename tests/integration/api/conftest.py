@@ -12,6 +12,7 @@ import pytest
 
 from functions.merchant_api import services
 from shared.store.table import Table
+from shared.workflows.privacy.merchant_erasure import Clock
 from tests.integration.conftest import ADMIN_KEY, DUE_SHARDS, Stage
 
 PUBLIC_URL = "https://api.checkback.example"
@@ -124,6 +125,8 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "DUE_SHARDS": str(DUE_SHARDS),
     }.items():
         monkeypatch.setenv(name, value)
+    # An erasure waits until no function remembers its merchant: here none else runs.
+    monkeypatch.setattr(services.Services, "clock", Clock(sleep=lambda _: None))
     services.services.cache_clear()
     yield Api(ADMIN_KEY, importlib.import_module("functions.merchant_api.handler").handler)
     services.services.cache_clear()

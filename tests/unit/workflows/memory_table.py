@@ -94,10 +94,13 @@ class MemoryTable(Table):
         return self.batch_get(keys)
 
     @override
-    def keys_of(self, partition: str, limit: int | None = None, prefix: str | None = None) -> list[ItemKey]:
+    def keys_of(
+        self, partition: str, limit: int | None = None, prefix: str = "", between: tuple[str, str] | None = None
+    ) -> list[ItemKey]:
         def read() -> list[ItemKey]:
-            found = sorted(own for own in self._items if own[0] == partition and own[1].startswith(prefix or ""))
-            return found[:limit]
+            found = sorted(own for own in self._items if own[0] == partition and own[1].startswith(prefix))
+            low, high = between or ("", "~~")
+            return [own for own in found if low <= own[1] <= high][:limit]
 
         return self._call("query", partition, read)  # type: ignore[no-any-return]
 
