@@ -110,8 +110,10 @@ FIELDS = frozenset(
 _LONGEST_EXPRESSION = 2_000
 _LONGEST_MAPPING = 20_000
 _MOST_EXPRESSIONS = 200
-_LINE_COST = 8
-"""What making an item of the cart out of a line costs, in what ``bounded_search`` counts."""
+_ITEM_COST = 40
+"""What making an item of the cart costs, in what ``bounded_search`` counts."""
+_CELL_COST = 2
+"""What looking at one line for one of its fields costs beside the search."""
 _EPOCH_IN_MS_FROM = 10**11
 _MOST_UNITS_DIGITS = 9
 
@@ -166,10 +168,10 @@ class _Document:
             raise NotUnderstood(f"the mapping of {field} does not fit the payload") from failed
         return found
 
-    def lines(self, found: list[Any]) -> list["_Document"]:
-        """Each of the lines found, as a document of its own."""
+    def lines(self, found: list[Any], cost: int) -> list["_Document"]:
+        """Each of the lines found, as a document of its own, for ``cost`` each."""
         try:
-            self._budget.spend(_LINE_COST * len(found))
+            self._budget.spend(cost * len(found))
         except BudgetSpent as spent:
             raise MappingLimit from spent
         return [_Document(line, self._budget, self._search) for line in found]
@@ -264,7 +266,7 @@ class CheckoutMapping:
             sent = document.search("items", self._items)
             if sent is None:
                 return None
-            lines = document.lines(sent if isinstance(sent, list) else [sent])
+            lines = document.lines(sent if isinstance(sent, list) else [sent], _ITEM_COST)
             return tuple(
                 {
                     **{name: value for name, value in mapping(line.exact).items() if name in ITEM_FIELDS},
@@ -276,11 +278,12 @@ class CheckoutMapping:
         for name, part in self._parts.items():
             own = document.search(f"items[].{name}", self._lists[name])
             if isinstance(own, list):
-                columns[name] = [line.search(f"items[].{name}", part) for line in document.lines(own)]
+                columns[name] = [line.search(f"items[].{name}", part) for line in document.lines(own, _CELL_COST)]
         if not columns:
             return None
         if len({len(column) for column in columns.values()}) > 1:
             raise NotUnderstood("the mappings of items[] project lists of different lengths")
+        document.lines(next(iter(columns.values())), _ITEM_COST)
         return tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 

@@ -167,18 +167,23 @@ def test_what_costs_too_much_over_a_payload_is_set_aside_with_that_reason(mappin
 
 
 def test_a_large_cart_under_a_mapping_of_everything_is_well_within_the_budget() -> None:
-    lines = [
-        {"n": f"Article {number}", "q": 2, "p": "10.50", "s": f"SKU-{number}", "v": {"id": number}}
-        for number in range(500)
-    ]
+    lines = [{"n": f"Article {at}", "q": 2, "p": "10.50", "s": f"SKU-{at}", "v": {"id": at}} for at in range(900)]
     parts = {"title": "n", "quantity": "q", "unit_price": "p", "sku": "s", "variant_id": "v.id", "id": "v.id || s"}
+    parts |= {
+        "handle": "n",
+        "product_id": "s",
+        "image_url": "n",
+        "product_url": "n",
+        "variant_title": "n",
+        "total": "p",
+    }
     relative = {"items": "basket.lines", **{f"items[].{name}": path for name, path in parts.items()}}
     projected = {f"items[].{name}": f"basket.lines[].{path}" for name, path in parts.items() if "||" not in path}
     together = {"items": "basket.lines[].{title: join(' ', [n, s]), quantity: q, unit_price: p, sku: s || v.id}"}
     for mapping in (relative, projected, together):
         found = compiled(mapping).read({"basket": {"lines": lines}})
         assert found.items is not None
-        assert len(found.items) == 500
+        assert len(found.items) == 900
 
 
 def test_a_mapping_is_no_longer_than_can_be_compiled_at_once() -> None:
