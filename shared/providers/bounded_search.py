@@ -157,12 +157,15 @@ def with_doubles(value: Any, budget: Budget) -> Any:
 
 def parsed(expression: str) -> Any:
     """The syntax tree of an expression that may be used. Raises NotAnExpression."""
+    parser = Parser()
     try:
-        tree = Parser().parse(expression).parsed
+        tree = parser.parse(expression).parsed
     except JMESPathError as wrong:
         raise NotAnExpression(f"not a JMESPath expression: {str(wrong).splitlines()[0]}") from wrong
     except RecursionError as deep:
         raise NotAnExpression("nested too deeply") from deep
+    finally:
+        parser.purge()  # the library would keep 512 trees, whatever their size
     if _depth(tree) > DEEPEST:
         raise NotAnExpression(f"nested more than {DEEPEST} levels")
     if _cost(tree).cost > MOST_GROWTH:

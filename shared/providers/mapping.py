@@ -110,6 +110,8 @@ FIELDS = frozenset(
 _LONGEST_EXPRESSION = 2_000
 _LONGEST_MAPPING = 20_000
 _MOST_EXPRESSIONS = 200
+_MOST_COMPILED = 64
+"""Mappings kept compiled in a process: the longest there may be takes some 2 MB of it."""
 _ITEM_COST = 40
 """What making an item of the cart costs, in what ``bounded_search`` counts."""
 _CELL_COST = 2
@@ -295,7 +297,7 @@ def compiled(expressions: Mapping[str, str]) -> CheckoutMapping:
     return _compiled(tuple(expressions.items()))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_MOST_COMPILED)
 def _compiled(expressions: tuple[tuple[str, str], ...]) -> CheckoutMapping:
     return CheckoutMapping(dict(expressions))
 
