@@ -1,5 +1,6 @@
 """The stack as the CDK CLI deployed it: reachable where it says, complete, and with the settings the engine drops."""
 
+import time
 from typing import Any
 
 import boto3
@@ -7,9 +8,11 @@ import httpx
 import pytest
 
 from infra.functions import FUNCTION_NAMES
-from infra.local.shop import engine_arguments
+from infra.local.shop import FlexyPeSession, Shop, engine_arguments
 
 pytestmark = pytest.mark.e2e
+AT_MOST = 15
+"""Seconds that five webhooks and a source take, where the functions start cold."""
 
 
 def test_the_description_is_complete(stack: dict[str, Any]) -> None:
@@ -45,3 +48,26 @@ def test_the_sweep_can_be_asked_to_do_all_that_is_due(stack: dict[str, Any]) -> 
     )
 
     assert "FunctionError" not in answer, answer["Payload"].read()
+
+
+def test_above_its_rate_a_source_alone_is_told_when_to_come_again(shop: Shop) -> None:
+    source = shop.source(settings={"webhooks_per_minute": 3})
+    session = FlexyPeSession(shop, source, "7790000429")
+    seconds_left = 60 - time.time() % 60
+    if seconds_left < AT_MOST:
+        time.sleep(seconds_left)  # rates are counted by the minute of the clock: all of these in one
+
+    answers = [session.post("ADDRESS_LOADED") for _ in range(5)]
+
+    assert [own.status_code for own in answers][:3] == [200] * 3
+    refused = answers[-1]
+    assert (refused.status_code, refused.headers["content-type"]) == (429, "application/problem+json")
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    other = FlexyPeSession(shop, shop.source(), "7790000430")
+    assert other.post("ADDRESS_LOADED").status_code == 200
+    shop.call("PATCH", f"/v1/sources/{source['id']}", json={"settings": {"webhooks_per_minute": 30}})
+    deadline = time.monotonic() + 20
+    while (status := session.post("ADDRESS_LOADED").status_code) == 429:
+        assert time.monotonic() < deadline, "processes remember a source for five seconds"
+        time.sleep(0.3)
+    assert status == 200
