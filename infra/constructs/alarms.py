@@ -110,6 +110,23 @@ class Alarms(Construct):
             "The functions' logs say which: 'set aside'.",
         )
 
+    def of_stream(self, mapping_id: str) -> None:
+        """Watch what a stream mapping gave up."""
+        given_up = cloudwatch.Metric(
+            namespace="AWS/Lambda",
+            metric_name="OnFailureDestinationDeliveredEventCount",
+            dimensions_map={"EventSourceMappingUUID": mapping_id},
+            period=_PERIOD,
+            statistic="Sum",
+        )
+        self._above(
+            "StreamGivenUp",
+            given_up,
+            0,
+            "For 23 hours dispatch could not end some of the table's stream; the records lie whole in the quarantine "
+            "bucket under aws/lambda/ and can be replayed: see docs/operations.md.",
+        )
+
     def _of_queue(self, construct_id: str, queue: sqs.Queue, what: str) -> None:
         metric = queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
         self._above(construct_id, metric, 0, f"{what}; they wait up to 14 days for a redrive.")

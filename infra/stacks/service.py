@@ -12,6 +12,7 @@ from constructs import Construct
 
 from infra.constructs.alarms import Alarms
 from infra.constructs.campaign_schedules import CampaignSchedules
+from infra.constructs.given_up import WholeBatches
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
@@ -49,7 +50,7 @@ _RUNS_CONCURRENCY = 5  # a run holds one merchant's campaign; a long one goes on
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _STREAM_BATCH = 100
-_STREAM_RETRIES = 20
+_WITHOUT_END = -1
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
 
 
@@ -96,7 +97,7 @@ class ServiceStack(Stack):
         self._map_queue("deliver", self.queues.slow, stage.slow_concurrency)
         self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
         self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
-        self._map_stream()
+        stream = self._map_stream()
         schedules = CampaignSchedules(self, "CampaignSchedules", runs=self.queues.campaign_runs)
         for name in ("merchant_api", "campaign"):
             schedules.let_manage(self.functions[name])
@@ -108,7 +109,9 @@ class ServiceStack(Stack):
             sweep=self.functions["sweep"].function,
             missed=self.queues.missed_schedules,
         )
-        Alarms(self, "Alarms", stage=stage, functions=self.functions, queues=self.queues)
+        alarms = Alarms(self, "Alarms", stage=stage, functions=self.functions, queues=self.queues)
+        if not stage.is_local:
+            alarms.of_stream(stream.event_source_mapping_id)
         self._write_outputs()
 
     def _make_function(self, name: FunctionName, code: lambda_.Code) -> PythonFunction:
@@ -226,27 +229,31 @@ class ServiceStack(Stack):
             )
         )
 
-    def _map_stream(self) -> None:
-        self.functions["dispatch"].function.add_event_source(
-            sources.DynamoEventSource(
-                self._state.table,
-                # LATEST may miss what is written while the mapping is made.
-                starting_position=lambda_.StartingPosition.TRIM_HORIZON,
-                # A filter cannot compare the old image with the new: a transition sets this mark.
-                filters=[
-                    lambda_.FilterCriteria.filter(
-                        {"dynamodb": {"NewImage": {"tr": {"N": lambda_.FilterRule.exists()}}}}
-                    )
-                ],
-                batch_size=_STREAM_BATCH,
-                parallelization_factor=self._stage.dispatch_parallelization,
-                report_batch_item_failures=True,
-                bisect_batch_on_error=True,
-                retry_attempts=_STREAM_RETRIES,
-                max_record_age=_STREAM_MAX_AGE,
-                on_failure=sources.SqsDlq(self.queues.dead_letters),
-            )
+    def _map_stream(self) -> sources.DynamoEventSource:
+        """What dispatch cannot end is tried until the stream forgets it, then kept whole in the bucket.
+
+        The local engine knows no bucket as a destination, and no metrics of a mapping.
+        """
+        local = self._stage.is_local
+        mapping = sources.DynamoEventSource(
+            self._state.table,
+            # LATEST may miss what is written while the mapping is made.
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            # A filter cannot compare the old image with the new: a transition sets this mark.
+            filters=[
+                lambda_.FilterCriteria.filter({"dynamodb": {"NewImage": {"tr": {"N": lambda_.FilterRule.exists()}}}})
+            ],
+            batch_size=_STREAM_BATCH,
+            parallelization_factor=self._stage.dispatch_parallelization,
+            report_batch_item_failures=True,
+            bisect_batch_on_error=True,
+            retry_attempts=_WITHOUT_END,
+            max_record_age=_STREAM_MAX_AGE,
+            on_failure=sources.SqsDlq(self.queues.dead_letters) if local else WholeBatches(self._state.quarantine),
+            metrics_config=None if local else lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
         )
+        self.functions["dispatch"].function.add_event_source(mapping)
+        return mapping
 
     def _write_outputs(self) -> None:
         outputs = {
@@ -264,6 +271,7 @@ class ServiceStack(Stack):
             "PullsQueueUrl": self.queues.pulls.queue_url,
             "PullDeadLettersQueueUrl": self.queues.pull_dead_letters.queue_url,
             "CampaignRunsQueueUrl": self.queues.campaign_runs.queue_url,
+            "QuarantineBucketName": self._state.quarantine.bucket_name,
             "CampaignDeadLettersQueueUrl": self.queues.campaign_dead_letters.queue_url,
         }
         for name, value in outputs.items():
