@@ -63,4 +63,5 @@ def unfinished() -> Unfinished:
 def poison() -> PoisonKeeper:
     """Keeps what cannot be told."""
     stores = _stores()
-    return PoisonKeeper(stores.bucket, clients.sqs(), stores.environment.variable("DEAD_LETTERS_QUEUE_URL"))
+    dead_letters_url = stores.environment.variable("DEAD_LETTERS_QUEUE_URL")
+    return PoisonKeeper(stores.bucket, stores.checkouts, clients.sqs(), dead_letters_url)

@@ -2,18 +2,20 @@
 
 Temporary errors are raised after the rest of the batch is done: the whole batch comes again and repeats nothing. A
 record that no retry can tell (unreadable, a defect, a write that the table never takes, or one that outlasts the
-function's time) is kept whole in the bucket and does not block its shard.
+function's time) is kept whole in the bucket and does not block its shard. So is one that failed for now until it was
+22 hours old: where it then lies, an erasure finds it.
 """
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from traceback import format_tb
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from functions.dispatch.composition import announcer, poison, unfinished
-from functions.dispatch.unfinished import NeverEnded, OutOfTime
+from functions.dispatch.unfinished import NeverEnded, OutOfTime, written_at
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.stores import now
 from shared.store.wire import from_stream
@@ -25,11 +27,21 @@ _KINDS: Mapping[type[Exception], str] = {MalformedRecord: "malformed", NeverEnde
 
 SPARE_MS = 20_000
 """A record is not begun with less time left than this: it would be taken for one that never ends."""
+LATEST = timedelta(hours=22)
+"""The age from which a record that fails for now is set aside too.
+
+An hour later Lambda gives it up by itself, and what it writes then holds several merchants' records in one object.
+"""
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
-    """Tell every marked record of a batch."""
+    """Tell every marked record of a batch.
+
+    An operator's replay of what was set aside comes with ``replayed``: what fails again fails the call, and stays where
+    it lies.
+    """
     records = event.get("Records", [])
+    replayed = event.get("replayed") is True
     announcer().begin()
     unfinished().begin(records)
     temporary: list[Exception] = []
@@ -37,7 +49,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
         if context.get_remaining_time_in_millis() < SPARE_MS:
             temporary.append(OutOfTime())
             break
-        failure = _told(record)
+        failure = _told(record, replayed=replayed)
         if failure is not None:
             temporary.append(failure)
     if temporary:
@@ -45,7 +57,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
     return {"batchItemFailures": []}
 
 
-def _told(record: dict[str, Any]) -> Exception | None:
+def _told(record: dict[str, Any], *, replayed: bool) -> Exception | None:
     """Tell one record, or set it aside; what it failed by where it must come again."""
     event_id = record.get("eventID")
     failure: Exception | None = None
@@ -53,7 +65,7 @@ def _told(record: dict[str, Any]) -> Exception | None:
         unfinished().begun(record)
         outcome = announcer().announce(_image(record), now())
     except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
-        failure = cause if is_temporary(cause) else _set_aside(record, cause)
+        failure = cause if replayed or _comes_again(record, cause) else _set_aside(record, cause)
     else:
         logger.info("record_told", event_id=event_id, outcome=outcome)
     if failure is not None:
@@ -65,20 +77,28 @@ def _told(record: dict[str, Any]) -> Exception | None:
     return failure
 
 
+def _comes_again(record: dict[str, Any], cause: Exception) -> bool:
+    """Whether a record that failed by ``cause`` is left to the stream."""
+    written = written_at(record)
+    return is_temporary(cause) and (written is None or now() - written < LATEST)
+
+
 def _set_aside(record: dict[str, Any], cause: Exception) -> Exception | None:
     """A record that no retry makes right must not block its shard: kept whole, alarmed, replayable.
 
     Answers what kept it from being kept: then it comes again.
     """
-    kind = _KINDS.get(type(cause), "defect")
+    kind = _KINDS.get(type(cause), "too_late" if is_temporary(cause) else "defect")
     # The trace without what the error says: it may quote a person.
     trace = "".join(format_tb(cause.__traceback__))
     logger.error("record_poison", event_id=record.get("eventID"), kind=kind, error=code_of(cause), trace=trace)
     try:
-        poison().keep(record, cause)
+        kept = poison().keep(record, cause)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the record is not kept yet
         logger.error("poison_not_kept", event_id=record.get("eventID"), error=code_of(failure))
         return failure
+    if not kept:
+        logger.info("poison_of_erased", event_id=record.get("eventID"))
     return None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from shared.aws.faults import code_of
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.domain.ids import IdKind, checkout_id, is_id
+from shared.store.checkouts import CheckoutStore
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -18,17 +19,37 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 class PoisonKeeper:
     """Stores a record in the bucket and points to it from the dead letter queue, where the alarm looks."""
 
-    def __init__(self, bucket: QuarantineBucket, sqs: "SQSClient", dead_letters_url: str) -> None:
+    def __init__(
+        self, bucket: QuarantineBucket, checkouts: CheckoutStore, sqs: "SQSClient", dead_letters_url: str
+    ) -> None:
         """``dead_letters_url`` of the stage's dead letter queue."""
         self._bucket = bucket
+        self._checkouts = checkouts
         self._sqs = sqs
         self._dead_letters_url = dead_letters_url
 
-    def keep(self, record: dict[str, Any], cause: Exception) -> None:
-        """Keep the record; the same record is the same object."""
+    def keep(self, record: dict[str, Any], cause: Exception) -> bool:
+        """Keep the record; the same record is the same object. False where its checkout is erased: nothing is kept."""
+        if self._erased(record):
+            return False
         key = self._bucket.keep_poison(poison_name(record), json.dumps(record, default=str).encode())
         pointer = {"poison": key, "cause": code_of(cause)}
         self._sqs.send_message(QueueUrl=self._dead_letters_url, MessageBody=json.dumps(pointer))
+        return True
+
+    def _erased(self, record: dict[str, Any]) -> bool:
+        """Whether an erasure came before, which finds nothing that is kept after it.
+
+        Where that cannot be read now, the record is kept: told later, it meets the erasure.
+        """
+        digest = _digest(record)
+        if digest is None:
+            return False
+        try:
+            checkout = self._checkouts.get(digest)
+        except Exception:  # noqa: BLE001 - what cannot be read erases nothing
+            return False
+        return checkout is not None and checkout.erased
 
 
 def poison_name(record: dict[str, Any]) -> str:

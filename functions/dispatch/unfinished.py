@@ -35,7 +35,7 @@ class Unfinished:
 
     def begin(self, records: Sequence[dict[str, Any]]) -> None:
         """Look at a batch's age."""
-        written = [at for record in records if (at := _written_at(record)) is not None]
+        written = [at for record in records if (at := written_at(record)) is not None]
         self._counting = bool(written) and self._now() - min(written) >= TRIED_BEFORE
 
     def begun(self, record: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Unfinished:
             self._tellings.ended(event_id)
 
 
-def _written_at(record: dict[str, Any]) -> datetime | None:
+def written_at(record: dict[str, Any]) -> datetime | None:
     """When the record was written, to the second; None where it does not say."""
     try:
         return from_ms(int(float(record["dynamodb"]["ApproximateCreationDateTime"]) * 1000))

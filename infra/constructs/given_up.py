@@ -5,8 +5,11 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
-GIVEN_UP = "aws/lambda/*"
-"""Lambda's own choice: ``aws/lambda/<mapping>/<shard>/<year>/<month>/<day>/<time>-<random>``."""
+GIVEN_UP = "aws/lambda/"
+"""Lambda's own choice: ``aws/lambda/<mapping>/<shard>/<year>/<month>/<day>/<time>-<random>``.
+
+AWS Lambda Developer Guide, "Retain discarded records for a DynamoDB event source".
+"""
 
 
 @jsii.implements(lambda_.IEventSourceDlq)
@@ -23,7 +26,7 @@ class WholeBatches:
     ) -> lambda_.DlqDestinationConfig:
         """Lambda writes with the function's own role, and asks for the right to list as well."""
         for action, resource in (
-            ("s3:PutObject", self._bucket.arn_for_objects(GIVEN_UP)),
+            ("s3:PutObject", self._bucket.arn_for_objects(f"{GIVEN_UP}*")),
             ("s3:ListBucket", self._bucket.bucket_arn),
         ):
             target_handler.add_to_role_policy(iam.PolicyStatement(actions=[action], resources=[resource]))

@@ -3,7 +3,8 @@
     python -m infra.operations.replay_stream_records --stage production aws/lambda/ poison/<merchant>/
 
 Takes what Lambda gave up (a batch) and what dispatch set aside itself (one record). Dispatch is idempotent; an object
-is removed only after all of it was taken. One that was refused stays, and the command ends with 1.
+is removed only after all of it was taken. What fails again of a batch is set aside under its merchant; a record that
+was set aside and fails again stays where it is, and the command ends with 1.
 """
 
 import argparse
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 type Record = dict[str, Any]
-type Invoke = Callable[[Sequence[Record]], object]
+type Invoke = Callable[[Sequence[Record], bool], object]
+"""Hands records to dispatch; the second says whether what fails may be refused instead of being set aside."""
 
+_SET_ASIDE = "poison/"
 _AT_ONCE = 5  # images of 400 KB, old and new: below the 6 MB of one invocation
 
 
@@ -46,7 +49,7 @@ def replay(s3: "S3Client", bucket: str, prefixes: Iterable[str], invoke: Invoke)
                 records = records_of(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
                 try:
                     for some in batched(records, _AT_ONCE, strict=False):
-                        invoke(some)
+                        invoke(some, key.startswith(_SET_ASIDE))
                 except Refused:
                     yield key, None
                 else:
@@ -57,8 +60,9 @@ def replay(s3: "S3Client", bucket: str, prefixes: Iterable[str], invoke: Invoke)
 def _invoking(function_name: str) -> Invoke:
     client = boto3.client("lambda")
 
-    def invoke(records: Sequence[Record]) -> None:
-        answer = client.invoke(FunctionName=function_name, Payload=json.dumps({"Records": list(records)}).encode())
+    def invoke(records: Sequence[Record], replayed: bool) -> None:
+        event = {"Records": list(records), "replayed": replayed}
+        answer = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
         if answer.get("FunctionError"):
             raise Refused(answer["FunctionError"])
 

@@ -11,6 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.constructs.given_up import GIVEN_UP
 from infra.stages import Stage
 
 _STRING = dynamodb.AttributeType.STRING
@@ -69,7 +70,11 @@ class StateStack(Stack):
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(30))],
+            lifecycle_rules=[
+                s3.LifecycleRule(expiration=Duration.days(30)),
+                # Several merchants' records in one object, which no erasure reaches.
+                s3.LifecycleRule(prefix=GIVEN_UP, expiration=Duration.days(7)),
+            ],
             removal_policy=self._removal,
             # Its custom resource never answers on the local engine.
             auto_delete_objects=stage.removable and not stage.is_local,

@@ -1,6 +1,7 @@
 """Dispatch on stream records made by real writes: each transition is told once, and only while it is true."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +18,10 @@ from shared.domain.checkout import Checkout, Status
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.ids import EpisodeId
 from shared.domain.recovery_link import RecoveryCodes
+from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
-from shared.store.table import StoreRefused, Table
+from shared.store.table import StoreRefused, StoreUnavailable, Table
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, stranger
 from tests.unit.domain.sessions import after
@@ -406,6 +408,52 @@ def test_a_batch_that_comes_again_for_another_reason_counts_against_nobody(
     shop.dispatch(records)
     assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
     assert len(set(shop.queued())) == 2
+
+
+def test_what_fails_for_a_day_is_set_aside_where_an_erasure_finds_it_an_hour_before_lambda_gives_it_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.endpoint()
+    shop.abandon()
+    shop.abandon("another", user=stranger(1))
+    records = written_at(shop.stream(), shop.now)
+    with monkeypatch.context() as patched:
+        original = Table.transact
+
+        def unavailable_for_one(self: Table, writes: Any) -> None:
+            if any(getattr(own, "key", ("",))[0] == f"C#{shop.digest()}" for own in writes):
+                raise StoreUnavailable("for a day")
+            original(self, writes)
+
+        patched.setattr(Table, "transact", unavailable_for_one)
+        shop.wait(hours=21, minutes=59)
+        with pytest.raises(ExceptionGroup):
+            shop.dispatch(records)
+        assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+        shop.wait(minutes=2)
+        shop.dispatch(records)
+    (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
+    name = f"poison/{MERCHANT}/{shop.digest()}/{records[0]['eventID']}.json"
+    assert letter == {"poison": name, "cause": "StoreUnavailable"}
+    assert [own.checkout_digest for own in shop.deliveries()] == [shop.digest("another")]
+    assert shop.stores.bucket.delete_poison_of(MERCHANT, shop.digest())
+
+
+def test_poison_of_a_checkout_that_was_erased_meanwhile_is_not_kept(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The erasure has been; it would not find what is kept after it."""
+    shop.abandon()
+    (record,) = written_at(shop.stream(), shop.now)
+    found = shop.checkout()
+    with monkeypatch.context() as patched:
+        patched.setattr(CheckoutStore, "get", lambda _, digest: replace(found, erased=digest == found.digest))
+        record["dynamodb"]["NewImage"]["te"] = {"S": "no such mark"}
+        shop.dispatch([record])
+    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket="quarantine")
+    assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+    shop.dispatch([record])
+    assert len(shop.queued("DEAD_LETTERS_QUEUE_URL")) == 1
 
 
 def test_a_fresh_batch_writes_nothing_to_count_itself(shop: Shop) -> None:

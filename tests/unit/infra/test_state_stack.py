@@ -89,7 +89,10 @@ def test_quarantined_bodies_are_private_encrypted_and_go_after_30_days(any_stage
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    assert bucket["LifecycleConfiguration"]["Rules"] == [{"ExpirationInDays": 30, "Status": "Enabled"}]
+    assert bucket["LifecycleConfiguration"]["Rules"] == [
+        {"ExpirationInDays": 30, "Status": "Enabled"},
+        {"ExpirationInDays": 7, "Prefix": "aws/lambda/", "Status": "Enabled"},
+    ]
     assert any(
         item["Effect"] == "Deny" and item.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
         for item in policy
