@@ -6,15 +6,17 @@ start would compile again: all modules are compiled here, by the runtime's own m
 that is never checked against its source.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +70,7 @@ class Bundler:
         path = self._cache / f"{name}-{self._key(spec)}.zip"
         if not path.is_file():
             self._make(spec, path)
-            self._drop_older(name)
+            self._drop_older(f"{name}-{'?' * 16}.zip")
         return Bundle(path=path, digest=hashlib.sha256(path.read_bytes()).hexdigest())
 
     def build_all(self) -> None:
@@ -81,47 +83,72 @@ class Bundler:
             msg = f"bytecode must be made by Python {_PYTHON_VERSION}, this is {platform.python_version()}"
             raise BundlingError(msg)
         self._cache.mkdir(parents=True, exist_ok=True)
+        lock = self._project / "requirements" / f"{spec.name}.txt"
+        parts = [self._package(lock.name, pinned) for pinned in _pinned(lock.read_text())]
+        parts += [self._code("shared", self._shared()), self._code(spec.name, self._own(spec))]
         with tempfile.TemporaryDirectory(dir=self._cache, prefix=f"{spec.name}-") as folder:
             root = Path(folder) / "root"
-            shutil.copytree(self._packages(spec), root)
-            for source in self._sources(spec):
-                target = root / source.relative_to(self._project)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
-            compile_hashed(root, "functions", "shared")
+            for part in parts:
+                shutil.copytree(
+                    part, root, copy_function=os.link, dirs_exist_ok=True, ignore=_other_models(spec.services)
+                )
             zipped = Path(folder) / "bundle.zip"
             _zip(root, zipped)
             zipped.replace(path)
 
-    def _packages(self, spec: FunctionSpec) -> Path:
-        """The installed, pruned and compiled packages: the slow half, made once for a lock."""
-        lock = self._project / "requirements" / f"{spec.name}.txt"
-        key = _digest([lock.read_bytes(), self._platform, *spec.services, _own_source()])[:16]
-        installed = self._cache / f"packages-{spec.name}-{key}"
-        if not installed.is_dir():
-            with tempfile.TemporaryDirectory(dir=self._cache, prefix="packages-") as folder:
-                root = Path(folder) / "root"
-                self._install(lock, root)
-                prune(root, spec.services)
-                compile_hashed(root)
-                try:
-                    root.replace(installed)
-                except OSError:  # another build was quicker; its result is the same
-                    if not installed.is_dir():
-                        raise
-        return installed
+    def _package(self, lock: str, pinned: "_Pinned") -> Path:
+        """One installed, pruned and compiled package, whichever functions lock it."""
 
-    def _install(self, lock: Path, target: Path) -> None:
+        def install(root: Path) -> None:
+            self._install(lock, pinned, root)
+            prune(root)
+            compile_hashed(root)
+
+        return self._part(pinned.name, [pinned.text, self._platform], install)
+
+    def _code(self, name: str, sources: Iterable[Path]) -> Path:
+        """Compiled code of the project itself."""
+        found = [(source.relative_to(self._project), source.read_bytes()) for source in sources]
+
+        def write(root: Path) -> None:
+            for file, content in found:
+                target = root / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+            compile_hashed(root)
+
+        named = (part for file, content in found for part in (file.as_posix(), content))
+        return self._part(f"own-{name}", named, write)
+
+    def _part(self, name: str, made_from: Iterable[bytes | str], make: Callable[[Path], None]) -> Path:
+        """A folder that several bundles are put together of, made once; what is missing comes from ``make``."""
+        key = _digest([*made_from, _own_source()])[:16]
+        part = self._cache / f"part-{key}-{name}"
+        # Functions are bundled at the same time, by threads and by processes: the second waits for the first.
+        with (self._cache / f"{name}.lock").open("w") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not part.is_dir():
+                with tempfile.TemporaryDirectory(dir=self._cache, prefix="part-") as folder:
+                    root = Path(folder) / "root"
+                    root.mkdir()
+                    make(root)
+                    root.replace(part)
+                self._drop_older(f"part-{'?' * 16}-{name}")
+        return part
+
+    def _install(self, lock: str, pinned: "_Pinned", target: Path) -> None:
         uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
         if uv is None:
             msg = "uv is missing: run infra/local/bootstrap.sh"
             raise BundlingError(msg)
+        requirements = target.parent / "requirements.txt"
+        requirements.write_text(pinned.text)
         run = subprocess.run(
             [
                 uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:",
                 "--no-compile-bytecode", "--link-mode", "copy", "--python", sys.executable,
                 "--python-version", _PYTHON_VERSION, "--python-platform", self._platform,
-                "--target", str(target), "-r", str(lock),
+                "--target", str(target), "-r", str(requirements),
             ],
             check=False,
             capture_output=True,
@@ -129,33 +156,51 @@ class Bundler:
             env={key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"},
         )  # fmt: skip
         if run.returncode != 0:
-            msg = f"installing {lock.name} for {self._platform} failed:\n{run.stderr.strip()}"
+            msg = f"installing {lock} for {self._platform} failed:\n{run.stderr.strip()}"
             raise BundlingError(msg)
-
-    def _sources(self, spec: FunctionSpec) -> Iterator[Path]:
-        package = self._project / "functions" / "__init__.py"
-        if package.is_file():
-            yield package
-        for folder in (self._project / "functions" / spec.name, self._project / "shared"):
-            yield from (
-                path
-                for path in sorted(folder.rglob("*"))
-                if path.is_file() and not _DROPPED_FOLDERS & set(path.relative_to(folder).parts)
-                and path.suffix not in _DROPPED_SUFFIXES
-            )  # fmt: skip
 
     def _key(self, spec: FunctionSpec) -> str:
         lock = self._project / "requirements" / f"{spec.name}.txt"
         parts: list[bytes | str] = [lock.read_bytes(), self._platform, *spec.services, _own_source()]
-        for source in self._sources(spec):
+        for source in (*self._own(spec), *self._shared()):
             parts += [source.relative_to(self._project).as_posix(), source.read_bytes()]
         return _digest(parts)[:16]
 
-    def _drop_older(self, name: FunctionName) -> None:
-        for pattern in (f"{name}-*.zip", f"packages-{name}-*"):
-            kept = sorted(self._cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
-            for path in kept[_KEPT_BUNDLES:]:
-                _remove(path)
+    def _own(self, spec: FunctionSpec) -> list[Path]:
+        return [self._project / "functions" / "__init__.py", *_sources(self._project / "functions" / spec.name)]
+
+    def _shared(self) -> list[Path]:
+        return _sources(self._project / "shared")
+
+    def _drop_older(self, pattern: str) -> None:
+        kept = sorted(self._cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in kept[_KEPT_BUNDLES:]:
+            _remove(path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """A package as a lock pins it: ``text`` is its requirement with every hash."""
+
+    name: str
+    text: str
+
+
+def _pinned(lock: str) -> Iterator[_Pinned]:
+    """The packages of a lock file, in its order."""
+    for found in re.finditer(r"^([a-z0-9][a-z0-9._-]*)==(?:.*\\\n)*.*$", lock, flags=re.MULTILINE):
+        yield _Pinned(found[1], found[0])
+
+
+def _sources(folder: Path) -> list[Path]:
+    """The files of ``folder`` that are shipped, in the order of their names."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not _DROPPED_FOLDERS & set(path.relative_to(folder).parts)
+        and path.suffix not in _DROPPED_SUFFIXES
+    ]
 
 
 _KEPT_LANGUAGES = frozenset(
@@ -168,8 +213,8 @@ _KEPT_LANGUAGES = frozenset(
 """Whose way of writing an amount is shipped."""
 
 
-def prune(root: Path, services: Iterable[str]) -> None:
-    """Leaves in installed packages what running them needs: no tests, no tools, no other service's model."""
+def prune(root: Path) -> None:
+    """Leaves in installed packages what running them needs: no tests, no tools."""
     _remove(root / "bin")
     for info in root.glob("*.dist-info"):
         if not info.name.startswith(_READ_THEIR_METADATA):
@@ -178,11 +223,6 @@ def prune(root: Path, services: Iterable[str]) -> None:
         for file in info.iterdir():
             if file.name != "METADATA":
                 _remove(file)
-    for models in (root / "botocore" / "data", root / "boto3" / "data"):
-        kept = {*services, *_BOTOCORE_COMMON}
-        for entry in models.iterdir() if models.is_dir() else ():
-            if entry.name not in kept:
-                _remove(entry)
     # A thousand locales are ten megabytes; a shopper of any other reads amounts in the default one's form.
     for entry in (root / "babel" / "locale-data").glob("*.dat"):
         if entry.stem.partition("_")[0] not in _KEPT_LANGUAGES:
@@ -191,6 +231,16 @@ def prune(root: Path, services: Iterable[str]) -> None:
     for path in sorted(root.rglob("*"), key=lambda path: len(path.parts), reverse=True):
         if path.name in _DROPPED_FOLDERS if path.is_dir() else _is_dead_weight(path):
             _remove(path)
+
+
+def _other_models(services: Iterable[str]) -> Callable[[str, list[str]], set[str]]:
+    """What to leave out of a copy: models of services that the function does not call are most of the SDK."""
+    kept = {*services, *_BOTOCORE_COMMON}
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return set(names) - kept if folder.endswith(("/botocore/data", "/boto3/data")) else set()
+
+    return left_out
 
 
 def _is_dead_weight(file: Path) -> bool:
@@ -204,15 +254,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def compile_hashed(root: Path, *folders: str) -> None:
-    """Compiles the modules under ``root`` (or only its ``folders``) to unchecked, hash-based bytecode.
+def compile_hashed(root: Path) -> None:
+    """Compiles the modules under ``root`` to unchecked, hash-based bytecode.
 
     In a process of its own with a fixed hash seed: the order of constants in bytecode follows it.
     """
     run = subprocess.run(
         [
             sys.executable, "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash",
-            "-s", str(root), "-p", "/var/task", *(str(root / folder) for folder in folders or (".",)),
+            "-s", str(root), "-p", "/var/task", str(root),
         ],
         check=False,
         capture_output=True,

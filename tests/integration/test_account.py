@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from moto.dynamodb.models import table as moto_table
 
 from shared.aws import clients
 from tests.integration.account import Account
@@ -114,3 +115,49 @@ def test_a_transaction_that_goes_through_writes_every_row(stage: Stage) -> None:
     )
 
     assert client.scan(TableName=table)["Items"] == [{"pk": {"S": "new"}, "sk": {"S": "new"}}]
+
+
+def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+    for at in range(24):
+        item = {"pk": {"S": f"p{at % 3}"}, "sk": {"S": f"s{at * 7 % 24:02d}"}, "n": {"N": str(at)}}
+        of_the_list = {"lp": {"S": f"l{at % 2}"}, "ls": {"S": f"{at * 5 % 24:02d}"}} if at % 4 else {}
+        client.put_item(TableName=table, Item=item | of_the_list)
+    base = {"TableName": table, "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "p1"}}}
+    beginning = base | {
+        "KeyConditionExpression": "pk = :p AND begins_with(sk, :s)",
+        "ExpressionAttributeValues": {":p": {"S": "p2"}, ":s": {"S": "s1"}},
+    }
+    listed = {
+        "TableName": table,
+        "IndexName": "list",
+        "KeyConditionExpression": "lp = :l",
+        "ExpressionAttributeValues": {":l": {"S": "l1"}},
+    }
+    between = listed | {
+        "KeyConditionExpression": "lp = :l AND ls BETWEEN :a AND :z",
+        "ExpressionAttributeValues": {":l": {"S": "l0"}, ":a": {"S": "04"}, ":z": {"S": "20"}},
+    }
+    nobody = base | {"ExpressionAttributeValues": {":p": {"S": "p9"}}}
+    asked = [
+        own | {"ScanIndexForward": forward, "Limit": limit}
+        for own in (base, beginning, listed, between, nobody)
+        for forward in (True, False)
+        for limit in (3, 100)
+    ]
+
+    def answers() -> list[tuple[Any, ...]]:
+        pages = [client.query(**own) for own in asked]
+        nexts = [
+            client.query(**own, ExclusiveStartKey=page["LastEvaluatedKey"])
+            for own, page in zip(asked, pages, strict=True)
+            if "LastEvaluatedKey" in page
+        ]
+        return [(own["Items"], own["Count"], own["ScannedCount"], own.get("LastEvaluatedKey")) for own in pages + nexts]
+
+    quick = answers()
+    whole: Any = moto_table.Table.all_items
+    monkeypatch.setattr(moto_table.Table, "all_items", whole.__wrapped__)
+
+    assert quick == answers()
+    assert {len(own[0]) for own in quick} > {0, 3, 8}

@@ -21,7 +21,10 @@ from shared.domain.campaign import Campaign, CampaignId, CampaignStep
 from shared.domain.settings import Settings
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import MerchantStore
+from shared.store.facts import FactStore
 from shared.store.wire import from_wire
+from shared.workflows.insight import metrics
+from shared.workflows.insight.metrics import Metrics
 from tests.integration.conftest import REGION
 from tests.integration.faults.aws_calls import AwsCalls, Fault, Kind
 from tests.integration.faults.conftest import CASES, StageState
@@ -44,6 +47,8 @@ class Flow:
     act: Story
     least_calls: int
     """Fewer would mean that the flow is not played at all."""
+    first_of_the_day: bool = False
+    """Nobody has summed the cohorts that matured; else that is done, as on all but a day's first announcement."""
 
 
 def nothing(_: Aws) -> None:
@@ -99,6 +104,7 @@ FLOWS = [
     Flow("webhook, reopening", ABANDONED, in_turn(posts(session_state="PAYMENT_LOADED"), streams, delivers), 8),
     Flow("webhook, not understood", nothing, posts(session_state=["of no kind"]), 2),
     Flow("abandonment", posts(), in_turn(walks_away, sweeps, streams), 10),
+    Flow("abandonment, first of the day", in_turn(posts(), walks_away, sweeps), streams, 20, first_of_the_day=True),
     Flow(
         "abandonment, second device",
         in_turn(ABANDONED, posts(**OTHER)),
@@ -154,6 +160,13 @@ def opened(shop: Shop) -> Aws:
     return Aws(shop)
 
 
+def sums_up(shop: Shop) -> None:
+    """Write down the cohorts that matured, as a day's first announcement does."""
+    stored = MerchantStore(shop.table).get(MERCHANT)
+    assert stored is not None
+    Metrics(FactStore(shop.table), lambda: shop.now).settle(stored.value)
+
+
 @dataclass(frozen=True)
 class Books:
     """What must be the same whatever failed."""
@@ -207,6 +220,8 @@ def books(aws: Aws) -> Books:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> AwsCalls:
+    # Each day summed is eight reads of the same kind; one stands for the seven.
+    monkeypatch.setattr(metrics, "SETTLED_AT_ONCE", 1)
     standing = AwsCalls()
     standing.install(monkeypatch)
     return standing
@@ -219,6 +234,8 @@ class Theatre:
         self._calls = calls
         self._flow = flow
         self._aws = opened(shop)
+        if not flow.first_of_the_day:
+            sums_up(shop)
         flow.given(self._aws)
         self._began = shop.now
         self._sent = list(shop.sent)

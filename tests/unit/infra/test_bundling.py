@@ -56,6 +56,17 @@ def bundler() -> Bundler:
     return Bundler("native")
 
 
+@pytest.fixture
+def kept_packages(bundler: Bundler, tmp_path: Path) -> Path:
+    """A cache of its own that has the packages the project has installed already."""
+    bundler.build("sweep")
+    cache = tmp_path / "kept"
+    cache.mkdir()
+    for part in (PROJECT / ".bundles").glob("part-*"):
+        (cache / part.name).symlink_to(part)
+    return cache
+
+
 @pytest.fixture(params=FUNCTION_NAMES)
 def function(request: pytest.FixtureRequest) -> FunctionName:
     name: FunctionName = request.param
@@ -70,17 +81,16 @@ def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
             yield name, f"{folder}/__pycache__/{file[:-3]}.cpython-313.pyc".lstrip("/")
 
 
-def test_two_builds_are_the_same_bytes(small_project: Path, tmp_path: Path) -> None:
-    builds = [
-        Bundler("native", project=small_project, cache=tmp_path / cache).build("sweep") for cache in ("one", "two")
-    ]
+def test_two_builds_are_the_same_bytes(small_project: Path, tmp_path: Path, kept_packages: Path) -> None:
+    caches = (tmp_path / "empty", kept_packages)
+    builds = [Bundler("native", project=small_project, cache=cache).build("sweep") for cache in caches]
 
     assert builds[0].path.read_bytes() == builds[1].path.read_bytes()
     assert builds[0].digest == builds[1].digest
 
 
-def test_a_bundle_is_built_again_only_when_its_sources_change(small_project: Path, tmp_path: Path) -> None:
-    bundler = Bundler("native", project=small_project, cache=tmp_path / "cache")
+def test_a_bundle_is_built_again_only_when_its_sources_change(small_project: Path, kept_packages: Path) -> None:
+    bundler = Bundler("native", project=small_project, cache=kept_packages)
     first = bundler.build("sweep")
     built_at = first.path.stat().st_mtime_ns
 
@@ -103,11 +113,26 @@ def test_a_package_with_another_hash_is_refused(small_project: Path, tmp_path: P
         Bundler("native", project=small_project, cache=tmp_path).build("sweep")
 
 
-def test_code_that_does_not_compile_is_refused(small_project: Path, tmp_path: Path) -> None:
+def test_code_that_does_not_compile_is_refused(small_project: Path, kept_packages: Path) -> None:
     (small_project / "shared" / "broken.py").write_text("def :\n")
 
     with pytest.raises(BundlingError, match="invalid syntax"):
-        Bundler("native", project=small_project, cache=tmp_path).build("sweep")
+        Bundler("native", project=small_project, cache=kept_packages).build("sweep")
+
+
+def test_a_package_that_several_functions_need_is_installed_once(small_project: Path, kept_packages: Path) -> None:
+    (small_project / "functions" / "campaign").mkdir()
+    (small_project / "functions" / "campaign" / "handler.py").write_text(DOES_NOTHING)
+    bundler = Bundler("native", project=small_project, cache=kept_packages)
+
+    bundler.build("sweep")
+    installed = set(kept_packages.glob("part-*"))
+
+    bundler.build("campaign")
+
+    made = {part.name.split("-", 2)[2] for part in set(kept_packages.glob("part-*")) - installed}
+    assert "own-campaign" in made
+    assert not {"own-shared", "boto3", "botocore", "aws-lambda-powertools"} & made
 
 
 def test_every_module_has_bytecode_that_is_used_unchecked(bundler: Bundler, function: FunctionName) -> None:
