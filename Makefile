@@ -74,7 +74,7 @@ e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
-	.venv/bin/pytest -m e2e tests/e2e
+	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e
 
 bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery

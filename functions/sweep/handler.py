@@ -1,4 +1,7 @@
-"""The sweep function. ``{}`` sweeps every shard of every kind; ``{"kind", "shard"}`` one of them."""
+"""The sweep function. ``{}`` sweeps every shard of every kind; ``{"kind", "shard"}`` one of them.
+
+Whoever calls it by hand says so with ``{"asked": "by hand"}``, for the log.
+"""
 
 from typing import Any
 
@@ -20,5 +23,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if "kind" in event:
         parts = [(str(event["kind"]), int(event["shard"]))]
     swept = sweeper().sweep(parts, now(), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
-    logger.info("swept", parts=len(parts), outcomes=swept.counts, unfinished=swept.unfinished)
+    asked = str(event.get("asked", "by schedule"))[:40]
+    logger.info("swept", asked=asked, parts=len(parts), outcomes=swept.counts, unfinished=swept.unfinished)
     return {"outcomes": swept.counts, "unfinished": swept.unfinished}

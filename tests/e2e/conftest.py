@@ -1,4 +1,8 @@
-"""The running stack, a shop on it, and a merchant's endpoint that receives over real HTTP."""
+"""The running stack, a shop on it, and a merchant's endpoint that receives over real HTTP.
+
+Every test has a merchant of its own, so that several run at once, in processes of their own. A sweep does all that is
+due, whoever's it is.
+"""
 
 import json
 import os
@@ -10,6 +14,14 @@ import pytest
 
 from infra.local.receiver import Receiver
 from infra.local.shop import Shop
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever waits longest begins first."""
+    if all(HERE in item.path.parents for item in items):
+        items.sort(key=lambda item: item.get_closest_marker("patient") is None)
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,7 @@ def sweep_until(shop: Shop, seen: Callable[[], bool], seconds: float = 20) -> bo
     return False
 
 
+@pytest.mark.patient
 def test_two_steps_over_webhook_and_mail_until_a_purchase_at_another_provider_stops_them(
     shop: Shop, mail: dict[str, Any], receiver: Receiver
 ) -> None:

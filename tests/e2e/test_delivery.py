@@ -67,7 +67,6 @@ def test_formats_and_filters_on_the_stack(shop: Shop, receiver: Receiver) -> Non
     shop.endpoint(f"{receiver.url}/liquid", [ABANDONED], settings={"payload": {"liquid": template}})
     nobody = {"field": "total", "op": "gt", "value": "100000"}
     shop.endpoint(f"{receiver.url}/filtered", [ABANDONED], settings={"filter": nobody})
-    time.sleep(6)  # ingest keeps what it knows of a merchant for some seconds
     checkout_id = abandon(shop, source)
     until(lambda: len(receiver.received), lambda count: count >= 2)
     bodies = {own.path: own.event for own in receiver.received}

@@ -139,7 +139,7 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
         "ExpressionAttributeValues": {":l": {"S": "l0"}, ":a": {"S": "04"}, ":z": {"S": "20"}},
     }
     nobody = base | {"ExpressionAttributeValues": {":p": {"S": "p9"}}}
-    asked = [
+    asked: list[dict[str, Any]] = [
         own | {"ScanIndexForward": forward, "Limit": limit}
         for own in (base, beginning, listed, between, nobody)
         for forward in (True, False)
