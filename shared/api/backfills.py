@@ -42,6 +42,7 @@ def job_json(job: Job) -> dict[str, Any]:
             "merged": job.counts.merged,
             "unchanged": job.counts.unchanged,
             "skipped": job.counts.skipped,
+            "refused": job.counts.refused,
         },
         "created_at": to_rfc3339(job.created_at),
         "updated_at": to_rfc3339(job.updated_at),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.aws.queues import QueueUnavailable
+from shared.aws.queues import all_taken
 from shared.domain.ids import CampaignId, MerchantId
 from shared.domain.instants import from_ms, parse_instant, to_ms
 
@@ -67,13 +67,11 @@ class CampaignQueue:
         self._url = url
 
     def send(self, message: RunMessage, delay: timedelta = timedelta(0)) -> None:
-        """Enqueue durably, to come after ``delay`` (at most 15 minutes). Raises QueueUnavailable."""
+        """Enqueue durably, to come after ``delay`` (at most 15 minutes). Raises QueueUnavailable, QueueRefused."""
         entry: Any = {
             "Id": "0",
             "MessageBody": message.text(),
             "MessageGroupId": message.merchant_id,
             "DelaySeconds": int(delay.total_seconds()),
         }
-        answer = self._client.send_message_batch(QueueUrl=self._url, Entries=[entry])
-        if answer.get("Failed"):
-            raise QueueUnavailable("the message was refused")
+        all_taken(self._client.send_message_batch(QueueUrl=self._url, Entries=[entry]))

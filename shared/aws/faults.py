@@ -13,12 +13,12 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from shared.aws.quarantine_bucket import BucketUnavailable
-from shared.aws.queues import QueueUnavailable
+from shared.aws.queues import QueueRefused, QueueUnavailable
 from shared.store.cancel_reasons import TOO_LARGE, is_too_large
 from shared.store.table import StoreRefused, StoreUnavailable
 
 AWS_ERRORS: Final = (
-    *(StoreUnavailable, StoreRefused, QueueUnavailable, BucketUnavailable),
+    *(StoreUnavailable, StoreRefused, QueueUnavailable, QueueRefused, BucketUnavailable),
     *(ClientError, BotoCoreError, ResponseParserError),
 )
 """Whatever a call to AWS raises, through our stores and queues or past them."""
@@ -63,6 +63,8 @@ def is_temporary(error: BaseException) -> bool:
         return any(is_temporary(own) for own in error.exceptions)
     if isinstance(error, ClientError):
         return _passes(error.response)
+    if isinstance(error, QueueRefused):
+        return _bare(error.code) in _PASSES | _STAGE
     if isinstance(error, ParamValidationError | ValidationError | StoreRefused):
         return False
     return isinstance(error, AWS_ERRORS)
@@ -76,7 +78,7 @@ def code_of(error: BaseException) -> str:
     if isinstance(error, ClientError):
         said = error.response.get("Error", {}).get("Message", "")
         return TOO_LARGE if is_too_large(said) else _code(error.response) or type(error).__name__
-    return error.code if isinstance(error, StoreRefused) else type(error).__name__
+    return error.code if isinstance(error, StoreRefused | QueueRefused) else type(error).__name__
 
 
 def _passes(response: Mapping[str, Any]) -> bool:
@@ -88,6 +90,9 @@ def _passes(response: Mapping[str, Any]) -> bool:
 
 
 def _code(response: Mapping[str, Any]) -> str:
+    return _bare(str(response.get("Error", {}).get("Code", "")))
+
+
+def _bare(code: str) -> str:
     """The code without what some protocols put before it (``AWS.SimpleQueueService.NonExistentQueue``, ``ns#Code``)."""
-    code = str(response.get("Error", {}).get("Code", ""))
     return code.rpartition("#")[2].rpartition(".")[2]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from shared.aws.queues import LONGEST_DELAY, QueueUnavailable
+from shared.aws.queues import LONGEST_DELAY, QueueUnavailable, all_taken
 from shared.domain.ids import JobId, MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 
@@ -88,12 +88,12 @@ class PullQueue:
         self._dead_letters_url = dead_letters_url
 
     def send(self, message: PullMessage, delay: timedelta = timedelta(0)) -> None:
-        """Enqueue durably, to come after ``delay`` (at most 15 minutes). Raises QueueUnavailable."""
+        """Enqueue durably, to come after ``delay`` (at most 15 minutes). Raises QueueUnavailable, QueueRefused."""
         seconds = min(max(-(-delay // timedelta(seconds=1)), 0), LONGEST_DELAY // timedelta(seconds=1))
         self._send(self._url, message, {"DelaySeconds": seconds})
 
     def give_up(self, message: PullMessage, reason: str) -> None:
-        """Leave the message to a person, ready to be sent again. Raises QueueUnavailable."""
+        """Leave the message to a person, ready to be sent again. Raises QueueUnavailable, QueueRefused."""
         if self._dead_letters_url is None:
             raise QueueUnavailable("this function may not give up pulls")
         fresh = replace(message, attempts=0) if isinstance(message, ContentMessage) else message
@@ -103,9 +103,7 @@ class PullQueue:
     def _send(self, url: str, message: PullMessage, more: Mapping[str, Any]) -> None:
         body = json.dumps(message.as_json(), separators=(",", ":"))
         entry: Any = {"Id": "0", "MessageBody": body, "MessageGroupId": message.merchant_id, **more}
-        answer = self._client.send_message_batch(QueueUrl=url, Entries=[entry])
-        if answer.get("Failed"):
-            raise QueueUnavailable("the message was refused")
+        all_taken(self._client.send_message_batch(QueueUrl=url, Entries=[entry]))
 
 
 def content_message(

@@ -14,6 +14,7 @@ from shared.domain.instants import from_ms, to_ms
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+    from types_boto3_sqs.type_defs import SendMessageBatchResultTypeDef
 
 LONGEST_DELAY = timedelta(minutes=15)
 """What SQS can hold a message back for."""
@@ -22,6 +23,27 @@ _BATCH = 10
 
 class QueueUnavailable(Exception):
     """Some messages could not be enqueued: a temporary failure of ours."""
+
+
+class QueueRefused(Exception):
+    """SQS calls it our own fault that it did not take a message; ``code`` says why, as SQS names it."""
+
+    def __init__(self, code: str) -> None:
+        """Keep the code; what SQS writes beside it may quote the message."""
+        super().__init__(code)
+        self.code = code
+
+
+def all_taken(answer: "SendMessageBatchResultTypeDef") -> None:
+    """Look through the answer to a batch, which is a success whatever became of its messages.
+
+    Raises QueueUnavailable where any may be taken another time, QueueRefused where all that failed are refused.
+    """
+    failed = answer.get("Failed", [])
+    if any(not own["SenderFault"] for own in failed):
+        raise QueueUnavailable(f"{len(failed)} messages refused")
+    if failed:
+        raise QueueRefused(failed[0]["Code"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +175,10 @@ class QueueUrls:
 
 
 class DeliveryQueues:
-    """Sends to the queues that the deliver function reads. Everything raises QueueUnavailable where one refuses."""
+    """Sends to the queues that the deliver function reads.
+
+    Everything raises QueueUnavailable where one cannot take a message now, QueueRefused where it never will.
+    """
 
     def __init__(self, client: "SQSClient", urls: QueueUrls) -> None:
         """``urls`` of the queues that this function may send to."""
@@ -189,9 +214,7 @@ class DeliveryQueues:
                 }
                 for position, (message, delay) in enumerate(messages[start : start + _BATCH])
             ]
-            answer = self._client.send_message_batch(QueueUrl=str(url), Entries=entries)
-            if answer.get("Failed"):
-                raise QueueUnavailable(f"{len(answer['Failed'])} messages refused")
+            all_taken(self._client.send_message_batch(QueueUrl=str(url), Entries=entries))
 
 
 def _seconds(delay: timedelta) -> int:

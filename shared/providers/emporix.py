@@ -43,10 +43,12 @@ from shared.providers.pull import (
     ApiRequest,
     BackfillQuery,
     Limit,
+    Listed,
     PullFailed,
     TokenGrant,
     client_credentials,
     credential,
+    read_each,
     root,
 )
 
@@ -114,8 +116,9 @@ class EmporixApi:
         """The page's carts; a short page is the last."""
         if not isinstance(content, list):
             raise NotUnderstood("the answer is not a list of carts")
-        normalised = PROVIDER.normalise(content, WebhookRequest({}, {}, b"", at), source)
-        return ApiPage(normalised, str(int(cursor or 1) + 1) if len(content) >= _CARTS_TO_A_PAGE else None)
+        listed = PROVIDER.page_of_carts(content, at, source)
+        following = str(int(cursor or 1) + 1) if len(content) >= _CARTS_TO_A_PAGE else None
+        return ApiPage(listed.normalised, following, listed.unread)
 
 
 def _searched(value: str) -> str:
@@ -176,7 +179,7 @@ class Emporix:
     def normalise(self, payload: Any, request: WebhookRequest, source: SourceContext) -> Normalised:
         """A cart or order event, or a page of carts as several changes. Raises NotUnderstood."""
         if isinstance(payload, list):
-            return self._page(payload, request.arrived_at, source)
+            return self.page_of_carts(payload, request.arrived_at, source).whole()
         event, body = _event(payload, request)
         digest = hashlib.sha256(request.body).digest()[:16]
         if event in ORDER_EVENTS:
@@ -309,32 +312,33 @@ class Emporix:
         assumed = ("currency",) if cart is not None and cart.currency_assumed else ()
         return Normalised((change,), pulls=tuple(wanted), missing=(*missing, *contact), assumed=assumed)
 
-    def _page(self, carts: list[Any], asked_at: datetime, source: SourceContext) -> Normalised:
-        """The carts of a search answer. Those without contact, and those closed, are left out."""
-        found: list[Normalised] = []
-        unknown = 0
-        for body in objects(carts):
-            cart_id = text(body.get("id"))
-            if cart_id is None:
-                unknown += 1
-                continue
-            leaves = self._cart_leaves(body, cart_id, source)
-            if _anonymous(leaves.found) or _closed(body):
-                continue
-            cart = _cart(body, source)
-            found.append(
-                self._snapshot(body, cart_id, leaves, cart, _digest(body), fetched_at=asked_at, asked_at=asked_at)
-            )
+    def page_of_carts(self, carts: list[Any], asked_at: datetime, source: SourceContext) -> Listed:
+        """The carts of a search answer. Those without contact, and those closed, are left out.
+
+        Raises NotUnderstood where it holds something else.
+        """
+        read, unread = read_each(carts, lambda body: self._listed_cart(mapping(body), asked_at, source))
+        found = [one for one in read if one is not None]
         if not found:
-            if unknown or len(objects(carts)) < len(carts):
-                raise NotUnderstood("the page holds something else than carts")
-            return Normalised(ignored="no open cart with a customer or a contact on the page")
-        return Normalised(
+            return Listed(Normalised(ignored="no open cart with a customer or a contact on the page"), unread)
+        normalised = Normalised(
             changes=tuple(change for one in found for change in one.changes),
             pulls=tuple(pull for one in found for pull in one.pulls if pull.kind == "customer"),
             missing=tuple(sorted({name for one in found for name in one.missing})),
             assumed=tuple(sorted({name for one in found for name in one.assumed})),
         )
+        return Listed(normalised, unread)
+
+    def _listed_cart(self, body: Mapping[str, Any], asked_at: datetime, source: SourceContext) -> Normalised | None:
+        """One cart of a list; None where it is of nobody, or closed. Raises NotUnderstood."""
+        cart_id = text(body.get("id"))
+        if cart_id is None:
+            raise NotUnderstood("a cart of the page has no id")
+        leaves = self._cart_leaves(body, cart_id, source)
+        if _anonymous(leaves.found) or _closed(body):
+            return None
+        cart = _cart(body, source)
+        return self._snapshot(body, cart_id, leaves, cart, _digest(body), fetched_at=asked_at, asked_at=asked_at)
 
     def _order(
         self, body: Mapping[str, Any], request: WebhookRequest, digest: bytes, source: SourceContext

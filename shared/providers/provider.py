@@ -59,6 +59,10 @@ class Pull:
     reference: Mapping[str, str]
 
 
+DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What we raise over a payload, or a stored row, nobody thought of: it is kept, a retry would not help."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normalised:
     """What a webhook says: changes, or why it is ignored; ``missing`` and ``assumed`` explain a preview."""

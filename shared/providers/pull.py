@@ -4,7 +4,7 @@ A provider whose content must be asked for has an ``api`` beside its other attri
 module. The rules that all APIs share (statuses, ``Retry-After``, OAuth client credentials) are here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from shared.domain.money import parse_decimal
 from shared.providers.payload import mapping, read_json, text
-from shared.providers.provider import Normalised, NotReadable, NotUnderstood, Provider, Pull, SourceContext
+from shared.providers.provider import DEFECTS, Normalised, NotReadable, NotUnderstood, Provider, Pull, SourceContext
 
 JSON = "application/json"
 _LONGEST_WAIT = timedelta(days=1)
@@ -113,11 +113,48 @@ class BackfillQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The checkouts of one page: what they say together, and what each of those failed by that cannot be read."""
+
+    normalised: Normalised
+    unread: tuple[str, ...] = ()
+
+    def whole(self) -> Normalised:
+        """What a page says that came as a webhook: its body is kept whole. Raises NotUnderstood for a part of it."""
+        if self.unread:
+            raise NotUnderstood(self.unread[0])
+        return self.normalised
+
+
+def read_each[Part, Said](parts: Iterable[Part], read: Callable[[Part], Said]) -> tuple[list[Said], tuple[str, ...]]:
+    """What each part of a list says, and what those failed by that cannot be read: they cost the others nothing.
+
+    Raises NotUnderstood where there are several and none can be read: that is the list, not one of them.
+    """
+    said: list[Said] = []
+    unread: list[str] = []
+    for part in parts:
+        try:
+            said.append(read(part))
+        except NotUnderstood as odd:
+            unread.append(str(odd))
+        except DEFECTS as defect:
+            unread.append(f"defect: {type(defect).__name__}")
+    if len(unread) > 1 and not said:
+        raise NotUnderstood(unread[0])
+    return said, tuple(unread)
+
+
+@dataclass(frozen=True, slots=True)
 class ApiPage:
-    """One page of a list: what it says, and the cursor of the next page; None at the end."""
+    """One page of a list: what it says, and the cursor of the next page; None at the end.
+
+    ``unread``: what each checkout failed by that cannot be read.
+    """
 
     normalised: Normalised
     next_cursor: str | None = None
+    unread: tuple[str, ...] = ()
 
 
 class ProviderApi(Protocol):

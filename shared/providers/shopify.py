@@ -50,12 +50,14 @@ from shared.providers.pull import (
     ApiRequest,
     BackfillQuery,
     Limit,
+    Listed,
     PullFailed,
     StaticAccess,
     TokenGrant,
     TryLater,
     client_credentials,
     credential,
+    read_each,
     root,
 )
 
@@ -143,7 +145,7 @@ class ShopifyApi:
         content: Any,
         query: BackfillQuery,  # noqa: ARG002 - interface
         cursor: str | None,
-        at: datetime,
+        at: datetime,  # noqa: ARG002 - interface
         source: SourceContext,
     ) -> ApiPage:
         """The page's checkouts. A query that costs too much is asked again for half as many."""
@@ -162,11 +164,11 @@ class ShopifyApi:
         nodes = [_without_partial_lines(node) for node in objects(connection.get("nodes"))]
         if not isinstance(connection.get("nodes"), list):
             raise NotUnderstood("the GraphQL answer holds no abandoned checkouts")
-        page = {"data": {"abandonedCheckouts": {"nodes": nodes}}}
-        normalised = PROVIDER.normalise(page, WebhookRequest({}, {}, b"", at), source)
+        listed = PROVIDER.polled(nodes, source)
         info = mapping(connection.get("pageInfo"))
         end = text(info.get("endCursor"))
-        return ApiPage(normalised, _cursor(end, first) if info.get("hasNextPage") is True and end else None)
+        following = _cursor(end, first) if info.get("hasNextPage") is True and end else None
+        return ApiPage(listed.normalised, following, listed.unread)
 
     @staticmethod
     def _root(source: SourceContext) -> str:
@@ -252,7 +254,7 @@ class Shopify:
         """A webhook of a topic, or a page of abandoned checkouts as several changes. Raises NotUnderstood."""
         page = _page(payload)
         if page is not None:
-            return self._polled(page, source)
+            return self.polled(page, source).whole()
         topic = _topic(payload, request)
         if topic in CHECKOUT_CHANGED:
             normalised = self._checkout(payload, request, source)
@@ -374,19 +376,19 @@ class Shopify:
         leaves.text("attribution.referrer", _landing(payload.get("referring_site"), keep=keep))
         return leaves
 
-    def _polled(self, page: list[Mapping[str, Any]], source: SourceContext) -> Normalised:
-        """The abandoned checkouts of one answer of the API."""
-        known = [(node, external_id) for node in page if (external_id := _node_id(node)) is not None]
-        if page and not known:
-            raise NotUnderstood("no checkout of the page has an id")
-        if not known:
-            return Normalised(ignored="the page holds no checkout")
-        changes = tuple(self._node(node, external_id, source) for node, external_id in known)
+    def polled(self, page: list[Mapping[str, Any]], source: SourceContext) -> Listed:
+        """The abandoned checkouts of one answer of the API. Raises NotUnderstood where it holds something else."""
+        changes, unread = read_each(page, lambda node: self._node(node, source))
+        if not changes:
+            return Listed(Normalised(ignored="the page holds no checkout"), unread)
         assumed = {field for change in changes for field in _assumed({}, change.cart)}
-        return Normalised(changes, assumed=tuple(sorted(assumed)))
+        return Listed(Normalised(tuple(changes), assumed=tuple(sorted(assumed))), unread)
 
-    def _node(self, node: Mapping[str, Any], external_id: str, source: SourceContext) -> CheckoutChange:
+    def _node(self, node: Mapping[str, Any], source: SourceContext) -> CheckoutChange:
         """One ``AbandonedCheckout``. It has no token: orders join on the cart token inside its recovery URL."""
+        external_id = _node_id(node)
+        if external_id is None:
+            raise NotUnderstood("a checkout of the page has no id")
         digest = hashlib.sha256(json.dumps(node, sort_keys=True, default=str).encode()).digest()[:16]
         updated_at = first_instant(node.get("updatedAt"), node.get("createdAt"))
         completed_at = parse_instant(node.get("completedAt"))

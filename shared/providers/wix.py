@@ -52,6 +52,7 @@ from shared.providers.pull import (
     TokenGrant,
     client_credentials,
     credential,
+    read_each,
     root,
 )
 
@@ -121,21 +122,17 @@ class WixApi:
         payload = mapping(content)
         if not isinstance(payload.get("abandonedCheckouts"), list):
             raise NotUnderstood("the answer holds no abandoned checkouts")
-        changes: list[CheckoutChange] = []
-        unknown: list[str] = []
-        for entity in objects(payload["abandonedCheckouts"]):
-            body = json.dumps(entity, sort_keys=True, default=str).encode()
-            try:
-                one = PROVIDER.normalise({"abandonedCheckout": entity}, WebhookRequest({}, {}, body, at), source)
-            except NotUnderstood as odd:
-                unknown.append(str(odd))
-            else:
-                changes += one.changes
-        if unknown and not changes:
-            raise NotUnderstood(unknown[0])
-        normalised = Normalised(tuple(changes), ignored=None if changes else "the page holds no checkout")
+        read, unread = read_each(objects(payload["abandonedCheckouts"]), lambda entity: _listed(entity, at, source))
+        changes = tuple(change for one in read for change in one.changes)
+        normalised = Normalised(changes, ignored=None if changes else "the page holds no checkout")
         paging = mapping(payload.get("pagingMetadata")) or mapping(payload.get("metadata"))
-        return ApiPage(normalised, text(mapping(paging.get("cursors")).get("next")))
+        return ApiPage(normalised, text(mapping(paging.get("cursors")).get("next")), unread)
+
+
+def _listed(entity: Mapping[str, Any], at: datetime, source: SourceContext) -> Normalised:
+    """One checkout of a list. Raises NotUnderstood."""
+    body = json.dumps(entity, sort_keys=True, default=str).encode()
+    return PROVIDER.normalise({"abandonedCheckout": entity}, WebhookRequest({}, {}, body, at), source)
 
 
 def _unfit_key(given: str) -> str | None:

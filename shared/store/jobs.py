@@ -25,13 +25,17 @@ _LIVE = ("queued", "running")
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """Checkouts read from the provider, and what became of each."""
+    """Checkouts read from the provider, and what became of each.
+
+    ``refused`` ones could not be read or stored: they were set aside, and cost the others nothing.
+    """
 
     read: int = 0
     created: int = 0
     merged: int = 0
     unchanged: int = 0
     skipped: int = 0
+    refused: int = 0
 
     def plus(self, other: "JobCounts") -> "JobCounts":
         """Both together."""
@@ -41,6 +45,7 @@ class JobCounts:
             self.merged + other.merged,
             self.unchanged + other.unchanged,
             self.skipped + other.skipped,
+            self.refused + other.refused,
         )
 
 

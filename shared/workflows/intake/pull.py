@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
+from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.pull_queue import ContentMessage, PageMessage, PullMessage, PullQueue, content_message
+from shared.aws.set_aside import count_set_aside
 from shared.domain.change import CheckoutChange
 from shared.domain.ids import SourceId
-from shared.providers.provider import NotUnderstood, Pull
+from shared.domain.transitions import Arrival
+from shared.providers.provider import DEFECTS, NotUnderstood, Pull
 from shared.providers.pull import ApiPage, BackfillQuery, PullFailed, TryLater, content_of, json_of
 from shared.store.jobs import Job, JobCounts, JobStore
 from shared.workflows.intake.listed import ListedCheckouts
@@ -174,7 +178,7 @@ class Puller:
         request = asked.api.page(query, job.cursor, asked.context)
         asked_at = self._now()
         (answer,) = self._apis.ask(asked, [request])
-        page = asked.api.read_page(json_of(answer), query, job.cursor, asked_at, asked.context)
+        page = _read(asked, json_of(answer), query, job.cursor, asked_at)
         if page.next_cursor is not None and page.next_cursor == job.cursor:
             raise PullFailed("the provider repeats a cursor")
         if job.page >= MOST_PAGES:
@@ -188,13 +192,25 @@ class Puller:
     def _merged(self, page: ApiPage, job: Job, asked: AskedSource, asked_at: datetime) -> JobCounts:
         """What became of a page's checkouts; what must be asked further is sent to be asked."""
         arrival = arrival_at(asked_at, asked.source, asked.merchant)
-        counts = JobCounts(read=len(page.normalised.changes))
+        counts = JobCounts(read=len(page.normalised.changes) + len(page.unread), refused=len(page.unread))
+        for reason in page.unread:
+            count_set_aside("listed checkout", reason, job.id)
         for change in page.normalised.changes:
-            counts = counts.plus(self._listed.merge(change, asked, arrival, since=job.since))
+            counts = counts.plus(self._one(change, job, asked, arrival))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]
             self._queue.send(content_message(job.source_id, job.merchant_id, wanted, self._now()))
         return counts
+
+    def _one(self, change: CheckoutChange, job: Job, asked: AskedSource, arrival: Arrival) -> JobCounts:
+        """What became of one checkout. One that will never be stored holds up neither its page nor its job."""
+        try:
+            return self._listed.merge(change, asked, arrival, since=job.since)
+        except (*AWS_ERRORS, *DEFECTS) as failure:
+            if is_temporary(failure):
+                raise
+            count_set_aside("listed checkout", code_of(failure), job.id)
+            return JobCounts(refused=1)
 
     def _failing(self, job: Job, reason: str) -> Job:
         """The job after a failed attempt at its page; too many in a row end it."""
@@ -204,6 +220,14 @@ class Puller:
 
     def _ended(self, job: Job, reason: str) -> Job:
         return replace(job, status="failed", reason=reason, finished_at=self._now())
+
+
+def _read(asked: AskedSource, content: Any, query: BackfillQuery, cursor: str | None, at: datetime) -> ApiPage:
+    """The page. Raises NotUnderstood, TryLater, PullFailed, also for a defect of ours: the job ends, and says so."""
+    try:
+        return asked.api.read_page(content, query, cursor, at, asked.context)
+    except DEFECTS as defect:
+        raise PullFailed(f"the page cannot be read: {type(defect).__name__}") from defect
 
 
 def combined(changes: Iterable[CheckoutChange]) -> list[CheckoutChange]:

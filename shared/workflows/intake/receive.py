@@ -23,6 +23,7 @@ from shared.domain.transitions import Applied, Arrival, Effect
 from shared.domain.webhook_rate import WebhookRates
 from shared.providers import registry
 from shared.providers.provider import (
+    DEFECTS,
     AuthenticationFailed,
     Normalised,
     NotReadable,
@@ -40,8 +41,6 @@ from shared.workflows.intake.sources import SourceDirectory, context_of
 from shared.workflows.intake.webhook_rate import WebhookRate
 
 LARGEST_BODY = 256 * 1024
-_DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What we raise over a payload, or a stored row, nobody thought of: the body is kept, a retry would not help."""
 _SECRET_HEADERS = re.compile(
     r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
 )
@@ -142,7 +141,7 @@ class Receiver:
         context = context_of(source, merchant, self._cipher.source(source), provider)
         try:
             provider.authenticate(request, context)
-        except _DEFECTS as defect:
+        except DEFECTS as defect:
             # A proof of a form that the module did not expect is none; whoever sent it is not known.
             raise AuthenticationFailed(f"a defect: {type(defect).__name__}") from defect
         if len(request.body) > LARGEST_BODY:
@@ -185,7 +184,7 @@ class Receiver:
 
             raw = provider_body(payload, keep_click_ids=context.settings.keep_click_ids)
             return replace(normalised, changes=tuple(replace(own, raw=raw) for own in normalised.changes))
-        except _DEFECTS as defect:
+        except DEFECTS as defect:
             raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
 
     def _taken_in(
@@ -224,7 +223,7 @@ class Receiver:
         for change in changes:
             try:
                 merged.append(self._merger.merge(change, arrival))
-            except (*AWS_ERRORS, *_DEFECTS) as failure:
+            except (*AWS_ERRORS, *DEFECTS) as failure:
                 if is_temporary(failure):
                     raise
                 refused = failure

@@ -35,7 +35,7 @@ from shared.providers.pull import Limit
 from shared.providers.shopify import ShopifyApi
 from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
 from shared.store.jobs import Job, JobStore
-from shared.store.table import StoreUnavailable
+from shared.store.table import StoreRefused, StoreUnavailable
 from shared.workflows.delivering.refusals import Conflict, Invalid
 from shared.workflows.intake import provider_api
 from shared.workflows.intake.backfill import Backfills
@@ -537,6 +537,72 @@ class TestShopifyBackfill:
 
         assert (again.counts.created, again.counts.merged, again.counts.unchanged) == (0, 0, 3)
         assert [desk.checkout(source, own) for own in "123"] == before
+
+    def test_a_checkout_that_cannot_be_read_costs_the_page_nothing_and_is_counted(
+        self, desk: Desk, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        source = desk.shopify()
+        nameless = {**node(2), "id": None, "name": None}
+        desk.api.on(GRAPHQL_PATH, page(node(1), nameless, after="c1"), page(nameless))
+        done = desk.finish(self.start(desk, source))
+
+        assert (done.status, done.page) == ("completed", 2)
+        assert (done.counts.read, done.counts.created, done.counts.refused) == (3, 1, 2)
+        assert capsys.readouterr().out.count('"SetAside":[1.0]') == 2
+
+    def test_a_page_of_which_nothing_can_be_read_is_no_page_of_checkouts(self, desk: Desk) -> None:
+        source = desk.shopify()
+        desk.api.on(GRAPHQL_PATH, page(*({**node(at), "id": None, "name": None} for at in (1, 2))))
+        done = desk.finish(self.start(desk, source))
+
+        assert (done.status, done.reason) == ("failed", "a checkout of the page has no id")
+
+    @pytest.mark.parametrize("failure", [StoreRefused("ItemTooLarge"), ZeroDivisionError()], ids=["refused", "defect"])
+    def test_a_checkout_that_the_table_never_takes_costs_the_page_nothing(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, failure: Exception
+    ) -> None:
+        source = desk.shopify()
+        desk.api.on(GRAPHQL_PATH, page(node(1), node(2), node(3)))
+        merge = Merger.merge
+
+        def refusing(self: Merger, change: Any, arrival: Any) -> Any:
+            if change.external_id == "2":
+                raise failure
+            return merge(self, change, arrival)
+
+        monkeypatch.setattr(Merger, "merge", refusing)
+        done = desk.finish(self.start(desk, source))
+
+        assert done.status == "completed"
+        assert (done.counts.read, done.counts.created, done.counts.refused) == (3, 2, 1)
+
+    def test_what_the_table_cannot_take_now_brings_the_page_again(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = desk.shopify()
+        desk.api.on(GRAPHQL_PATH, page(node(1)))
+        self.start(desk, source)
+        with monkeypatch.context() as patched:
+
+            def unavailable(*_: object) -> None:
+                raise StoreUnavailable
+
+            patched.setattr(Merger, "merge", unavailable)
+            assert desk.work() == ["m0"]
+
+    def test_a_defect_of_ours_over_a_page_ends_the_job_and_says_so(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def defective(*_: object) -> None:
+            raise IndexError
+
+        source = desk.shopify()
+        desk.api.on(GRAPHQL_PATH, page(node(1)))
+        job = self.start(desk, source)
+        monkeypatch.setattr(ShopifyApi, "read_page", defective)
+        done = desk.finish(job)
+
+        assert (done.status, done.reason) == ("failed", "the page cannot be read: IndexError")
 
     def webhook(self, desk: Desk, source: Source, **changed: Any) -> Any:
         body = json.dumps(sample("shopify/checkouts-create.json") | changed)

@@ -16,7 +16,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from shared.aws.faults import code_of, is_temporary
-from shared.aws.queues import QueueUnavailable
+from shared.aws.queues import QueueRefused, QueueUnavailable, all_taken
 from shared.store.table import StoreRefused, StoreUnavailable
 
 
@@ -96,3 +96,29 @@ def test_of_several_errors_one_that_may_pass_is_enough() -> None:
 )
 def test_an_error_in_one_word_quotes_nobody(error: Exception, word: str) -> None:
     assert code_of(error) == word
+
+
+def failed(code: str, *, ours: bool) -> Any:
+    """One entry of what SQS says of a batch (API reference, BatchResultErrorEntry)."""
+    return {"Id": "0", "SenderFault": ours, "Code": code, "Message": "quotes what was sent"}
+
+
+def test_a_message_that_sqs_never_takes_is_told_from_one_that_it_does_not_take_now() -> None:
+    all_taken({"Successful": [], "Failed": []})
+    with pytest.raises(QueueUnavailable) as later:
+        all_taken({"Successful": [], "Failed": [failed("InternalError", ours=False)]})
+    with pytest.raises(QueueRefused) as never:
+        all_taken({"Successful": [], "Failed": [failed("InvalidMessageContents", ours=True)]})
+    assert (is_temporary(later.value), is_temporary(never.value)) == (True, False)
+    assert code_of(never.value) == "InvalidMessageContents"
+
+
+def test_while_any_of_a_batch_may_be_taken_later_all_of_it_comes_again() -> None:
+    several = [failed("InvalidMessageContents", ours=True), failed("InternalError", ours=False)]
+    with pytest.raises(QueueUnavailable):
+        all_taken({"Successful": [], "Failed": several})
+
+
+@pytest.mark.parametrize("code", ["RequestThrottled", "KmsThrottled", "AWS.SimpleQueueService.NonExistentQueue"])
+def test_what_sqs_calls_our_fault_and_a_person_or_a_minute_mends_passes(code: str) -> None:
+    assert is_temporary(QueueRefused(code))
