@@ -24,17 +24,26 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ContentMessage:
-    """What one webhook points to. ``asked_at`` is the webhook's arrival; ``attempts`` counts answers that failed."""
+    """What one webhook points to. ``asked_at`` is the webhook's arrival; ``attempts`` counts answers that failed.
+
+    ``hops``: how many messages led to this one. ``place``: the instant that is reserved in the source's rate.
+    """
 
     source_id: SourceId
     merchant_id: MerchantId
     wanted: tuple[Wanted, ...]
     asked_at: datetime
     attempts: int = 0
+    hops: int = 0
+    place: datetime | None = None
 
     def again(self) -> "ContentMessage":
         """The message of the next attempt."""
-        return replace(self, attempts=self.attempts + 1)
+        return replace(self, attempts=self.attempts + 1, hops=self.hops + 1, place=None)
+
+    def postponed(self, place: datetime | None) -> "ContentMessage":
+        """The message of the same attempt, later; at a place where one is reserved."""
+        return replace(self, hops=self.hops + 1, place=place)
 
     def as_json(self) -> dict[str, Any]:
         """The message's body."""
@@ -44,20 +53,28 @@ class ContentMessage:
             "wanted": [[own.kind, dict(own.reference)] for own in self.wanted],
             "at": to_ms(self.asked_at),
             "n": self.attempts,
+            **_waited(self.hops, self.place),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class PageMessage:
-    """The next page of a backfill job: ``page`` counts from 0 and tells a late copy from the turn it is."""
+    """The next page of a backfill job: ``page`` counts from 0 and tells a late copy from the turn it is.
+
+    ``hops``: how many messages for this page led to this one. ``place``: the instant that is reserved in the source's
+    rate.
+    """
 
     job_id: JobId
     merchant_id: MerchantId
     page: int = 0
+    hops: int = 0
+    place: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The message's body."""
-        return {"job_id": self.job_id, "merchant_id": self.merchant_id, "page": self.page}
+        own = {"job_id": self.job_id, "merchant_id": self.merchant_id, "page": self.page}
+        return {**own, **_waited(self.hops, self.place)}
 
 
 type PullMessage = ContentMessage | PageMessage
@@ -69,13 +86,22 @@ def read_message(body: str) -> PullMessage:
         plain = json.loads(body)
         merchant_id = MerchantId(plain["merchant_id"])
         if "job_id" in plain:
-            return PageMessage(JobId(plain["job_id"]), merchant_id, int(plain["page"]))
+            return PageMessage(JobId(plain["job_id"]), merchant_id, int(plain["page"]), *_waiting(plain))
         wanted = tuple(Wanted(str(kind), dict(reference)) for kind, reference in plain["wanted"])
         return ContentMessage(
-            SourceId(plain["source_id"]), merchant_id, wanted, from_ms(int(plain["at"])), int(plain["n"])
+            *(SourceId(plain["source_id"]), merchant_id, wanted, from_ms(int(plain["at"])), int(plain["n"])),
+            *_waiting(plain),
         )
     except (KeyError, TypeError) as malformed:
         raise ValueError("not a pull message") from malformed
+
+
+def _waited(hops: int, place: datetime | None) -> dict[str, int]:
+    return ({"hops": hops} if hops else {}) | ({} if place is None else {"place": to_ms(place)})
+
+
+def _waiting(plain: Mapping[str, Any]) -> tuple[int, datetime | None]:
+    return int(plain.get("hops", 0)), from_ms(int(plain["place"])) if "place" in plain else None
 
 
 class PullQueue:
@@ -96,7 +122,9 @@ class PullQueue:
         """Leave the message to a person, ready to be sent again. Raises QueueUnavailable, QueueRefused."""
         if self._dead_letters_url is None:
             raise QueueUnavailable("this function may not give up pulls")
-        fresh = replace(message, attempts=0) if isinstance(message, ContentMessage) else message
+        fresh = replace(message, hops=0, place=None)
+        if isinstance(fresh, ContentMessage):
+            fresh = replace(fresh, attempts=0)
         attributes = {"reason": {"DataType": "String", "StringValue": reason[:256] or "unknown"}}
         self._send(self._dead_letters_url, fresh, {"MessageAttributes": attributes})
 

@@ -9,17 +9,15 @@ from boto3.dynamodb.conditions import Attr
 
 from shared.domain.breaker import HEALTHY, Health
 from shared.domain.ids import EndpointId
-from shared.domain.instants import from_ms, to_ms
-from shared.domain.rate_limit import Lot, RateLimit
+from shared.domain.instants import to_ms
+from shared.domain.rate_limit import RateLimit
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.rate_places import RatePlaces
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import ItemKey, Update
 
 KEPT_FOR = timedelta(days=30)
-_PLACES_KEPT_FOR = timedelta(hours=1)
-_ROUNDS = 20
-"""Every lost round is another worker's success: as many workers at once as this all find their places."""
 
 
 def key_of(endpoint_id: EndpointId) -> ItemKey:
@@ -38,6 +36,7 @@ class HealthStore:
     def __init__(self, table: Table) -> None:
         """Share one table per process."""
         self._table = table
+        self._places = RatePlaces(table)
 
     def get(self, endpoint_id: EndpointId) -> Health:
         """The endpoint's health."""
@@ -72,28 +71,5 @@ class HealthStore:
 
         ``missed`` places are given back. None where so many others reserved at the same time that no round was won.
         """
-        now = from_ms(to_ms(now))  # as it is stored
         key = keys.rate_places(endpoint_id)
-        row = self._table.get(key)
-        for _ in range(_ROUNDS):
-            version = int(row["version"]) if row else 0
-            places, lots = limit.reserve(_lots(row), wanted, now, latest, missed)
-            if not places:
-                return []
-            values = {
-                "lots": [[to_ms(own.at), own.count] for own in lots],
-                "version": version + 1,
-                "ttl": to_ms(lots[-1].at + limit.per + _PLACES_KEPT_FOR) // 1000,
-            }
-            expected = Attr("version").eq(version) if version else Attr("pk").not_exists()
-            try:
-                self._table.update(Update(key, set=values, condition=expected))
-            except ConditionFailed as failed:
-                row = failed.old
-                continue
-            return places
-        return None
-
-
-def _lots(row: Mapping[str, Any] | None) -> list[Lot]:
-    return [Lot(from_ms(int(at)), int(count)) for at, count in (row or {}).get("lots", ())]
+        return self._places.reserve(key, self._table.get(key), limit, wanted, now, latest, missed)

@@ -121,9 +121,9 @@ def source_pause(source_id: SourceId) -> ItemKey:
     return f"B#{source_id}", "B"
 
 
-def source_window(source_id: SourceId, window: int) -> ItemKey:
-    """How often a source's API was asked in one rate window."""
-    return f"B#{source_id}", f"W#{window}"
+def source_places(source_id: SourceId) -> ItemKey:
+    """Which places in the rate of a source's API were given out lately."""
+    return f"B#{source_id}", "W"
 
 
 def endpoint_health(endpoint_id: EndpointId) -> ItemKey:

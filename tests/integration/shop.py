@@ -159,7 +159,8 @@ class Shop:
     def rows(self) -> list[dict[str, Any]]:
         """Everything in the table but configuration."""
         client = boto3.client("dynamodb")
-        raw = client.scan(TableName=self.stores.environment.table_name)["Items"]
+        pages = client.get_paginator("scan").paginate(TableName=self.stores.environment.table_name)
+        raw = (own for page in pages for own in page["Items"])
         return [row for row in map(from_wire, raw) if row["pk"][:2] not in {"M#", "S#", "K#", "ME"}]
 
     def sweep(self, **event: Any) -> dict[str, int]:

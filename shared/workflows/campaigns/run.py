@@ -12,6 +12,7 @@ from typing import Protocol
 
 from shared.aws.campaign_queue import CampaignQueue, RunMessage
 from shared.aws.faults import code_of, is_temporary
+from shared.aws.set_aside import count_set_aside
 from shared.domain.campaign import Campaign
 from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere
@@ -105,6 +106,7 @@ class CampaignRunner:
             if out_of_time():
                 if message.hops >= MOST_HOPS:
                     self._runs.save(run, finished="too_long")
+                    count_set_aside("rest of a campaign's run", "too_long", campaign.id)
                     return Ran("too_long", run.counts)
                 self._runs.save(run, release=True)
                 following = RunMessage(

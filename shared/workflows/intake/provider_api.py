@@ -31,12 +31,16 @@ SendAll = Callable[[Sequence[OutboundRequest]], list[SendResult]]
 
 
 class Busy(Exception):
-    """The source's rate is used up, or the provider asked for a pause: come again at ``until``. No attempt was made."""
+    """The source's rate is used up, or the provider asked for a pause: come again at ``until``. No attempt was made.
 
-    def __init__(self, until: datetime) -> None:
-        """Keep the time."""
+    ``reserved``: there is a place in the rate then, for whoever brings it back.
+    """
+
+    def __init__(self, until: datetime, *, reserved: bool = False) -> None:
+        """Keep both."""
         super().__init__("the source's rate is used up")
         self.until = until
+        self.reserved = reserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,17 @@ class ApiClient:
         self._tokens: dict[str, _Token] = {}
 
     def ask(
-        self, source_id: SourceId, api: ProviderApi, requests: Sequence[ApiRequest], source: SourceContext
+        self,
+        source_id: SourceId,
+        api: ProviderApi,
+        requests: Sequence[ApiRequest],
+        source: SourceContext,
+        place: datetime | None = None,
     ) -> list[ApiAnswer]:
-        """The answers, in order. Raises Busy, TryLater, PullFailed."""
-        until = self._limits.take(source_id, len(requests), api.limit.requests, api.limit.per, self._now())
-        if until is not None:
-            raise Busy(until)
+        """The answers, in order. ``place``: the one that an earlier Busy gave. Raises Busy, TryLater, PullFailed."""
+        refusal = self._limits.take(source_id, len(requests), api.limit.requests, api.limit.per, self._now(), place)
+        if refusal is not None:
+            raise Busy(refusal.until, reserved=refusal.reserved)
         grant = api.access(source)
         answers = self._answers(source_id, requests, self._access(source_id, grant, source))
         if isinstance(grant, TokenGrant) and any(answer.status == 401 for answer in answers):

@@ -31,6 +31,12 @@ ATTEMPTS = 9
 _FIRST_DELAY = timedelta(seconds=10)
 _LONGEST_DELAY = timedelta(minutes=15)
 _LONGEST_WAIT_FOR_RATE = timedelta(days=2)
+MOST_HOPS = 250
+"""Messages of one content, or of one page. Two days of waiting are 192 of a quarter of an hour each; Lambda is told to
+let this chain be, so that the bound is ours."""
+_BEHIND = 20
+"""Hops after which a missed place is used nevertheless: where our workers are behind, their pace is the limit."""
+_RATE_STAYED_USED_UP = "the source's rate stayed used up"
 LEASE = timedelta(minutes=3)
 """Longer than the function may run, shorter than a message stays hidden."""
 MOST_PAGES = 5_000
@@ -94,7 +100,7 @@ class Puller:
             asked_at = self._now()
             changes = self._contents(asked, message, asked_at)
         except Busy as busy:
-            return self._postponed(message, busy.until)
+            return self._postponed(message, busy)
         except TryLater as later:
             return self._retried(message, later)
         except (PullFailed, NotUnderstood) as failed:
@@ -109,7 +115,7 @@ class Puller:
         """What all that the webhook points to says together, as of ``at``."""
         pulls = [Pull(own.kind, own.reference) for own in message.wanted]
         requests = [asked.api.content(pull, asked.context) for pull in pulls]
-        answers = self._apis.ask(asked, requests)
+        answers = self._apis.ask(asked, requests, self._place(message))
         contents = [content_of(answer) for answer in answers]
         said = (
             asked.api.read_content(content, pull, at, asked.context)
@@ -117,14 +123,23 @@ class Puller:
         )
         return combined(change for one in said for change in one.changes)
 
-    def _postponed(self, message: ContentMessage, until: datetime) -> Pulled:
+    def _place(self, message: PullMessage) -> datetime | None:
+        """The place that the message brings back."""
+        if message.place is None or message.hops < _BEHIND:
+            return message.place
+        return max(message.place, self._now())
+
+    def _postponed(self, message: ContentMessage, busy: Busy) -> Pulled:
         """No attempt was made; but a message that waited for days is not kept going."""
-        if self._now() - message.asked_at > _LONGEST_WAIT_FOR_RATE:
-            self._queue.give_up(message, "the source's rate stayed used up")
-            return Pulled(Outcome.GIVEN_UP, "the source's rate stayed used up", message.source_id)
-        # Spread: all that waited for the same window would meet again at its beginning.
-        self._queue.send(message, until - self._now() + timedelta(seconds=5 * self._dice()))
+        if self._now() - message.asked_at > _LONGEST_WAIT_FOR_RATE or message.hops >= MOST_HOPS:
+            self._queue.give_up(message, _RATE_STAYED_USED_UP)
+            return Pulled(Outcome.GIVEN_UP, _RATE_STAYED_USED_UP, message.source_id)
+        self._queue.send(message.postponed(_reserved(busy)), self._until(busy))
         return Pulled(Outcome.LATER, "the source's rate is used up", message.source_id)
+
+    def _until(self, busy: Busy) -> timedelta:
+        """How long to wait. Without a place, spread: all that waited for the same pause would meet again at its end."""
+        return busy.until - self._now() + (timedelta(0) if busy.reserved else timedelta(seconds=5 * self._dice()))
 
     def _retried(self, message: ContentMessage, later: TryLater) -> Pulled:
         again = message.again()
@@ -150,26 +165,30 @@ class Puller:
             return Pulled(Outcome.REPEATED, "another worker has the turn", job.source_id)
         job = replace(job, status="running")
         waits: str | None = None
+        place: datetime | None = None
         try:
-            after, delay = self._turn(job)
+            after, delay = self._turn(job, self._place(message))
         except Busy as busy:
-            after, delay, waits = job, busy.until - self._now(), str(busy)
+            after, delay, waits, place = job, self._until(busy), str(busy), _reserved(busy)
         except TryLater as later:
             waits = later.reason
             after, delay = self._failing(job, later.reason), self._delay(job.attempts + 1, later.after)
         except (PullFailed, NotUnderstood) as failed:
             after, delay = self._ended(job, str(failed)), timedelta(0)
+        hops = message.hops + 1 if after.page == job.page else 0
+        if after.live and hops > MOST_HOPS:
+            after = self._ended(after, _RATE_STAYED_USED_UP)
         after = replace(after, updated_at=self._now())
         if not self._jobs.save(after, job.page):
             return Pulled(Outcome.REPEATED, "another worker took the turn over", job.source_id)
         if after.live:
-            self._queue.send(PageMessage(job.id, job.merchant_id, after.page), delay)
+            self._queue.send(PageMessage(job.id, job.merchant_id, after.page, hops, place), delay)
         self._jobs.turned(after)
         if after.status == "failed":
             return Pulled(Outcome.GIVEN_UP, after.reason, job.source_id)
         return Pulled(Outcome.MERGED if after.page > job.page else Outcome.LATER, waits, job.source_id)
 
-    def _turn(self, job: Job) -> tuple[Job, timedelta]:
+    def _turn(self, job: Job, place: datetime | None) -> tuple[Job, timedelta]:
         """The job after one more page. Raises Busy, TryLater, PullFailed, NotUnderstood."""
         asked = self._apis.find(job.source_id)
         if asked is None:
@@ -177,7 +196,7 @@ class Puller:
         query = BackfillQuery(job.since, job.filters)
         request = asked.api.page(query, job.cursor, asked.context)
         asked_at = self._now()
-        (answer,) = self._apis.ask(asked, [request])
+        (answer,) = self._apis.ask(asked, [request], place)
         page = _read(asked, json_of(answer), query, job.cursor, asked_at)
         if page.next_cursor is not None and page.next_cursor == job.cursor:
             raise PullFailed("the provider repeats a cursor")
@@ -220,6 +239,10 @@ class Puller:
 
     def _ended(self, job: Job, reason: str) -> Job:
         return replace(job, status="failed", reason=reason, finished_at=self._now())
+
+
+def _reserved(busy: Busy) -> datetime | None:
+    return busy.until if busy.reserved else None
 
 
 def _read(asked: AskedSource, content: Any, query: BackfillQuery, cursor: str | None, at: datetime) -> ApiPage:

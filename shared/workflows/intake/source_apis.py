@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.domain.ids import SourceId
@@ -46,6 +47,6 @@ class SourceApis:
         context = context_of(source, merchant, self._cipher.source(source), provider)
         return AskedSource(source, merchant, provider, api, context)
 
-    def ask(self, asked: AskedSource, requests: Sequence[ApiRequest]) -> list[ApiAnswer]:
-        """The answers, in order. Raises Busy, TryLater, PullFailed."""
-        return self._client.ask(asked.source.id, asked.api, requests, asked.context)
+    def ask(self, asked: AskedSource, requests: Sequence[ApiRequest], place: datetime | None = None) -> list[ApiAnswer]:
+        """The answers, in order. ``place``: the one that an earlier Busy gave. Raises Busy, TryLater, PullFailed."""
+        return self._client.ask(asked.source.id, asked.api, requests, asked.context, place)

@@ -12,7 +12,7 @@ import pytest
 import functions.campaign.handler as campaign_function
 from functions.campaign import composition
 from shared.aws import clients
-from shared.aws.campaign_queue import RunMessage
+from shared.aws.campaign_queue import RunMessage, read_message
 from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Trigger, Window
 from shared.domain.checkout import Reason, Status
 from shared.domain.episode import Episode
@@ -209,6 +209,24 @@ def test_a_run_that_runs_out_of_time_goes_on_where_it_was(
     assert all(shop.checkout(f"session-{number}").status is Status.ABANDONED for number in range(5))
 
 
+def test_the_messages_of_a_long_run_are_counted_from_the_first(
+    shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_page, "_PAGE", 1)
+    for number in range(8):
+        another_shopper(shop, number)
+    shop.wait(minutes=20)
+    fire(shop, context=NoTime())
+    hops: list[int] = []
+    while bodies := shop_queue(shop):
+        (body,) = bodies
+        hops.append(read_message(body, shop.now).hops)
+        handle(shop, body, NoTime())
+    assert hops == list(range(1, len(hops) + 1))
+    assert len(hops) in {7, 8}, "one a page: without time, a message does no more"
+    assert sum(counts(shop).values()) == 8
+
+
 def test_a_crash_in_the_middle_of_a_page_starts_the_rest_and_nothing_twice(
     shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,7 +343,7 @@ def test_a_checkout_that_the_table_never_takes_is_counted_and_the_run_ends(
 
 
 def test_a_run_that_never_ends_is_ended_and_says_so(
-    shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run_page, "_PAGE", 1)
     for session in ("one", "two"):
@@ -336,3 +354,4 @@ def test_a_run_that_never_ends_is_ended_and_says_so(
     found = RunStore(shop.table).counts(CAMPAIGN, shop.now)
     assert found is not None
     assert found[0] == "too_long"
+    assert '"SetAside":[1.0]' in capsys.readouterr().out, "an alarm tells"

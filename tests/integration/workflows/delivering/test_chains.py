@@ -119,6 +119,18 @@ def test_a_rate_limited_backlog_is_handled_twice_per_delivery_and_keeps_the_rate
     assert busiest(stage.arrivals, SECOND) == 10
 
 
+@pytest.mark.long
+def test_a_rate_limited_backlog_of_2000_takes_three_handlings_at_most(stage: Stage) -> None:
+    stage.enqueue(stage.shop.endpoint(rate_limit={"max": 10, "per": 1000}), 2_000)
+    stage.play(5 * MINUTE)
+
+    assert stage.statuses() == {DeliveryStatus.DELIVERED: 2_000}
+    assert max(stage.handled.values()) <= 3
+    assert max(stage.longest.values()) <= 3
+    assert stage.arrivals[-1] - stage.arrivals[0] <= 205 * SECOND, "and nearly reaches the rate"
+    assert busiest(stage.arrivals, SECOND) == 10
+
+
 def test_a_backlog_of_hours_waits_in_the_due_index_and_comes_exactly_at_its_place(stage: Stage) -> None:
     stage.enqueue(stage.shop.endpoint(rate_limit={"max": 4, "per": 600_000}), 32)
     stage.play(2.5 * HOUR, sweep_every=2 * MINUTE)
