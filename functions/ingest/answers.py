@@ -45,14 +45,14 @@ def count_quarantined() -> None:
 
 
 def count_above_rate() -> None:
-    """Count a webhook that was refused for its sender's rate, by stage; the alarm ``AboveRate`` watches the count."""
-    _count("AboveRate", stage=os.environ.get("STAGE", "unknown"))
+    """Count a webhook that was refused for its sender's rate; the alarm ``AboveRate`` watches the count."""
+    _count("AboveRate")
 
 
-def _count(name: str, **dimensions: str) -> None:
-    """One more, as a CloudWatch embedded metric of namespace Checkback and service ingest."""
+def _count(name: str) -> None:
+    """One more, as a CloudWatch embedded metric of namespace Checkback and service ingest, by stage."""
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Checkback") as metric:
-        for dimension, value in {"service": "ingest", **dimensions}.items():
-            metric.add_dimension(name=dimension, value=value)
+        metric.add_dimension(name="service", value="ingest")
+        metric.add_dimension(name="stage", value=os.environ.get("STAGE", "unknown"))

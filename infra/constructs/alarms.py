@@ -37,6 +37,7 @@ class Alarms(Construct):
         queues: Queues,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._stage = stage
         self.topic = sns.Topic(self, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True)
         # Refusing unencrypted requests replaces the topic's default policy, and with it CloudWatch's right to publish.
         self.topic.grant_publish(
@@ -70,42 +71,20 @@ class Alarms(Construct):
             "Dispatch is five minutes behind the table's stream: events and purchases arrive late. "
             "The stream keeps 24 hours.",
         )
-        self._above(
+        self._of_our_count(
             "Quarantined",
-            cloudwatch.Metric(
-                namespace="Checkback",
-                metric_name="Quarantined",
-                dimensions_map={"service": "ingest"},
-                period=_PERIOD,
-                statistic="Sum",
-            ),
-            0,
+            "ingest",
             "Authentic webhooks were not understood; their bodies are kept: GET /v1/quarantine, then replay.",
         )
-
-        self._above(
+        self._of_our_count(
             "AboveRate",
-            cloudwatch.Metric(
-                namespace="Checkback",
-                metric_name="AboveRate",
-                dimensions_map={"service": "ingest", "stage": stage.name},
-                period=_PERIOD,
-                statistic="Sum",
-            ),
-            0,
+            "ingest",
             "Webhooks above the rate of their source or merchant were refused with 429 and not kept: ingest's log says "
             "whose. A provider that does not repeat them has lost them.",
         )
-        self._above(
+        self._of_our_count(
             "SetAside",
-            cloudwatch.Metric(
-                namespace="Checkback",
-                metric_name="SetAside",
-                dimensions_map={"service": "checkback", "stage": stage.name},
-                period=_PERIOD,
-                statistic="Sum",
-            ),
-            0,
+            "checkback",
             "A row, a record or a report could not be worked with and was set aside; the rest went on. "
             "The functions' logs say which: 'set aside'.",
         )
@@ -126,6 +105,17 @@ class Alarms(Construct):
             "For 23 hours dispatch could not end some of the table's stream; the records lie whole in the quarantine "
             "bucket under aws/lambda/ and can be replayed: see docs/operations.md.",
         )
+
+    def _of_our_count(self, name: str, service: str, text: str) -> None:
+        """Watch what the functions count themselves, by stage: an embedded metric of namespace Checkback."""
+        counted = cloudwatch.Metric(
+            namespace="Checkback",
+            metric_name=name,
+            dimensions_map={"service": service, "stage": self._stage.name},
+            period=_PERIOD,
+            statistic="Sum",
+        )
+        self._above(name, counted, 0, text)
 
     def _of_queue(self, construct_id: str, queue: sqs.Queue, what: str) -> None:
         metric = queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")

@@ -103,20 +103,24 @@ def failed(code: str, *, ours: bool) -> Any:
     return {"Id": "0", "SenderFault": ours, "Code": code, "Message": "quotes what was sent"}
 
 
+def batch(*entries: Any) -> Any:
+    """The answer to a batch."""
+    return {"Successful": [], "Failed": list(entries)}
+
+
 def test_a_message_that_sqs_never_takes_is_told_from_one_that_it_does_not_take_now() -> None:
-    all_taken({"Successful": [], "Failed": []})
+    all_taken(batch())
     with pytest.raises(QueueUnavailable) as later:
-        all_taken({"Successful": [], "Failed": [failed("InternalError", ours=False)]})
+        all_taken(batch(failed("InternalError", ours=False)))
     with pytest.raises(QueueRefused) as never:
-        all_taken({"Successful": [], "Failed": [failed("InvalidMessageContents", ours=True)]})
+        all_taken(batch(failed("InvalidMessageContents", ours=True)))
     assert (is_temporary(later.value), is_temporary(never.value)) == (True, False)
     assert code_of(never.value) == "InvalidMessageContents"
 
 
 def test_while_any_of_a_batch_may_be_taken_later_all_of_it_comes_again() -> None:
-    several = [failed("InvalidMessageContents", ours=True), failed("InternalError", ours=False)]
     with pytest.raises(QueueUnavailable):
-        all_taken({"Successful": [], "Failed": several})
+        all_taken(batch(failed("InvalidMessageContents", ours=True), failed("InternalError", ours=False)))
 
 
 @pytest.mark.parametrize("code", ["RequestThrottled", "KmsThrottled", "AWS.SimpleQueueService.NonExistentQueue"])

@@ -408,6 +408,8 @@ def test_every_alarm_tells_a_person_what_happened(service: StackTemplate) -> Non
         ("Checkback", "AboveRate"),
     }
     assert len(alarms) - watched.count(given_up) == 4 + 2 + 3 * len(FUNCTION_NAMES) + 4
+    for alarm in (own for own in alarms if own["Namespace"] == "Checkback"):
+        assert {own["Name"] for own in alarm["Dimensions"]} == {"service", "stage"}, "stages share an account"
     for alarm in alarms:
         assert len(alarm["AlarmDescription"]) > 20
         assert alarm["AlarmActions"]
