@@ -62,7 +62,7 @@ quick: ## unit and integration tests but the long ones
 	@.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal
 
 unit: ## unit and integration tests, the long ones too
-	@.venv/bin/pytest -m "not e2e" -n 4 --dist worksteal
+	@.venv/bin/pytest -m "not e2e" -n auto --dist worksteal
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
 	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz

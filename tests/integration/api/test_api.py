@@ -28,6 +28,7 @@ def test_unknown_addresses_and_methods_are_problems(merchant: Api) -> None:
     assert refused.headers["allow"] == "GET, PATCH"
 
 
+@pytest.mark.long
 def test_it_describes_itself_in_valid_openapi(operator: Api) -> None:
     document = operator.as_(None)("GET", "/openapi.json").json
 

@@ -28,6 +28,8 @@ from tests.integration.shop import Shop
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
+pytestmark = pytest.mark.long
+
 EVERYTHING = "FUZZ_CASES" in os.environ
 """``make fuzz`` walks all; every other run takes a part, the same each time."""
 TEXTS = (

@@ -58,6 +58,7 @@ def strangers(key: str, token: str) -> list[str | None]:
     ]
 
 
+@pytest.mark.long
 def test_without_a_proved_credential_every_operation_is_401(town: Town, shop: Shop) -> None:
     made = town.neighbour("POST", "/v1/tokens").json
     town.neighbour("DELETE", f"/v1/tokens/{made['id']}")
@@ -128,6 +129,7 @@ def spelled(path: str) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_no_odd_spelling_of_an_address_is_answered(town: Town, shop: Shop) -> None:
     """404 for whoever might call the operation; others may be told so first, as at any address."""
     callers = (town.operator, town.victim, town.operator.as_(None))

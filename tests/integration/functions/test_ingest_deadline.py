@@ -19,6 +19,8 @@ from shared.store.configuration import SourceStore
 from tests.integration.shop import SESSION, Shop, aws_event, forget_compositions
 from tests.unit.domain.sessions import MERCHANT, NOON
 
+pytestmark = pytest.mark.long
+
 SHORTEST_PATIENCE = 5.0
 """Shopify's: seconds for the whole request, of which some belong to the way there and back."""
 OURS = 4.5

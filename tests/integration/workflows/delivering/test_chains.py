@@ -22,6 +22,8 @@ from shared.store.deliveries import DeliveryStatus
 from shared.workflows.delivering.endpoint_events import EndpointEvents
 from tests.integration.shop import Shop
 
+pytestmark = pytest.mark.long
+
 CUT_BY_LAMBDA = 16
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 

@@ -165,6 +165,7 @@ def test_a_short_rate_window_waits_in_the_queue(shop: Shop) -> None:
     assert {own.attempt_count for own in shop.deliveries()} == {1}
 
 
+@pytest.mark.long
 def test_five_days_of_failures_disable_an_endpoint_and_tell_the_others(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +195,7 @@ def test_five_days_of_failures_disable_an_endpoint_and_tell_the_others(
     assert told["data"]["endpoint"]["disabled_reason"] == "failing"
 
 
+@pytest.mark.long
 def test_a_success_within_the_five_days_starts_them_again(shop: Shop) -> None:
     endpoint = shop.endpoint()
     for day in range(8):

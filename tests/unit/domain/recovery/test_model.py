@@ -1,7 +1,7 @@
 """A whole shop as a model: webhooks of two providers, sweeps, sends, failures, purchases and the clock, interleaved.
 
 The shop below does what the workflows do, with dictionaries for the table and the domain's own functions for every
-decision. Runs: ``MODEL_RUNS`` (2,000 unless set), each of up to 25 steps; about 22 s on one core of a small machine.
+decision. Runs: ``MODEL_RUNS`` (1,000 unless set), each of up to 25 steps; about 12 s on one core of a small machine.
 """
 
 import os
@@ -34,7 +34,7 @@ from shared.domain.transitions import Arrival, Mark, apply
 from tests.unit.domain.recovery.episodes import DAY, HOUR, LEAVES, campaign_of
 from tests.unit.domain.sessions import MERCHANT, NOON, cart_of, told
 
-RUNS = int(os.environ.get("MODEL_RUNS", "2000"))
+RUNS = int(os.environ.get("MODEL_RUNS", "1000"))
 SETTINGS = Settings(holdout_percent=20)
 pytestmark = pytest.mark.long
 
