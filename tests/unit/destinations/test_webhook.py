@@ -1,10 +1,12 @@
 """The generic webhook: what the merchant's server receives, and what its answers come to."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import standardwebhooks
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +27,7 @@ from shared.delivery.signing import generate_secret
 from shared.destinations.destination import Delivery, Endpoint
 from shared.destinations.webhook import USER_AGENT, destination, header_problems
 
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 9, 1, 12, tzinfo=UTC)
 EVENT = b'{"id":"evt_01J","type":"checkout.abandoned","data":{"checkout":{"note":"\xe2\x82\xb9 5"}}}'
 DELIVERY = Delivery("dlv_01J", "evt_01J", "checkout.abandoned", NOW, EVENT)
 
@@ -40,6 +42,13 @@ def endpoint(**changes: object) -> Endpoint:
     return Endpoint(**{**settings, **changes})  # type: ignore[arg-type]  # a test's shorthand
 
 
+@pytest.fixture
+def _received_at_once() -> Iterator[None]:
+    """The receiver's clock, by which it judges how old a signature is."""
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
 def answered(status: int, body: bytes = b"", **headers: str) -> SendResult:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return SendResult(NOW, NOW, 12, sent=True, answer=Answer(status, named, body))
@@ -52,6 +61,7 @@ def failed(error: DeliveryError, *, sent: bool = False) -> SendResult:
 # --- what goes out -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("_received_at_once")
 def test_the_stored_bytes_go_out_signed() -> None:
     receiving = endpoint(bearer_token="tok", headers={"X-Shop": "one"}, timeout=timedelta(seconds=7))
     request = destination.build(DELIVERY, receiving)
@@ -77,6 +87,7 @@ def test_a_retry_has_the_same_id_and_bytes_but_a_signature_of_its_own() -> None:
     assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
 
 
+@pytest.mark.usefixtures("_received_at_once")
 def test_during_a_rotation_both_secrets_sign() -> None:
     old, new = generate_secret(), generate_secret()
     request = destination.build(DELIVERY, endpoint(signing_secrets=(new, old)))
