@@ -1,0 +1,67 @@
+"""A host whose clock is wrong: a Python that finds this file on its path reads ``datetime.now`` off by some seconds.
+
+Python imports it before anything else. ``CHAOS_CLOCK`` names a file of JSON, offsets in seconds by Lambda function
+(``"*"``: everybody); it is read again whenever it changes, so that a clock jumps while a worker is at work. Durations
+are measured by ``time.monotonic`` and stay right, as they do on such a host.
+"""
+
+import datetime
+import json
+import os
+import time
+from pathlib import Path
+
+_FILE = Path(os.environ.get("CHAOS_CLOCK", "/nowhere"))
+_FUNCTION = os.environ.get("CHAOS_CLOCK_OF", "")
+_real = datetime.datetime
+
+
+class _Offset:
+    read_from = -1
+    seconds = 0.0
+
+
+def _offset():
+    try:
+        changed = _FILE.stat().st_mtime_ns
+        if changed != _Offset.read_from:
+            told = json.loads(_FILE.read_text())
+            _Offset.seconds = told.get("*", 0) + told.get(_FUNCTION, 0)
+            _Offset.read_from = changed
+    except (OSError, ValueError):  # being written
+        pass
+    return _Offset.seconds
+
+
+class _AnyDatetime(type(_real)):
+    """What C code makes is a plain datetime, and still one of these."""
+
+    def __instancecheck__(cls, value):
+        return isinstance(value, _real)
+
+    def __subclasscheck__(cls, other):
+        return issubclass(other, _real)
+
+
+class _OffDatetime(_real, metaclass=_AnyDatetime):
+    """``datetime`` by the wrong clock. Whatever it makes is a plain datetime."""
+
+    def __new__(cls, *arguments, **named):
+        return _real.__new__(_real, *arguments, **named)
+
+    @classmethod
+    def now(cls, tz=None):
+        return _real.fromtimestamp(time.time() + _offset(), tz)
+
+    @classmethod
+    def utcnow(cls):
+        return _real.fromtimestamp(time.time() + _offset(), datetime.UTC).replace(tzinfo=None)
+
+    fromtimestamp = _real.fromtimestamp
+    fromisoformat = _real.fromisoformat
+    strptime = _real.strptime
+    combine = _real.combine
+
+
+if "CHAOS_CLOCK" in os.environ:
+    datetime.datetime = _OffDatetime

@@ -1,0 +1,139 @@
+"""What happens to hosts, clocks and events besides failing calls: done to the stage again and again in its window."""
+
+import base64
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from random import Random
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from shared.aws.queues import DeliveryMessage, StepMessage
+from shared.domain.ids import DeliveryId, EpisodeId, MerchantId
+from tests.chaos.ledger import Rows
+from tests.chaos.stage import Stage
+
+_MOST_RECORDS = 60
+_MOST_MESSAGES = 20
+_SKEWED = ("ingest", "sweep", "dispatch", "deliver")
+_FARTHEST = 2.0
+"""Seconds by which a host's clock is off: well within what hosts that ask a time server allow themselves."""
+
+
+class Deeds:
+    """Does deeds by name, each once; the window repeats it."""
+
+    def __init__(self, stage: Stage, merchants: Iterable[str], random: Random) -> None:
+        """``merchants``: whose rows are played with."""
+        self._stage = stage
+        self._merchants = list(merchants)
+        self._random = random
+        self.done: list[str] = []
+        self._threads = ThreadPoolExecutor(4)
+        self._begun: dict[str, Future[None]] = {}
+        self._by_name: dict[str, Callable[[], str | None]] = {
+            "kill": self._kill,
+            "stream": self._stream_again,
+            "queue": self._queue_again,
+            "clocks": self._jump,
+            "sweeps": self._sweep_twice,
+        }
+
+    def begin(self, name: str) -> None:
+        """One deed, beside everything else, unless its like is still being done."""
+        if name not in self._begun or self._begun[name].done():
+            self._begun[name] = self._threads.submit(self._do, name)
+
+    def end(self) -> None:
+        """Wait for the last ones."""
+        self._threads.shutdown()
+
+    def _do(self, name: str) -> None:
+        with suppress(ClientError, BotoCoreError):
+            told = self._by_name[name]()
+            if told is not None:
+                self.done.append(told)
+
+    def _kill(self) -> str | None:
+        name = self._stage.kill_worker(self._random)
+        return None if name is None else f"killed a worker of {name}"
+
+    def _stream_again(self) -> str:
+        """The newest records once more, in another order and some of them twice, as one batch."""
+        records = self._records()
+        again = records + self._random.sample(records, len(records) // 3)
+        self._random.shuffle(again)
+        self._stage.invoke("dispatch", {"Records": again})
+        return f"{len(again)} stream records again"
+
+    def _queue_again(self) -> str:
+        """Messages as they were sent, old ones too, in another order, to whichever queue the function reads."""
+        rows = Rows(self._stage, self._merchants)
+        messages = [
+            DeliveryMessage(DeliveryId(own), MerchantId(merchant), self._random.choice([0, 0, 1])).text()
+            for own, merchant in rows.feed()
+        ]
+        messages += [StepMessage(EpisodeId(own), MerchantId(merchant)).text() for own, merchant in rows.episodes()]
+        chosen = self._random.sample(messages, min(len(messages), _MOST_MESSAGES))
+        chosen += chosen[: len(chosen) // 2]
+        self._random.shuffle(chosen)
+        for start in range(0, len(chosen), 10):
+            name = self._random.choice(["deliveries", "retries", "steps", "slow"])
+            self._stage.client("sqs").send_message_batch(
+                QueueUrl=self._stage.stack["queues"][name],
+                Entries=[{"Id": str(at), "MessageBody": own} for at, own in enumerate(chosen[start : start + 10])],
+            )
+        return f"{len(chosen)} queue messages again"
+
+    def _jump(self) -> str:
+        """Every function's clock to another place."""
+        offsets = {own: round(self._random.uniform(-_FARTHEST, _FARTHEST), 1) for own in _SKEWED}
+        self._stage.set_clocks(offsets)
+        return f"clocks are off by {offsets}"
+
+    def _sweep_twice(self) -> str:
+        """Three sweeps at the same time."""
+        threads = [threading.Thread(target=self._stage.sweep) for _ in range(3)]
+        for own in threads:
+            own.start()
+        for own in threads:
+            own.join()
+        return "three sweeps at once"
+
+    def _records(self) -> list[dict[str, Any]]:
+        """The stream's newest records as Lambda is given them: those that pass the mapping's filter."""
+        table = self._stage.client("dynamodb").describe_table(TableName=self._stage.stack["table"])["Table"]
+        streams, arn = self._stage.client("dynamodbstreams"), table["LatestStreamArn"]
+        found: list[dict[str, Any]] = []
+        for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
+            place = streams.get_shard_iterator(
+                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
+            )["ShardIterator"]
+            while place:
+                page = streams.get_records(ShardIterator=place, Limit=1000)
+                if not page["Records"]:
+                    break
+                found += page["Records"]
+                place = page.get("NextShardIterator")
+        ours = [own for own in found if self._passes(own["dynamodb"].get("NewImage", {}))]
+        return [_as_lambda_has_it(own, arn) for own in ours[-_MOST_RECORDS:]]
+
+    def _passes(self, image: dict[str, Any]) -> bool:
+        return "tr" in image and image.get("mer", {}).get("S") in self._merchants
+
+
+def _as_lambda_has_it(record: dict[str, Any], arn: str) -> dict[str, Any]:
+    change = dict(record["dynamodb"])
+    change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].timestamp()
+    return {**_plain({**record, "dynamodb": change}), "eventSourceARN": arn}
+
+
+def _plain(value: Any) -> Any:
+    """Binaries as base64, as in JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    if isinstance(value, list | set):
+        return [_plain(own) for own in value]
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value

@@ -1,0 +1,62 @@
+"""A run in words: what was played, what became of everything, and every finding with the faults around it."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tests.chaos.books import Finding, Ledger
+from tests.chaos.run import Outcome
+
+_AROUND = 15
+_MARGIN = 2.0
+
+
+def told(outcome: Outcome) -> str:
+    """The whole report."""
+    return "\n".join(_lines(outcome))
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
+    plan, books = outcome.plan, outcome.books
+    yield f"seed {plan.seed}: {len(books.cases)} shoppers, {len(books.posted)} webhooks, {outcome.seconds:.0f} s"
+    yield f"  settled {outcome.settled_after:.0f} s after the faults were over"
+    yield f"  checkouts: {_counted(own.status for own in books.checkouts)}"
+    yield f"  events: {_counted(own.type for own in books.events)}"
+    yield f"  deliveries: {_counted(f'{own.status} {own.reason or str()}'.strip() for own in books.deliveries)}"
+    yield f"  steps: {_counted(f'{own.state} {own.reason or str()}'.strip() for own in books.steps)}"
+    yield f"  vendors: {_counted(own.mood for own in books.received)}"
+    yield f"  faults played: {_counted(own.fault for own in outcome.fired)}"
+    yield f"  deeds: {_counted(_kind(own) for own in outcome.deeds)}"
+    yield f"  dead letters: {len(books.dead)}"
+    if not outcome.findings:
+        yield "  the books balance"
+    for finding in outcome.findings:
+        yield f"  WRONG, seed {plan.seed}: {finding}"
+        yield from _around(outcome, finding)
+
+
+def _around(outcome: Outcome, finding: Finding) -> Iterator[str]:
+    """The faults that were played while the shopper's story went on."""
+    began, ended = _span(outcome.books, finding.case)
+    fired = [own for own in outcome.fired if began - _MARGIN <= own.at <= ended + _MARGIN]
+    for own in fired[:_AROUND]:
+        yield f"      {own.at - began:+6.1f} s  {own}"
+    if len(fired) > _AROUND:
+        yield f"      and {len(fired) - _AROUND} more: {_counted(own.fault for own in fired[_AROUND:])}"
+
+
+def _span(books: Ledger, case: int | None) -> tuple[float, float]:
+    if case is None:
+        return 0.0, 0.0
+    posted = [own for own in books.posted if own.case == case]
+    phone = next((own.phone for own in books.cases if own.number == case), None)
+    times = [own.at for own in books.received if own.phone == phone]
+    times += [at for own in posted for at in (own.began_at, own.answered_at)]
+    return (min(times), max(times)) if times else (0.0, 0.0)
+
+
+def _kind(deed: str) -> str:
+    return "clocks" if deed.startswith("clocks") else deed.lstrip("0123456789 ")
+
+
+def _counted(words: Iterable[str]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in Counter(words).most_common()) or "none"
