@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults chaos e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,12 @@ fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became o
 
 faults: ## every AWS call of every flow fails once, in every way; part of it is in `make test`
 	@FAULTS=all .venv/bin/pytest tests/integration/faults -n 2
+
+chaos: setup ## the deployed stack while AWS, workers, clocks and vendors fail: the books must balance; SEEDS=, CHECKOUTS=
+	@export LOCAL_DIR=.local-chaos SEEDS="$(or $(SEEDS),1 2 3)" CHECKOUTS="$(or $(CHECKOUTS),1000)"; unset PORT; \
+	trap '$(PYTHON) -m infra.local down' EXIT; \
+	$(PYTHON) -m infra.local up; \
+	$(PYTHON) -m tests.chaos
 
 e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \

@@ -16,6 +16,7 @@ from aws_lambda_powertools import Logger
 
 from functions.dispatch.composition import announcer, poison, unfinished
 from functions.dispatch.unfinished import NeverEnded, OutOfTime, written_at
+from shared.aws.deadline import no_call_after
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.stores import now
 from shared.store.wire import from_stream
@@ -27,6 +28,8 @@ _KINDS: Mapping[type[Exception], str] = {MalformedRecord: "malformed", NeverEnde
 
 SPARE_MS = 20_000
 """A record is not begun with less time left than this: it would be taken for one that never ends."""
+ENDING_MS = 15_000
+"""So long before the function's end no call to AWS begins: a record that AWS is slow for ends, and comes again."""
 LATEST = timedelta(hours=22)
 """The age from which a record that fails for now is set aside too.
 
@@ -46,10 +49,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
     unfinished().begin(records)
     temporary: list[Exception] = []
     for record in records:
-        if context.get_remaining_time_in_millis() < SPARE_MS:
+        left = context.get_remaining_time_in_millis()
+        if left < SPARE_MS:
             temporary.append(OutOfTime())
             break
-        failure = _told(record, replayed=replayed)
+        failure = _told(record, replayed=replayed, seconds=(left - ENDING_MS) / 1000)
         if failure is not None:
             temporary.append(failure)
     if temporary:
@@ -57,13 +61,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
     return {"batchItemFailures": []}
 
 
-def _told(record: dict[str, Any], *, replayed: bool) -> Exception | None:
-    """Tell one record, or set it aside; what it failed by where it must come again."""
+def _told(record: dict[str, Any], *, replayed: bool, seconds: float) -> Exception | None:
+    """Tell one record, or set it aside; what it failed by where it must come again.
+
+    ``seconds``: how long calls to AWS may begin. An outage must not make a record look like one that never ends.
+    """
     event_id = record.get("eventID")
     failure: Exception | None = None
     try:
-        unfinished().begun(record)
-        outcome = announcer().announce(_image(record), now())
+        with no_call_after(seconds):
+            unfinished().begun(record)
+            outcome = announcer().announce(_image(record), now())
     except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
         failure = cause if replayed or _comes_again(record, cause) else _set_aside(record, cause)
     else:

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from shared.aws.deadline import watch
+from shared.aws.whole_answers import demand_whole_answers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -44,6 +45,7 @@ def _config() -> Config:
 
 def _watched[Client](client: Client) -> Client:
     watch(client)
+    demand_whole_answers(client)
     return client
 
 

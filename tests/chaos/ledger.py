@@ -88,7 +88,9 @@ class Rows:
         bucket = stage.client("s3")
         [name] = [own["Name"] for own in bucket.list_buckets()["Buckets"] if "quarantine" in own["Name"].lower()]
         keys = {own["pk"].removeprefix("Q#"): own["s3"] for own in self._of("Q#", "") if "s3" in own}
-        return {row: bucket.get_object(Bucket=name, Key=key)["Body"].read() for row, key in keys.items()}
+        return {
+            row: bucket.get_object(Bucket=name, Key=f"quarantine/{key}")["Body"].read() for row, key in keys.items()
+        }
 
     def _of(self, partition: str, sort: str) -> Iterator[dict[str, Any]]:
         return (own for own in self.items if own["pk"].startswith(partition) and own["sk"].startswith(sort))

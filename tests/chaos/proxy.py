@@ -14,6 +14,7 @@ from infra.local.engine import PROJECT
 
 _BINARY = PROJECT / ".engine" / "bin" / "microburst"
 _READY_WITHIN = 30.0
+_PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Proxy:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = int(probe.getsockname()[1])
-        self._http = httpx.Client(base_url=self.url, timeout=10, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=_PATIENCE, trust_env=False)
 
     @property
     def url(self) -> str:

@@ -40,7 +40,7 @@ _DEED_EVERY = 1.0
 _SETTLED_WITHIN = 240.0
 _JUMPS = 14
 _A_MOMENT = 5.0
-_LOOK_AHEAD = timedelta(hours=2)
+_LOOK_AHEAD = timedelta(minutes=65)
 """What is due so soon is waited for, by putting the clocks forward; later there are only ends of horizons."""
 
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 
 from functions.dispatch.poison import poison_name
 from functions.dispatch.unfinished import OutOfTime
+from shared.aws import clients, deadline
 from shared.aws.faults import code_of
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryQueues, QueueUnavailable
@@ -23,7 +25,7 @@ from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreRefused, StoreUnavailable, Table
 from shared.workflows.recovery.episode_plan import EpisodePlanner
-from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, stranger
+from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, forget_compositions, stranger
 from tests.unit.domain.sessions import after
 
 
@@ -489,3 +491,38 @@ def test_no_record_is_begun_that_the_functions_time_may_not_suffice_for(
     assert len(shop.deliveries()) == 1
     shop.dispatch(records)
     assert len(shop.deliveries()) == 2
+
+
+def test_a_record_that_aws_is_slow_for_ends_each_time_and_is_not_taken_for_one_that_never_does(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage in which every call takes six seconds; Lambda kills what has not returned after sixty."""
+    shop.endpoint()
+    shop.abandon()
+    records = written_at(shop.stream(), shop.now)
+    make = BaseClient._make_api_call  # type: ignore[attr-defined]  # the one place all calls pass
+    passed = [0.0]
+
+    def slowly(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
+        answer = make(client, operation, arguments)
+        passed[0] += 6
+        if passed[0] > 60:
+            raise Killed
+        return answer
+
+    with monkeypatch.context() as outage:
+        client = clients.dynamodb.__wrapped__()
+        outage.setattr(clients, "dynamodb", lambda: client)
+        forget_compositions()
+        outage.setattr(BaseClient, "_make_api_call", slowly)
+        outage.setattr(deadline, "clock", lambda: passed[0])
+        for _ in range(4):
+            shop.wait(minutes=1)
+            passed[0] = 0.0
+            with pytest.raises(ExceptionGroup) as failed:
+                shop.dispatch(records)
+            assert [type(own) for own in failed.value.exceptions] == [deadline.DeadlinePassed]
+    forget_compositions()
+    shop.dispatch(records)
+    assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+    assert len(shop.deliveries()) == 1

@@ -1,0 +1,42 @@
+"""An answer of AWS that broke off is no answer.
+
+The SDK takes a 200 whose JSON cannot be read for an empty one: a row that is there reads as none, and a checkout,
+a merchant or an endpoint as gone. Such an answer, which something between AWS and us has cut, becomes a passing error
+here: the SDK tries the call again, and whoever made it hears of a temporary failure when that does not help.
+"""
+
+import json
+from typing import Any
+
+_TRANSIENT = json.dumps({"__type": "RequestTimeout", "message": "the answer broke off"}).encode()
+
+
+def demand_whole_answers(client: Any) -> None:
+    """From now on the client takes no broken JSON for an answer."""
+    client.meta.events.register_first("before-parse", _whole)
+    client.meta.events.register_first("after-call", _told)
+
+
+def _whole(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
+    """Before each answer is read."""
+    if response_dict["status_code"] >= 300 or not _is_json(operation_model) or _is_read(response_dict["body"]):
+        return
+    response_dict |= {"status_code": 500, "body": _TRANSIENT}
+
+
+def _told(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+    """After the last try, what was refused in place of an answer is raised: the SDK goes by the status that came."""
+    if http_response.status_code < 300 and parsed.get("Error"):
+        http_response.status_code = 500
+
+
+def _is_json(operation_model: Any) -> bool:
+    """Whether every answer of the service is a JSON object, also where it says nothing."""
+    return bool(operation_model.service_model.resolved_protocol == "json")
+
+
+def _is_read(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except ValueError:
+        return False
