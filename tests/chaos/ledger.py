@@ -87,10 +87,8 @@ class Rows:
         """The kept bytes by id."""
         bucket = stage.client("s3")
         [name] = [own["Name"] for own in bucket.list_buckets()["Buckets"] if "quarantine" in own["Name"].lower()]
-        keys = {own["pk"].removeprefix("Q#"): own["s3"] for own in self._of("Q#", "") if "s3" in own}
-        return {
-            row: bucket.get_object(Bucket=name, Key=f"quarantine/{key}")["Body"].read() for row, key in keys.items()
-        }
+        places = {own["pk"].removeprefix("Q#"): f"quarantine/{own['s3']}" for own in self._of("Q#", "") if "s3" in own}
+        return {row: bucket.get_object(Bucket=name, Key=key)["Body"].read() for row, key in places.items()}
 
     def _of(self, partition: str, sort: str) -> Iterator[dict[str, Any]]:
         return (own for own in self.items if own["pk"].startswith(partition) and own["sk"].startswith(sort))

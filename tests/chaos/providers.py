@@ -27,8 +27,10 @@ class Webhook:
 class Visit(Protocol):
     """One shopper's checkout at one provider."""
 
-    stages: tuple[str, ...]
-    """In order of progress, as the checkout shows them afterwards."""
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """In order of progress, as the checkout shows them afterwards."""
+        ...
 
     def at(self, stage: int) -> Webhook:
         """The shopper is at this stage."""

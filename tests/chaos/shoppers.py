@@ -53,7 +53,8 @@ class Journal:
         """Post until it is taken, as a provider does: 5xx and silence are met with the same bytes again."""
         began = time.time()
         refusals: list[int] = []
-        status, told = 0, {}
+        status = 0
+        told: dict[str, Any] = {}
         while status != 200 and time.time() - began < _FOREVER:
             if status:
                 time.sleep(_AGAIN_AFTER)

@@ -119,7 +119,8 @@ class Stage:
         pid, name = random.choice(sorted(workers))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        return next(own for own, full in self.stack["functions"].items() if full == name)
+        functions: dict[str, str] = self.stack["functions"]
+        return next(own for own, full in functions.items() if full == name)
 
     def _workers(self) -> list[tuple[int, str]]:
         """The engine's own children that run functions, by process and function name."""
@@ -188,8 +189,8 @@ def _processes() -> Iterator[tuple[int, int, str]]:
         listing = ["ps", "-ww", "-A", "-o", "pid=,ppid=,command="]
         listed = subprocess.run(listing, check=True, capture_output=True, text=True)
         for line in listed.stdout.splitlines():
-            pid, parent, command = line.split(maxsplit=2)
-            yield int(pid), int(parent), command
+            pid, above, told = line.split(maxsplit=2)
+            yield int(pid), int(above), told
         return
     for folder in Path("/proc").glob("[0-9]*"):  # small Linux images have no ps
         with suppress(OSError):

@@ -10,10 +10,12 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 _FILE = Path(os.environ.get("CHAOS_CLOCK", "/nowhere"))
 _FUNCTION = os.environ.get("CHAOS_CLOCK_OF", "")
 _real = datetime.datetime
+_module: Any = datetime
 
 
 class _Offset:
@@ -21,47 +23,44 @@ class _Offset:
     seconds = 0.0
 
 
-def _offset():
+def _offset() -> float:
     try:
         changed = _FILE.stat().st_mtime_ns
         if changed != _Offset.read_from:
             told = json.loads(_FILE.read_text())
             _Offset.seconds = told.get("*", 0) + told.get(_FUNCTION, 0)
             _Offset.read_from = changed
-    except (OSError, ValueError):  # being written
+    except (OSError, ValueError):  # gone
         pass
     return _Offset.seconds
 
 
-class _AnyDatetime(type(_real)):
+class _AnyDatetime(type):
     """What C code makes is a plain datetime, and still one of these."""
 
-    def __instancecheck__(cls, value):
+    def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, _real)
 
-    def __subclasscheck__(cls, other):
+    def __subclasscheck__(cls, other: type) -> bool:
         return issubclass(other, _real)
 
 
 class _OffDatetime(_real, metaclass=_AnyDatetime):
     """``datetime`` by the wrong clock. Whatever it makes is a plain datetime."""
 
-    def __new__(cls, *arguments, **named):
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:
         return _real.__new__(_real, *arguments, **named)
 
     @classmethod
-    def now(cls, tz=None):
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
         return _real.fromtimestamp(time.time() + _offset(), tz)
 
     @classmethod
-    def utcnow(cls):
+    def utcnow(cls) -> Any:
         return _real.fromtimestamp(time.time() + _offset(), datetime.UTC).replace(tzinfo=None)
-
-    fromtimestamp = _real.fromtimestamp
-    fromisoformat = _real.fromisoformat
-    strptime = _real.strptime
-    combine = _real.combine
 
 
 if "CHAOS_CLOCK" in os.environ:
-    datetime.datetime = _OffDatetime
+    for _name in ("fromtimestamp", "fromisoformat", "strptime", "combine"):
+        setattr(_OffDatetime, _name, getattr(_real, _name))
+    _module.datetime = _OffDatetime
