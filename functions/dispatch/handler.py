@@ -106,7 +106,7 @@ def _set_aside(record: dict[str, Any], cause: Exception) -> Exception | None:
         logger.error("poison_not_kept", event_id=record.get("eventID"), error=code_of(failure))
         return failure
     if not kept:
-        logger.info("poison_of_erased", event_id=record.get("eventID"))
+        logger.info("poison_of_nobody", event_id=record.get("eventID"))
     return None
 
 

@@ -29,16 +29,16 @@ class PoisonKeeper:
         self._dead_letters_url = dead_letters_url
 
     def keep(self, record: dict[str, Any], cause: Exception) -> bool:
-        """Keep the record; the same record is the same object. False where its checkout is erased: nothing is kept."""
-        if self._erased(record):
+        """Keep the record; the same record is the same object. False where its checkout is gone: nothing is kept."""
+        if self._gone(record):
             return False
         key = self._bucket.keep_poison(poison_name(record), json.dumps(record, default=str).encode())
         pointer = {"poison": key, "cause": code_of(cause)}
         self._sqs.send_message(QueueUrl=self._dead_letters_url, MessageBody=json.dumps(pointer))
         return True
 
-    def _erased(self, record: dict[str, Any]) -> bool:
-        """Whether an erasure came before, which finds nothing that is kept after it.
+    def _gone(self, record: dict[str, Any]) -> bool:
+        """Whether an erasure of its customer or merchant came before, which finds nothing that is kept after it.
 
         Where that cannot be read now, the record is kept: told later, it meets the erasure.
         """
@@ -49,7 +49,7 @@ class PoisonKeeper:
             checkout = self._checkouts.get(digest)
         except Exception:  # noqa: BLE001 - what cannot be read erases nothing
             return False
-        return checkout is not None and checkout.erased
+        return checkout is None or checkout.erased
 
 
 def poison_name(record: dict[str, Any]) -> str:

@@ -45,7 +45,7 @@ def count_quarantined() -> None:
 
 
 def count_above_rate() -> None:
-    """Count a webhook that was refused for its sender's rate; the alarm ``AboveRate`` watches the count."""
+    """Count a sender that met its rate, once a minute; the alarm ``AboveRate`` watches the count."""
     _count("AboveRate")
 
 

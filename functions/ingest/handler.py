@@ -37,7 +37,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     except UnknownSource:
         return _refused(source_id, answers.unknown_source())
     except TooManyWebhooks as over:
-        answers.count_above_rate()
+        if over.first:
+            answers.count_above_rate()
         return _refused(source_id, answers.too_many(over.again_in))
     except AuthenticationFailed as failed:
         return _refused(source_id, answers.unauthenticated(str(failed)))

@@ -60,6 +60,8 @@ class Tally:
     """Those of them that the others may know of."""
     known: int = 0
     """All of everybody's, when this process last told."""
+    refused: bool = False
+    """Whether this process refused any."""
 
     def untold(self) -> int:
         """What this process took in since it last told."""

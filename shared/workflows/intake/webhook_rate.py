@@ -20,12 +20,16 @@ _log = logging.getLogger(__name__)
 
 
 class TooManyWebhooks(Exception):
-    """The source or its merchant is above its rate; ``again_in`` is when the next is taken."""
+    """The source or its merchant is above its rate; ``again_in`` is when the next is taken.
 
-    def __init__(self, again_in: timedelta) -> None:
-        """Keep when."""
+    ``first``: this process has refused none of it before in this minute.
+    """
+
+    def __init__(self, again_in: timedelta, *, first: bool) -> None:
+        """Keep both."""
         super().__init__("above the rate of accepted webhooks")
         self.again_in = again_in
+        self.first = first
 
 
 class WebhookRate:
@@ -42,7 +46,8 @@ class WebhookRate:
         for sender, limit in self._limits(source, merchant):
             tally = self._tallies.get(sender)
             if tally is not None and tally.minute == minute_of(now) and tally.reaches(limit):
-                raise TooManyWebhooks(rest_of_minute(now))
+                first, tally.refused = not tally.refused, True
+                raise TooManyWebhooks(rest_of_minute(now), first=first)
 
     def count(self, source: Source, merchant: Merchant, now: datetime) -> None:
         """Count a webhook that was taken in. Never fails: it is stored, and its count may be lost."""

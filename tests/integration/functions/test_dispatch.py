@@ -441,15 +441,17 @@ def test_what_fails_for_a_day_is_set_aside_where_an_erasure_finds_it_an_hour_bef
     assert shop.stores.bucket.delete_poison_of(MERCHANT, shop.digest())
 
 
+@pytest.mark.parametrize("whose", ["customer", "merchant"])
 def test_poison_of_a_checkout_that_was_erased_meanwhile_is_not_kept(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     """The erasure has been; it would not find what is kept after it."""
     shop.abandon()
     (record,) = written_at(shop.stream(), shop.now)
     found = shop.checkout()
     with monkeypatch.context() as patched:
-        patched.setattr(CheckoutStore, "get", lambda _, digest: replace(found, erased=digest == found.digest))
+        stands = replace(found, erased=True) if whose == "customer" else None
+        patched.setattr(CheckoutStore, "get", lambda _, digest: stands if digest == found.digest else found)
         record["dynamodb"]["NewImage"]["te"] = {"S": "no such mark"}
         shop.dispatch([record])
     assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket="quarantine")
