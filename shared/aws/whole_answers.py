@@ -1,8 +1,9 @@
 """An answer of AWS that broke off is no answer.
 
 The SDK takes a 200 whose JSON cannot be read for an empty one: a row that is there reads as none, and a checkout,
-a merchant or an endpoint as gone. Such an answer, which something between AWS and us has cut, becomes a passing error
-here: the SDK tries the call again, and whoever made it hears of a temporary failure when that does not help.
+a merchant or an endpoint as gone. Of a refusal it keeps the status alone: a lost race, which a code would tell, looks
+like a write that the table never takes. Such an answer, which something between AWS and us has cut, becomes a passing
+error here: the SDK tries the call again, and whoever made it hears of a temporary failure when that does not help.
 """
 
 import json
@@ -19,9 +20,8 @@ def demand_whole_answers(client: Any) -> None:
 
 def _whole(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     """Before each answer is read."""
-    if response_dict["status_code"] >= 300 or not _is_json(operation_model) or _is_read(response_dict["body"]):
-        return
-    response_dict |= {"status_code": 500, "body": _TRANSIENT}
+    if _is_json(operation_model) and not _is_read(response_dict["body"]):
+        response_dict |= {"status_code": 500, "body": _TRANSIENT}
 
 
 def _told(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:

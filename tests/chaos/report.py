@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from tests.chaos.books import Finding, Ledger
 from tests.chaos.run import Outcome
 
-_AROUND = 15
+_AROUND = 8
 _MARGIN = 2.0
 
 
@@ -18,6 +18,8 @@ def told(outcome: Outcome) -> str:
 def _lines(outcome: Outcome) -> Iterator[str]:
     plan, books = outcome.plan, outcome.books
     yield f"seed {plan.seed}: {len(books.cases)} shoppers, {len(books.posted)} webhooks, {outcome.seconds:.0f} s"
+    slow = sorted((own.answered_at - own.began_at for own in books.posted), reverse=True)
+    yield f"  webhooks were taken {slow[len(slow) // 2]:.1f} s after their first post (median), {slow[0]:.1f} s at most"
     yield f"  settled {outcome.settled_after:.0f} s after the faults were over"
     yield f"  checkouts: {_counted(own.status for own in books.checkouts)}"
     yield f"  events: {_counted(own.type for own in books.events)}"

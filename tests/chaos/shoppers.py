@@ -20,7 +20,7 @@ SECOND_STEP = 9.0
 """Seconds after the last activity."""
 _AGAIN_AFTER = 0.5
 _PATIENCE = 30.0
-_AT_ONCE = 4
+_AT_ONCE = 8
 """Webhooks on their way at the same time: the engine starts a worker for each, and starting many stifles it."""
 _FOREVER = 240.0
 _SILENCE = 1

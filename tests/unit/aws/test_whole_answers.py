@@ -19,10 +19,11 @@ WHOLE = json.dumps(ROW).encode()
 
 
 class Aws:
-    """Answers 200 with these bodies in turn, the last one for ever."""
+    """Answers with these bodies in turn, the last one for ever."""
 
     def __init__(self) -> None:
         self.bodies = [WHOLE]
+        self.status = 200
         self.asked = 0
         handler = type("Handler", (_Handler,), {"aws": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -47,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["content-length"]))
         body = self.aws.bodies[min(self.aws.asked, len(self.aws.bodies) - 1)]
         self.aws.asked += 1
-        self.send_response(200)
+        self.send_response(self.aws.status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -89,3 +90,16 @@ def test_a_row_that_is_not_there_is_an_answer(aws: Aws) -> None:
     aws.bodies = [b"{}"]
     assert read(aws.client("dynamodb")) is None
     assert aws.asked == 1
+
+
+def test_a_refusal_that_was_cut_says_nothing_of_the_request(aws: Aws) -> None:
+    aws.status, refusal = 400, json.dumps({"__type": "ns#ConditionalCheckFailedException", "message": "no"}).encode()
+    aws.bodies = [refusal[:30]]
+    with pytest.raises(ClientError) as cut:
+        read(aws.client("dynamodb"))
+    assert is_temporary(cut.value)
+    assert aws.asked == 2
+    aws.bodies = [refusal]
+    with pytest.raises(ClientError) as whole:
+        read(aws.client("dynamodb"))
+    assert whole.value.response["Error"]["Code"] == "ConditionalCheckFailedException"
