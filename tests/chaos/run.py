@@ -33,8 +33,8 @@ _SETTINGS = {
 }
 _FEED = ["checkout.abandoned", "checkout.recovered", "checkout.completed", "checkout.superseded", "checkout.updated"]
 _MOST_AT_ONCE = 60
-_SECONDS_PER_CHECKOUT = 0.3
-_SHORTEST_WINDOW = 2.0
+_SECONDS_PER_CHECKOUT = 0.4
+_SHORTEST_WINDOW = 1.5
 _SWEEP_EVERY = 1.0
 _DEED_EVERY = 1.0
 _SETTLED_WITHIN = 240.0
@@ -95,13 +95,13 @@ class Run:
             deeds = Deeds(self._stage, [own.shop.id for own in markets], Random(f"{self._plan.seed} deeds"))
             self._storm(markets, proxy, deeds)
             self._say(f"faults are over after {self._since():.0f} s")
-            vendors.calm = True
             settling = time.monotonic()
             rows = self._settle(markets, vendors)
             settled = time.monotonic() - settling
             books = ledger(self._stage, rows, self._journal, vendors, self._names, self._now())
             fired = proxy.fired()
-        return Outcome(self._plan, books, findings(books), fired, deeds.done, self._since(), settled)
+            seconds = self._since()
+        return Outcome(self._plan, books, findings(books), fired, deeds.done, seconds, settled)
 
     @contextmanager
     def _opened(self, vendors: Vendors, proxy: Proxy) -> Iterator[list[Market]]:
@@ -182,6 +182,7 @@ class Run:
         merchants = [own.shop.id for own in markets]
         for number in count():
             self._drain(markets, vendors, deadline)
+            vendors.calm = True  # what is on its way still met their moods
             rows = Rows(self._stage, merchants)
             soon = [own for own in rows.due_times() if own <= self._now() + _LOOK_AHEAD]
             if not soon or number >= _JUMPS or time.monotonic() > deadline:

@@ -18,6 +18,7 @@ IDLE = 2.0
 FIRST_STEP = 4.0
 SECOND_STEP = 9.0
 """Seconds after the last activity."""
+_MOST_STAGES = 3
 _AGAIN_AFTER = 0.5
 _PATIENCE = 30.0
 _AT_ONCE = 8
@@ -156,7 +157,7 @@ class Shopper:
 
     def some_stages(self) -> Told:
         """From the first stage on, as far as it goes."""
-        for stage in range(self.random.randint(1, len(self.visit.stages))):
+        for stage in range(self.random.randint(1, _MOST_STAGES)):
             yield self.random.uniform(0.0, 0.4), self.at(stage)
 
     def flexype(self) -> FlexyPeVisit:
@@ -204,16 +205,16 @@ def _buys_elsewhere(own: Shopper) -> Told:
 
 
 def _stutters(own: Shopper) -> Told:
-    webhooks = [(own.visit.at(stage), stage) for stage in range(len(own.visit.stages))]
-    webhooks += own.random.sample(webhooks, 3)
+    webhooks = [(own.visit.at(stage), stage) for stage in range(_MOST_STAGES + 1)]
+    webhooks += own.random.sample(webhooks, 2)
     own.random.shuffle(webhooks)
     yield 0.0, own.again(webhooks)
     own.random.shuffle(webhooks)
-    yield own.random.uniform(0.0, IDLE / 2), own.again(webhooks[:4])
+    yield own.random.uniform(0.0, IDLE / 2), own.again(webhooks[:2])
 
 
 def _buys_while_stuttering(own: Shopper) -> Told:
-    webhooks = [(own.visit.at(stage), stage) for stage in range(len(own.visit.stages))]
+    webhooks = [(own.visit.at(stage), stage) for stage in range(_MOST_STAGES)]
     webhooks += [(own.visit.bought(), 99)] * 2
     own.random.shuffle(webhooks)
     yield 0.0, own.again(webhooks)
