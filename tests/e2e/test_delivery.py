@@ -136,7 +136,7 @@ def test_a_vendors_challenge_and_a_forged_report(shop: Shop, stack: dict[str, An
     endpoint = shop.call("POST", "/v1/endpoints", json={"kind": "meta_cloud", "settings": settings})
     url = f"{stack['api_url']}/callbacks/{endpoint['id']}"
     query = {"hub.mode": "subscribe", "hub.verify_token": "verify-token", "hub.challenge": "77"}
-    answered = httpx.get(url, params=query)
+    answered = httpx.get(url, params=query, timeout=30)
     assert (answered.status_code, answered.text) == (200, "77")
     assert httpx.get(url, params=query | {"hub.verify_token": "no"}).status_code == 401
     assert httpx.post(url, json={}).status_code == 401

@@ -106,6 +106,7 @@ def test_a_backfill_of_two_pages_brings_abandoned_and_recovered_checkouts(
 
     assert (done["status"], done["pages"]) == ("completed", 2)
     assert done["checkouts"] == {"read": 3, "created": 3, "merged": 0, "unchanged": 0, "skipped": 0}
+    assert done["refused"] == 0
     assert [own.json["variables"]["after"] for own in api.asked] == [None, "the-first-page"]
     known = {own["external_id"]: own for own in shop.call("GET", "/v1/checkouts")["data"]}
     assert {known[str(number)]["status"], known[str(number + 1)]["status"]} == {"abandoned"}
