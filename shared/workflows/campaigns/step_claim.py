@@ -14,6 +14,7 @@ from functools import partial
 from shared.domain import planning, step_state
 from shared.domain.breaker import Wait
 from shared.domain.consent import Channel
+from shared.domain.episode import EpisodeStatus
 from shared.domain.merchant import Endpoint
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.store.episodes import EpisodeMoved, EpisodeStore
@@ -29,6 +30,8 @@ from shared.workflows.delivering.endpoint_health import EndpointHealth
 _ROUNDS = 5
 _AHEAD = timedelta(minutes=10)
 """How far ahead a step's place may lie: its message brings it back before the sweep looks at the step again."""
+_PROMPT = timedelta(seconds=1)
+"""A claim whose answer took longer is looked up before anything goes out: a purchase may have been taken meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +93,31 @@ class StepClaims:
         step = step_state.claimed(case.step, case.checkout.digest, self._now(), by=own.name)
         claimed = planning.with_step(case.episode, step)
         put = self._writes.over(case.episode, claimed, case.settings)
+        began = self._now()
         try:
             self._writes.confirmed(claimed, partial(self._write, case, put))
         except TEMPORARY:
             # It may have taken effect all the same, and nothing was sent.
             self.release(own)
             raise
+        if self._now() - began > _PROMPT and not self._is_wanted(own):
+            self.release(own)
+            raise EpisodeMoved
         return own
 
     def release(self, claim: Claim) -> None:
         """Let go of a claim under which nothing was sent: the step is planned as before."""
         self._follow_ups.do(partial(self._let_go, claim))
+
+    def _is_wanted(self, claim: Claim) -> bool:
+        """Whether the episode still goes on under the claim. Unknown is no: nothing was sent yet."""
+        try:
+            episode = self._episodes.get(claim.case.episode.id)
+        except TEMPORARY:
+            return False
+        if episode is None or episode.status is not EpisodeStatus.ACTIVE:
+            return False
+        return claim.holds(episode.step(claim.case.step.number))
 
     def _write(self, case: StepCase, put: Put) -> None:
         learnt = [own for identity, own in case.records.items() if identity not in case.episode.identities]

@@ -181,6 +181,31 @@ def test_a_purchase_between_the_gate_and_the_claim_wins(
     assert shop.sent == []
 
 
+def test_a_purchase_while_the_answer_to_the_claim_is_on_its_way_wins_too(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS takes the claim at once and says so after four seconds."""
+    abandoned(HOUR)
+    shop.wait(minutes=31)
+    shop.sweep()
+    bodies = shop.queued()
+    write = EpisodeStore.write
+    bought: list[bool] = []
+
+    def answering_late(self: EpisodeStore, put: Any) -> None:
+        write(self, put)
+        if not bought:
+            bought.append(True)
+            assert shop.webhook(session_state="COMPLETED")[0] == 200
+            shop.wait(seconds=4)
+
+    monkeypatch.setattr(EpisodeStore, "write", answering_late)
+    assert shop.deliver(bodies) == []
+    assert bought
+    assert shop.sent == []
+    assert states(shop) == [("skipped", "purchased")]
+
+
 def test_the_shoppers_return_pauses_the_steps_and_walking_away_again_plans_them_anew(
     shop: Shop, abandoned: Callable[..., None]
 ) -> None:
