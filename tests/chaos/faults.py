@@ -28,13 +28,14 @@ class Fault:
     """One kind. ``rules`` for the proxy; ``deed``: what is done besides, again and again while its window lasts.
 
     ``kills``: functions whose workers are killed at the window's beginning, so that new ones meet the fault: what they
-    fetch once in their lives they would never ask for again.
+    fetch once in their lives they would never ask for again. ``lasts``: its calls are rare: its window never ends.
     """
 
     name: str
     rules: Rules = lambda _: []
     deed: str | None = None
     kills: tuple[str, ...] = ()
+    lasts: bool = False
 
     def played(self, random: Random) -> list[Rule]:
         """Its rules for one window."""
@@ -89,20 +90,22 @@ FAULTS = (
         "dynamodb transactions conflict",
         _effect("dynamodb", ("TransactWriteItems",), {"error": _CONFLICT}, (1, 4), (2, 5)),
     ),
-    Fault("sqs unavailable", _error("sqs", _SENDS, "ServiceUnavailable", (2, 4), (2, 5))),
-    Fault("sqs takes messages, answer lost", _effect("sqs", _SENDS, _LOST, (1, 2), (1, 3))),
+    Fault("sqs unavailable", _error("sqs", _SENDS, "ServiceUnavailable", (2, 4), (2, 5)), lasts=True),
+    Fault("sqs takes messages, answer lost", _effect("sqs", _SENDS, _LOST, (1, 2), (1, 3)), lasts=True),
     Fault(
         "kms internal error",
         _error("kms", (), "KMSInternalException", (2, 4), (1, 2)),
         kills=("ingest", "deliver"),
+        lasts=True,
     ),
     Fault(
         "secrets manager internal error",
         _error("secretsmanager", (), "InternalServiceError", (2, 4), (1, 2)),
         kills=("sweep", "dispatch", "ingest"),
+        lasts=True,
     ),
-    Fault("s3 slows down", _error("s3", ("PutObject",), "SlowDown", (2, 3), (1, 1))),
-    Fault("s3 keeps objects, answer lost", _effect("s3", ("PutObject",), _LOST, (1, 1), (1, 1))),
+    Fault("s3 slows down", _error("s3", ("PutObject",), "SlowDown", (2, 3), (1, 1)), lasts=True),
+    Fault("s3 keeps objects, answer lost", _effect("s3", ("PutObject",), _LOST, (1, 1), (1, 1)), lasts=True),
     Fault("workers killed", deed="kill"),
     Fault("stream batches again and out of order", deed="stream"),
     Fault("queue messages again and out of order", deed="queue"),

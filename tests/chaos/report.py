@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tests.chaos.books import Finding, Ledger
+from tests.chaos.faults import FAULTS
 from tests.chaos.run import Outcome
 
 _AROUND = 8
@@ -28,6 +29,8 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield f"  vendors: {_counted(own.mood for own in books.received)}"
     yield f"  faults played: {_counted(own.fault for own in outcome.fired)}"
     yield f"  deeds: {_counted(_kind(own) for own in outcome.deeds)}"
+    unmet = {own.name for own in FAULTS if own.deed is None} - {own.fault for own in outcome.fired}
+    yield f"  faults that no call met: {', '.join(sorted(unmet)) or 'none'}"
     yield f"  dead letters: {len(books.dead)}"
     if not outcome.findings:
         yield "  the books balance"

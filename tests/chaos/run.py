@@ -121,21 +121,22 @@ class Run:
         with ThreadPoolExecutor(_MOST_AT_ONCE) as threads, self._ticking():
             told = self._come(threads, markets, stories, whole)
             for at, fault in enumerate(faults):
-                self._window(proxy, deeds, random, (fault, faults[at - 1]))
+                lasting = [own for own in faults[: max(at - 1, 0)] if own.lasts]
+                self._window(proxy, deeds, random, (fault, faults[at - 1], *lasting))
             proxy.play([])
             deeds.end()
             self._stage.set_clocks({})
             for own in told:
                 own.result()
 
-    def _window(self, proxy: Proxy, deeds: Deeds, random: Random, faults: tuple[Fault, Fault]) -> None:
-        """One kind of fault and, beside it, the one before."""
+    def _window(self, proxy: Proxy, deeds: Deeds, random: Random, faults: tuple[Fault, ...]) -> None:
+        """One kind of fault and, beside it, the one before and those that last."""
         ends = time.monotonic() + self._plan.window
         self._say(f"{self._since():5.0f} s  {faults[0].name}")
         proxy.play([rule for own in faults for rule in own.played(random)])
         for function in faults[0].kills:
             self._stage.kill_worker(random, function)
-        named = [own.deed for own in faults if own.deed is not None]
+        named = [own.deed for own in faults[:2] if own.deed is not None]
         while time.monotonic() < ends:
             for own in named:
                 deeds.begin(own)

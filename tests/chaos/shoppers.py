@@ -270,7 +270,7 @@ STORIES: dict[str, tuple[frozenset[str], Callable[[Shopper], Told]]] = {
     "browses": (frozenset(), _browses),
 }
 """How the first checkout of each story may end, and the story."""
-_WEIGHTS = (20, 8, 12, 14, 12, 8, 4, 8, 4, 5, 3, 2)
+_WEIGHTS = (18, 8, 12, 13, 12, 8, 4, 8, 4, 5, 6, 2)
 
 
 def drawn(random: Random, count: int) -> list[str]:

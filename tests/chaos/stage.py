@@ -44,6 +44,8 @@ class Stage:
         self._config = Config(retries={"total_max_attempts": 3}, read_timeout=330, max_pool_connections=32)
         self._clients: dict[str, Any] = {}
         self._dead_before: list[str] | None = None
+        engine = find(folder)
+        self._engine_pid = None if engine is None else engine.pid
         for service in ("lambda", "sqs", "dynamodb", "s3", "dynamodbstreams", "scheduler"):
             self._clients[service] = boto3.client(service, **{**engine_arguments(stack), "config": self._config})
 
@@ -124,13 +126,10 @@ class Stage:
 
     def _workers(self) -> list[tuple[int, str]]:
         """The engine's own children that run functions, by process and function name."""
-        engine = find(self.folder)
-        if engine is None:
-            return []
         names = sorted(self.stack["functions"].values(), key=len, reverse=True)
         found = []
         for pid, parent, command in _processes():
-            if parent == engine.pid and "ministack-lambda-" in command:
+            if parent == self._engine_pid and "ministack-lambda-" in command:
                 found += [(pid, name) for name in names if f"ministack-lambda-{name}-" in command][:1]
         return found
 
