@@ -64,4 +64,4 @@ def poison() -> PoisonKeeper:
     """Keeps what cannot be told."""
     stores = _stores()
     dead_letters_url = stores.environment.variable("DEAD_LETTERS_QUEUE_URL")
-    return PoisonKeeper(stores.bucket, stores.checkouts, clients.sqs(), dead_letters_url)
+    return PoisonKeeper(stores.bucket, stores.checkouts, MerchantStore(stores.table), clients.sqs(), dead_letters_url)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from shared.aws.faults import code_of
 from shared.aws.quarantine_bucket import QuarantineBucket
-from shared.domain.ids import IdKind, checkout_id, is_id
+from shared.domain.ids import IdKind, MerchantId, checkout_id, is_id
 from shared.store.checkouts import CheckoutStore
+from shared.store.configuration import MerchantStore
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -20,32 +21,49 @@ class PoisonKeeper:
     """Stores a record in the bucket and points to it from the dead letter queue, where the alarm looks."""
 
     def __init__(
-        self, bucket: QuarantineBucket, checkouts: CheckoutStore, sqs: "SQSClient", dead_letters_url: str
+        self,
+        bucket: QuarantineBucket,
+        checkouts: CheckoutStore,
+        merchants: MerchantStore,
+        sqs: "SQSClient",
+        dead_letters_url: str,
     ) -> None:
         """``dead_letters_url`` of the stage's dead letter queue."""
         self._bucket = bucket
         self._checkouts = checkouts
+        self._merchants = merchants
         self._sqs = sqs
         self._dead_letters_url = dead_letters_url
 
     def keep(self, record: dict[str, Any], cause: Exception) -> bool:
-        """Keep the record; the same record is the same object. False where its checkout is gone: nothing is kept."""
-        if self._gone(record):
+        """Keep the record; the same record is the same object. False where it is of the erased: nothing is kept.
+
+        Asked again once it is kept: an erasure in between has not seen it.
+        """
+        name = poison_name(record)
+        if self._erased(record):
             return False
-        key = self._bucket.keep_poison(poison_name(record), json.dumps(record, default=str).encode())
+        key = self._bucket.keep_poison(name, json.dumps(record, default=str).encode())
+        if self._erased(record):
+            self._bucket.keep_poison(name, b"")
+            return False
         pointer = {"poison": key, "cause": code_of(cause)}
         self._sqs.send_message(QueueUrl=self._dead_letters_url, MessageBody=json.dumps(pointer))
         return True
 
-    def _gone(self, record: dict[str, Any]) -> bool:
-        """Whether an erasure of its customer or merchant came before, which finds nothing that is kept after it.
+    def _erased(self, record: dict[str, Any]) -> bool:
+        """Whether its merchant, or the checkout it is about, was erased: the erasure finds nothing that is kept later.
 
         Where that cannot be read now, the record is kept: told later, it meets the erasure.
         """
-        digest = _digest(record)
-        if digest is None:
+        merchant, digest = _text(record, "mer"), _digest(record)
+        if not is_id(IdKind.MERCHANT, merchant):
             return False
         try:
+            if self._merchants.get(MerchantId(merchant)) is None:
+                return True
+            if digest is None:
+                return False
             checkout = self._checkouts.get(digest)
         except Exception:  # noqa: BLE001 - what cannot be read erases nothing
             return False

@@ -4,6 +4,7 @@ Every fact is dated by the first abandonment of the checkout it is about, on the
 follows from an abandonment meets in one cohort. Test checkouts make none.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,6 +15,8 @@ from shared.domain.episode import Episode
 from shared.domain.metrics import Fact, FactKind, cohort_of
 from shared.domain.money import Money
 from shared.domain.step_state import EpisodeStep
+
+_CODE = re.compile(r"HTTP \d{3}|[\w.#-]{1,64}", re.ASCII)
 
 
 def cohort_day(checkout: Checkout, zone: str) -> date | None:
@@ -100,7 +103,15 @@ def step_ended(
     kind = FactKind.MESSAGED if step.state.counts_as_sent else FactKind.NOT_SENT
     fact = _of_episode(_about(checkout, kind, cohort, at), kind, episode, at)
     fact = replace(fact, part=str(step.number), step=step.number, endpoint=endpoint)
-    return (fact if kind is FactKind.MESSAGED else replace(fact, reason=step.reason),)
+    return (fact if kind is FactKind.MESSAGED else replace(fact, reason=coded(step.reason)),)
+
+
+def coded(reason: str | None) -> str | None:
+    """A reason without what a vendor says to it: facts outlive their shopper's erasure, and words may name anybody."""
+    if reason is None:
+        return None
+    code = reason.partition(":")[0].strip()
+    return code if _CODE.fullmatch(code) else "other"
 
 
 def reported(

@@ -10,6 +10,7 @@ from shared.domain.ids import digest
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
+from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, Put
 
@@ -45,6 +46,11 @@ class ActivityStore:
             "ttl": to_ms(expires_at) // 1000,
         }
         return Put(item, Attr("pk").not_exists())
+
+    def clear(self, of_digest: str, now: datetime) -> None:
+        """Leave nothing of a timeline whose checkout was erased."""
+        for key in self._table.keys_of(keys.checkout(of_digest)[0], prefix=_PREFIX):
+            self._table.put(emptied(key, now))
 
     def page(self, of_digest: str, *, limit: int, after: str | None) -> tuple[list[Activity], str | None]:
         """One page, oldest first, and the place after which the next begins."""

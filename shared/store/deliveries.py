@@ -1,6 +1,5 @@
 """Deliveries: what was to reach an endpoint, every attempt, and when the next one is due."""
 
-import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -129,12 +128,12 @@ class DeliveryStore:
         except ConditionFailed:
             return
 
-    def keep(self, delivery: DeliveryRecord) -> None:
+    def keep(self, delivery: DeliveryRecord) -> bool:
         """Write a step's delivery as it stands: only the worker that holds the step's claim does.
 
-        Over one that was erased meanwhile nothing is written.
+        False where it was erased meanwhile: over that nothing is written.
         """
-        self._noted_by(lambda: self._table.put(Put(_item(delivery), Attr("era").not_exists())))
+        return self._noted_by(lambda: self._table.put(Put(_item(delivery), Attr("era").not_exists())))
 
     def get(self, delivery_id: DeliveryId, endpoint_id: EndpointId) -> DeliveryRecord | None:
         """The delivery, consistently read, or None."""
@@ -256,9 +255,13 @@ class DeliveryStore:
         return True
 
     @staticmethod
-    def _noted_by(write: Callable[[], None]) -> None:
-        with contextlib.suppress(ConditionFailed):
+    def _noted_by(write: Callable[[], None]) -> bool:
+        """False where the row is not as it must be."""
+        try:
             write()
+        except ConditionFailed:
+            return False
+        return True
 
     def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
         """Push a due retry ahead while it is on its way to the queue; False when another sweep was faster."""

@@ -5,10 +5,13 @@ there is no row holds over an expired one, any other fails. So no caller needs t
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from shared.store.writes import ItemKey, Put
 
 TTL = "ttl"
 
@@ -17,6 +20,11 @@ def expired(item: Mapping[str, Any], now: int) -> bool:
     """Whether the row's time is over at ``now`` (seconds); what is no number ends nothing, here as for DynamoDB."""
     ends = item.get(TTL)
     return isinstance(ends, int | Decimal) and ends <= now
+
+
+def emptied(key: ItemKey, now: datetime) -> Put:
+    """The write after which there is nothing at the key, for functions that may not delete."""
+    return Put({"pk": key[0], "sk": key[1], TTL: int(now.timestamp()) - 1})
 
 
 def alive(now: int) -> ConditionBase:

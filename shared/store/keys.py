@@ -34,6 +34,7 @@ MESSAGE_SHARDS: Final = 8
 OWNED_SHARDS: Final = 8
 SUPPRESSION_PREFIX: Final = "SUP#"
 FORMER_PREFIX: Final = "WAS#"
+ORDER_PREFIX: Final = "O#"
 POOL_PREFIX: Final = "POOL#"
 COHORT_PREFIX: Final = "FACTS#"
 UNSCHEDULED: Final = "SCHEDULES"
@@ -73,6 +74,16 @@ def webhook_minute(sender: SourceId | MerchantId, minute: int) -> ItemKey:
 def order(source_id: SourceId, order_id: str) -> ItemKey:
     """One purchase of one source."""
     return f"O#{digest(source_id, order_id).hex()[:32]}", "O"
+
+
+def order_of_checkout(of_digest: str, order_key: ItemKey) -> ItemKey:
+    """That a purchase which the checkout does not name was taken for its own."""
+    return f"C#{of_digest}", order_key[0]
+
+
+def order_named(by: ItemKey) -> ItemKey:
+    """The purchase that such an entry names."""
+    return by[1], "O"
 
 
 def identity(of: Identity) -> ItemKey:

@@ -46,6 +46,12 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
     return Put(item, Attr("pk").not_exists())
 
 
+def order_noted(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
+    """The entry with its checkout by which the checkout's erasure finds an order that the checkout does not name."""
+    pk, sk = keys.order_of_checkout(record.checkout_digest, keys.order(record.source_id, record.order_id))
+    return Put({"pk": pk, "sk": sk, "ttl": to_ms(now + kept_for) // 1000})
+
+
 def order_forgotten(key: ItemKey) -> Update:
     """Of an order row only that there was one, and when: not whose, nor what its provider calls it."""
     gone = ("tr", "te")

@@ -122,7 +122,7 @@ class StepOutcomes:
         for _ in range(_ROUNDS):
             episode = self._episodes.get(claim.case.episode.id)
             if episode is not None and episode.end_reason == EndReason.ERASED:
-                self._record.erased(claim.case)
+                self._record.erased(claim.case, self._now())
                 own.word = "step_erased"
                 return
             step = episode.step(claim.case.step.number) if episode else None

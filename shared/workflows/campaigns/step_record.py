@@ -58,8 +58,8 @@ class StepRecord:
             shown = attempt_json(answered.result, answered.attempt, next_at)
             if not attempts or attempts[-1]["at"] != shown["at"]:
                 attempts = (*attempts, shown)
-        self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at))
-        self._note(case, step, channel, at)
+        if self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at)):
+            self._note(case, step, channel, at)
 
     def is_delivered(self, case: StepCase) -> bool:
         """Whether the step's delivery says that the receiver took it."""
@@ -68,12 +68,13 @@ class StepRecord:
 
     def not_sent(self, case: StepCase, step: EpisodeStep, channel: Channel | None, at: datetime) -> None:
         """The delivery and the timeline of a step that ended before any attempt."""
-        self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None))
-        self._note(case, step, channel, at)
+        if self._deliveries.keep(_delivery(case, DeliveryStatus.SKIPPED, step.reason, (), None)):
+            self._note(case, step, channel, at)
 
-    def erased(self, case: StepCase) -> None:
+    def erased(self, case: StepCase, now: datetime) -> None:
         """The shopper was erased while their message was on its way: nothing is kept of what the vendor answered."""
         self._deliveries.erase([keys.delivery(case.delivery_id, case.endpoint_id)])
+        self._activities.clear(case.checkout.digest, now)
 
     def ended(self, case: StepCase, episode: Episode, step: EpisodeStep) -> None:
         """The fact of the step's last outcome; ``episode`` as it stands after it."""

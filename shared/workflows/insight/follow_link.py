@@ -89,8 +89,9 @@ class Links:
             raise TooMany
         visit = Click(now, target.step, visitor_class(visitor))
         try:
-            self._note(checkout, visit, merchant.value.settings)
-            self._clicked(checkout, merchant.value, visit)
+            if not checkout.erased:  # nobody's visit is kept of whoever is to be forgotten
+                self._note(checkout, visit, merchant.value.settings)
+                self._clicked(checkout, merchant.value, visit)
         except AWS_ERRORS as error:
             # The shopper's way back matters more than its count.
             _logger.warning("click not recorded: %s", code_of(error))

@@ -108,7 +108,11 @@ class Puller:
             return Pulled(Outcome.GIVEN_UP, str(failed), message.source_id)
         if not changes:
             return Pulled(Outcome.NOTHING, "nothing to tell", message.source_id)
-        self._merger.merge_all(changes, arrival_at(asked_at, asked.source, asked.merchant))
+        arrival = arrival_at(asked_at, asked.source, asked.merchant)
+        for change in changes:
+            if not self._apis.stands(message.source_id):
+                return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
+            self._merger.merge(change, arrival)
         return Pulled(Outcome.MERGED, None, message.source_id)
 
     def _contents(self, asked: AskedSource, message: ContentMessage, at: datetime) -> list[CheckoutChange]:
@@ -215,6 +219,8 @@ class Puller:
         for reason in page.unread:
             count_set_aside("listed checkout", reason, job.id)
         for change in page.normalised.changes:
+            if not self._apis.stands(job.source_id):
+                raise PullFailed("the source is gone")
             counts = counts.plus(self._one(change, job, asked, arrival))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]

@@ -16,7 +16,7 @@ from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.orders import OrderRecord, order_put, read_order
+from shared.store.orders import OrderRecord, order_noted, order_put, read_order
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Write
@@ -146,7 +146,10 @@ class Purchases:
                 bought_at=bought_at,
                 identities=tuple(known.shoppers),
             )
-            writes.append(order_put(order, arrival.at, settings.recovery_horizon + settings.retention))
+            kept_for = settings.recovery_horizon + settings.retention
+            writes.append(order_put(order, arrival.at, kept_for))
+            if order.order_id not in _named_by(applied.checkout):
+                writes.append(order_noted(order, arrival.at, kept_for))
         cooldown_until = bought_at + settings.cooldown
         fresh = [own for own in known.shoppers.values() if known.order is None or not _knows(own, bought_at)]
         writes += [self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in fresh]
@@ -161,6 +164,12 @@ class Purchases:
 def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
     """Whether the identifier's memory holds this purchase, or a later one: a repeat must not end what began since."""
     return record.purchased_at is not None and record.purchased_at >= bought_at
+
+
+def _named_by(checkout: Checkout) -> set[str]:
+    """The orders that the checkout's own row leads to."""
+    own = checkout.order.id if checkout.order else None
+    return {f"checkout:{checkout.external_id}"} | ({f"id:{own}"} if own else set())
 
 
 def _order_id(change: CheckoutChange) -> str:

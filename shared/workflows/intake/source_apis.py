@@ -47,6 +47,14 @@ class SourceApis:
         context = context_of(source, merchant, self._cipher.source(source), provider)
         return AskedSource(source, merchant, provider, api, context)
 
+    def stands(self, source_id: SourceId) -> bool:
+        """Whether the source is still there, as of the last few seconds.
+
+        Asked before each write of what its API said: while the API was slow to answer, its merchant may have been
+        erased, and the erasure waits only for those who remember the source for seconds.
+        """
+        return self._sources.find(source_id) is not None
+
     def ask(self, asked: AskedSource, requests: Sequence[ApiRequest], place: datetime | None = None) -> list[ApiAnswer]:
         """The answers, in order. ``place``: the one that an earlier Busy gave. Raises Busy, TryLater, PullFailed."""
         return self._client.ask(asked.source.id, asked.api, requests, asked.context, place)

@@ -3,6 +3,7 @@
 Everything is read row by row as it lies in the table, so that a row nobody can decode any more goes like the others.
 """
 
+import contextlib
 import json
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,7 +43,7 @@ from shared.store.episodes import EpisodeStore, read_episode
 from shared.store.events import EventRecord, EventStore
 from shared.store.orders import order_forgotten
 from shared.store.shoppers import ShopperStore
-from shared.store.table import StoreUnavailable, Table, TransactionCancelled
+from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Item, ItemKey, Write
 
 _ROUNDS = 5
@@ -89,6 +90,7 @@ class CheckoutErasure:
             row = self._emptied(row, merchant, identity, tuple(sorted(heard & set(endpoints))))
         told = keys.event(digest, int(row["v"])) if "era" in row else None
         self._deliveries.erase(wanted)
+        self._forget_orders(row["pk"])
         if isinstance(row.get("epi"), str):
             self._table.delete_all(self._table.keys_of(keys.episode(row["epi"])[0], prefix="K#"))
         kept = {keys.checkout(digest), told} if told is not None else set()
@@ -147,6 +149,12 @@ class CheckoutErasure:
         who = {*identities_of(row, merchant_id).values(), identity}
         cuts = (self._shoppers.cut(record) for record in self._shoppers.get_many(sorted(who)).values())
         return writes + [cut for cut in cuts if cut is not None]
+
+    def _forget_orders(self, partition: str) -> None:
+        """Orders that the checkout's row does not name: more than one was taken for its own."""
+        for entry in self._table.keys_of(partition, prefix=keys.ORDER_PREFIX):
+            with contextlib.suppress(ConditionFailed):  # it is gone
+                self._table.update(order_forgotten(keys.order_named(entry)))
 
     def _of_steps(self, row: Item) -> set[ItemKey]:
         """Deliveries of its episode's steps. One whose message is on its way is there before its worker writes it."""

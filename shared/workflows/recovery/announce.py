@@ -76,6 +76,10 @@ class Announcer:
             return f"{mark}:erased"
         episode = self._planner.of(checkout)
         event = self._events.put(self._events.made(transition, audience, hearers, episode, now))
+        current = self._checkouts.get(checkout.digest)
+        if current is None or current.erased:  # an erasure may have listed the checkout's events before this one
+            self._events.withdraw(event, now)
+            return f"{mark}:erased"
         self._fan_out.deliver(event, hearers.values())
         return str(mark)
 

@@ -8,7 +8,9 @@ from shared.domain.episode import Episode
 from shared.domain.ids import event_id
 from shared.domain.recovery_link import ShopperLinks
 from shared.domain.transitions import retention_end
+from shared.store import keys
 from shared.store.events import EventRecord, EventStore
+from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, StoreUnavailable, Table
 from shared.store.writes import Put
 from shared.workflows.delivering.payloads import payloads
@@ -75,6 +77,10 @@ class EventMaker:
         except ConditionFailed:
             return self.stored(event)
         return event
+
+    def withdraw(self, event: EventRecord, now: datetime) -> None:
+        """Take back an event that an erasure did not see."""
+        self._table.put(emptied(keys.event(event.checkout_digest, event.version), now))
 
     def piece(self, event: EventRecord) -> Put:
         """The event as a piece of a transaction; refused where an earlier run has written it."""
