@@ -8,20 +8,20 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aws_lambda_powertools import Logger
-
 from functions.callbacks.composition import public_url, status_reports
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
 from shared.destinations.status import CallbackRequest, NotAuthentic
 from shared.domain.ids import EndpointId, IdKind, is_id
 from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
-logger = Logger(service="callbacks")
+logger = function_logger("callbacks")
 
 _LARGEST_BODY = 1024 * 1024
 
 
+@last_net
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
     named = path_parameter(event, "endpoint_id")

@@ -2,21 +2,21 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.campaign.composition import runner, schedules
 from shared.aws.campaign_queue import read_message
 from shared.aws.faults import code_of, is_temporary
+from shared.aws.function_log import function_logger, last_net
 from shared.domain.instants import from_ms
 from shared.store.campaign_runs import RunTaken
 from shared.workflows.campaigns.run import DEFECT
 
-logger = Logger(service="campaign")
+logger = function_logger("campaign")
 
 SPARE_MS = 30_000
 """A page is not begun with less time left than this: a message of its own goes on."""
 
 
+@last_net
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Repair schedules, or handle an SQS batch of runs; failed messages alone come back."""
     if event.get("repair"):

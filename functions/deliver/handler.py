@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.deliver.composition import deliverer, follow_ups, health, lost_steps, pool, step_sender
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
 from shared.workflows.delivering.batch import Handled, TimeLeft, alone, send_prepared
 
-logger = Logger(service="deliver")
+logger = function_logger("deliver")
 
 type Message = DeliveryMessage | StepMessage
 
 
+@last_net
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Handle an SQS batch. A message that is none of ours is left to the dead letter queue.
 

@@ -9,20 +9,18 @@ function's time) is kept whole in the bucket and does not block its shard. So is
 import json
 from collections.abc import Mapping
 from datetime import timedelta
-from traceback import format_tb
 from typing import Any
-
-from aws_lambda_powertools import Logger
 
 from functions.dispatch.composition import announcer, poison, unfinished
 from functions.dispatch.unfinished import NeverEnded, OutOfTime, written_at
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import code_of, is_temporary
+from shared.aws.function_log import function_logger, trace_of
 from shared.aws.stores import now
 from shared.store.wire import from_stream
 from shared.workflows.recovery.outbox import MalformedRecord
 
-logger = Logger(service="dispatch")
+logger = function_logger("dispatch")
 _KINDS: Mapping[type[Exception], str] = {MalformedRecord: "malformed", NeverEnded: "never_ended"}
 
 
@@ -97,9 +95,8 @@ def _set_aside(record: dict[str, Any], cause: Exception) -> Exception | None:
     Answers what kept it from being kept: then it comes again.
     """
     kind = _KINDS.get(type(cause), "too_late" if is_temporary(cause) else "defect")
-    # The trace without what the error says: it may quote a person.
-    trace = "".join(format_tb(cause.__traceback__))
-    logger.error("record_poison", event_id=record.get("eventID"), kind=kind, error=code_of(cause), trace=trace)
+    event_id, code = record.get("eventID"), code_of(cause)
+    logger.error("record_poison", event_id=event_id, kind=kind, error=code, trace=trace_of(cause))
     try:
         kept = poison().keep(record, cause)
     except Exception as failure:  # noqa: BLE001 - whatever it is, the record is not kept yet

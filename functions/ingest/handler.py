@@ -3,12 +3,11 @@
 import json
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.ingest import answers
 from functions.ingest.composition import receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of
 from shared.aws.stores import now
 from shared.delivery.own_address import HOP_HEADER
@@ -17,12 +16,13 @@ from shared.providers.provider import AuthenticationFailed, NotReadable, Webhook
 from shared.workflows.intake.receive import Receipt, UnknownSource
 from shared.workflows.intake.webhook_rate import TooManyWebhooks
 
-logger = Logger(service="ingest")
+logger = function_logger("ingest")
 LAST_CALL = 2.4
 """Seconds in which calls to AWS begin; the last ends two later at most. Shopify gives up after five."""
 _LONGEST_EVENT = 100
 
 
+@last_net
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
     named, event_name = path_parameter(event, "source_id"), path_parameter(event, "event") or None

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.merchant_api.description import described
 from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import build
 from functions.merchant_api.services import services
+from shared.aws.function_log import function_logger
 
-_logger = Logger(service="merchant_api", serialize_stacktrace=False)
+_logger = function_logger("merchant_api")
 _pipeline = Pipeline(described(build(_logger)), services, _logger)
 
 

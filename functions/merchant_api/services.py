@@ -4,12 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
 
-from aws_lambda_powertools import Logger
-
 from shared.api.authentication import Authenticator
 from shared.api.idempotency import Idempotency
 from shared.aws import clients
 from shared.aws.environment import Environment
+from shared.aws.function_log import function_logger
 from shared.aws.stores import Stores, now
 from shared.domain.campaign import Campaign
 from shared.domain.recovery_link import RecoveryCodes
@@ -243,7 +242,7 @@ class Services(Stores):
 
 def _unsettled(campaign: Campaign, failure: Exception) -> None:
     """The campaign is stored; the campaign function's repair settles its schedule."""
-    logger = Logger(service="merchant_api", serialize_stacktrace=False)
+    logger = function_logger("merchant_api")
     logger.warning("schedule_unsettled", campaign_id=campaign.id, error=type(failure).__name__)
 
 

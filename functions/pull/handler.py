@@ -3,16 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.pull.composition import puller
 from shared.aws.faults import code_of, is_temporary
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.pull_queue import read_message
 
-logger = Logger(service="pull")
+logger = function_logger("pull")
 _AT_ONCE = 10
 
 
+@last_net
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:  # noqa: ARG001 - signature
     """Handle an SQS batch. What is none of ours, or meets a defect, is left to the dead letter queue."""
     records = event.get("Records", [])

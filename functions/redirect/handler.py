@@ -5,19 +5,19 @@ Codes are proof enough: no session, no cookie, nothing about the shopper in the 
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.redirect import pages
 from functions.redirect.composition import links, unsubscribes
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
 from shared.aws.stores import now
 from shared.workflows.campaigns.unsubscribe import channels_chosen
 from shared.workflows.insight.follow_link import TooMany, Visitor
 
-logger = Logger(service="redirect")
+logger = function_logger("redirect")
 
 
+@last_net
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one request."""
     code = path_parameter(event, "code")

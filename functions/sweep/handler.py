@@ -5,18 +5,18 @@ Whoever calls it by hand says so with ``{"asked": "by hand"}``, for the log.
 
 from typing import Any
 
-from aws_lambda_powertools import Logger
-
 from functions.sweep.composition import due_shards, sweeper
+from shared.aws.function_log import function_logger, last_net
 from shared.aws.stores import now
 from shared.store.keys import DUE_KINDS
 
-logger = Logger(service="sweep")
+logger = function_logger("sweep")
 
 SPARE_MS = 15_000
 """A page is not begun with less time left than this: the next minute's sweep goes on."""
 
 
+@last_net
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Sweep and return when everything due is written."""
     parts = [(kind, shard) for kind in DUE_KINDS for shard in range(due_shards())]

@@ -6,7 +6,7 @@ dead letter queue, from where it can be sent again.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -40,6 +40,7 @@ _RATE_STAYED_USED_UP = "the source's rate stayed used up"
 LEASE = timedelta(minutes=3)
 """Longer than the function may run, shorter than a message stays hidden."""
 MOST_PAGES = 5_000
+_SOURCE_GONE = "the source is gone"
 
 
 class Outcome(StrEnum):
@@ -95,7 +96,7 @@ class Puller:
         try:
             asked = self._apis.find(message.source_id)
             if asked is None:
-                return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
+                return Pulled(Outcome.NOTHING, _SOURCE_GONE, message.source_id)
             # As of the asking: what changes after it is pulled again, and must not lose to a slow answer.
             asked_at = self._now()
             changes = self._contents(asked, message, asked_at)
@@ -109,11 +110,18 @@ class Puller:
         if not changes:
             return Pulled(Outcome.NOTHING, "nothing to tell", message.source_id)
         arrival = arrival_at(asked_at, asked.source, asked.merchant)
-        for change in changes:
-            if not self._apis.stands(message.source_id):
-                return Pulled(Outcome.NOTHING, "the source is gone", message.source_id)
-            self._merger.merge(change, arrival)
+        try:
+            self._merger.merge_all(self._while_it_stands(message.source_id, changes), arrival)
+        except PullFailed as gone:
+            return Pulled(Outcome.NOTHING, str(gone), message.source_id)
         return Pulled(Outcome.MERGED, None, message.source_id)
+
+    def _while_it_stands(self, source_id: SourceId, changes: Iterable[CheckoutChange]) -> Iterator[CheckoutChange]:
+        """The changes, for as long as their source is there. Raises PullFailed when it is gone."""
+        for change in changes:
+            if not self._apis.stands(source_id):
+                raise PullFailed(_SOURCE_GONE)
+            yield change
 
     def _contents(self, asked: AskedSource, message: ContentMessage, at: datetime) -> list[CheckoutChange]:
         """What all that the webhook points to says together, as of ``at``."""
@@ -196,7 +204,7 @@ class Puller:
         """The job after one more page. Raises Busy, TryLater, PullFailed, NotUnderstood."""
         asked = self._apis.find(job.source_id)
         if asked is None:
-            raise PullFailed("the source is gone")
+            raise PullFailed(_SOURCE_GONE)
         query = BackfillQuery(job.since, job.filters)
         request = asked.api.page(query, job.cursor, asked.context)
         asked_at = self._now()
@@ -218,9 +226,7 @@ class Puller:
         counts = JobCounts(read=len(page.normalised.changes) + len(page.unread), refused=len(page.unread))
         for reason in page.unread:
             count_set_aside("listed checkout", reason, job.id)
-        for change in page.normalised.changes:
-            if not self._apis.stands(job.source_id):
-                raise PullFailed("the source is gone")
+        for change in self._while_it_stands(job.source_id, page.normalised.changes):
             counts = counts.plus(self._one(change, job, asked, arrival))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]

@@ -16,7 +16,7 @@ from shared.store.activities import ActivityStore
 from shared.store.configuration import MerchantStore
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.episodes import EpisodeStore
-from shared.store.table import StoreUnavailable, Table
+from shared.store.table import StoreUnavailable
 from shared.workflows.campaigns.step_record import StepRecord
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.intake.purchase import purchases_over
@@ -156,7 +156,7 @@ class TestPoison:
         def unknown(*_: Any, **__: Any) -> Any:
             raise StoreUnavailable
 
-        monkeypatch.setattr(Table, "rows_of", unknown)
+        monkeypatch.setattr(MerchantStore, "get", unknown)
 
         shop.dispatch([record])
 
