@@ -4,12 +4,13 @@ Turns: a message names the page it is for. ``claim`` gives a turn to one worker 
 next page's message is out. A message for a page whose successor is out already is a late copy.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, Key
 
 from shared.domain.ids import JobId, MerchantId, SourceId
 from shared.domain.instants import to_ms
@@ -124,6 +125,26 @@ class JobStore:
         except ConditionFailed:
             return False
         return True
+
+    def forget(self, merchant_id: MerchantId, customers: Collection[str], now: datetime) -> None:
+        """Drop these customers' ids from the jobs that ask for one of them alone; one at work ends.
+
+        A worker that has such a job's turn writes nothing over that.
+        """
+        listed = (
+            Key("lp").eq(partition) & Key("ls").begins_with(keys.JOB_PREFIX)
+            for partition in keys.owned_partitions(merchant_id)
+        )
+        found = [own["pk"] for each in listed for own in self._table.query_all(each, index=keys.LIST_INDEX)]
+        for key, row in self._table.rows_of((own, keys.JOB) for own in found).items():
+            filters = row.get("filters")
+            if not isinstance(filters, Mapping) or str(filters.get("customer_id")) not in customers:
+                continue
+            values: dict[str, Any] = {"filters": {**filters, "customer_id": "erased"}}
+            if row.get("status") in _LIVE:
+                values |= {"status": "failed", "reason": "erased", "finished_at": to_ms(now)}
+            with contextlib.suppress(ConditionFailed):  # it is gone, or past its time
+                self._table.update(Update(key, set=values, remove=["cursor"], condition=Attr("pk").exists()))
 
     def turned(self, job: Job) -> None:
         """The next page's message is out (or there is none): the turn is free."""

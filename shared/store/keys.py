@@ -34,6 +34,8 @@ MESSAGE_SHARDS: Final = 8
 OWNED_SHARDS: Final = 8
 SUPPRESSION_PREFIX: Final = "SUP#"
 FORMER_PREFIX: Final = "WAS#"
+JOB: Final = "J"
+JOB_PREFIX: Final = "J#"
 ORDER_PREFIX: Final = "O#"
 POOL_PREFIX: Final = "POOL#"
 COHORT_PREFIX: Final = "FACTS#"
@@ -124,7 +126,7 @@ def erased_body(source_id: SourceId, body_digest: str) -> ItemKey:
 
 def job(job_id: JobId) -> ItemKey:
     """One backfill job."""
-    return f"J#{job_id}", "J"
+    return f"{JOB_PREFIX}{job_id}", JOB
 
 
 def source_pause(source_id: SourceId) -> ItemKey:

@@ -23,6 +23,7 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.events import EventRecord
+from shared.store.jobs import JobStore
 from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
@@ -71,7 +72,9 @@ class CustomerErasure:
         self._bodies = QuarantinedBodies(QuarantineStore(table), bucket, now)
         self._checkout_erasure = CheckoutErasure(table, checkouts, deliveries, bucket, now)
         self._clock = clock or Clock()
+        self._now = now
         self._shoppers = ShopperStore(table)
+        self._jobs = JobStore(table)
         self._endpoints = EndpointStore(table)
 
     def erase(self, merchant: Merchant, kind: IdentityKind, value: str, cursor: str | None = None) -> Erased:
@@ -101,6 +104,8 @@ class CustomerErasure:
                     erased.checkouts += 1
                     self._check(ends)
             self._cut(identity)
+            if customers := {own for named, own in contacts if named is IdentityKind.CUSTOMER}:
+                self._jobs.forget(merchant.id, customers, self._now())
             self._bodies.drop(merchant.id, ContactSearch(contacts), cursor, reached)
         except OutOfTime:
             return erased
