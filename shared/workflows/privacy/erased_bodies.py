@@ -69,9 +69,10 @@ class QuarantinedBodies:
         body = None if own.object_key is None else self._body(own.object_key)
         if not (search.found_in(own.text.encode()) or (body is not None and search.found_in(body))):
             return False
+        # The body last: a call that breaks off before finds it again, with its row or among the objects.
+        self._rows.erase(merchant_id, own, None if body is None else hashlib.sha256(body).hexdigest(), self._now())
         if own.object_key is not None:
             self._bucket().delete_body(own.object_key)
-        self._rows.erase(merchant_id, own, None if body is None else hashlib.sha256(body).hexdigest(), self._now())
         return True
 
     def _drop_objects(

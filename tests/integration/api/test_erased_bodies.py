@@ -152,6 +152,30 @@ def test_the_same_body_is_not_kept_again(shop: Shop, merchant: Api) -> None:
     assert QuarantineStore(shop.table).listed(shop.merchant.id, limit=5, start=None)[0][0].size == len(unreadable) + 1
 
 
+@pytest.mark.parametrize("effect", [False, True], ids=["before", "after"])
+def test_a_body_whose_deletion_broke_off_is_not_kept_again(
+    shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch, effect: bool
+) -> None:
+    unreadable = json.dumps({"phone": "7777788888", "unlike": "anything"}).encode()
+    shop.webhook(body=unreadable)
+    delete = QuarantineBucket.delete_body
+
+    def breaks_off(self: QuarantineBucket, key: str) -> None:
+        if effect:
+            delete(self, key)
+        raise BucketUnavailable
+
+    with monkeypatch.context() as patched:
+        patched.setattr(QuarantineBucket, "delete_body", breaks_off)
+        assert merchant("POST", "/v1/customers/erase", {"phone": PHONE}).status == 503
+    erase(merchant, phone=PHONE)
+
+    assert objects() == set()
+    assert QuarantineStore(shop.table).listed(shop.merchant.id, limit=5, start=None)[0] == []
+    shop.wait(days=1)
+    assert shop.webhook(body=unreadable)[1]["status"] == "duplicate"
+
+
 def test_poison_records_of_the_customer_go_and_others_stay(shop: Shop, merchant: Api) -> None:
     shop.webhook()
     bucket: QuarantineBucket = shop.stores.bucket
