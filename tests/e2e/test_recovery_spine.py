@@ -141,7 +141,7 @@ def test_an_abandonment_by_the_schedule_alone_is_delivered_within_a_minute_and_a
 def until_logged(shop: Shop, asked: str, since: float) -> float:
     """When a sweep that was asked for so ended, in seconds."""
     logs = boto3.client("logs", **engine_arguments(shop.stack))
-    group = f"/aws/lambda/{shop.stack['functions']['sweep']}"
+    [group] = [own["logGroupName"] for own in logs.describe_log_groups()["logGroups"] if "Sweep" in own["logGroupName"]]
     deadline = time.time() + 60
     while time.time() < deadline:
         found = logs.filter_log_events(logGroupName=group, startTime=int(since * 1000))["events"]
