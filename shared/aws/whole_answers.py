@@ -20,7 +20,10 @@ def demand_whole_answers(client: Any) -> None:
 
 def _whole(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     """Before each answer is read."""
-    if _is_json(operation_model) and not _is_read(response_dict["body"]):
+    body = response_dict["body"]
+    # An operation that answers nothing (KMS' DisableKey, SQS' DeleteMessage) may have an empty body.
+    nothing_to_say = operation_model.output_shape is None and not body and response_dict["status_code"] < 300
+    if _is_json(operation_model) and not nothing_to_say and not _is_read(body):
         response_dict |= {"status_code": 500, "body": _TRANSIENT}
 
 
@@ -31,7 +34,7 @@ def _told(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
 
 
 def _is_json(operation_model: Any) -> bool:
-    """Whether every answer of the service is a JSON object, also where it says nothing."""
+    """Whether the service answers with a JSON object wherever it answers anything."""
     return bool(operation_model.service_model.resolved_protocol == "json")
 
 
