@@ -20,10 +20,9 @@ def demand_whole_answers(client: Any) -> None:
 
 def _whole(operation_model: Any, response_dict: dict[str, Any], **_: Any) -> None:
     """Before each answer is read."""
-    body = response_dict["body"]
-    # An operation that answers nothing (KMS' DisableKey, SQS' DeleteMessage) may have an empty body.
-    nothing_to_say = operation_model.output_shape is None and not body and response_dict["status_code"] < 300
-    if _is_json(operation_model) and not nothing_to_say and not _is_read(body):
+    # What an operation that answers nothing (KMS' DisableKey, SQS' DeleteMessage) has for a body, nobody reads.
+    nothing_to_say = operation_model.output_shape is None and response_dict["status_code"] < 300
+    if _is_json(operation_model) and not nothing_to_say and not _is_read(response_dict["body"]):
         response_dict |= {"status_code": 500, "body": _TRANSIENT}
 
 
