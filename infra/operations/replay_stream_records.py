@@ -32,7 +32,12 @@ class Refused(Exception):
 
 
 def records_of(kept: bytes) -> list[Record]:
-    """The records of an object: of a batch as Lambda writes it, or the one record of a poison object."""
+    """The records of an object: of a batch as Lambda writes it, or the one record of a poison object.
+
+    None of a poison object that was emptied, since its checkout was erased meanwhile.
+    """
+    if not kept:
+        return []
     plain = json.loads(kept)
     payload = plain.get("payload", plain)
     if isinstance(payload, str):

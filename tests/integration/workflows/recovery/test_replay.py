@@ -92,6 +92,17 @@ def test_what_was_set_aside_and_fails_again_stays_where_it_is(
     assert len(shop.deliveries()) == 1
 
 
+def test_what_was_emptied_for_an_erasure_holds_up_nothing_behind_it(shop: Shop) -> None:
+    shop.endpoint()
+    shop.abandon()
+    (record,) = shop.stream()
+    emptied = shop.stores.bucket.keep_poison(f"{MERCHANT}/{shop.digest('erased')}/e0.json", b"")
+    key = shop.stores.bucket.keep_poison(f"{MERCHANT}/{shop.digest()}/e1.json", json.dumps(record).encode())
+    assert set(replayed("poison/")) == {(emptied, 0), (key, 1)}
+    assert kept() == []
+    assert len(shop.deliveries()) == 1
+
+
 def _unavailable(*_: object) -> None:
     raise StoreUnavailable("for a day")
 
