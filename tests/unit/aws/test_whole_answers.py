@@ -92,6 +92,14 @@ def test_a_row_that_is_not_there_is_an_answer(aws: Aws) -> None:
     assert aws.asked == 1
 
 
+def test_an_operation_that_answers_nothing_may_do_so_without_a_body(aws: Aws) -> None:
+    """As KMS and SQS do."""
+    aws.bodies = [b""]
+    aws.client("kms").disable_key(KeyId="key-1")
+    aws.client("sqs").delete_message(QueueUrl="https://sqs.example/queue", ReceiptHandle="handle")
+    assert aws.asked == 2
+
+
 def test_a_refusal_that_was_cut_says_nothing_of_the_request(aws: Aws) -> None:
     aws.status, refusal = 400, json.dumps({"__type": "ns#ConditionalCheckFailedException", "message": "no"}).encode()
     aws.bodies = [refusal[:30]]
