@@ -227,7 +227,7 @@ def books(aws: Aws) -> Books:
             (own["st"], own.get("why"), *((at, step["st"]) for at, step in sorted(own.get("steps", {}).items())))
             for own in kinds.get("P", [])
         ),
-        facts=Counter(own["ty"] for own in kinds.get("N", []) if "ty" in own),
+        facts=Counter(own["kind"] for own in kinds.get("N", []) if "kind" in own),
         orders=len(kinds.get("O", [])),
         quarantined=len(kinds.get("Q", [])),
         due=Counter(own["dq"][0] for own in rows if "dq" in own),
