@@ -172,11 +172,15 @@ class _Document:
 
     def lines(self, found: list[Any], cost: int) -> list["_Document"]:
         """Each of the lines found, as a document of its own, for ``cost`` each."""
+        self.spend(cost * len(found))
+        return [_Document(line, self._budget, self._search) for line in found]
+
+    def spend(self, cost: int) -> None:
+        """Pay for what is made beside the search. Raises MappingLimit."""
         try:
-            self._budget.spend(cost * len(found))
+            self._budget.spend(cost)
         except BudgetSpent as spent:
             raise MappingLimit from spent
-        return [_Document(line, self._budget, self._search) for line in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,9 +287,10 @@ class CheckoutMapping:
                 columns[name] = [line.search(f"items[].{name}", part) for line in document.lines(own, _CELL_COST)]
         if not columns:
             return None
-        if len({len(column) for column in columns.values()}) > 1:
+        lengths = {len(column) for column in columns.values()}
+        if len(lengths) > 1:
             raise NotUnderstood("the mappings of items[] project lists of different lengths")
-        document.lines(next(iter(columns.values())), _ITEM_COST)
+        document.spend(_ITEM_COST * lengths.pop())
         return tuple(dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
@@ -55,16 +55,10 @@ _MOODS = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What one request is about."""
+    """One request; ``key``: what a repeat of it has in common with it."""
 
-    role: str
-    name: str
     key: str
-    event_id: str | None = None
-    event_type: str | None = None
-    checkout_id: str | None = None
-    phone: str | None = None
-    step: int | None = None
+    about: Received
 
 
 class Vendors:
@@ -104,33 +98,17 @@ class Vendors:
         with self._lock:
             self._asked[asked.key] += 1
             attempt = self._asked[asked.key]
-        if self.calm or (asked.role == "feed" and attempt > 2):
+        if self.calm or (asked.about.role == "feed" and attempt > 2):
             return Mood.WELL
-        moods = _MOODS[asked.role]
+        moods = _MOODS[asked.about.role]
         drawn = Random(f"{self._seed} {asked.key} {attempt}")
         return drawn.choices(list(moods), list(moods.values()))[0]
 
-    def _keep(self, asked: _Asked, at: float, mood: Mood) -> None:
-        with self._lock:
-            self._received.append(
-                Received(
-                    at=at,
-                    role=asked.role,
-                    name=asked.name,
-                    event_id=asked.event_id,
-                    event_type=asked.event_type,
-                    checkout_id=asked.checkout_id,
-                    phone=asked.phone,
-                    step=asked.step,
-                    taken=mood.takes,
-                    mood=mood.value,
-                )
-            )
-
-    def asked(self, asked: "_Asked", at: float) -> Mood:
+    def asked(self, asked: _Asked) -> Mood:
         """Note what was asked; how it is answered."""
         mood = self._mood(asked)
-        self._keep(asked, at, mood)
+        with self._lock:
+            self._received.append(replace(asked.about, taken=mood.takes, mood=mood.value))
         return mood
 
 
@@ -150,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         at = time.time()
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        asked = _read(self.path, self.headers.get("content-type", ""), body)
-        mood = self.stand_ins.asked(asked, at)
+        asked = _read(self.path, self.headers.get("content-type", ""), body, at)
+        mood = self.stand_ins.asked(asked)
         with suppress(OSError):  # who asked did not wait
             self._answer(asked, mood)
 
@@ -209,30 +187,31 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: what came is in the books."""
 
 
-def _read(path: str, content_type: str, body: bytes) -> _Asked:
+def _read(path: str, content_type: str, body: bytes, at: float) -> _Asked:
     """What a request is about, in the form that its kind of endpoint sends."""
     _, role, name, *_ = path.split("/")
     if role == "feed":
-        return _event(name, body)
+        return _event(name, body, at)
     told = _form(body) if "form" in content_type else json.loads(body)
     phone, template = _message(told)
     step = int(template.removeprefix("step_"))
-    return _Asked(role, name, f"{name} {phone} {step}", phone=phone, step=step)
+    return _Asked(f"{name} {phone} {step}", Received(at, role, name, phone=phone, step=step))
 
 
-def _event(name: str, body: bytes) -> _Asked:
+def _event(name: str, body: bytes, at: float) -> _Asked:
     event = json.loads(body)
     checkout = event["data"].get("checkout") or {}
-    return _Asked(
+    about = Received(
+        at=at,
         role="feed",
         name=name,
-        key=f"{name} {event['id']}",
         event_id=event["id"],
         event_type=event["type"],
         checkout_id=checkout.get("id"),
         phone=(checkout.get("customer") or {}).get("phone"),
         step=(event["data"].get("step") or {}).get("index"),
     )
+    return _Asked(f"{name} {event['id']}", about)
 
 
 def _form(body: bytes) -> dict[str, Any]:

@@ -85,6 +85,14 @@ def abandoned(shop: Shop, endpoint: Endpoint) -> Callable[..., None]:
     return make
 
 
+def due(shop: Shop, abandoned: Callable[..., None]) -> list[str]:
+    """The message of a first step that is due; nobody has handled it yet."""
+    abandoned(HOUR)
+    shop.wait(minutes=31)
+    shop.sweep()
+    return shop.queued()
+
+
 def test_the_abandonment_plans_the_campaigns_steps_from_the_last_activity(
     shop: Shop, abandoned: Callable[..., None]
 ) -> None:
@@ -149,10 +157,7 @@ def test_after_a_purchase_no_step_goes_out(shop: Shop, abandoned: Callable[..., 
 def test_a_purchase_with_the_same_phone_in_another_checkout_stops_the_steps(
     shop: Shop, abandoned: Callable[..., None]
 ) -> None:
-    abandoned(HOUR)
-    shop.wait(minutes=31)
-    shop.sweep()
-    bodies = shop.queued()
+    bodies = due(shop, abandoned)
     shop.webhook(session="another-device", session_state="COMPLETED")
     shop.deliver(bodies)
     assert shop.sent == []
@@ -162,10 +167,7 @@ def test_a_purchase_with_the_same_phone_in_another_checkout_stops_the_steps(
 def test_a_purchase_between_the_gate_and_the_claim_wins(
     shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    abandoned(HOUR)
-    shop.wait(minutes=31)
-    shop.sweep()
-    bodies = shop.queued()
+    bodies = due(shop, abandoned)
     write = EpisodeStore.write
     bought: list[bool] = []
 
@@ -185,10 +187,7 @@ def test_a_purchase_while_the_answer_to_the_claim_is_on_its_way_wins_too(
     shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """AWS takes the claim at once and says so after four seconds."""
-    abandoned(HOUR)
-    shop.wait(minutes=31)
-    shop.sweep()
-    bodies = shop.queued()
+    bodies = due(shop, abandoned)
     write = EpisodeStore.write
     bought: list[bool] = []
 
