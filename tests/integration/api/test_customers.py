@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from functions.merchant_api import services
+from shared.aws.quarantine_bucket import body_key
 from shared.domain.checkout import Status
 from shared.domain.contact_search import ContactSearch
 from shared.domain.identity import IdentityKind
@@ -73,9 +74,10 @@ def erase(merchant: Api, **who: str) -> dict[str, Any]:
 def quarantined(shop: Shop, body: bytes, name: str = "0" * 26) -> QuarantineId:
     """An authentic body that was not understood."""
     own = QuarantineId(f"qrn_{name}")
-    shop.stores.bucket.keep_body(f"body-{name}", body, "application/json")
+    key = body_key(shop.merchant.id, own)
+    shop.stores.bucket.keep_body(key, body, "application/json")
     record = QuarantineRecord(
-        own, shop.merchant.id, SourceId("src_1"), "custom", "no mapping", f"body-{name}", len(body), shop.now
+        own, shop.merchant.id, SourceId("src_1"), "custom", "no mapping", key, len(body), shop.now
     )
     QuarantineStore(shop.table).add(record)
     return own

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ class AwsCalls:
         self.fired: str | None = None
         self._fault: Fault | None = None
         self._watching = False
+        self._counting = Lock()
 
     @contextmanager
     def watched(self, fault: Fault | None = None) -> Iterator[None]:
@@ -82,8 +84,9 @@ class AwsCalls:
             if not self._watching:
                 return make(client, operation, arguments)
             service = client.meta.service_model.service_name
-            number = len(self.names)
-            self.names.append(f"{service}.{operation}")
+            with self._counting:
+                number = len(self.names)
+                self.names.append(f"{service}.{operation}")
             if self._fault is None or self._fault.at != number:
                 return make(client, operation, arguments)
             self.fired = self.names[-1]

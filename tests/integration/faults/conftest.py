@@ -1,5 +1,6 @@
 """Says at the end how many faults were played."""
 
+import os
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from moto.sqs.models import sqs_backends
 from tests.integration.conftest import REGION
 
 CASES = "faults played"
+EVERYTHING = os.environ.get("FAULTS") == "all"
+"""``make faults`` plays all kinds; a test run the two that say most: before the effect and after it."""
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

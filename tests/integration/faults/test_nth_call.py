@@ -5,7 +5,6 @@ table and from what reached the endpoints: the same facts, each told once, nothi
 """
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from shared.workflows.insight import metrics
 from shared.workflows.insight.metrics import Metrics
 from tests.integration.conftest import REGION
 from tests.integration.faults.aws_calls import AwsCalls, Fault, Kind
-from tests.integration.faults.conftest import CASES, StageState
+from tests.integration.faults.conftest import CASES, EVERYTHING, StageState
 from tests.integration.faults.repeating import Aws, posted
 from tests.integration.shop import MERCHANT, Shop, forget_compositions
 from tests.unit.domain.sessions import NOON
@@ -303,8 +302,6 @@ PAUSES = 5
 """Longer together than a lease, a visibility timeout and the sweep's own 15 minutes."""
 
 
-EVERYTHING = os.environ.get("FAULTS") == "all"
-"""``make faults`` plays all kinds; a test run the two that say most: before the effect and after it."""
 PLAYED = [
     pytest.param(flow, kind, id=f"{flow.name}-{kind.name.lower()}")
     for flow in FLOWS
