@@ -205,6 +205,7 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
         "SLOW_QUEUE_URL": stage.slow_url,
         "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
         "PULLS_QUEUE_URL": stage.pulls_url,
+        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
         "DUE_SHARDS": str(DUE_SHARDS),
     }
     for name, value in environment.items():

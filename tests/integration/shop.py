@@ -22,6 +22,8 @@ import functions.dispatch.composition as dispatch_composition
 import functions.dispatch.handler as dispatch_function
 import functions.ingest.composition as ingest_composition
 import functions.ingest.handler as ingest_function
+import functions.pull.composition as pull_composition
+import functions.pull.handler as pull_function
 import functions.redirect.composition as redirect_composition
 import functions.redirect.handler as redirect_function
 import functions.sweep.composition as sweep_composition
@@ -209,10 +211,13 @@ class Shop:
 
     def deliver(self, bodies: Sequence[str] | None = None) -> list[str]:
         """Deliver these messages, or the fresh queue's; the ids of those that come back."""
-        (sample,) = aws_event("deliveries-batch")["Records"]
-        given = self.queued() if bodies is None else bodies
-        records = [{**sample, "messageId": f"m{at}", "body": body} for at, body in enumerate(given)]
-        answer = deliver_function.handler({"Records": records}, self.invocation)
+        batch = _batch(self.queued() if bodies is None else bodies)
+        answer = deliver_function.handler(batch, self.invocation)
+        return [own["itemIdentifier"] for own in answer["batchItemFailures"]]
+
+    def pull(self, bodies: Sequence[str]) -> list[str]:
+        """Ask providers for what these messages point to; the ids of those that come back."""
+        answer = pull_function.handler(_batch(bodies), self.invocation)
         return [own["itemIdentifier"] for own in answer["batchItemFailures"]]
 
     def send_all(
@@ -253,6 +258,12 @@ class Shop:
         return answer["statusCode"], answer["headers"].get("location")
 
 
+def _batch(bodies: Sequence[str]) -> dict[str, Any]:
+    """Messages of a queue as Lambda gets them."""
+    (sample,) = aws_event("deliveries-batch")["Records"]
+    return {"Records": [{**sample, "messageId": f"m{at}", "body": body} for at, body in enumerate(bodies)]}
+
+
 def _as_lambda_gets_it(record: dict[str, Any]) -> dict[str, Any]:
     """A stream record as JSON: what boto gives as bytes is a base64 text there."""
     image: dict[str, Any] = record["dynamodb"]["NewImage"]
@@ -274,6 +285,7 @@ def forget_compositions() -> None:
         redirect_composition,
         dispatch_composition,
         deliver_composition,
+        pull_composition,
     ):
         for made in list(vars(composition).values()):
             if hasattr(made, "cache_clear"):

@@ -6,12 +6,17 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
+from shared.aws import clients
+from shared.workflows.insight import metrics
 from tests.integration.conftest import REGION
+from tests.integration.faults.aws_calls import AwsCalls
 
+BUCKET = "quarantine"
 CASES = "faults played"
 EVERYTHING = os.environ.get("FAULTS") == "all"
 """``make faults`` plays all kinds; a test run the two that say most: before the effect and after it."""
@@ -37,6 +42,7 @@ class StageState:
     items: Any
     records: list[Any]
     messages: dict[str, list[Any]]
+    objects: dict[str, bytes]
 
     @classmethod
     def taken(cls, table_name: str) -> "StageState":
@@ -45,7 +51,7 @@ class StageState:
         assert table.stream_shard is not None
         queues = sqs_backends[ACCOUNT_ID][REGION].queues
         messages = {name: deepcopy(own._messages) for name, own in queues.items()}
-        return cls(deepcopy(table.items), list(table.stream_shard.items), messages)
+        return cls(deepcopy(table.items), list(table.stream_shard.items), messages, objects())
 
     def restore(self, table_name: str) -> None:
         """As it was."""
@@ -56,3 +62,25 @@ class StageState:
         for name, queue in sqs_backends[ACCOUNT_ID][REGION].queues.items():
             queue._messages = deepcopy(self.messages[name])
             queue._pending_messages = set()
+        for key in objects():
+            if key not in self.objects:
+                clients.s3().delete_object(Bucket=BUCKET, Key=key)
+        for key, body in self.objects.items():
+            clients.s3().put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def objects() -> dict[str, bytes]:
+    """What the bucket holds."""
+    s3 = clients.s3()
+    found = (own["Key"] for own in s3.list_objects_v2(Bucket=BUCKET).get("Contents", []))
+    return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in found}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> AwsCalls:
+    """What counts the calls to AWS, and spoils one."""
+    # Each day summed is eight reads of the same kind; one stands for the seven.
+    monkeypatch.setattr(metrics, "SETTLED_AT_ONCE", 1)
+    standing = AwsCalls()
+    standing.install(monkeypatch)
+    return standing

@@ -11,13 +11,12 @@ from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.sqs.models import sqs_backends
 
 from functions.merchant_api import services
-from shared.aws import clients
 from shared.delivery.exchange import Answer
 from tests.integration.api.conftest import Api, operator, stage_name
 from tests.integration.api.test_customers import PHONE, _bucket, merchant, quarantined, shop
 from tests.integration.conftest import REGION
 from tests.integration.faults.aws_calls import AwsCalls, Fault, Kind
-from tests.integration.faults.conftest import CASES, EVERYTHING, StageState
+from tests.integration.faults.conftest import CASES, EVERYTHING, StageState, objects
 from tests.integration.privacy.scanning import rows
 from tests.integration.shop import MERCHANT, Shop
 from tests.integration.workflows.campaigns.test_campaign_steps import HOUR, campaign, open_all_day
@@ -38,7 +37,6 @@ class Erasure:
         self._shop, self._calls, self._ask = shop, calls, ask
         self._began = shop.now
         self._state = StageState.taken(shop.stores.environment.table_name)
-        self._objects = dict(objects())
         self._ends: dict[tuple[int, frozenset[str]], set[str]] = {}
         """By what the first call left: repeated on the same remains, the same end needs no playing."""
         self.expected, self.made = self._played(None), list(calls.names)
@@ -61,8 +59,6 @@ class Erasure:
     def _played(self, fault: Fault | None) -> set[str]:
         self._state.restore(self._shop.stores.environment.table_name)
         self._shop.clock.move_to(self._began)
-        for key, body in self._objects.items():
-            clients.s3().put_object(Bucket="quarantine", Key=key, Body=body)
         services.services.cache_clear()
         with self._calls.watched(fault):
             status = self._ask()
@@ -84,12 +80,6 @@ class Erasure:
         return ends(self._shop)
 
 
-def objects() -> Iterator[tuple[str, bytes]]:
-    s3 = clients.s3()
-    for own in s3.list_objects_v2(Bucket="quarantine").get("Contents", []):
-        yield own["Key"], s3.get_object(Bucket="quarantine", Key=own["Key"])["Body"].read()
-
-
 def messages() -> Iterator[str]:
     """What the queues hold."""
     queues = sqs_backends[ACCOUNT_ID][REGION].queues.values()
@@ -98,7 +88,7 @@ def messages() -> Iterator[str]:
 
 def ends(shop: Shop) -> set[str]:
     """Every row and object that is left, but for instants and what is counted up."""
-    found = {key for key, _ in objects()}
+    found = set(objects())
     for row in rows(shop.stores.environment.table_name):
         if row["pk"][:2] in {"X#", "K#"} or row.get("ty") == "customer.erased":
             continue
@@ -106,13 +96,6 @@ def ends(shop: Shop) -> set[str]:
         key = "C#event" if row["sk"].startswith("E#") else f"{row['pk']} {row['sk']}"
         found.add(f"{key} {sorted(map(str, said.items()))}")
     return found
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> AwsCalls:
-    standing = AwsCalls()
-    standing.install(monkeypatch)
-    return standing
 
 
 @pytest.fixture
