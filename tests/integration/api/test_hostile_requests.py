@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from tests.integration.api.conftest import Api
 from tests.integration.api.full_bodies import bodies_of
 from tests.integration.api.strictness import as_strict_as_aws
 from tests.integration.api.town import Town, a_town
+from tests.integration.faults.conftest import StageState
 from tests.integration.shop import Shop
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
@@ -257,6 +259,39 @@ def test_no_body_of_any_operation_is_a_5xx(town: Town) -> None:
                 checked(api(gone, None), (method, path, raw[:600]))
             tried += 1
     assert tried > (10_000 if EVERYTHING else 400)
+
+
+CLAUSE = {"field": "total", "op": "gte", "value": "1"}
+WORST = (
+    *(json.dumps(own) for own in ("\0", "\ud800", 10**400, 1e308, True, None, {"\0": "\ud800"})),
+    *(json.dumps([own] * 10_000) for own in ("x", CLAUSE)),
+    '{"not":' * 300 + json.dumps(CLAUSE) + "}" * 300,
+    '{"all":[' * 20 + json.dumps(CLAUSE) + "]}" * 20,
+)
+"""What hurts most, for each place of what merchants program most freely."""
+
+
+def test_no_campaign_is_a_5xx(town: Town) -> None:
+    api: Handler = importlib.import_module("functions.merchant_api.handler").handler
+    sent = {"authorization": f"Bearer {town.victim.credential}", "content-type": "application/json"}
+    (body,) = (own for _, _, path, own in bodies_of(town) if path == "/v1/campaigns")
+    marker = "\x01place\x01"
+    table_name = services.services().table.name
+    before = StageState.taken(table_name)
+    statuses: Counter[int] = Counter()
+    for shaped in _shaped(body, marker):
+        whole = json.dumps(shaped)
+        for raw in WORST:
+            if not chosen((whole, raw), 4):
+                continue
+            text = whole.replace(json.dumps(marker), raw if f"{json.dumps(marker)}:" not in whole else json.dumps(raw))
+            answer = api(raw_event("POST", "/v1/campaigns", {}, sent, (text, False)), None)
+            statuses[checked(answer, (raw[:80], whole[:600]))] += 1
+            if answer["statusCode"] == 201:
+                # No limit of the merchant's hides what would come next; and moto copies all it holds at each write.
+                before.restore(table_name)
+    assert statuses[422] > (400 if EVERYTHING else 70), statuses
+    assert statuses.keys() <= {201, 400, 413, 422}, statuses
 
 
 def test_callbacks_survive_everything(town: Town, shop: Shop) -> None:

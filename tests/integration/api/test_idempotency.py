@@ -3,13 +3,18 @@
 import hashlib
 import hmac
 import importlib
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
 
 from functions.merchant_api import services
 from shared.api.idempotency import Answer, Repeat
+from shared.api.problems import Problem
 from tests.integration.api.conftest import Api, new_merchant
 
 KEY = {"idempotency-key": "order-1"}
@@ -227,3 +232,46 @@ def test_keys_of_the_operator_and_of_a_merchant_do_not_meet(operator: Api, merch
     assert (first.status, second.status, forbidden.status) == (201, 201, 403)
     assert first.json["token"] != second.json["token"]
     assert "idempotency-replayed" not in second.headers
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_of_two_requests_at_the_same_instant_one_is_done(
+    merchant: Api, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """Two processes whose claims reach the table together, in whatever order it takes them."""
+    own = services.services()
+    owner, key = merchant("GET", "/v1/merchant").json["id"], f"order-{turn}"
+    request = own.idempotency.fingerprint("POST", "/v1/tokens", "", b"")
+    together, one_at_a_time, both_answered = threading.Barrier(2), threading.Lock(), threading.Barrier(2)
+    call = own.table._client.put_item
+    done: list[int] = []
+
+    def claimed(**given: Any) -> Any:
+        together.wait(10)
+        with one_at_a_time:  # as DynamoDB takes the writes of one row, and moto may not
+            return call(**given)
+
+    def process(number: int) -> Answer | Problem:
+        def run() -> Answer:
+            done.append(number)
+            both_answered.wait(10)
+            return Answer(201, json.dumps({"id": f"tok_{number}"}))
+
+        try:
+            return own.idempotency.once(owner, key, request, run)
+        except Problem as refused:
+            both_answered.wait(10)
+            return refused
+
+    with monkeypatch.context() as patched:
+        patched.setattr(own.table._client, "put_item", claimed)
+        with ThreadPoolExecutor(2) as processes:
+            answers = list(processes.map(process, range(2)))
+
+    (winner,) = done
+    first, refused = answers[winner], answers[1 - winner]
+    assert isinstance(first, Answer)
+    assert isinstance(refused, Problem)
+    assert (refused.status, refused.headers) == (409, {"Retry-After": "2"})
+    again = own.idempotency.once(owner, key, request, dies)
+    assert (again.status, again.body) == (201, first.body)
