@@ -30,6 +30,8 @@ class Case:
     phone: str
     may_end: frozenset[str]
     opted_out_at: float | None = None
+    skew: float = 0.0
+    """Seconds by which the shop's clock was ahead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Ledger:
     """Everything that is known at the end. ``subscribed``: endpoints by id, those told of every abandonment.
 
     ``names``: the stand-in's name of each endpoint. ``due``: keys of rows whose time has come. ``queued``: messages
-    left, by queue. ``dead``: bodies of dead letters. ``quarantined``: kept bytes by id.
+    left, by queue. ``dead``: bodies of dead letters. ``quarantined``: kept bytes by id. ``campaigns``: the expressions
+    of those that run by the clock, by the name of their schedule; ``schedules``: those that Scheduler has.
     """
 
     cases: tuple[Case, ...] = ()
@@ -149,6 +152,8 @@ class Ledger:
     queued: dict[str, int] = field(default_factory=dict)
     dead: tuple[str, ...] = ()
     quarantined: dict[str, bytes] = field(default_factory=dict)
+    campaigns: dict[str, str] = field(default_factory=dict)
+    schedules: dict[str, str] = field(default_factory=dict)
 
     def case_of(self, checkout_id: str | None) -> int | None:
         """Whose checkout it is."""
@@ -361,6 +366,14 @@ def nothing_is_left_behind(ledger: Ledger) -> Iterator[Wrong]:
             yield f"a dead letter that nothing explains: {body[:200]}", None
 
 
+def schedules_follow_their_campaigns(ledger: Ledger) -> Iterator[Wrong]:
+    """Scheduler has one schedule for each campaign that runs by the clock, as the campaign says, and no other."""
+    for name in sorted(ledger.campaigns.keys() | ledger.schedules.keys()):
+        wanted, found = ledger.campaigns.get(name), ledger.schedules.get(name)
+        if wanted != found:
+            yield f"{name} is {found or 'missing'} at Scheduler, and {wanted or 'gone'} by its campaign", None
+
+
 def _what(got: Received) -> str:
     return f"{got.event_type or 'a message'}{f', step {got.step}' if got.step is not None else ''}"
 
@@ -377,4 +390,5 @@ PROMISES: tuple[Callable[[Ledger], Iterator[Wrong]], ...] = (
     no_step_hangs,
     sent_steps_were_received,
     nothing_is_left_behind,
+    schedules_follow_their_campaigns,
 )

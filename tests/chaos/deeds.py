@@ -2,17 +2,22 @@
 
 import base64
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from random import Random
 from typing import Any
 
+import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.aws.queues import DeliveryMessage, StepMessage
 from shared.domain.ids import DeliveryId, EpisodeId, MerchantId
 from tests.chaos.ledger import Rows
+from tests.chaos.shoppers import Journal, Market, Shopper
 from tests.chaos.stage import Stage
 
 _MOST_RECORDS = 60
@@ -22,23 +27,41 @@ _FARTHEST = 2.0
 """Seconds by which a host's clock is off: well within what hosts that ask a time server allow themselves."""
 
 
+_PUZZLES_FROM = 1_000_000
+"""Numbers of those shoppers who come only to puzzle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A deed that was done; ``told`` in words."""
+
+    name: str
+    told: str
+
+
 class Deeds:
     """Does deeds by name, each once; the window repeats it."""
 
-    def __init__(self, stage: Stage, merchants: Iterable[str], random: Random) -> None:
-        """``merchants``: whose rows are played with."""
+    def __init__(self, stage: Stage, markets: Sequence[Market], journal: Journal, random: Random) -> None:
+        """``markets``: whose rows, campaigns and sources are played with."""
         self._stage = stage
-        self._merchants = list(merchants)
+        self._markets = markets
+        self._merchants = [own.shop.id for own in markets]
+        self._journal = journal
         self._random = random
-        self.done: list[str] = []
-        self._threads = ThreadPoolExecutor(4)
+        self._numbers = count(_PUZZLES_FROM)
+        self.done: list[Done] = []
+        self._threads = ThreadPoolExecutor(8)
         self._begun: dict[str, Future[None]] = {}
         self._by_name: dict[str, Callable[[], str | None]] = {
-            "kill": self._kill,
             "stream": self._stream_again,
             "queue": self._queue_again,
             "clocks": self._jump,
             "sweeps": self._sweep_twice,
+            "puzzle": self._puzzle,
+            "schedule": self._schedule,
+            **{f"kill {own}": partial(self._kill, own) for own in _SKEWED},
+            **{f"renew {own}": partial(self._renew, own) for own in _SKEWED},
         }
 
     def begin(self, name: str) -> None:
@@ -51,14 +74,40 @@ class Deeds:
         self._threads.shutdown()
 
     def _do(self, name: str) -> None:
-        with suppress(ClientError, BotoCoreError):
+        with suppress(ClientError, BotoCoreError, RuntimeError, httpx.HTTPError, ProcessLookupError):
             told = self._by_name[name]()
             if told is not None:
-                self.done.append(told)
+                self.done.append(Done(name, told))
 
-    def _kill(self) -> str | None:
-        name = self._stage.kill_worker(self._random)
-        return None if name is None else f"killed a worker of {name}"
+    def _kill(self, function: str) -> str | None:
+        """A worker that is at work."""
+        return f"killed a worker of {function} at work" if self._stage.kill_at_work(function) else None
+
+    def _renew(self, function: str) -> str | None:
+        """Any worker, so that the next one must fetch what is fetched once in a life."""
+        return f"killed a worker of {function}" if self._stage.kill_worker(self._random, function) else None
+
+    def _puzzle(self) -> str:
+        """Somebody's webhook that nobody understands: its bytes go to S3."""
+        market = self._markets[0]
+        Shopper(next(self._numbers), market, self._journal, self._random, "is beyond understanding").live()
+        return "a webhook that nobody understands"
+
+    def _schedule(self) -> str:
+        """A campaign that runs by the clock is made, changed and, every second one, removed."""
+        market = self._random.choice(self._markets)
+        shop, step = market.shop, {"after": "PT1H", "endpoint_id": min(market.names)}
+        trigger = {"type": "schedule", "expression": f"rate({self._random.randint(2, 20)} days)"}
+        made = shop.call(
+            "POST",
+            "/v1/campaigns",
+            json={"name": "By the clock", "status": "paused", "trigger": trigger, "steps": [step]},
+        )
+        own = f"/v1/campaigns/{made['id']}"
+        shop.call("PATCH", own, json={"trigger": trigger | {"expression": "cron(0 10 * * ? *)"}})
+        if self._random.random() < 0.5:
+            shop.call("DELETE", own)
+        return "a campaign by the clock"
 
     def _stream_again(self) -> str:
         """The newest records once more, in another order and some of them twice, as one batch."""

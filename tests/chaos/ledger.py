@@ -1,19 +1,22 @@
 """Reads the books' ledger off the stage: its table, queues and bucket, past the proxy."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.domain.campaign import CampaignId
 from shared.domain.checkout import Checkout
+from shared.domain.ids import MerchantId
 from shared.domain.instants import to_ms
 from shared.store.checkout_item import from_item
 from shared.store.deliveries import read_delivery
 from shared.store.episodes import read_episode
 from shared.store.events import read_event
 from shared.store.wire import from_wire
+from shared.workflows.campaigns.schedules import schedule_name
 from tests.chaos.books import CheckoutRow, DeliveryRow, EventRow, Ledger, StepRow
-from tests.chaos.shoppers import Journal
+from tests.chaos.shoppers import Journal, Market
 from tests.chaos.stage import Stage
 from tests.chaos.vendors import Vendors
 
@@ -95,7 +98,7 @@ class Rows:
 
 
 def ledger(
-    stage: Stage, rows: Rows, journal: Journal, vendors: Vendors, names: Mapping[str, str], now: datetime
+    stage: Stage, rows: Rows, journal: Journal, vendors: Vendors, markets: Sequence[Market], now: datetime
 ) -> Ledger:
     """Everything that is known, at the stage's ``now``."""
     return Ledger(
@@ -106,12 +109,21 @@ def ledger(
         events=tuple(rows.events()),
         deliveries=tuple(rows.deliveries()),
         steps=tuple(rows.steps(now)),
-        names=dict(names),
+        names={endpoint_id: name for own in markets for endpoint_id, name in own.names.items()},
         due=tuple(rows.due(now)),
         queued=stage.waiting(),
         dead=tuple(stage.dead()),
         quarantined=rows.quarantined(stage),
+        campaigns={name: expression for own in markets for name, expression in _campaigns(own)},
+        schedules=stage.schedules([own.shop.id for own in markets]),
     )
+
+
+def _campaigns(market: Market) -> Iterator[tuple[str, str]]:
+    """The schedules that a merchant's campaigns ask for."""
+    for own in market.shop.call("GET", "/v1/campaigns", params={"limit": 100})["data"]:
+        if own["trigger"]["type"] == "schedule":
+            yield schedule_name(MerchantId(market.shop.id), CampaignId(own["id"])), own["trigger"]["expression"]
 
 
 def _checkout(own: Checkout) -> CheckoutRow:

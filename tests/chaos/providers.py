@@ -6,7 +6,7 @@ import hmac
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from infra.local.shop import sample
@@ -46,8 +46,8 @@ class FlexyPeVisit:
 
     stages = ("phone_entered", "otp_verified", "address_loaded", "address_shipping_selected", "payment_loaded")
 
-    def __init__(self, source: dict[str, Any], phone: str, session: str) -> None:
-        """``phone``: ten national digits."""
+    def __init__(self, source: dict[str, Any], phone: str, session: str, _: float = 0) -> None:
+        """``phone``: ten national digits. FlexyPe's webhooks tell no time of their own."""
         self._source = source
         self._phone = phone
         self._session = session
@@ -89,15 +89,16 @@ class ShopifyVisit:
 
     stages = ("", "", "", "", "")
 
-    def __init__(self, source: dict[str, Any], phone: str, session: str) -> None:
-        """``phone``: ten national digits."""
+    def __init__(self, source: dict[str, Any], phone: str, session: str, skew: float) -> None:
+        """``phone``: ten national digits; ``skew``: seconds by which the shop's clock is ahead."""
         self._source = source
+        self._skew = timedelta(seconds=skew)
         self._phone = f"+91{phone}"
         self._session = session.replace("-", "")
 
     def at(self, stage: int) -> Webhook:
         body = sample("shopify/checkouts-create.json")
-        now = datetime.now(UTC).isoformat()
+        now = (datetime.now(UTC) + self._skew).isoformat()
         body |= {"token": self._session, "cart_token": None, "email": None, "phone": self._phone, "customer": None}
         body |= {"created_at": now, "updated_at": now, "note": f"stage {stage}"}
         body |= {"billing_address": None, "shipping_address": None}
@@ -105,7 +106,7 @@ class ShopifyVisit:
 
     def bought(self) -> Webhook:
         body = sample("shopify/orders-create.json")
-        now = datetime.now(UTC).isoformat()
+        now = (datetime.now(UTC) + self._skew).isoformat()
         body |= {"phone": self._phone, "email": None, "contact_email": None, "customer": None, "cart_token": None}
         body |= {"checkout_token": self._session, "id": int(self._session[:13], 16), "created_at": now}
         body |= {"updated_at": now, "processed_at": now, "billing_address": None, "shipping_address": None}
@@ -129,9 +130,10 @@ class CustomVisit:
 
     stages = ("contact", "address", "shipping", "payment", "review")
 
-    def __init__(self, source: dict[str, Any], phone: str, session: str) -> None:
-        """``phone``: ten national digits."""
+    def __init__(self, source: dict[str, Any], phone: str, session: str, skew: float) -> None:
+        """``phone``: ten national digits; ``skew``: seconds by which the shop's clock is ahead."""
         self._source = source
+        self._skew = timedelta(seconds=skew)
         self._phone = f"+91{phone}"
         self._session = session
 
@@ -144,6 +146,6 @@ class CustomVisit:
     def _webhook(self, number: int, changed: dict[str, Any], stage: str | None) -> Webhook:
         body = sample("custom/checkout.json")
         body |= {"external_id": self._session, "event_id": f"{self._session}-{number}", **changed}
-        body |= {"customer": {"phone": self._phone}, "updated_at": datetime.now(UTC).isoformat()}
+        body |= {"customer": {"phone": self._phone}, "updated_at": (datetime.now(UTC) + self._skew).isoformat()}
         body.pop("started_at", None)
         return Webhook(self._source["url"], json.dumps(body).encode(), {"content-type": "application/json"}, stage)

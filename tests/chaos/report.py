@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from tests.chaos.books import Finding, Ledger
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import Outcome
+from tests.chaos.vendors import MOODS, Mood
 
 _AROUND = 8
 _MARGIN = 2.0
@@ -14,6 +15,28 @@ _MARGIN = 2.0
 def told(outcome: Outcome) -> str:
     """The whole report."""
     return "\n".join(_lines(outcome))
+
+
+def met(outcome: Outcome) -> dict[str, int]:
+    """How often each kind of fault was met: those of the storm, the vendors' moods, the wrong clocks of shops."""
+    moods = Counter((own.role, own.mood) for own in outcome.books.received)
+    skews = [own.skew for own in outcome.books.cases]
+    return {
+        **{own.name: outcome.met[own.name] for own in FAULTS},
+        **{
+            f"{'an endpoint' if role == 'feed' else 'a BSP'}: {mood}": moods[role, mood]
+            for role, own in MOODS.items()
+            for mood in own
+            if mood is not Mood.WELL
+        },
+        "a shop's clock is behind": sum(own < 0 for own in skews),
+        "a shop's clock is ahead": sum(own > 0 for own in skews),
+    }
+
+
+def unmet(outcome: Outcome) -> list[str]:
+    """The kinds of fault that nothing met: what a run proves it proves of the others only."""
+    return [kind for kind, count in met(outcome).items() if not count]
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:
@@ -28,10 +51,13 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield f"  steps: {_counted(f'{own.state} {own.reason or str()}'.strip() for own in books.steps)}"
     yield f"  vendors: {_counted(own.mood for own in books.received)}"
     yield f"  faults played: {_counted(own.fault for own in outcome.fired)}"
-    yield f"  deeds: {_counted(_kind(own) for own in outcome.deeds)}"
-    unmet = {own.name for own in FAULTS if own.deed is None} - {own.fault for own in outcome.fired}
-    yield f"  faults that no call met: {', '.join(sorted(unmet)) or 'none'}"
+    yield f"  deeds: {_counted(own.name for own in outcome.deeds)}"
     yield f"  dead letters: {len(books.dead)}"
+    kinds = met(outcome)
+    missed = unmet(outcome)
+    yield f"  kinds of fault met: {len(kinds) - len(missed)} of {len(kinds)}"
+    for kind in missed:
+        yield f"  WRONG, seed {plan.seed}: nothing met the fault: {kind}"
     if not outcome.findings:
         yield "  the books balance"
     for finding in outcome.findings:
@@ -57,10 +83,6 @@ def _span(books: Ledger, case: int | None) -> tuple[float, float]:
     times = [own.at for own in books.received if own.phone == phone]
     times += [at for own in posted for at in (own.began_at, own.answered_at)]
     return (min(times), max(times)) if times else (0.0, 0.0)
-
-
-def _kind(deed: str) -> str:
-    return "clocks" if deed.startswith("clocks") else deed.lstrip("0123456789 ")
 
 
 def _counted(words: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ SECOND_STEP = 9.0
 _MOST_STAGES = 3
 _AGAIN_AFTER = 0.5
 _PATIENCE = 30.0
-_AT_ONCE = 8
+_AT_ONCE = 4
 """Webhooks on their way at the same time: the engine starts a worker for each, and starting many stifles it."""
 _FOREVER = 240.0
 _SILENCE = 1
@@ -34,10 +34,11 @@ type Told = Iterator[tuple[float, Callable[[], None]]]
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """One merchant: the shop and its sources by provider."""
+    """One merchant: the shop, its sources by provider, and by endpoint the name of the stand-in behind it."""
 
     shop: Shop
     sources: dict[str, dict[str, Any]]
+    names: dict[str, str]
 
 
 class Journal:
@@ -102,17 +103,22 @@ class Shopper:
     market: Market
     journal: Journal
     random: Random
+    story: str
     phone: str = field(init=False)
+    skew: float = field(init=False)
     visit: Visit = field(init=False)
 
     def __post_init__(self) -> None:
         self.phone = f"9{self.random.randrange(10**8, 10**9)}"
-        self.visit = self._visit(self.random.choice(sorted(self.market.sources)))
+        provider = self.random.choice(sorted(self.market.sources))
+        drawn = _skew(self.random, self.story)
+        self.skew = 0.0 if provider == "flexype" else drawn
+        self.visit = self._visit(provider)
 
-    def live(self, story: str) -> None:
+    def live(self) -> None:
         """Tell the story in real time."""
-        may_end, tell = STORIES[story]
-        self.journal.cases[self.number] = Case(self.number, story, f"+91{self.phone}", may_end)
+        may_end, tell = STORIES[self.story]
+        self.journal.cases[self.number] = Case(self.number, self.story, f"+91{self.phone}", may_end, skew=self.skew)
         for seconds, act in tell(self):
             time.sleep(seconds)
             act()
@@ -171,13 +177,25 @@ class Shopper:
             "shopify": ShopifyVisit,
             "custom": CustomVisit,
         }
-        return made[provider](self.market.sources[provider], self.phone, self._session())
+        return made[provider](self.market.sources[provider], self.phone, self._session(), self.skew)
 
     def _session(self) -> str:
         return str(uuid.UUID(int=self.random.getrandbits(128), version=4))
 
     def _post(self, webhook: Webhook, rank: int = 0) -> None:
         self.journal.post(self.number, webhook, _TAKEN, rank)
+
+
+def _skew(random: Random, story: str) -> float:
+    """By how many seconds the shop's clock is ahead: behind, ahead and believed, ahead beyond belief, mostly right.
+
+    Beyond belief the arrival orders, which is as good where webhooks arrive in order. A purchase at another provider is
+    compared by both clocks, of which these ends do not know which one is wrong.
+    """
+    drawn = random.choices(["right", "behind", "ahead", "far ahead"], [70, 12, 12, 6])[0]
+    seconds = {"right": 0.0, "behind": -random.uniform(20, 120), "ahead": random.uniform(20, 200)}
+    far = 0.0 if "stutter" in story else random.uniform(400, 900)
+    return 0.0 if story == "buys elsewhere" else {**seconds, "far ahead": far}[drawn]
 
 
 def _walks_away(own: Shopper) -> Told:

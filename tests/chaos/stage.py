@@ -5,11 +5,12 @@ Everything changed for a run is changed through AWS's own interfaces, and put ba
 
 import json
 import os
+import re
 import signal
-import subprocess
+import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,11 +26,16 @@ from infra.local.shop import engine_arguments
 
 CLOCK = Path(__file__).parent / "clock"
 _ADDED = frozenset({"AWS_ENDPOINT_URL", "PYTHONPATH", "CHAOS_CLOCK", "CHAOS_CLOCK_OF"})
-VISIBILITY_SECONDS = 20
-MOST_RECEIVES = 20
-"""A queue shows a message again after 20 seconds instead of six minutes, and a message is dead after 20 times
+VISIBILITY_SECONDS = 10
+MOST_RECEIVES = 40
+"""A queue shows a message again after 10 seconds instead of six minutes, and a message is dead after 40 times
 instead of 5: half an hour of a queue's patience in seven minutes. Function and visibility timeouts are AWS's business
-and no code of ours reads them."""
+and no code of ours reads them. Whatever takes longer than that is handled twice at the same time."""
+BATCHES_AT_ONCE = 2
+"""Of each queue: every one more is another worker, which costs a small machine two seconds of one core to start."""
+_A_GLANCE = 0.05
+_WATCHED_FOR = 2.0
+_LOST_WORKER = re.compile(r"ESM: Lambda (\S+) failed processing .*errorMessage=Worker process died")
 
 
 class Stage:
@@ -44,6 +50,7 @@ class Stage:
         self._config = Config(retries={"total_max_attempts": 3}, read_timeout=330, max_pool_connections=32)
         self._clients: dict[str, Any] = {}
         self._dead_before: list[str] | None = None
+        self._log_from = 0
         engine = find(folder)
         self._engine_pid = None if engine is None else engine.pid
         for service in ("lambda", "sqs", "dynamodb", "s3", "dynamodbstreams", "scheduler"):
@@ -53,21 +60,19 @@ class Stage:
         """A client of the engine itself, past the proxy."""
         return self._clients[service]
 
-    def as_deployed(self) -> dict[str, dict[str, str]]:
-        """The functions' variables, without what a run that was killed has left behind, which is removed."""
+    def _as_deployed(self) -> dict[str, dict[str, str]]:
+        """The functions' variables as they were deployed, without what a run that was killed has left behind."""
         before = {name: self._environment(name) for name in self.stack["functions"]}
-        clean = {
-            name: {own: value for own, value in told.items() if own not in _ADDED} for name, told in before.items()
-        }
-        self._environments({name: own for name, own in clean.items() if own != before[name]})
-        return clean
+        return {name: {own: value for own, value in told.items() if own not in _ADDED} for name, told in before.items()}
 
     @contextmanager
     def behind(self, proxy_url: str) -> Iterator[None]:
         """The functions' calls to AWS go by the proxy, their clocks by the clock file, while this is entered."""
+        self._greet(proxy_url)
         self.set_clocks({})
         self._dead_before = self._dead()
-        before = self.as_deployed()
+        self._log_from = (self.folder / "engine.log").stat().st_size
+        before = self._as_deployed()
         added = {
             "AWS_ENDPOINT_URL": proxy_url,
             # A call that keeps failing reaches our code after two tries and not after five: more faults in less time.
@@ -76,16 +81,31 @@ class Stage:
             "CHAOS_CLOCK": str(self._clock_file),
         }
         queues = {name: self._queue_settings(name) for name in self.stack["queues"] if "dead" not in name}
+        lanes = self._lanes()
         try:
             self._environments({name: own | added | {"CHAOS_CLOCK_OF": name} for name, own in before.items()})
             for name, settings in queues.items():
                 self._hasten(name, settings)
+            for lane in lanes:
+                self._set_lane(lane, {"MaximumConcurrency": BATCHES_AT_ONCE})
             yield
         finally:
             self._environments(before)
             for name, settings in queues.items():
                 self._set_queue(name, settings)
+            for lane, scaling in lanes.items():
+                self._set_lane(lane, scaling)
             self._clock_file.unlink(missing_ok=True)
+
+    def _greet(self, proxy_url: str) -> None:
+        """One call of each kind by the proxy, which learns a service at its first call: longer than functions wait."""
+        arguments = engine_arguments(self.stack) | {"endpoint_url": proxy_url, "config": self._config}
+        boto3.client("dynamodb", **arguments).list_tables()
+        boto3.client("sqs", **arguments).list_queues()
+        boto3.client("s3", **arguments).list_buckets()
+        boto3.client("kms", **arguments).list_keys()
+        boto3.client("secretsmanager", **arguments).list_secrets()
+        boto3.client("scheduler", **arguments).list_schedules()
 
     def set_clocks(self, offsets: Mapping[str, float]) -> None:
         """From now on these clocks are off by so many seconds; ``*``: everybody's. Written whole: nobody reads half."""
@@ -109,29 +129,61 @@ class Stage:
         payload = told["Payload"].read()
         return None if "FunctionError" in told else json.loads(payload)
 
-    def kill_worker(self, random: Random, function: str | None = None) -> str | None:
-        """SIGKILL for one of the engine's Lambda workers, in the middle of whatever it does; whose it was."""
-        workers = [
-            (pid, name)
-            for pid, name in self._workers()
-            if function is None or name == self.stack["functions"][function]
-        ]
-        if not workers:
-            return None
-        pid, name = random.choice(sorted(workers))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        functions: dict[str, str] = self.stack["functions"]
-        return next(own for own, full in functions.items() if full == name)
+    def kill_worker(self, random: Random, function: str) -> bool:
+        """SIGKILL for one of a function's workers, whatever it does; whether there was one."""
+        workers = sorted(self._workers(function))
+        if workers:
+            os.kill(random.choice(workers), signal.SIGKILL)
+        return bool(workers)
 
-    def _workers(self) -> list[tuple[int, str]]:
-        """The engine's own children that run functions, by process and function name."""
-        names = sorted(self.stack["functions"].values(), key=len, reverse=True)
-        found = []
-        for pid, parent, command in _processes():
-            if parent == self._engine_pid and "ministack-lambda-" in command:
-                found += [(pid, name) for name in names if f"ministack-lambda-{name}-" in command][:1]
-        return found
+    def kill_at_work(self, function: str) -> bool:
+        """SIGKILL for that worker of a function which works most at this moment; False where none works for a while."""
+        before = self._worked(function)
+        deadline = time.monotonic() + _WATCHED_FOR
+        while time.monotonic() < deadline:
+            time.sleep(_A_GLANCE)
+            now = self._worked(function)
+            gained = {own: ticks - before[own] for own, ticks in now.items() if own in before}
+            busiest = max(gained, key=gained.__getitem__, default=None)
+            if busiest is not None and gained[busiest] > 0:
+                os.kill(busiest, signal.SIGKILL)
+                return True
+            before = now
+        return False
+
+    def _worked(self, function: str) -> dict[int, int]:
+        """How long each worker of a function has worked in all, in the kernel's ticks."""
+        return {pid: _ticks(pid) for pid in self._workers(function)}
+
+    def died_at_work(self) -> Counter[str]:
+        """By function, how many batches of a stream or queue lost their worker since the stage is behind the proxy."""
+        with (self.folder / "engine.log").open(errors="replace") as log:
+            log.seek(self._log_from)
+            lost = Counter(found[1] for line in log if (found := _LOST_WORKER.search(line)))
+        return Counter({own: lost[full] for own, full in self.stack["functions"].items()})
+
+    def _workers(self, function: str) -> list[int]:
+        """The engine's own children that run a function and have begun: to call AWS, they opened a connection.
+
+        One that is killed before, while it starts, makes the engine end all others of its function as well, those that
+        are starting among them, which makes it do so again: a function may then stand still for minutes.
+        """
+        name = f"ministack-lambda-{self.stack['functions'][function]}-"
+        return [
+            pid
+            for pid, parent, command in _processes()
+            if parent == self._engine_pid and name in command and _has_connections(pid)
+        ]
+
+    def schedules(self, merchants: Sequence[str]) -> dict[str, str]:
+        """Scheduler's schedules of these merchants by name: their expressions."""
+        scheduler = self._clients["scheduler"]
+        pages = scheduler.get_paginator("list_schedules").paginate()
+        ours = [own for page in pages for own in page["Schedules"] if own["Name"].startswith(tuple(merchants))]
+        return {
+            own["Name"]: scheduler.get_schedule(Name=own["Name"], GroupName=own["GroupName"])["ScheduleExpression"]
+            for own in ours
+        }
 
     def waiting(self) -> dict[str, int]:
         """How many messages each queue holds, shown, hidden or delayed."""
@@ -174,6 +226,15 @@ class Stage:
         told = self._clients["sqs"].get_queue_attributes(QueueUrl=self.stack["queues"][name], AttributeNames=["All"])
         return {own: told["Attributes"][own] for own in ("VisibilityTimeout", "RedrivePolicy")}
 
+    def _lanes(self) -> dict[str, dict[str, int]]:
+        """The mappings of queues to functions, with how many batches each may have at once."""
+        pages = self._clients["lambda"].get_paginator("list_event_source_mappings").paginate()
+        mappings = [own for page in pages for own in page["EventSourceMappings"]]
+        return {own["UUID"]: own.get("ScalingConfig") or {} for own in mappings if ":sqs:" in own["EventSourceArn"]}
+
+    def _set_lane(self, lane: str, scaling: Mapping[str, int]) -> None:
+        self._clients["lambda"].update_event_source_mapping(UUID=lane, ScalingConfig=dict(scaling))
+
     def _hasten(self, name: str, settings: Mapping[str, str]) -> None:
         policy = json.loads(settings["RedrivePolicy"]) | {"maxReceiveCount": MOST_RECEIVES}
         self._set_queue(name, {"VisibilityTimeout": str(VISIBILITY_SECONDS), "RedrivePolicy": json.dumps(policy)})
@@ -182,16 +243,25 @@ class Stage:
         self._clients["sqs"].set_queue_attributes(QueueUrl=self.stack["queues"][name], Attributes=dict(settings))
 
 
+def _has_connections(pid: int) -> bool:
+    try:
+        return any(str(own.readlink()).startswith("socket:") for own in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # gone, or going
+        return False
+
+
+def _ticks(pid: int) -> int:
+    """Processor time of a process so far; 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
+
+
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """Every process: its number, its parent's, its command line."""
-    if not Path("/proc/self").exists():
-        listing = ["ps", "-ww", "-A", "-o", "pid=,ppid=,command="]
-        listed = subprocess.run(listing, check=True, capture_output=True, text=True)
-        for line in listed.stdout.splitlines():
-            pid, above, told = line.split(maxsplit=2)
-            yield int(pid), int(above), told
-        return
-    for folder in Path("/proc").glob("[0-9]*"):  # small Linux images have no ps
+    """Every process: its number, its parent's, its command line. Linux only, like all that looks into processes."""
+    for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])

@@ -44,13 +44,13 @@ class Mood(StrEnum):
         return self not in {Mood.BUSY, Mood.FAILS}
 
 
-_MOODS = {
+MOODS = {
     "feed": {Mood.WELL: 70, Mood.BUSY: 5, Mood.FAILS: 10, Mood.HANGS: 2, Mood.HANGS_UP: 6, Mood.DRIPS: 4}
     | {Mood.BREAKS_OFF: 3},
     "send": {Mood.WELL: 60, Mood.BUSY: 10, Mood.FAILS: 4, Mood.HANGS: 3, Mood.HANGS_UP: 5, Mood.DRIPS: 5}
     | {Mood.BREAKS_OFF: 3, Mood.REPEATS_ID: 6, Mood.BABBLES: 4},
 }
-"""How often, in percent. The feed's moods are those of any web server."""
+"""How often, in percent, by role. The feed's moods are those of any web server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,7 @@ class Vendors:
         self._lock = threading.Lock()
         self._received: list[Received] = []
         self._asked: Counter[str] = Counter()
+        self._unmet = {role: Random(f"{seed} {role}").sample(list(own), len(own)) for role, own in MOODS.items()}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -94,13 +95,19 @@ class Vendors:
         self._server.server_close()
 
     def _mood(self, asked: _Asked) -> Mood:
-        """By seed, message and attempt; a later attempt at the feed goes well, a later one at a BSP may not."""
+        """By seed, message and attempt; a later attempt at the feed goes well, a later one at a BSP may not.
+
+        Whoever comes first meets each mood once, so that a short run meets them all.
+        """
         with self._lock:
             self._asked[asked.key] += 1
             attempt = self._asked[asked.key]
+            unmet = self._unmet[asked.about.role]
+            if attempt == 1 and unmet and not self.calm:
+                return unmet.pop()
         if self.calm or (asked.about.role == "feed" and attempt > 2):
             return Mood.WELL
-        moods = _MOODS[asked.about.role]
+        moods = MOODS[asked.about.role]
         drawn = Random(f"{self._seed} {asked.key} {attempt}")
         return drawn.choices(list(moods), list(moods.values()))[0]
 

@@ -49,6 +49,8 @@ GOOD = Ledger(
     queued={"deliveries": 0, "dead_letters": 1},
     dead=('{"delivery_id":"dlv_1","merchant_id":"mer_1","n":0}',),
     quarantined={"qrn_1": b"{?}"},
+    campaigns={"mer_1-cmp_1": "rate(2 days)"},
+    schedules={"mer_1-cmp_1": "rate(2 days)"},
 )
 
 
@@ -126,6 +128,13 @@ BAD: list[tuple[str, str, Ledger]] = [
         "nothing is left behind",
         "nothing explains",
         replace(GOOD, dead=('{"episode_id":"epi_1"}',), steps=(replace(STEP, state="planned", due_in=9.0),)),
+    ),
+    ("schedules follow their campaigns", "is missing", replace(GOOD, schedules={})),
+    ("schedules follow their campaigns", "gone by its campaign", replace(GOOD, campaigns={})),
+    (
+        "schedules follow their campaigns",
+        "is rate(3 days) at Scheduler",
+        replace(GOOD, schedules={"mer_1-cmp_1": "rate(3 days)"}),
     ),
 ]
 
