@@ -11,7 +11,9 @@ Templates are parsed and rendered by ``liquid_engine`` in another process (``liq
 first template and ended when one takes too long.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -35,6 +37,7 @@ __all__ = [
     "gave_up",
     "is_template",
     "money_text",
+    "on_behalf_of",
     "present",
     "render",
     "render_html",
@@ -47,6 +50,7 @@ MAX_SOURCE: Final = 32_768
 DEFAULT_LOCALE: Final = "en"
 
 _sandbox: Final = Sandbox()
+_owner: Final[ContextVar[str | None]] = ContextVar("_owner", default=None)
 
 _MONEY: Final = {"amount": "1499.00", "currency": "INR"}
 _ITEM: Final = {
@@ -158,6 +162,16 @@ def gave_up(problems: Iterable[tuple[str, str]]) -> bool:
     return any(detail == TAKES_TOO_LONG for _, detail in problems)
 
 
+@contextmanager
+def on_behalf_of(owner: str) -> Iterator[None]:
+    """Whose templates are rendered within: only an owner waits for its own that take too long (``liquid_turns``)."""
+    before = _owner.set(owner)
+    try:
+        yield
+    finally:
+        _owner.reset(before)
+
+
 def present(value: Any) -> Any:
     """``value`` without null members: what a checkout does not know counts as undefined, at any depth."""
     if isinstance(value, Mapping):
@@ -180,12 +194,12 @@ def render(source: str, variables: Mapping[str, Any], *, locale: str = DEFAULT_L
         TemplateLimit: it goes beyond a limit.
         TemplatesUnavailable: nothing can be rendered now; it may be tried again.
     """
-    return _sandbox.run(Work("render", "text", source, variables, locale)) if is_template(source) else source
+    return _rendered("text", source, variables, locale) if is_template(source) else source
 
 
 def render_html(source: str, variables: Mapping[str, Any], *, locale: str = DEFAULT_LOCALE) -> str:
     """As ``render``, with every value escaped for HTML text and quoted attributes."""
-    return _sandbox.run(Work("render", "html", source, variables, locale))
+    return _rendered("html", source, variables, locale)
 
 
 def render_json(source: str, variables: Mapping[str, Any], *, locale: str = DEFAULT_LOCALE) -> bytes:
@@ -197,7 +211,11 @@ def render_json(source: str, variables: Mapping[str, Any], *, locale: str = DEFA
     Raises:
         TemplateError: also when the result is not JSON.
     """
-    return _sandbox.run(Work("render", "json", source, variables, locale)).encode()
+    return _rendered("json", source, variables, locale).encode()
+
+
+def _rendered(mode: Mode, source: str, variables: Mapping[str, Any], locale: str) -> str:
+    return _sandbox.run(Work("render", mode, source, variables, locale, _owner.get()))
 
 
 def money_text(amount: str | Decimal, currency: str, locale: str = DEFAULT_LOCALE) -> str:

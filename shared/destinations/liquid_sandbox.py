@@ -11,19 +11,21 @@ import atexit
 import json
 import logging
 import os
+import select
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from shared.destinations.liquid_turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ MAX_CPU_SECONDS: Final = 0.5
 MAX_WALL_SECONDS: Final = 3.0
 """Reached only where the process is not given a processor, or does not run at all."""
 MAX_START_SECONDS: Final = 20.0
+SLOW_SECONDS: Final = 0.1
+"""A template that takes longer may well be ended, and its process with it: another is made ready meanwhile."""
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 STRIKES: Final = 2
 STRUCK_SECONDS: Final = 60.0
@@ -66,13 +70,17 @@ class _Stalled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One template to render with ``variables`` (JSON-like), or to ``check`` on them as a sample."""
+    """One template to render with ``variables`` (JSON-like), or to ``check`` on them as a sample.
+
+    ``owner``: whose template it is, where others wait too.
+    """
 
     task: Task
     mode: Mode
     source: str = field(repr=False)
     variables: Mapping[str, Any] = field(repr=False)
     locale: str
+    owner: str | None = None
 
     def frame(self) -> bytes:
         """The bytes that ask for it. Raises TypeError or ValueError for what is not JSON."""
@@ -87,37 +95,45 @@ class Work:
 
 
 class Sandbox:
-    """One rendering process, started when first needed; templates go through it one after another."""
+    """One rendering process, started when first needed; templates go through it one after another (``Turns``)."""
 
     def __init__(self, *, cpu_seconds: float = MAX_CPU_SECONDS, wall_seconds: float = MAX_WALL_SECONDS) -> None:
         """Starts nothing."""
         self._cpu_seconds = cpu_seconds
         self._wall_seconds = wall_seconds
-        self._lock = threading.Lock()
+        self._turns = Turns()
         self._worker: _Worker | None = None
+        self._spare: _Worker | None = None
         self._slow: OrderedDict[bytes, _Slowness] = OrderedDict()
 
     def run(self, work: Work) -> str:
         """What the template makes; of a ``check`` nothing.
 
-        A template that took too long twice in a row is not tried again for a minute: whoever waits behind it
-        has waited enough.
+        A template that took too long twice in a row is not tried again for a minute, and an owner of whose templates
+        two did so is not served for a few seconds: whoever waits behind them has waited enough.
 
         Raises:
             TemplateError, TemplateLimit, TemplatesUnavailable.
         """
         frame = work.frame()
         name = sha256(f"{work.mode}\n{work.source}".encode("utf-8", "surrogatepass")).digest()
-        with self._lock:
+        with self._turns.taken(work.owner):
             if self._struck(name):
                 raise TemplateLimit(TAKES_TOO_LONG)
+            if self._turns.rests(work.owner):
+                raise TemplatesUnavailable("other templates of the merchant took too long just now")
             answer = self._answered(frame)
-            self._learn(name, slow=bool(answer.get("slow")))
+            slow = bool(answer.get("slow"))
+            self._learn(name, slow=slow)
+            if slow:
+                self._turns.took_too_long(work.owner)
         return _read(answer)
 
     def close(self) -> None:
         """End the process; a later ``run`` starts afresh."""
-        with self._lock:
+        with self._turns.taken(None):
+            self._dismiss()
+            self._worker, self._spare = self._spare, None
             self._dismiss()
 
     def _answered(self, frame: bytes) -> dict[str, Any]:
@@ -125,7 +141,7 @@ class Sandbox:
         for _ in range(2):
             worker = self._running()
             try:
-                return worker.ask(frame, self._wall_seconds)
+                return worker.ask(frame, self._wall_seconds, self._stand_by)
             except TemplatesUnavailable:
                 self._dismiss()
                 raise
@@ -140,12 +156,18 @@ class Sandbox:
         raise TemplatesUnavailable("templates cannot be rendered in time")
 
     def _running(self) -> "_Worker":
-        # A forked child has the object, but the process answers its parent.
-        if self._worker is not None and (self._worker.owner != os.getpid() or not self._worker.alive()):
+        if self._worker is None or not self._worker.alive():
             self._dismiss()
-        if self._worker is None:
+            self._worker, self._spare = self._spare, None
+        if self._worker is None or not self._worker.alive():
+            self._dismiss()
             self._worker = _Worker(self._cpu_seconds)
         return self._worker
+
+    def _stand_by(self) -> None:
+        if self._spare is None:
+            with suppress(TemplatesUnavailable):
+                self._spare = _Worker(self._cpu_seconds)
 
     def _dismiss(self) -> None:
         worker, self._worker = self._worker, None
@@ -196,8 +218,11 @@ class _Worker:
             raise TemplatesUnavailable("the process for templates cannot be started") from error
         atexit.register(self.end)
 
-    def ask(self, frame: bytes, seconds: float) -> dict[str, Any]:
-        """Its answer to one frame. Raises _Died, _Stalled, TemplatesUnavailable."""
+    def ask(self, frame: bytes, seconds: float, slow: Callable[[], None]) -> dict[str, Any]:
+        """Its answer to one frame; ``slow`` is called where it takes a while.
+
+        Raises _Died, _Stalled, TemplatesUnavailable.
+        """
         if not self._ready:
             self._await_start()
         deadline = time.monotonic() + seconds
@@ -208,14 +233,19 @@ class _Worker:
             raise _Stalled from error
         except OSError as error:
             raise _Died from error
+        if not select.select([self._socket], [], [], SLOW_SECONDS)[0]:
+            slow()
         answer = json.loads(self._receive(deadline))
         if not isinstance(answer, dict):
             raise _Died
         return answer
 
     def alive(self) -> bool:
-        """Whether it still runs; one that gave up its memory has ended after its answer."""
-        return self._process.poll() is None
+        """Whether it still runs, and for us: a forked child has the object, but the process answers its parent.
+
+        One that gave up its memory has ended after its answer.
+        """
+        return self.owner == os.getpid() and self._process.poll() is None
 
     def end(self) -> None:
         """Kill it, where it is ours, and let go of the socket."""

@@ -11,6 +11,7 @@ from shared.delivery.outcome import Attempt
 from shared.destinations import registry
 from shared.destinations.destination import Delivery, Destination
 from shared.destinations.destination import Endpoint as Target
+from shared.destinations.liquid import on_behalf_of
 from shared.domain import gate
 from shared.domain.announcement import EventType, envelope, messaging
 from shared.domain.consent import Channel
@@ -57,9 +58,10 @@ class HandOvers:
     def made(self, case: StepCase, receiver: Receiver, channel: Channel | None, code: str | None) -> HandOver:
         """The step's requests. Raises Unsendable, and ValueError where the endpoint's set-up allows none."""
         delivery = self._delivery(case, channel, code)
-        request = receiver.kind.build(delivery, receiver.target)
         preparing = registry.preparing(receiver.kind)
-        return HandOver(request, preparing.prepare(delivery, receiver.target) if preparing else None)
+        with on_behalf_of(case.merchant.id):
+            request = receiver.kind.build(delivery, receiver.target)
+            return HandOver(request, preparing.prepare(delivery, receiver.target) if preparing else None)
 
     def _delivery(self, case: StepCase, channel: Channel | None, code: str | None) -> Delivery:
         """The step as its destination gets it; every link in it names the step."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from shared.aws.faults import AWS_ERRORS, is_temporary
 from shared.delivery.exchange import OutboundRequest, SendResult
+from shared.destinations.liquid import on_behalf_of
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Endpoint
 from shared.workflows.delivering.endpoint_health import EndpointHealth
@@ -169,7 +170,7 @@ def send_prepared(
             if own.first is not None
         }
         for at, own in in_turn(unwritten):
-            written = writer.submit(alone, own.write)
+            written = writer.submit(alone, _written, own)
             waiting[at] = threads.submit(alone, _sent_once_written, written, send_all, health, time)
         handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health), strict=True))
         handled |= {at: own.result() for at, own in waiting.items()}
@@ -186,6 +187,11 @@ def in_turn(unwritten: Mapping[int, Unwritten]) -> list[tuple[int, Unwritten]]:
         turns.append((before[own.merchant_id], at, own))
         before[own.merchant_id] += 1
     return [(at, own) for _, at, own in sorted(turns, key=lambda turn: turn[:2])]
+
+
+def _written(own: Unwritten) -> Handled | Prepared:
+    with on_behalf_of(own.merchant_id):
+        return own.write()
 
 
 def _sent_once_written(
