@@ -7,6 +7,7 @@ from typing import Any
 from functions.deliver.composition import deliverer, follow_ups, health, lost_steps, pool, step_sender
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.queues import DeliveryMessage, StepMessage, read_message
+from shared.workflows.campaigns.step_case import NOT_DUE
 from shared.workflows.delivering.batch import Handled, TimeLeft, alone, send_prepared
 
 logger = function_logger("deliver")
@@ -61,7 +62,10 @@ def _built(*, for_steps: bool) -> None:
 
 
 def _sent(message: StepMessage, time: TimeLeft) -> Handled:
-    return step_sender().send(message, time) if message.lost is None else lost_steps().settle(message)
+    if message.lost is not None:
+        return lost_steps().settle(message)
+    handled = step_sender().send(message, time)
+    return (lost_steps().look_after(message) or handled) if handled.outcome == NOT_DUE else handled
 
 
 def _told(events: Mapping[str, DeliveryMessage], time: TimeLeft) -> dict[str, Handled]:

@@ -23,6 +23,8 @@ from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
 
+NOT_DUE = "step_not_due"
+
 
 @dataclass(frozen=True, slots=True)
 class StepCase:
@@ -116,12 +118,12 @@ class StepCases:
 
     def read(self, message: StepMessage) -> StepCase | NothingDue | Erased:
         """The due step, or the one whose claim was lost, and all that the gate looks at, read consistently."""
-        episode = self._episodes.get(message.episode_id)
-        if episode is None or episode.merchant_id != message.merchant_id:
+        episode = self.episode(message)
+        if episode is None:
             return NothingDue("step_unknown")
         step = planning.due_step(episode, self._now()) if message.lost is None else episode.step(message.lost)
         if step is None or episode.campaign_id is None or episode.newest_checkout is None:
-            return NothingDue("step_not_due")
+            return NothingDue(NOT_DUE)
         campaign_id = CampaignId(episode.campaign_id)
         campaign = self._campaigns.version(episode.merchant_id, campaign_id, episode.campaign_version)
         checkout = self._checkouts.get(episode.newest_checkout)
@@ -141,6 +143,11 @@ class StepCases:
             endpoint=endpoint.value if endpoint else None,
             records=self._shoppers.get_many({*episode.identities, *self._shopper_of(checkout)}),
         )
+
+    def episode(self, message: StepMessage) -> Episode | None:
+        """The merchant's episode that a message is about, consistently read, or None."""
+        found = self._episodes.get(message.episode_id)
+        return found if found is not None and found.merchant_id == message.merchant_id else None
 
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
         """The checkout's own identifiers: it may have learnt some since its episode was opened."""

@@ -128,8 +128,10 @@ class StepOutcomes:
             step = episode.step(claim.case.step.number) if episode else None
             if episode is not None and step is not None and claim.holds(step):
                 own.tried = self._concluded(episode, step, own)
-                # Before the episode: should this worker vanish, the delivery tells what the episode cannot.
+                # Before the episode: should this worker vanish, the delivery tells what the episode cannot, and nobody
+                # else could say what the answer asks for.
                 self._record_attempt(own)
+                self._heed(own)
                 try:
                     self._writes.write(episode, own.tried[0], claim.case.settings)
                 except EpisodeMoved:
@@ -142,14 +144,18 @@ class StepOutcomes:
         raise StoreUnavailable("the episode kept changing")
 
     def _follow(self, own: _Settlement) -> None:
-        """Everything that follows from the outcome, each part by itself."""
+        """The fact of the outcome; should this worker vanish before it, ``LostSteps`` puts it."""
         assert own.tried is not None  # noqa: S101 - it was written
         (after, concluded), claim = own.tried, own.claim
         own.word = f"step_{concluded.step.state}"
-        for effect in self._effects.of(claim, concluded, own.at):
-            self._follow_ups.do(effect)
         if concluded.step.state.ended:
             self._follow_ups.do(partial(self._record.ended, claim.case, after, concluded.step))
+
+    def _heed(self, own: _Settlement) -> None:
+        """What the answer asks for, each part by itself."""
+        assert own.tried is not None  # noqa: S101 - it was concluded
+        for effect in self._effects.of(own.claim, own.tried[1], own.at):
+            self._follow_ups.do(effect)
 
     def _record_attempt(self, own: _Settlement) -> None:
         assert own.tried is not None  # noqa: S101 - it was concluded

@@ -230,12 +230,12 @@ def nobody_knows(expected: Books, found: Books) -> bool:
     """Whether all that differs is a step whose worker vanished between claim and record.
 
     It is not sent again, since it may have been; it ends ``unknown``, or as its delivery tells, where everybody can see
-    it. Its fact may be missing where the worker vanished with the last write.
+    it.
     """
     unknown = Counter(
         tuple(("1", "unknown") if own == ("1", "sent") else own for own in episode) for episode in expected.episodes
     )
-    same = replace(expected, episodes=found.episodes, deliveries=found.deliveries, told=found.told, facts=found.facts)
+    same = replace(expected, episodes=found.episodes, deliveries=found.deliveries, told=found.told)
     lost = ("campaign.step", "unknown", "lease_lost", 1)
     delivered = ("campaign.step", "delivered", None, 1)
     return (

@@ -1,0 +1,98 @@
+"""A worker that vanishes in the midst of a step: its message comes again, and nothing is left open or uncounted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from shared.domain.episode import EpisodeStatus
+from shared.store.deliveries import DeliveryStatus
+from shared.workflows.campaigns.episode_writes import EpisodeWrites
+from shared.workflows.campaigns.step_record import StepRecord
+from tests.integration.faults.aws_calls import WorkerKilled
+from tests.integration.shop import Shop, forget_compositions
+from tests.integration.workflows.campaigns.test_campaign_steps import abandoned, due, endpoint, episode, states
+
+__all__ = ["abandoned", "endpoint"]
+
+
+def killed(*_: Any, **__: Any) -> Any:
+    raise WorkerKilled
+
+
+def vanishes(shop: Shop, messages: list[str]) -> None:
+    with pytest.raises(WorkerKilled):
+        shop.deliver(messages)
+    forget_compositions()
+
+
+def facts(shop: Shop) -> list[str]:
+    return [own["kind"] for own in shop.rows() if own["pk"].startswith("N#") and "kind" in own]
+
+
+def test_a_claim_in_an_episode_that_a_purchase_ended_becomes_unknown(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = due(shop, abandoned)
+    with monkeypatch.context() as patched:
+        patched.setattr(Shop, "send_all", killed)
+        vanishes(shop, messages)
+    shop.webhook(session_state="COMPLETED")
+    shop.settle()
+    own = episode(shop)
+    assert (own.status, states(shop)) == (EpisodeStatus.ENDED, [("claimed", None)])
+
+    shop.wait(minutes=6)
+    assert shop.deliver(messages) == ["m0"], "its lease is not over: the worker may still be there"
+    shop.wait(minutes=6)
+    assert shop.deliver(messages) == []
+
+    assert states(shop) == [("unknown", "lease_lost")]
+    assert shop.sent == []
+    (delivery,) = (own for own in shop.deliveries() if own.step)
+    assert (delivery.status, delivery.reason) == (DeliveryStatus.UNKNOWN, "lease_lost")
+    assert facts(shop).count("messaged") == 1
+    before = shop.rows()
+    assert shop.deliver(messages) == []
+    assert shop.rows() == before
+
+
+def test_a_step_whose_worker_vanished_with_its_last_write_is_counted(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages = due(shop, abandoned)
+    with monkeypatch.context() as patched:
+        patched.setattr(StepRecord, "ended", killed)
+        vanishes(shop, messages)
+    assert states(shop) == [("sent", None)]
+    assert "messaged" not in facts(shop)
+
+    shop.wait(minutes=6)
+    assert shop.deliver(messages) == []
+
+    assert facts(shop).count("messaged") == 1
+    assert len(shop.sent) == 1
+    before = shop.rows()
+    assert shop.deliver(messages) == []
+    assert shop.rows() == before
+
+
+def test_what_the_answer_asks_for_is_done_before_the_outcome_is_written(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a message went out counts for the shopper's rest, though its worker vanished."""
+    messages = due(shop, abandoned)
+    write = EpisodeWrites.write
+
+    def vanishing(self: EpisodeWrites, read: Any, after: Any, settings: Any) -> None:
+        write(self, read, after, settings)
+        if any(own.state.ended for own in after.steps):
+            raise WorkerKilled
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EpisodeWrites, "write", vanishing)
+        vanishes(shop, messages)
+    assert states(shop) == [("sent", None)]
+    remembered = [own for own in shop.rows() if own["pk"].startswith("I#") and own["sk"] == "I"]
+    assert remembered
+    assert all("lm" in own for own in remembered)
