@@ -52,7 +52,7 @@ def hidden(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_body_whose_days_are_over_is_not_found_and_stops_no_erasure(shop: Shop, merchant: Api) -> None:
     shop.webhook()
     own = quarantined(shop, b'{"tel": "7777788888"}')
-    drop_from_bucket(f"quarantine/body-{own.removeprefix('qrn_')}")
+    drop_from_bucket(f"quarantine/{body_key(shop.merchant.id, own)}")
 
     assert merchant("GET", f"/v1/quarantine/{own}").status == 404
     assert merchant("POST", f"/v1/quarantine/{own}/replay").status == 404
@@ -134,7 +134,7 @@ def test_many_bodies_take_several_calls_and_none_is_skipped(
 
     assert dropped == 7
     assert 4 <= calls < 20
-    assert sum(key.startswith("quarantine/body-") for key in objects()) == 3
+    assert sum(key.startswith(f"quarantine/{shop.merchant.id}/") for key in objects()) == 3
 
 
 def test_the_same_body_is_not_kept_again(shop: Shop, merchant: Api) -> None:
