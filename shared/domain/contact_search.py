@@ -12,6 +12,8 @@ from shared.domain.identity import IdentityKind
 
 _SHORTEST_CUSTOMER_ID = 4
 """A shorter id stands in almost any body; such a customer is found by phone or e-mail."""
+_SHORTEST_NAME = 12
+"""A shorter name of a checkout may be anybody's number, and the body of somebody else's cart is not to go with it."""
 _SEPARATOR = r"[\s().\-]*"
 _NATIONAL_DIGITS = 7
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
@@ -27,7 +29,7 @@ class ContactSearch:
     """Searches bodies for identifiers, however the sender writes them."""
 
     def __init__(self, identifiers: Iterable[tuple[IdentityKind, str]]) -> None:
-        """``identifiers``: phones in E.164, e-mail addresses, customer ids."""
+        """``identifiers``: phones in E.164, e-mail addresses, customer ids, providers' names of checkouts."""
         patterns = [own for kind, value in set(identifiers) if (own := _pattern(kind, value)) is not None]
         self._pattern = re.compile("|".join(sorted(patterns)), re.IGNORECASE) if patterns else None
 
@@ -69,10 +71,9 @@ _COMPRESSED = frozenset({b"\x1f\x8b", b"x\x01", b"x^", b"x\x9c", b"x\xda"})
 def _pattern(kind: IdentityKind, value: str) -> str | None:
     if kind is IdentityKind.EMAIL:
         return rf"(?<![\w.+-]){re.escape(value)}(?![\w-]|\.\w)"
-    if kind is IdentityKind.CUSTOMER:
-        return rf"(?<![\w-]){re.escape(value)}(?![\w-])" if len(value) >= _SHORTEST_CUSTOMER_ID else None
     if kind is not IdentityKind.PHONE:
-        return None
+        shortest = _SHORTEST_CUSTOMER_ID if kind is IdentityKind.CUSTOMER else _SHORTEST_NAME
+        return rf"(?<![\w-]){re.escape(value)}(?![\w-])" if len(value) >= shortest else None
     return rf"(?<!\d)(?:{'|'.join(_spellings(value))})(?!\d)"
 
 

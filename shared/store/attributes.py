@@ -63,6 +63,7 @@ CHECKOUT: Final[Mapping[str, str]] = {
     "sq": "sequence: version of the last transition",
     "ua": "updated at",
     "xid": "external id: what the provider calls it",
+    "xn": "external names of an erased checkout, until bodies were searched for them",
 }
 EVENT: Final[Mapping[str, str]] = {
     "alt": "the bytes in formats other than ours",

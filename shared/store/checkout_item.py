@@ -74,6 +74,8 @@ IDENTITY_ATTRIBUTE = {
 }
 CONTACT_ATTRIBUTES = {kind: ATTRIBUTE_OF[LEAVES_OF[kind][0]] for kind in SHOPPER_KINDS}
 """Where the contact itself stands, in the clear."""
+ERASED = "erased"
+"""In the place of an erased checkout's external id."""
 EVENT_SETS = ("g0", "g1", "g2")
 OUTBOX = ("tr", "te")
 RAW = "raw"
@@ -92,6 +94,13 @@ def contacts_of(item: Item) -> dict[IdentityKind, str]:
     """Phone, e-mail and customer id of an item, in the clear."""
     found = {kind: item.get(attribute) for kind, attribute in CONTACT_ATTRIBUTES.items()}
     return {kind: value for kind, value in found.items() if isinstance(value, str)}
+
+
+def names_of(item: Item) -> set[str]:
+    """What its provider calls the checkout of an item: its id and cart tokens, also while it is being erased."""
+    names = (item.get("xid"), *(item.get(ATTRIBUTE_OF[own]) for own in LEAVES_OF[IdentityKind.CART]))
+    kept = item.get("xn")
+    return {own for own in (*names, *(kept if isinstance(kept, list) else ())) if isinstance(own, str)} - {ERASED}
 
 
 def to_item(

@@ -23,6 +23,7 @@ from shared.store.checkout_item import (
     UNDIFFED,
     from_item,
     identities_of,
+    names_of,
     to_item,
 )
 from shared.store.table import ConditionFailed, Table
@@ -178,19 +179,21 @@ class CheckoutStore:
     def erased(self, row: Item, bare: Checkout, settings: Settings) -> Put:
         """``bare`` in place of everything the row held, readable or not, at the version read.
 
-        It can still be found by its identifiers, so that an erasure that was cut short goes on; ``unlisted`` ends that.
+        It can still be found by its identifiers, and still has its names, so that an erasure that was cut short goes
+        on; ``unlisted`` ends that.
         """
         identities = identities_of(row, bare.merchant_id)
         as_read = Attr("v").eq(row["v"]) if "v" in row else Attr("v").not_exists()
-        return Put(to_item(bare, identities, settings, self._due_shards), as_read)
+        names = {"xn": sorted(found)} if (found := names_of(row)) else {}
+        return Put(to_item(bare, identities, settings, self._due_shards) | names, as_read)
 
     def cleaned(self, digest: str) -> None:
         """What hung on an erased checkout is gone too; only its identifiers are still needed."""
         self._of_erased(Update(keys.checkout(digest), set={"cln": True}, condition=Attr("era").exists()))
 
     def unlisted(self, digest: str) -> None:
-        """Drop the identifiers of an erased checkout, also from the indexes; one that is gone stays gone."""
-        gone = (*IDENTITY_ATTRIBUTE.values(), *CONTACT_ATTRIBUTES.values(), "cln")
+        """Drop identifiers and names of an erased checkout, also from the indexes; one that is gone stays gone."""
+        gone = (*IDENTITY_ATTRIBUTE.values(), *CONTACT_ATTRIBUTES.values(), "xn", "cln")
         self._of_erased(Update(keys.checkout(digest), remove=gone, condition=Attr("era").exists()))
 
     def _of_erased(self, update: Update) -> None:

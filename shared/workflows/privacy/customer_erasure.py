@@ -18,7 +18,7 @@ from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint, Merchant
 from shared.store import keys
-from shared.store.checkout_item import contacts_of
+from shared.store.checkout_item import contacts_of, names_of
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStore
@@ -88,6 +88,7 @@ class CustomerErasure:
         endpoints = {own.value.id: own.value for own in self._endpoints.listed(merchant.id)}
         rows = self._rows(identity, merchant)
         contacts = {(kind, value)} | {own for row in rows.values() for own in contacts_of(row).items()}
+        names = {(IdentityKind.CART, own) for row in rows.values() for own in names_of(row)}
 
         def reached(place: str | None, dropped: int) -> None:
             erased.quarantined += dropped
@@ -106,7 +107,7 @@ class CustomerErasure:
             self._cut(identity)
             if customers := {own for named, own in contacts if named is IdentityKind.CUSTOMER}:
                 self._jobs.forget(merchant.id, customers, self._now())
-            self._bodies.drop(merchant.id, ContactSearch(contacts), cursor, reached)
+            self._bodies.drop(merchant.id, ContactSearch(contacts | names), cursor, reached)
         except OutOfTime:
             return erased
         for digest in rows:

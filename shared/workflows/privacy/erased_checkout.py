@@ -36,7 +36,7 @@ from shared.domain.step_state import StepState
 from shared.domain.transitions import retention_end
 from shared.store import keys
 from shared.store.campaigns import CampaignStore
-from shared.store.checkout_item import contacts_of, from_item, identities_of
+from shared.store.checkout_item import ERASED, contacts_of, from_item, identities_of
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.episodes import EpisodeStore, read_episode
@@ -78,8 +78,10 @@ class CheckoutErasure:
     ) -> EventRecord | None:
         """Erase the checkout of a row; its ``customer.erased``, where one of ``endpoints`` heard anything of it.
 
-        The row itself stays, empty but for the contact that quarantined bodies are still to be searched for, until
-        ``CheckoutStore.unlisted``. One past its time goes whole. Raises StoreUnavailable when others kept writing.
+        The row itself stays, empty but for the contact and names that quarantined bodies are still to be searched for,
+        until ``CheckoutStore.unlisted``. One past its time goes whole.
+
+        Raises StoreUnavailable when others kept writing.
         """
         digest = row["pk"].removeprefix("C#")
         wanted = _deliveries_of(self._table, row["pk"]) | self._of_steps(row)
@@ -244,7 +246,7 @@ def _bare(row: Item, merchant: Merchant, now: datetime) -> Checkout:
         reason=None,
         version=version,
         sequence=version,
-        external_id="erased",
+        external_id=ERASED,
         updated_at=now,
         leaves={LEAVES_OF[kind][0]: value for kind, value in contacts_of(row).items()},
         cart=None,
@@ -264,7 +266,7 @@ def _unreadable(row: Item, merchant: Merchant, now: datetime) -> Checkout:
         merchant_id=merchant.id,
         source_id=SourceId(str(row.get("src"))),
         provider=str(row.get("pr")),
-        external_id="erased",
+        external_id=ERASED,
         digest=row["pk"].removeprefix("C#"),
         status=Status.DISCARDED,
         version=int(version) if isinstance(version, Decimal) else 0,

@@ -21,7 +21,7 @@ from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock
 from tests.integration.api.conftest import Api
 from tests.integration.conftest import Stage
-from tests.integration.shop import SESSION, Shop
+from tests.integration.shop import SESSION, Shop, stranger
 
 PHONE = "+917777788888"
 EMAIL = "asha@example.com"
@@ -248,6 +248,38 @@ def test_quarantined_bodies_that_name_the_customer_go_and_others_stay(shop: Shop
     assert done["quarantined"] == 1
     assert QuarantineStore(shop.table).get(theirs) is None
     assert QuarantineStore(shop.table).get(others) is not None
+
+
+def test_quarantined_bodies_that_name_only_the_customers_cart_go_too(shop: Shop, merchant: Api) -> None:
+    shop.webhook()
+    shop.webhook(session="1042", user=stranger(5))
+    theirs = quarantined(shop, f'{{"cart": "{SESSION}"}}'.encode(), "A" * 26)
+    others = quarantined(shop, f'{{"cart": "{SESSION}0", "n": 1042}}'.encode(), "B" * 26)
+
+    assert erase(merchant, phone=PHONE)["quarantined"] == 1
+    assert QuarantineStore(shop.table).get(theirs) is None
+    # A short id may be anybody's number.
+    assert erase(merchant, phone="+917777000005")["quarantined"] == 0
+    assert QuarantineStore(shop.table).get(others) is not None
+
+
+def test_the_carts_name_is_known_until_bodies_were_searched_for_it(
+    shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An erasure that breaks off before the search finds them at the next call."""
+    shop.webhook()
+    own = quarantined(shop, f'{{"cart": "{SESSION}"}}'.encode())
+
+    def crash(*_: Any) -> None:
+        raise StoreUnavailable("for now")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.workflows.privacy.erased_bodies.QuarantinedBodies.drop", crash)
+        assert merchant("POST", "/v1/customers/erase", {"phone": PHONE}).status == 503
+
+    assert erase(merchant, phone=PHONE)["quarantined"] == 1
+    assert QuarantineStore(shop.table).get(own) is None
+    assert SESSION not in everything(shop)
 
 
 def test_an_export_holds_everything_that_an_erasure_takes(shop: Shop, merchant: Api) -> None:
