@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -62,7 +63,10 @@ class Run:
             Proxy(self._stage.engine_url, log) as proxy,
             self._stage.behind(proxy.url),
         ):
-            markets = opened(self._stage.stack, vendors)
+            with ThreadPoolExecutor(1) as threads:
+                warmed = threads.submit(self._stage.warm)
+                markets = opened(self._stage.stack, vendors)
+                warmed.result()
             self._tell("the markets are open")
             deeds = Deeds(self._stage, markets, self._journal, Random(f"{self._plan.seed} deeds"))
             storm = Storm(self._stage, self._plan, proxy, deeds, self._tell)

@@ -31,8 +31,10 @@ MOST_RECEIVES = 40
 """A queue shows a message again after 10 seconds instead of six minutes, and a message is dead after 40 times
 instead of 5: half an hour of a queue's patience in seven minutes. Function and visibility timeouts are AWS's business
 and no code of ours reads them. Whatever takes longer than that is handled twice at the same time."""
-BATCHES_AT_ONCE = 2
-"""Of each queue: every one more is another worker, which costs a small machine two seconds of one core to start."""
+_LANE = {"ScalingConfig": {"MaximumConcurrency": 2}}
+"""Batches of a queue at once: every one more is another worker, which takes two seconds of a core to start."""
+_SHARD = {"BatchSize": 10}
+"""Records of the stream at once: the engine repeats a batch whole, until all of it passes."""
 _A_GLANCE = 0.05
 _WATCHED_FOR = 2.0
 _LOST_WORKER = re.compile(r"ESM: Lambda (\S+) failed processing .*errorMessage=Worker process died")
@@ -86,15 +88,15 @@ class Stage:
             self._environments({name: own | added | {"CHAOS_CLOCK_OF": name} for name, own in before.items()})
             for name, settings in queues.items():
                 self._hasten(name, settings)
-            for lane in lanes:
-                self._set_lane(lane, {"MaximumConcurrency": BATCHES_AT_ONCE})
+            for lane, mapped in lanes.items():
+                self._set_lane(lane, _LANE if "ScalingConfig" in mapped else _SHARD)
             yield
         finally:
             self._environments(before)
             for name, settings in queues.items():
                 self._set_queue(name, settings)
-            for lane, scaling in lanes.items():
-                self._set_lane(lane, scaling)
+            for lane, mapped in lanes.items():
+                self._set_lane(lane, mapped)
             self._clock_file.unlink(missing_ok=True)
 
     def _greet(self, proxy_url: str) -> None:
@@ -106,6 +108,12 @@ class Stage:
         boto3.client("kms", **arguments).list_keys()
         boto3.client("secretsmanager", **arguments).list_secrets()
         boto3.client("scheduler", **arguments).list_schedules()
+
+    def warm(self) -> None:
+        """Workers of the functions that nobody waits for, so that a storm does not begin with starting all of them."""
+        idle = {"Records": []}
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda own: self.invoke(own, idle), ["dispatch", "sweep", "deliver", "deliver"]))
 
     def set_clocks(self, offsets: Mapping[str, float]) -> None:
         """From now on these clocks are off by so many seconds; ``*``: everybody's. Written whole: nobody reads half."""
@@ -226,14 +234,19 @@ class Stage:
         told = self._clients["sqs"].get_queue_attributes(QueueUrl=self.stack["queues"][name], AttributeNames=["All"])
         return {own: told["Attributes"][own] for own in ("VisibilityTimeout", "RedrivePolicy")}
 
-    def _lanes(self) -> dict[str, dict[str, int]]:
-        """The mappings of queues to functions, with how many batches each may have at once."""
+    def _lanes(self) -> dict[str, dict[str, Any]]:
+        """The mappings of queues and of the stream to functions, with what of them is changed for a run."""
         pages = self._clients["lambda"].get_paginator("list_event_source_mappings").paginate()
         mappings = [own for page in pages for own in page["EventSourceMappings"]]
-        return {own["UUID"]: own.get("ScalingConfig") or {} for own in mappings if ":sqs:" in own["EventSourceArn"]}
+        return {
+            own["UUID"]: {"ScalingConfig": own.get("ScalingConfig") or {}}
+            if ":sqs:" in own["EventSourceArn"]
+            else {"BatchSize": own["BatchSize"]}
+            for own in mappings
+        }
 
-    def _set_lane(self, lane: str, scaling: Mapping[str, int]) -> None:
-        self._clients["lambda"].update_event_source_mapping(UUID=lane, ScalingConfig=dict(scaling))
+    def _set_lane(self, lane: str, mapped: Mapping[str, Any]) -> None:
+        self._clients["lambda"].update_event_source_mapping(UUID=lane, **mapped)
 
     def _hasten(self, name: str, settings: Mapping[str, str]) -> None:
         policy = json.loads(settings["RedrivePolicy"]) | {"maxReceiveCount": MOST_RECEIVES}

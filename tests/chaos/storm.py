@@ -22,6 +22,9 @@ _SWEEP_EVERY = 1.0
 _DEED_EVERY = 1.0
 _TICK = 0.1
 _LOOK_EVERY = 0.3
+_PROVOKED_EVERY = 3.0
+_LAST_STORY = 9.0
+"""Seconds before the storm's end after which nobody comes any more: stories take that long."""
 _MET_WITHIN = 12.0
 """Seconds for which a window is held open for a fault that nobody has met yet."""
 
@@ -63,9 +66,12 @@ class Storm:
                 random = Random(f"{self._plan.seed} shopper {number}")
                 told.append(threads.submit(Shopper(number, random.choice(markets), journal, random, story).live))
 
+            open_for = max(len(faults) - int(_LAST_STORY / self._plan.window), 1)
+            before = None
             for at, fault in enumerate(faults):
-                first, last = (len(stories) * own // len(faults) for own in (at, at + 1))
-                self._window(fault, faults[at - 1], come, stories[first:last])
+                first, last = (len(stories) * min(own, open_for) // open_for for own in (at, at + 1))
+                self._window(fault, before, come, stories[first:last])
+                before = fault
             self._proxy.play([])
             self._deeds.end()
             self._stage.set_clocks({})
@@ -80,36 +86,41 @@ class Storm:
         return Counter({own.name: spoilt[own.name] + done[own.deed or ""] + died[own.kills or ""] for own in FAULTS})
 
     def _window(
-        self, fault: Fault, before: Fault, come: Callable[[int, str], None], shoppers: list[tuple[int, str]]
+        self, fault: Fault, before: Fault | None, come: Callable[[int, str], None], shoppers: list[tuple[int, str]]
     ) -> None:
         """One kind of fault and, beside it, the one before; shoppers come evenly while it lasts."""
         began = time.monotonic()
         self._say(fault.name)
-        self._proxy.play([rule for own in (fault, before) for rule in own.played(self._random)])
-        waiting, looked, acted, met = list(shoppers), began, 0.0, False
+        both = [fault] if before is None else [fault, before]
+        self._proxy.play([rule for own in both for rule in own.played(self._random)])
+        waiting, looked, acted, provoked, met = list(shoppers), began, 0.0, 0.0, False
         while (lasted := time.monotonic() - began) < self._plan.window or (not met and lasted < _MET_WITHIN):
             while waiting and lasted >= self._plan.window * (1 - len(waiting) / len(shoppers)):
                 come(*waiting.pop(0))
             if time.monotonic() - acted >= _DEED_EVERY:
                 acted = time.monotonic()
-                self._act(fault, before, met=met)
+                self._act(both, met=met)
+            if not met and time.monotonic() - provoked >= _PROVOKED_EVERY:
+                provoked = time.monotonic()
+                for deed in fault.provoked_by:
+                    self._deeds.begin(deed)
             if not met and time.monotonic() - looked >= _LOOK_EVERY:
                 looked = time.monotonic()
                 met = self.met()[fault.name] > 0
             time.sleep(_TICK)
         for own in waiting:
             come(*own)
-        if "clocks" in {fault.deed, before.deed}:
+        if "clocks" in {own.deed for own in both}:
             self._stage.set_clocks({})
 
-    def _act(self, fault: Fault, before: Fault, *, met: bool) -> None:
+    def _act(self, faults: Sequence[Fault], *, met: bool) -> None:
         """What is done once more: killing only until it was met, since each worker is two seconds of a core."""
-        for own in (fault.deed, before.deed):
-            if own is not None and (not own.startswith("kill") or (own == fault.deed and not met)):
-                self._deeds.begin(own)
-        if not met:
-            for own in (*fault.provoked_by, *([f"kill {fault.kills}"] if fault.kills else [])):
-                self._deeds.begin(own)
+        for own in faults:
+            if own.deed is not None and not own.deed.startswith("kill"):
+                self._deeds.begin(own.deed)
+        killing = faults[0].deed or (f"kill {faults[0].kills}" if faults[0].kills else "")
+        if killing.startswith("kill") and not met:
+            self._deeds.begin(killing)
 
     @contextmanager
     def _ticking(self) -> Iterator[None]:
