@@ -153,14 +153,16 @@ def send_limit(episode: Episode, campaign: Campaign | None, settings: Settings) 
 
 
 def next_due(episode: Episode) -> datetime | None:
-    """When the episode must be looked at next: a planned step's time, or a claim's lease; None where nothing waits.
+    """When the episode must be looked at next: a claim's lease, else a planned step's time; None where nothing waits.
 
+    While a step is claimed no other one is gated: whoever holds the claim writes the episode anew, or its lease ends.
     A paused episode waits for its checkout, but a claim in it still has its lease.
     """
+    leases = [own.lease_until for own in episode.steps if own.lease_until is not None]
+    if leases:
+        return min(leases)
     active = episode.status is EpisodeStatus.ACTIVE
-    instants = [own.due_at for own in episode.steps if own.state is StepState.PLANNED and active]
-    instants += [own.lease_until for own in episode.steps if own.lease_until is not None]
-    return min(instants, default=None)
+    return min((own.due_at for own in episode.steps if own.state is StepState.PLANNED and active), default=None)
 
 
 def due_of(episode: Episode, settings: Settings) -> datetime:

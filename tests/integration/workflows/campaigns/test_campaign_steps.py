@@ -253,6 +253,33 @@ def test_an_endpoint_that_is_busy_gets_the_step_again_and_a_crash_leaves_it_unkn
     assert (delivery.status, delivery.reason) == (DeliveryStatus.UNKNOWN, "lease_lost")
 
 
+def test_a_step_that_falls_due_while_a_lost_claim_lasts_waits_for_its_end_and_no_sweep_turns_it_over_in_vain(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_all_day(shop, min_step_gap=timedelta())
+    abandoned(HOUR, HOUR + timedelta(minutes=1))
+    shop.wait(minutes=30)
+    shop.sweep()
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shop, "send_all", killed)
+        with pytest.raises(KeyboardInterrupt):
+            shop.deliver()
+    claimed = episode(shop)
+    assert [own.state for own in claimed.steps] == [StepState.CLAIMED, StepState.PLANNED]
+
+    shop.wait(minutes=3)
+    assert shop.sweep() == {}
+    assert episode(shop) == claimed
+
+    shop.wait(minutes=5)
+    assert shop.sweep()["lease_lost"] == 1
+    assert states(shop) == [("unknown", "lease_lost"), ("planned", None)]
+
+
 def test_quiet_hours_defer_a_step_to_the_morning(shop: Shop, endpoint: Endpoint) -> None:
     from datetime import time
 

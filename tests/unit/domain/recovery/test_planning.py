@@ -165,6 +165,15 @@ def test_one_step_is_gated_at_a_time() -> None:
     assert due_step(paused(own), NOON + HOUR) is None
 
 
+def test_while_a_step_is_claimed_the_next_one_wakes_nobody() -> None:
+    own = with_step(own := episode_of(checkout_left()), replace(own.steps[1], due_at=NOON + HOUR + MINUTE))
+    held = with_step(own, claimed(own.steps[0], "d" * 26, NOON + HOUR))
+
+    assert next_due(own) == NOON + HOUR
+    assert due_step(held, NOON + HOUR + MINUTE) is None
+    assert next_due(held) == LEASE_ENDS
+
+
 ALL_MOVES = [(old, new) for old in StepState for new in StepState]
 
 
