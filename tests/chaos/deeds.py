@@ -20,7 +20,7 @@ from tests.chaos.ledger import Rows
 from tests.chaos.shoppers import Journal, Market, Shopper
 from tests.chaos.stage import Stage
 
-_MOST_RECORDS = 60
+_MOST_RECORDS = 12
 _MOST_MESSAGES = 20
 _SKEWED = ("ingest", "sweep", "dispatch", "deliver")
 _FARTHEST = 2.0

@@ -12,6 +12,9 @@ from typing import Any
 
 from tests.chaos.proxy import Rule
 
+_MOST_PER_SECOND = 4
+_MOST_AT_LEAST = 6
+
 type Rules = Callable[[Random], list[dict[str, Any]]]
 
 _WRITES = ("PutItem", "UpdateItem", "TransactWriteItems")
@@ -39,9 +42,10 @@ class Fault:
     provoked_by: tuple[str, ...] = ()
     kills: str | None = None
 
-    def played(self, random: Random) -> list[Rule]:
-        """Its rules for one window."""
-        return [Rule(self.name, own) for own in self.rules(random)]
+    def played(self, random: Random, window: float) -> list[Rule]:
+        """Its rules for a window of so many seconds, in which each spoils so many calls at most."""
+        most = max(int(_MOST_PER_SECOND * window), _MOST_AT_LEAST)
+        return [Rule(self.name, own | {"times": most}) for own in self.rules(random)]
 
 
 def _effect(

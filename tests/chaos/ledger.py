@@ -26,12 +26,11 @@ class Rows:
 
     def __init__(self, stage: Stage, merchants: Iterable[str]) -> None:
         """Reads all of it."""
-        wanted = set(merchants)
+        wanted = [{"S": own} for own in merchants]
         pages = (
             stage.client("dynamodb").get_paginator("scan").paginate(TableName=stage.stack["table"], ConsistentRead=True)
         )
-        items = (from_wire(item) for page in pages for item in page["Items"])
-        self.items = [own for own in items if own.get("mer") in wanted]
+        self.items = [from_wire(own) for page in pages for own in page["Items"] if own.get("mer") in wanted]
 
     def checkouts(self) -> Iterator[Checkout]:
         """Every checkout."""

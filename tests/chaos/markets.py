@@ -15,7 +15,7 @@ _SETTINGS = {
     "holdout_percent": 0,
     "min_step_gap": "PT0S",
 }
-_FEED = ["checkout.abandoned", "checkout.recovered", "checkout.completed", "checkout.superseded", "checkout.updated"]
+_FEED = ["checkout.abandoned", "checkout.recovered", "checkout.completed", "checkout.superseded"]
 
 
 def opened(stack: dict[str, Any], vendors: Vendors) -> list[Market]:
@@ -35,7 +35,7 @@ class _Shop:
         """An endpoint told of these events (all), behind which this stand-in is."""
         settings = {"retry_schedule": ["PT1S"] * 8, "timeout": "PT6S"}
         url = f"{self._vendors.url}/feed/{name}"
-        return self._named(self.shop.endpoint(url, types or _FEED, settings=settings), name)
+        return self._named(self.shop.endpoint(url, types or [*_FEED, "checkout.updated"], settings=settings), name)
 
     def bsp(self, kind: str, name: str) -> str:
         """An endpoint that sends messages."""
@@ -76,7 +76,7 @@ def _first(own: _Shop) -> Market:
 
 def _second(own: _Shop) -> Market:
     sources = {"flexype": own.shop.source(), "custom": own.shop.source("custom")}
-    own.feed("two")
+    own.feed("two", _FEED)
     own.feed("two-bsp", ["checkout.abandoned", "checkout.recovered"])
     hook = own.feed("two-steps", ["checkout.recovered"])
     own.campaign(

@@ -86,11 +86,8 @@ class Proxy:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        self._process.kill()  # it has nothing to put in order, and would wait for connections to end
+        self._process.wait()
 
     def play(self, rules: Sequence[Rule]) -> None:
         """These rules from now on, and no others."""

@@ -113,7 +113,7 @@ class Run:
         while any(own for name, own in self._stage.waiting().items() if "dead" not in name):
             if time.monotonic() > until:
                 return False
-            time.sleep(0.1)
+            time.sleep(0.3)
         return True
 
     def _stream_is_through(self, market: Market, vendors: Vendors, deadline: float) -> None:
@@ -124,7 +124,7 @@ class Run:
             heard = {own.checkout_id for own in vendors.received() if own.taken}
             if told.get("checkout_id") in heard:
                 return
-            time.sleep(0.05)
+            time.sleep(0.1)
 
     def _tell(self, what: str) -> None:
         self._say(f"{self._since():5.0f} s  {what}")

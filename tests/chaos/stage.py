@@ -53,6 +53,7 @@ class Stage:
         self._clients: dict[str, Any] = {}
         self._dead_before: list[str] | None = None
         self._log_from = 0
+        self._died: Counter[str] = Counter()
         engine = find(folder)
         self._engine_pid = None if engine is None else engine.pid
         for service in ("lambda", "sqs", "dynamodb", "s3", "dynamodbstreams", "scheduler"):
@@ -113,7 +114,7 @@ class Stage:
         """Workers of the functions that nobody waits for, so that a storm does not begin with starting all of them."""
         idle = {"Records": []}
         with ThreadPoolExecutor(4) as threads:
-            list(threads.map(lambda own: self.invoke(own, idle), ["dispatch", "sweep", "deliver", "deliver"]))
+            list(threads.map(lambda own: self.invoke(own, idle), ["dispatch", "sweep", "deliver"] * 2))
 
     def set_clocks(self, offsets: Mapping[str, float]) -> None:
         """From now on these clocks are off by so many seconds; ``*``: everybody's. Written whole: nobody reads half."""
@@ -165,10 +166,13 @@ class Stage:
 
     def died_at_work(self) -> Counter[str]:
         """By function, how many batches of a stream or queue lost their worker since the stage is behind the proxy."""
-        with (self.folder / "engine.log").open(errors="replace") as log:
+        with (self.folder / "engine.log").open("rb") as log:
             log.seek(self._log_from)
-            lost = Counter(found[1] for line in log if (found := _LOST_WORKER.search(line)))
-        return Counter({own: lost[full] for own, full in self.stack["functions"].items()})
+            for line in log:
+                if line.endswith(b"\n"):  # else it is still being written
+                    self._log_from += len(line)
+                    self._died.update(_LOST_WORKER.findall(line.decode(errors="replace")))
+        return Counter({own: self._died[full] for own, full in self.stack["functions"].items()})
 
     def _workers(self, function: str) -> list[int]:
         """The engine's own children that run a function and have begun: to call AWS, they opened a connection.

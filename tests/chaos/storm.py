@@ -92,7 +92,7 @@ class Storm:
         began = time.monotonic()
         self._say(fault.name)
         both = [fault] if before is None else [fault, before]
-        self._proxy.play([rule for own in both for rule in own.played(self._random)])
+        self._proxy.play([rule for own in both for rule in own.played(self._random, self._plan.window)])
         waiting, looked, acted, provoked, met = list(shoppers), began, 0.0, 0.0, False
         while (lasted := time.monotonic() - began) < self._plan.window or (not met and lasted < _MET_WITHIN):
             while waiting and lasted >= self._plan.window * (1 - len(waiting) / len(shoppers)):

@@ -61,6 +61,13 @@ class _Asked:
     about: Received
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing: who asked was killed, and its connection with it."""
+
+
 class Vendors:
     """The server; a context manager. Paths are ``/{role}/{name}/...``, role ``feed`` or ``send``."""
 
@@ -72,8 +79,7 @@ class Vendors:
         self._received: list[Received] = []
         self._asked: Counter[str] = Counter()
         self._unmet = {role: Random(f"{seed} {role}").sample(list(own), len(own)) for role, own in MOODS.items()}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler_of(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
