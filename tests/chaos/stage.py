@@ -112,7 +112,7 @@ class Stage:
 
     def warm(self) -> None:
         """Workers of the functions that nobody waits for, so that a storm does not begin with starting all of them."""
-        idle = {"Records": []}
+        idle: dict[str, Any] = {"Records": []}
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda own: self.invoke(own, idle), ["dispatch", "sweep", "deliver"] * 2))
 
