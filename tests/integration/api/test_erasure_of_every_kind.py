@@ -79,6 +79,22 @@ def test_a_merchants_work_of_every_kind_goes_and_so_does_what_was_removed_before
     assert whole(shop) == neighbours
 
 
+def test_what_an_endpoint_heard_and_answered_goes_though_it_was_removed(shop: Shop, merchant: Api) -> None:
+    gone = shop.endpoint("checkout.abandoned", retry_schedule=[])
+    shop.answer = lambda _: Answer(400, body=b"no such person: Asha")
+    shop.abandon()
+    shop.settle()
+    shop.deliver()
+    assert "Asha" in everything(shop)
+    assert merchant("DELETE", f"/v1/endpoints/{gone.id}").status == 204
+
+    done = erase(merchant, phone=PHONE)
+
+    assert (done["checkouts"], done["endpoints_told"]) == (1, [])
+    for personal in ("7777788888", "Gujarat", SESSION, "Asha"):
+        assert personal not in everything(shop)
+
+
 SPOILT: tuple[dict[str, Any], ...] = ({"st": "teleported"}, {"b": b"no zlib"}, {"la": "yesterday"}, {"v": "many"})
 
 
