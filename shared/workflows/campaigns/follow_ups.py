@@ -49,6 +49,10 @@ class FollowUps:
         self._owe(_Owed(act))
         return False
 
+    def once(self, act: Callable[[], object]) -> bool:
+        """Do it in one try, where something more urgent waits; False where it is not done, and to be done later."""
+        return not isinstance(_failure(act), TEMPORARY)
+
     def catch_up(self) -> None:
         """Try what is owed once more; what cannot be done at several batches is given up, and told in the log."""
         with self._lock:

@@ -1,7 +1,7 @@
 """The one recorded outcome of a claimed step, and everything that follows from it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
@@ -77,6 +77,8 @@ class _Settlement:
     at: datetime
     tried: tuple[Episode, Concluded] | None = None
     """What was written, or may have been."""
+    unheeded: list[Callable[[], object]] = field(default_factory=list)
+    """What the answer asks for and could not be done at once."""
     word: str = "step_unrecorded"
 
     def stands_as(self, step: EpisodeStep | None) -> bool:
@@ -148,14 +150,16 @@ class StepOutcomes:
         assert own.tried is not None  # noqa: S101 - it was written
         (after, concluded), claim = own.tried, own.claim
         own.word = f"step_{concluded.step.state}"
+        for effect in own.unheeded:
+            self._follow_ups.do(effect)
         if concluded.step.state.ended:
             self._follow_ups.do(partial(self._record.ended, claim.case, after, concluded.step))
 
     def _heed(self, own: _Settlement) -> None:
-        """What the answer asks for, each part by itself."""
+        """What the answer asks for, each part by itself and in one try: the outcome is not to wait for it."""
         assert own.tried is not None  # noqa: S101 - it was concluded
-        for effect in self._effects.of(own.claim, own.tried[1], own.at):
-            self._follow_ups.do(effect)
+        effects = self._effects.of(own.claim, own.tried[1], own.at)
+        own.unheeded = [effect for effect in effects if not self._follow_ups.once(effect)]
 
     def _record_attempt(self, own: _Settlement) -> None:
         assert own.tried is not None  # noqa: S101 - it was concluded

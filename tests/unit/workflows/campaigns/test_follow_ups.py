@@ -50,6 +50,17 @@ def test_what_still_fails_is_owed_and_done_at_a_later_batch(follow_ups: FollowUp
     assert (act.calls, other.calls) == (5, 1)
 
 
+def test_where_something_more_urgent_waits_one_try_is_made_and_nothing_is_owed(
+    follow_ups: FollowUps, waits: list[float]
+) -> None:
+    act = Act(1)
+    assert not follow_ups.once(act)
+    assert (act.calls, waits) == (1, [])
+    follow_ups.catch_up()
+    assert act.calls == 1
+    assert follow_ups.once(act)
+
+
 def test_what_nobody_can_do_is_given_up_and_told(follow_ups: FollowUps, caplog: pytest.LogCaptureFixture) -> None:
     act = Act(1_000)
     follow_ups.do(act)
