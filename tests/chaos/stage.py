@@ -5,7 +5,6 @@ Everything changed for a run is changed through AWS's own interfaces, and put ba
 
 import json
 import os
-import re
 import signal
 import time
 import urllib.request
@@ -23,6 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.engine import find
 from infra.local.shop import engine_arguments
+from tests.chaos.engine_log import EngineLog
+from tests.chaos.unpacked import Unpacked
 
 CLOCK = Path(__file__).parent / "clock"
 _ADDED = frozenset({"AWS_ENDPOINT_URL", "PYTHONPATH", "CHAOS_CLOCK", "CHAOS_CLOCK_OF"})
@@ -31,13 +32,13 @@ MOST_RECEIVES = 40
 """A queue shows a message again after 10 seconds instead of six minutes, and a message is dead after 40 times
 instead of 5: half an hour of a queue's patience in seven minutes. Function and visibility timeouts are AWS's business
 and no code of ours reads them. Whatever takes longer than that is handled twice at the same time."""
+_PLAYED = ("ingest", "merchant_api", "sweep", "dispatch", "deliver", "campaign")
 _LANE = {"ScalingConfig": {"MaximumConcurrency": 2}}
 """Batches of a queue at once: every one more is another worker, which takes two seconds of a core to start."""
 _SHARD = {"BatchSize": 10}
 """Records of the stream at once: the engine repeats a batch whole, until all of it passes."""
 _A_GLANCE = 0.05
 _WATCHED_FOR = 2.0
-_LOST_WORKER = re.compile(r"ESM: Lambda (\S+) failed processing .*errorMessage=Worker process died")
 
 
 class Stage:
@@ -52,8 +53,7 @@ class Stage:
         self._config = Config(retries={"total_max_attempts": 3}, read_timeout=330, max_pool_connections=32)
         self._clients: dict[str, Any] = {}
         self._dead_before: list[str] | None = None
-        self._log_from = 0
-        self._died: Counter[str] = Counter()
+        self._log = EngineLog(folder / "engine.log", self._relieve)
         engine = find(folder)
         self._engine_pid = None if engine is None else engine.pid
         for service in ("lambda", "sqs", "dynamodb", "s3", "dynamodbstreams", "scheduler"):
@@ -65,7 +65,7 @@ class Stage:
 
     def _as_deployed(self) -> dict[str, dict[str, str]]:
         """The functions' variables as they were deployed, without what a run that was killed has left behind."""
-        before = {name: self._environment(name) for name in self.stack["functions"]}
+        before = {name: self._environment(name) for name in _PLAYED}
         return {name: {own: value for own, value in told.items() if own not in _ADDED} for name, told in before.items()}
 
     @contextmanager
@@ -74,24 +74,29 @@ class Stage:
         self._greet(proxy_url)
         self.set_clocks({})
         self._dead_before = self._dead()
-        self._log_from = (self.folder / "engine.log").stat().st_size
         before = self._as_deployed()
         added = {
             "AWS_ENDPOINT_URL": proxy_url,
             # A call that keeps failing reaches our code after two tries and not after five: more faults in less time.
             "PATIENCE_WITH_AWS": "short",
-            "PYTHONPATH": str(CLOCK),
             "CHAOS_CLOCK": str(self._clock_file),
         }
         queues = {name: self._queue_settings(name) for name in self.stack["queues"] if "dead" not in name}
         lanes = self._lanes()
+        played = {name: self.stack["functions"][name] for name in _PLAYED}
+        bundles = Unpacked(self._clients["lambda"], played, self.folder / "tmp" / "unpacked")
+        changed = {
+            name: before[name] | added | {"CHAOS_CLOCK_OF": name, "PYTHONPATH": f"{CLOCK}:{bundles.path_of(name)}"}
+            for name in _PLAYED
+        }
         try:
-            self._environments({name: own | added | {"CHAOS_CLOCK_OF": name} for name, own in before.items()})
+            self._environments(changed)
             for name, settings in queues.items():
                 self._hasten(name, settings)
             for lane, mapped in lanes.items():
                 self._set_lane(lane, _LANE if "ScalingConfig" in mapped else _SHARD)
-            yield
+            with bundles, self._log:
+                yield
         finally:
             self._environments(before)
             for name, settings in queues.items():
@@ -166,13 +171,15 @@ class Stage:
 
     def died_at_work(self) -> Counter[str]:
         """By function, how many batches of a stream or queue lost their worker since the stage is behind the proxy."""
-        with (self.folder / "engine.log").open("rb") as log:
-            log.seek(self._log_from)
-            for line in log:
-                if line.endswith(b"\n"):  # else it is still being written
-                    self._log_from += len(line)
-                    self._died.update(_LOST_WORKER.findall(line.decode(errors="replace")))
-        return Counter({own: self._died[full] for own, full in self.stack["functions"].items()})
+        died = self._log.died_at_work()
+        return Counter({own: died[full] for own, full in self.stack["functions"].items()})
+
+    def _relieve(self, _: str) -> None:
+        """Start a failed reader's next worker at once, so that the stream goes on with the one that is spare.
+
+        On AWS a worker outlives an error; the engine ends it, and would start the next one only when it asks again.
+        """
+        self.invoke("dispatch", {"Records": []})
 
     def _workers(self, function: str) -> list[int]:
         """The engine's own children that run a function and have begun: to call AWS, they opened a connection.

@@ -17,7 +17,7 @@ from tests.chaos.stage import Stage
 
 _MOST_AT_ONCE = 60
 _SECONDS_PER_CHECKOUT = 0.4
-_SHORTEST_WINDOW = 1.5
+_SHORTEST_WINDOW = 1.3
 _SWEEP_EVERY = 1.0
 _DEED_EVERY = 1.0
 _TICK = 0.1
