@@ -24,6 +24,7 @@ _PLUMBING = frozenset(
         "liquid",
         "liquid_engine",
         "liquid_sandbox",
+        "liquid_turns",
         "liquid_worker",
         "message",
         "one_line",
