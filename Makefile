@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults chaos e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults chaos chaos-short e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -76,11 +76,15 @@ chaos: setup ## the deployed stack while AWS, workers, clocks and vendors fail: 
 	$(PYTHON) -m infra.local up; \
 	$(PYTHON) -m tests.chaos
 
-e2e: ## tests against the stack on a local engine of their own
+chaos-short: ## every kind of fault and 100 checkouts, on the engine that stands in LOCAL_DIR
+	@SEEDS="$(or $(SEEDS),1)" CHECKOUTS="$(or $(CHECKOUTS),100)" $(PYTHON) -m tests.chaos
+
+e2e: ## tests against the stack on a local engine of their own, and a short chaos on it
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
-	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e
+	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
+	$(MAKE) chaos-short
 
 bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery

@@ -33,6 +33,9 @@ MOST_RECEIVES = 40
 instead of 5: half an hour of a queue's patience in seven minutes. Function and visibility timeouts are AWS's business
 and no code of ours reads them. Whatever takes longer than that is handled twice at the same time."""
 _PLAYED = ("ingest", "merchant_api", "sweep", "dispatch", "deliver", "campaign")
+_HURRIED = {"PATIENCE_WITH_AWS": "short"}
+"""A call that keeps failing reaches our code after two tries and not after five: more faults in less time. Not in
+dispatch, all of whose batch would come again, by the engine's leave after a new worker has started."""
 _LANE = {"ScalingConfig": {"MaximumConcurrency": 2}}
 """Batches of a queue at once: every one more is another worker, which takes two seconds of a core to start."""
 _SHARD = {"BatchSize": 10}
@@ -77,8 +80,6 @@ class Stage:
         before = self._as_deployed()
         added = {
             "AWS_ENDPOINT_URL": proxy_url,
-            # A call that keeps failing reaches our code after two tries and not after five: more faults in less time.
-            "PATIENCE_WITH_AWS": "short",
             "CHAOS_CLOCK": str(self._clock_file),
         }
         queues = {name: self._queue_settings(name) for name in self.stack["queues"] if "dead" not in name}
@@ -86,7 +87,10 @@ class Stage:
         played = {name: self.stack["functions"][name] for name in _PLAYED}
         bundles = Unpacked(self._clients["lambda"], played, self.folder / "tmp" / "unpacked")
         changed = {
-            name: before[name] | added | {"CHAOS_CLOCK_OF": name, "PYTHONPATH": f"{CLOCK}:{bundles.path_of(name)}"}
+            name: before[name]
+            | added
+            | (_HURRIED if name != "dispatch" else {})
+            | {"CHAOS_CLOCK_OF": name, "PYTHONPATH": f"{CLOCK}:{bundles.path_of(name)}"}
             for name in _PLAYED
         }
         try:

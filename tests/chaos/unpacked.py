@@ -43,7 +43,7 @@ class Unpacked:
     def __exit__(self, *_: object) -> None:
         for function, name in self._functions.items():
             self._client.update_function_code(FunctionName=name, ZipFile=self._kept(function).read_bytes())
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _kept(self, function: str) -> Path:
         return self._folder / f"{function}.zip"
