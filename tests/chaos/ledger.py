@@ -100,6 +100,7 @@ def ledger(
     stage: Stage, rows: Rows, journal: Journal, vendors: Vendors, markets: Sequence[Market], now: datetime
 ) -> Ledger:
     """Everything that is known, at the stage's ``now``."""
+    merchants = [own.shop.id for own in markets]
     return Ledger(
         cases=tuple(journal.cases[own] for own in sorted(journal.cases)),
         posted=tuple(journal.posted()),
@@ -110,11 +111,11 @@ def ledger(
         steps=tuple(rows.steps(now)),
         names={endpoint_id: name for own in markets for endpoint_id, name in own.names.items()},
         due=tuple(rows.due(now)),
-        queued=stage.waiting(),
-        dead=tuple(stage.dead()),
+        queued=stage.waiting(merchants),
+        dead=tuple(stage.dead(merchants)),
         quarantined=rows.quarantined(stage),
         campaigns={name: expression for own in markets for name, expression in _campaigns(own)},
-        schedules=stage.schedules([own.shop.id for own in markets]),
+        schedules=stage.schedules(merchants),
     )
 
 

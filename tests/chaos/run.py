@@ -105,12 +105,14 @@ class Run:
             swept = self._stage.sweep()
             repaired = self._stage.invoke("campaign", {"repair": True})
             self._stream_is_through(markets[0], vendors, deadline)
-            emptied = self._queues_are_empty(min(deadline, time.monotonic() + _A_MOMENT))
-            still = emptied and swept is not None and not any(swept["outcomes"].values()) and repaired == {"settled": 0}
+            merchants = [own.shop.id for own in markets]
+            emptied = self._queues_are_empty(merchants, min(deadline, time.monotonic() + _A_MOMENT))
+            asked = emptied and swept is not None and repaired is not None
+            still = asked and not any(Rows(self._stage, merchants).due(self._now()))
             quiet = quiet + 1 if still else 0
 
-    def _queues_are_empty(self, until: float) -> bool:
-        while any(own for name, own in self._stage.waiting().items() if "dead" not in name):
+    def _queues_are_empty(self, merchants: list[str], until: float) -> bool:
+        while any(own for name, own in self._stage.waiting(merchants).items() if "dead" not in name):
             if time.monotonic() > until:
                 return False
             time.sleep(0.3)

@@ -76,7 +76,7 @@ class Stage:
         """The functions' calls to AWS go by the proxy, their clocks by the clock file, while this is entered."""
         self._greet(proxy_url)
         self.set_clocks({})
-        self._dead_before = self._dead()
+        self._dead_before = self._dead([])
         before = self._as_deployed()
         added = {
             "AWS_ENDPOINT_URL": proxy_url,
@@ -208,28 +208,32 @@ class Stage:
             for own in ours
         }
 
-    def waiting(self) -> dict[str, int]:
-        """How many messages each queue holds, shown, hidden or delayed."""
-        return {name: self._waiting(url) for name, url in self.stack["queues"].items()}
+    def waiting(self, merchants: Sequence[str]) -> dict[str, int]:
+        """How many messages about these merchants each queue holds, shown, hidden or delayed."""
+        return {name: len(bodies) for name, bodies in self._bodies(merchants).items()}
 
-    def _waiting(self, url: str) -> int:
-        told = self._clients["sqs"].get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        counted = ("", "NotVisible", "Delayed")
-        return sum(int(told[f"ApproximateNumberOfMessages{own}"]) for own in counted)
-
-    def dead(self) -> list[str]:
+    def dead(self, merchants: Sequence[str]) -> list[str]:
         """What has come into the dead letter queues since the stage is behind the proxy; it stays there."""
-        left = Counter(self._dead()) - Counter(self._dead_before or [])
+        left = Counter(self._dead(merchants)) - Counter(self._dead_before or [])
         return list(left.elements())
 
-    def _dead(self) -> list[str]:
-        """The bodies in the dead letter queues, without receiving them."""
+    def _dead(self, merchants: Sequence[str]) -> list[str]:
+        return [own for name, bodies in self._bodies(merchants).items() if "dead" in name for own in bodies]
+
+    def _bodies(self, merchants: Sequence[str]) -> dict[str, list[str]]:
+        """By queue what is about these merchants, or about nobody, without receiving it: others may use the stage."""
         with urllib.request.urlopen(f"{self.engine_url}/_ministack/sqs/messages", timeout=30) as answer:  # noqa: S310
             told = json.loads(answer.read())
-        queues = [
-            pair for account in told["messages"].values() for region in account.values() for pair in region.items()
-        ]
-        return [own["Body"] for url, messages in queues if "DeadLetters" in url for own in messages]
+        by_url = {
+            url: messages
+            for account in told["messages"].values()
+            for region in account.values()
+            for url, messages in region.items()
+        }
+        return {
+            name: [own["Body"] for own in by_url[url] if _is_about(own["Body"], merchants)]
+            for name, url in self.stack["queues"].items()
+        }
 
     def _environment(self, name: str) -> dict[str, str]:
         told = self._clients["lambda"].get_function_configuration(FunctionName=self.stack["functions"][name])
@@ -269,6 +273,10 @@ class Stage:
 
     def _set_queue(self, name: str, settings: Mapping[str, str]) -> None:
         self._clients["sqs"].set_queue_attributes(QueueUrl=self.stack["queues"][name], Attributes=dict(settings))
+
+
+def _is_about(body: str, merchants: Sequence[str]) -> bool:
+    return "mer_" not in body or any(own in body for own in merchants)
 
 
 def _has_connections(pid: int) -> bool:
