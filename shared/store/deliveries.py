@@ -173,7 +173,10 @@ class DeliveryStore:
         return DeliveryPage(records, len(items), items[-1]["sk"] if len(items) == limit else None)
 
     def record(self, delivery: DeliveryRecord, outcome: Recorded) -> bool:
-        """Record an outcome if the delivery still has the attempts it was read with; False when another was faster."""
+        """Record an outcome if the delivery still has the attempts it was read with; False when another was faster.
+
+        A write whose answer was lost is repeated by the SDK, and fails on itself: then what is stored is this attempt.
+        """
         count = delivery.attempt_count + (1 if outcome.attempt is not None else 0)
         attempts: Sequence[Mapping[str, Any]] = delivery.attempts
         if outcome.attempt is not None:
@@ -199,8 +202,14 @@ class DeliveryStore:
         try:
             self._table.update(update)
         except ConditionFailed:
-            return False
+            return outcome.attempt is not None and self._has(delivery.key, count, outcome.attempt)
         return True
+
+    def _has(self, key: ItemKey, count: int, attempt: Mapping[str, Any]) -> bool:
+        """Whether the delivery's last attempt is this one."""
+        item = self._table.get(key)
+        stored = None if item is None else read_delivery(item)
+        return stored is not None and stored.attempt_count == count and dict(stored.attempts[-1]) == dict(attempt)
 
     def reported(self, delivery: DeliveryRecord, status: str, at: datetime) -> None:
         """Note a vendor's later word (``delivered``, ``read``, ...); the first of each kind stays."""

@@ -14,6 +14,7 @@ from shared.destinations.webhook import WebhookDestination
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.health import HealthStore
 from shared.store.table import StoreUnavailable, Table
+from shared.store.writes import Update
 from shared.workflows.delivering.batch import First, Handled, Prepared, send_prepared
 from tests.integration.shop import Shop, stranger
 
@@ -314,3 +315,23 @@ def test_a_defect_after_the_sends_costs_one_message(shop: Shop) -> None:
         ("given_back:ZeroDivisionError", True),
         ("delivered", False),
     ]
+
+
+def test_an_attempt_whose_record_botocore_repeated_because_the_answer_was_lost_is_followed_by_the_next(
+    shop: Shop, queued: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.answer = lambda _: Answer(503)
+    once = Table.update
+
+    def twice(table: Table, update: Update) -> None:
+        once(table, update)
+        if update.key[1].startswith("dlv_"):
+            once(table, update)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Table, "update", twice)
+        assert shop.deliver(queued) == []
+    shop.wait(seconds=10)
+    shop.answer = lambda _: Answer(200)
+    shop.deliver(shop.retries())
+    one_delivered(shop)
