@@ -38,6 +38,7 @@ from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.delivering.deliver import Deliverer
 from shared.workflows.delivering.endpoint_events import EndpointEvents
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.truth import DeliveryTruth
 
 
 @cache
@@ -72,7 +73,7 @@ def deliverer() -> Deliverer:
     """Delivers events of the feed."""
     stores = _stores()
     return Deliverer(
-        table=stores.table,
+        truth=DeliveryTruth(stores.table, stores.checkouts, stores.hasher, now),
         deliveries=stores.deliveries,
         health=health(),
         disable=_disable,

@@ -21,8 +21,10 @@ from moto import mock_aws
 
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.delivery.send_pool import SendPool
+from shared.domain.identity import IdentityHasher
 from shared.domain.ids import EndpointId, MerchantId, new_ulid
 from shared.domain.merchant import Endpoint, EndpointCredentials, SigningSecret
+from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.health import HealthStore
@@ -32,6 +34,7 @@ from shared.workflows.delivering.batch import send_prepared
 from shared.workflows.delivering.deliver import Deliverer
 from shared.workflows.delivering.endpoint_events import EndpointEvents
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.truth import DeliveryTruth
 from tests.integration.conftest import create_table
 
 FRESH_WORKERS, RETRY_WORKERS, SLOW_WORKERS = 10, 5, 5
@@ -162,8 +165,9 @@ class Harness:
 
     def deliverer(self) -> tuple[Deliverer, EndpointHealth]:
         health = EndpointHealth(HealthStore(self.table), self.events.disable, now)
+        hasher = IdentityHasher(b"k" * 32)
         deliverer = Deliverer(
-            table=self.table,
+            truth=DeliveryTruth(self.table, CheckoutStore(self.table, hasher, 2), hasher, now),
             deliveries=self.deliveries,
             health=health,
             disable=self.events.disable,

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
@@ -20,17 +19,13 @@ from shared.delivery.retry import DEFAULT_SCHEDULE, GaveUp, RetrySchedule, plan_
 from shared.destinations import registry
 from shared.destinations.destination import Delivery, Destination, Unsendable
 from shared.destinations.destination import Endpoint as Target
-from shared.domain.announcement import staleness
 from shared.domain.breaker import Wait
-from shared.domain.checkout import Checkout
 from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.store import keys
-from shared.store.checkout_item import from_item
 from shared.store.codec import unpack
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
-from shared.store.events import EventGone, EventRecord, EventStore, read_event
-from shared.store.table import Table
+from shared.store.events import EventGone, EventRecord, read_event
 from shared.store.vendor_messages import VendorMessageStore
 from shared.store.writes import ItemKey
 from shared.workflows.delivering.attempts import attempt_json, target_of
@@ -48,9 +43,8 @@ from shared.workflows.delivering.batch import (
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 from shared.workflows.delivering.lanes import QUICK, may_be_cut, was_cut
 from shared.workflows.delivering.templated import TemplatedBodies
+from shared.workflows.delivering.truth import DeliveryTruth, Rows
 from shared.workflows.delivering.waiting import Waiting, place_of
-
-type _Rows = dict[ItemKey, dict[str, Any]]
 
 _TEMPLATELESS = "webhook"
 """The one kind that fills no template of its own: it sends the event's bytes."""
@@ -76,7 +70,7 @@ class Deliverer:
     def __init__(
         self,
         *,
-        table: Table,
+        truth: DeliveryTruth,
         deliveries: DeliveryStore,
         health: EndpointHealth,
         disable: Callable[[Endpoint, str], object],
@@ -86,7 +80,7 @@ class Deliverer:
         now: Callable[[], datetime],
     ) -> None:
         """``now`` is the clock; ``disable`` switches an endpoint off for a reason and tells whom it concerns."""
-        self._table = table
+        self._true = truth
         self._deliveries = deliveries
         self._health = health
         self._disable = disable
@@ -94,7 +88,7 @@ class Deliverer:
         self._waiting = Waiting(deliveries, queues, now)
         self._cipher = cipher
         self._now = now
-        self._templated = TemplatedBodies(EventStore(table))
+        self._templated = TemplatedBodies(truth.events)
 
     def prepare(self, messages: Sequence[DeliveryMessage]) -> list[Begun]:
         """What each message asks for, in order: an attempt to make now, or what became of it without one.
@@ -204,7 +198,7 @@ class Deliverer:
         except TEMPORARY as error:
             return Handled(f"unrecorded:{type(error).__name__}", retry_message=True)
 
-    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Begun | None]) -> tuple[list[_Due], _Rows]:
+    def _due(self, messages: Sequence[DeliveryMessage], handled: list[Begun | None]) -> tuple[list[_Due], Rows]:
         """The deliveries to attempt now and the rows that say so; every other message gets its outcome here."""
         records, unread = read_together(self._records, dict(enumerate(messages)))
         open_messages: dict[int, DeliveryRecord] = {}
@@ -254,19 +248,10 @@ class Deliverer:
                 return Handled(f"not_enqueued:{type(error).__name__}", retry_message=True)
         return Handled("repeated")
 
-    def _facts(self, records: Sequence[DeliveryRecord]) -> _Rows:
-        """Events, checkouts, endpoints and their health in one consistent read."""
-        wanted: list[ItemKey] = []
-        for record in records:
-            wanted += [
-                record.event_key,
-                keys.checkout(record.checkout_digest),
-                keys.endpoint(record.merchant_id, record.endpoint_id),
-                self._health.key(record.endpoint_id),
-            ]
-        return self._table.batch_get(wanted)
+    def _facts(self, records: Sequence[DeliveryRecord]) -> Rows:
+        return self._true.rows(records, lambda own: self._health.key(own.endpoint_id))
 
-    def _decided(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: _Rows) -> _Due | Handled:
+    def _decided(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: Rows) -> _Due | Handled:
         """The delivery as one to attempt now, or what is recorded instead."""
         decided = self._truth(position, message, record, rows)
         if isinstance(decided, _Due):
@@ -278,7 +263,7 @@ class Deliverer:
         self._deliveries.record(record, decided)
         return Handled(f"{decided.status}:{decided.reason}")
 
-    def _truth(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: _Rows) -> _Due | Recorded:
+    def _truth(self, position: int, message: DeliveryMessage, record: DeliveryRecord, rows: Rows) -> _Due | Recorded:
         """Whether the delivery's attempt is made now, and if not, what is recorded instead."""
         endpoint_row = rows.get(keys.endpoint(record.merchant_id, record.endpoint_id))
         event_row = rows.get(record.event_key)
@@ -292,9 +277,7 @@ class Deliverer:
         event = read_event(event_row)
         if endpoint.id in event.problems:
             return Recorded(DeliveryStatus.FAILED, event.problems[endpoint.id])
-        checkout_row = rows.get(keys.checkout(record.checkout_digest))
-        checkout: Checkout | None = from_item(checkout_row) if checkout_row and "st" in checkout_row else None
-        stale = staleness(event.type, event.version, checkout)
+        stale = self._true.staleness(event, record, rows)
         if stale is not None:
             return Recorded(DeliveryStatus.SKIPPED, stale)
         if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:

@@ -10,6 +10,7 @@ import pytest
 from shared.aws.queues import DeliveryQueues, QueueUnavailable
 from shared.delivery.exchange import Answer, OutboundRequest
 from shared.destinations.webhook import WebhookDestination
+from shared.domain.checkout import Status
 from shared.domain.ids import event_id
 from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
@@ -52,6 +53,49 @@ def test_an_event_reaches_its_endpoint_signed_and_once(shop: Shop, endpoint: End
 def test_nothing_personal_is_in_a_queue_message(shop: Shop, endpoint: Endpoint) -> None:
     (body,) = shop.queued()
     assert json.loads(body) == {"delivery_id": only(shop).id, "merchant_id": MERCHANT, "n": 0}
+
+
+class TestPurchasesOfAnotherSession:
+    """What calls the checkout off may stand behind; the shopper has bought all the same."""
+
+    def test_nobody_is_told_of_an_abandonment_after_one(self, shop: Shop, endpoint: Endpoint) -> None:
+        assert shop.webhook(session="other-device", session_state="COMPLETED")[0] == 200
+        assert shop.checkout().status is Status.ABANDONED
+        assert shop.deliver() == []
+        assert shop.sent == []
+        own = only(shop)
+        assert (own.status, own.reason) == (DeliveryStatus.SKIPPED, "purchased")
+
+    def test_nor_tried_again_after_one(self, shop: Shop, endpoint: Endpoint) -> None:
+        shop.answer = always(500)
+        shop.deliver()
+        shop.wait(seconds=10)
+        shop.webhook(session="other-device", session_state="COMPLETED")
+        shop.deliver(shop.retries())
+        assert len(shop.sent) == 1
+        assert (only(shop).status, only(shop).reason) == (DeliveryStatus.SKIPPED, "purchased")
+
+    def test_an_older_one_is_not_this_checkouts(self, shop: Shop) -> None:
+        shop.endpoint("checkout.abandoned")
+        shop.webhook(session="last-week", session_state="COMPLETED")
+        shop.settle()
+        shop.wait(days=7)
+        shop.abandon()
+        shop.settle()
+        shop.deliver()
+        assert [own["type"] for own in shop.told()] == ["checkout.abandoned"]
+
+    def test_one_under_a_shops_own_phone_is_nobodys(self, shop: Shop) -> None:
+        shop.endpoint("checkout.abandoned")
+        for number in range(21):
+            shop.webhook(session=f"at-the-counter-{number}")
+        shop.abandon()
+        shop.settle()
+        shop.webhook(session="bought", session_state="COMPLETED")
+        for body in shop.queued():
+            shop.deliver([body])
+        assert DeliveryStatus.SKIPPED not in {own.status for own in shop.deliveries()}
+        assert {own["type"] for own in shop.told()} == {"checkout.abandoned"}
 
 
 def test_a_refusal_is_tried_again_by_the_schedule_with_the_same_bytes(shop: Shop, endpoint: Endpoint) -> None:
