@@ -21,7 +21,7 @@ class OutOfTime(Exception):
 
 
 class NeverEnded(Exception):
-    """The record was begun twice and ended neither time."""
+    """The record was begun twice, had the time to end, and ended neither time."""
 
 
 class Unfinished:

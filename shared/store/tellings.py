@@ -11,6 +11,10 @@ from shared.store.writes import Update
 
 MOST_UNFINISHED = 2
 """How often a record may be begun without being ended."""
+MOST_LOST = 8
+"""The same while too little time has passed for it to have used up the function's: its workers were killed."""
+_OF_TWO = timedelta(seconds=40)
+"""What a record needs that outlasts the function's time twice: it is begun with twenty seconds left or more."""
 _KEPT_FOR = timedelta(days=2)
 """Longer than the stream keeps a record."""
 
@@ -23,12 +27,18 @@ class Tellings:
         self._table = table
 
     def begin(self, event_id: str, now: datetime) -> bool:
-        """Note that the record is begun; False where it was begun twice already and never ended."""
+        """Note that the record is begun; False where it was begun twice already and never ended.
+
+        A worker that was killed is no fault of the record's: while less time has passed than two of the function's own
+        ends would take, it is begun some times more.
+        """
+        killed = Attr("since").gt(to_ms(now - _OF_TWO)) & Attr("begun").lt(MOST_LOST)
         update = Update(
             keys.telling(event_id),
             set={"ttl": to_ms(now + _KEPT_FOR) // 1000},
+            set_if_absent={"since": to_ms(now)},
             add={"begun": 1},
-            condition=Attr("begun").not_exists() | Attr("begun").lt(MOST_UNFINISHED),
+            condition=Attr("begun").not_exists() | Attr("begun").lt(MOST_UNFINISHED) | killed,
         )
         try:
             self._table.update(update)
@@ -38,7 +48,7 @@ class Tellings:
 
     def ended(self, event_id: str) -> None:
         """The record ended, well or not: what it was begun before counts no more."""
-        update = Update(keys.telling(event_id), set={"begun": 0}, condition=Attr("pk").exists())
+        update = Update(keys.telling(event_id), set={"begun": 0}, remove=("since",), condition=Attr("pk").exists())
         try:
             self._table.update(update)
         except ConditionFailed:

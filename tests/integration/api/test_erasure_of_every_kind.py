@@ -18,6 +18,8 @@ from tests.integration.privacy.scanning import rows
 from tests.integration.shop import MERCHANT, SESSION, SOURCE, Shop, stranger
 from tests.integration.workflows.campaigns.test_campaign_steps import HOUR, campaign, open_all_day
 
+pytestmark = pytest.mark.long
+
 __all__ = ["_bucket", "merchant", "shop"]
 
 

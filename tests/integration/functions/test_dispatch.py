@@ -389,6 +389,49 @@ def test_a_record_that_outlasts_the_functions_time_is_set_aside_and_its_shard_go
     assert json.loads(kept) == records[0]
 
 
+def test_a_record_whose_workers_are_killed_is_no_record_that_never_ends(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four workers are gone within seconds, as in a host's failure; the fifth tells it."""
+    shop.endpoint()
+    shop.abandon()
+    records = written_at(shop.stream(), shop.now)
+    shop.wait(seconds=31)
+    original, lives = EpisodePlanner.planned, iter((False, False, False, False, True))
+
+    def planned(self: EpisodePlanner, *arguments: Any) -> Any:
+        if not next(lives):
+            raise Killed
+        return original(self, *arguments)
+
+    monkeypatch.setattr(EpisodePlanner, "planned", planned)
+    for _ in range(4):
+        with pytest.raises(Killed):
+            shop.dispatch(records)
+        shop.wait(seconds=9)
+    shop.dispatch(records)
+    assert len(shop.deliveries()) == 1
+    assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
+
+
+def test_a_record_that_kills_every_worker_is_set_aside_within_a_minute(shop: Shop, never_ends: list[str]) -> None:
+    """It takes all memory there is: each worker is gone at once."""
+    shop.endpoint()
+    shop.abandon("endless")
+    records = written_at(shop.stream(), shop.now)
+    shop.wait(seconds=31)
+    while True:
+        try:
+            shop.dispatch(records)
+        except Killed:
+            shop.wait(seconds=2)
+        else:
+            break
+    assert len(never_ends) == 8
+    (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
+    assert letter["cause"] == "NeverEnded"
+
+
 def test_a_batch_that_comes_again_for_another_reason_counts_against_nobody(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

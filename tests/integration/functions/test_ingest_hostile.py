@@ -24,6 +24,8 @@ from tests.integration.api.test_hostile_requests import bodies, checked, fuzzed,
 from tests.integration.shop import SECRET, SOURCE, Shop, aws_event
 from tests.unit.domain.sessions import MERCHANT, NOON, after
 
+pytestmark = pytest.mark.long
+
 PROOFS = (
     *("x-flexype-authorization", "x-webhook-signature", "x-webhook-timestamp", "x-webhook-topic", "authorization"),
     *("x-shopify-hmac-sha256", "x-shopify-topic", "emporix-event-signature", "svix-id", "svix-timestamp"),

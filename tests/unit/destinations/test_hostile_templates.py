@@ -30,6 +30,8 @@ from shared.destinations.liquid_sandbox import Mode, Sandbox, Work
 from shared.destinations.message import VARIABLES, filled
 from shared.destinations.whatsapp_template import Shape
 
+pytestmark = pytest.mark.long
+
 FAR = "(1..100000000000000)"
 TEXT = "{% assign s = 'aaaaaaaaaaaaaaa' %}" + "{% assign s = s | append: s %}" * 11
 """30 KB of text in ``s``."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from shared.domain.checkout import Checkout, LeafValue, Status
 from shared.domain.settings import Settings
 from shared.domain.transitions import Applied, Effect, Mark, merged_leaves
 from tests.unit.domain.sessions import NOON, after, arrival, cart_of, flat, folded, told
+
+pytestmark = pytest.mark.long
 
 LEAVES = ("customer.phone", "customer.email", "stage", "note")
 SIGNALS = (Signal.ACTIVITY, Signal.PAYMENT_STARTED, Signal.PAYMENT_FAILED, Signal.ABANDONED, Signal.ENDED)

@@ -21,6 +21,8 @@ from shared.store.health import HealthStore
 from tests.integration.shop import MERCHANT, Shop, stranger
 from tests.unit.domain.sessions import NOON
 
+pytestmark = pytest.mark.long
+
 HOUR = timedelta(hours=1)
 
 
