@@ -18,6 +18,8 @@ from shared.domain.ids import digest_of
 pytestmark = pytest.mark.e2e
 
 PHONES = (f"97{random.randint(10, 99)}{number:06d}" for number in itertools.count(200_000))
+SETTINGS = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
+"""One shopper in twenty is held out by default."""
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ def phone() -> str:
 @pytest.fixture
 def left(shop: Shop, phone: str, receiver: Receiver) -> str:
     """The id of a checkout that was abandoned and told to the receiver."""
-    shop.call("PATCH", "/v1/merchant", json={"settings": {"consent": "unknown_allowed", "quiet_hours": None}})
+    shop.call("PATCH", "/v1/merchant", json={"settings": SETTINGS})
     receiver.secret = shop.endpoint(f"{receiver.url}/bsp", ["checkout.abandoned"])["signing_secret"]
     session = FlexyPeSession(shop, shop.source(), phone)
     checkout_id: str = session.post("ADDRESS_LOADED").json()["checkout_id"]
