@@ -71,3 +71,7 @@ class IdentityHasher:
     def of_checkout(self, checkout: Checkout) -> dict[IdentityKind, Identity]:
         """Every identity of a stored checkout."""
         return self.identities(checkout.merchant_id, checkout.leaves)
+
+    def of_shopper(self, checkout: Checkout) -> list[Identity]:
+        """Those of a stored checkout's identities that name a person, and not a cart."""
+        return [own for kind, own in self.of_checkout(checkout).items() if kind in SHOPPER_KINDS]

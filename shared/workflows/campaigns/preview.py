@@ -8,7 +8,7 @@ from shared.domain import criteria
 from shared.domain.campaign import Campaign, CampaignStep
 from shared.domain.consent import Channel
 from shared.domain.coupon import CouponRule
-from shared.domain.identity import SHOPPER_KINDS, IdentityHasher
+from shared.domain.identity import IdentityHasher
 from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.shopper import together
@@ -58,10 +58,7 @@ class CampaignPreview:
         """One page of the checkouts that were active in the last ``days``, newest first."""
         query = CheckoutQuery(updated_since=now - timedelta(days=days))
         found, place = self._search.find(merchant, query, now, limit=limit, after=after)
-        identities = {
-            own.digest: [one for kind, one in self._hasher.of_checkout(own).items() if kind in SHOPPER_KINDS]
-            for own in found
-        }
+        identities = {own.digest: self._hasher.of_shopper(own) for own in found}
         records = self._shoppers.get_readable(one for several in identities.values() for one in several)
         setting = self._setting(campaign, merchant, now)
         simulated = []

@@ -9,7 +9,7 @@ from shared.domain.campaign import Campaign
 from shared.domain.cart import worth_recovering
 from shared.domain.checkout import Checkout, Status
 from shared.domain.deadline import given_up
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.merchant import Merchant
 from shared.domain.simulation import may_run_over
 from shared.domain.transitions import Mark
@@ -89,7 +89,7 @@ class RunPages:
         return tuple(Taken(own, tuple(records[one] for one in shoppers[own.digest])) for own in known)
 
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
-        return [one for kind, one in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
+        return self._hasher.of_shopper(checkout)
 
 
 def _bounds(campaign: Campaign, fired_at: datetime) -> tuple[datetime | None, datetime | None]:

@@ -10,7 +10,7 @@ from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere, floor_of
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.ids import EpisodeId, derived_ulid
 from shared.domain.settings import Settings
 from shared.store.checkouts import CheckoutStore
@@ -54,9 +54,7 @@ class EpisodeStarter:
         if merchant is None:
             return "merchant_gone"
         shopper = [
-            identity
-            for kind, identity in self._hasher.of_checkout(checkout).items()
-            if kind in SHOPPER_KINDS and not self._checkouts.is_shared(identity, now)
+            identity for identity in self._hasher.of_shopper(checkout) if not self._checkouts.is_shared(identity, now)
         ]
         if not shopper:
             return "no_contact"

@@ -11,7 +11,7 @@ from shared.domain.campaign import Campaign, CampaignId, CampaignStep
 from shared.domain.checkout import Checkout
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.ids import DeliveryId, EndpointId, EventId, step_delivery_id, step_event_id
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.settings import Settings
@@ -151,4 +151,4 @@ class StepCases:
 
     def _shopper_of(self, checkout: Checkout) -> list[Identity]:
         """The checkout's own identifiers: it may have learnt some since its episode was opened."""
-        return [own for kind, own in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
+        return self._hasher.of_shopper(checkout)

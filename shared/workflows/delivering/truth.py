@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 from shared.domain.announcement import EventType, staleness
 from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.checkouts import CheckoutStore
@@ -64,7 +64,7 @@ class DeliveryTruth:
         return _BOUGHT if self._bought(checkout, rows) else None
 
     def _bought(self, checkout: Checkout, rows: Rows) -> bool:
-        for identity in self._shopper(checkout):
+        for identity in self._hasher.of_shopper(checkout):
             known = record_of(identity, rows.get(keys.identity(identity)))
             bought = bought_elsewhere(checkout, known.purchased_at)
             if bought and not self._checkouts.is_shared(identity, self._now()):
@@ -78,10 +78,7 @@ class DeliveryTruth:
         }
         found = (rows.get(keys.checkout(own)) for own in abandoned)
         for checkout in self._table.readable((own for own in found if _is_checkout(own)), from_item):
-            yield from self._shopper(checkout)
-
-    def _shopper(self, checkout: Checkout) -> list[Identity]:
-        return [own for kind, own in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
+            yield from self._hasher.of_shopper(checkout)
 
 
 def _is_checkout(row: Item | None) -> TypeGuard[Item]:

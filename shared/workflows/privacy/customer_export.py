@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.episode import Episode
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher, IdentityKind
+from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, delivery_id
 from shared.domain.merchant import Merchant
 from shared.store import keys
@@ -96,7 +96,7 @@ class CustomerExport:
             size += bytes_read
         who: set[Identity] = {identity}
         for own in found:
-            who |= {one for kind, one in self._hasher.of_checkout(own.checkout).items() if kind in SHOPPER_KINDS}
+            who |= set(self._hasher.of_shopper(own.checkout))
         ids = {EpisodeId(own.checkout.episode_id) for own in found if own.checkout.episode_id is not None}
         records = self._shoppers.get_many(sorted(who)).values()
         return Export(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shared.domain import gate
 from shared.domain.checkout import Checkout, Status
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.ids import EpisodeId
 from shared.domain.merchant import Merchant
 from shared.domain.shopper import together
@@ -49,7 +49,7 @@ class Eligibility:
     def verdict(self, checkout: Checkout, merchant: Merchant) -> Verdict:
         """The verdict on a checkout that was read consistently just now."""
         now = self._now()
-        own = [one for kind, one in self._hasher.of_checkout(checkout).items() if kind in SHOPPER_KINDS]
+        own = self._hasher.of_shopper(checkout)
         episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
         who = {*own, *(episode.identities if episode else ())}
         facts = gate.GateFacts(

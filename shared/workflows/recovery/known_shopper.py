@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.domain.checkout import Checkout
 from shared.domain.deadline import bought_elsewhere
-from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.shopper import Shopper, together
 from shared.store.checkouts import CheckoutStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
@@ -36,8 +36,7 @@ class KnownShoppers:
         }
 
     def _identities(self, checkout: Checkout) -> list[Identity]:
-        own = self._hasher.of_checkout(checkout)
-        return [identity for kind, identity in own.items() if kind in SHOPPER_KINDS]
+        return self._hasher.of_shopper(checkout)
 
 
 def last_purchase(records: ShopperRecords) -> datetime | None:
