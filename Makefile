@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types unit fuzz faults chaos chaos-short e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -55,7 +55,10 @@ format: ## put the code in order
 	@.venv/bin/ruff check --fix .
 	@.venv/bin/ruff format .
 
-types: ## mypy, strict, over code and tests
+types: ## zuban, strict, over code and tests: reads as mypy does, in an eighth of its time
+	@.venv/bin/zuban mypy --python-executable $(PYTHON)
+
+types-mypy: ## the same by mypy itself
 	@.venv/bin/mypy
 
 quick: ## unit and integration tests but the long ones

@@ -163,7 +163,7 @@ class Bundler:
         lock = self._project / "requirements" / f"{spec.name}.txt"
         parts: list[bytes | str] = [lock.read_bytes(), self._platform, *spec.services, _own_source()]
         for source in (*self._own(spec), *self._shared()):
-            parts += [source.relative_to(self._project).as_posix(), source.read_bytes()]
+            parts.extend((source.relative_to(self._project).as_posix(), source.read_bytes()))
         return _digest(parts)[:16]
 
     def _own(self, spec: FunctionSpec) -> list[Path]:

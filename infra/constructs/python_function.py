@@ -90,7 +90,10 @@ class PythonFunction(Construct):
 
 def _architecture(stage: Stage) -> lambda_.Architecture:
     # The engine runs functions on this machine whatever is declared; x86_64 is what most such machines are.
-    return lambda_.Architecture.ARM_64 if stage.architecture == "arm64" else lambda_.Architecture.X86_64
+    declared: lambda_.Architecture = (
+        lambda_.Architecture.ARM_64 if stage.architecture == "arm64" else lambda_.Architecture.X86_64
+    )
+    return declared
 
 
 def retention(days: int) -> logs.RetentionDays:

@@ -92,7 +92,7 @@ class Receiver:
             self._condition.notify_all()
         return self._answer(path, count)
 
-    def _handler(receiver: Self) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is inside
+    def _handler(receiver: "Receiver") -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is inside
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -104,7 +104,7 @@ class Receiver:
                 self.send_header("content-length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstream
                 """Nothing: the demo prints its own lines."""
 
         return Handler

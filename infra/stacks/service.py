@@ -99,8 +99,8 @@ class ServiceStack(Stack):
         self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
         stream = self._map_stream()
         schedules = CampaignSchedules(self, "CampaignSchedules", runs=self.queues.campaign_runs)
-        for name in ("merchant_api", "campaign"):
-            schedules.let_manage(self.functions[name])
+        for managing in (self.functions["merchant_api"], self.functions["campaign"]):
+            schedules.let_manage(managing)
         schedules.repair_with(self.functions["campaign"].function, self.queues.missed_schedules)
         SweepSchedule(
             self,

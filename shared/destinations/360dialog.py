@@ -23,9 +23,9 @@ from shared.destinations.vendor_answer import (
     attempt_of,
     by_status,
     detail_of,
+    first_row,
     json_request,
     mapping,
-    rows,
     token_problems,
 )
 from shared.destinations.webhook import header_problems
@@ -102,7 +102,7 @@ def _judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:
 
 def _detail(told: Mapping[str, Any]) -> str | None:
     """360dialog's words, wherever one of its layers puts them."""
-    error, first = mapping(told.get("error")), next(iter(rows(told.get("errors"))), {})
+    error, first = mapping(told.get("error")), first_row(told.get("errors"))
     places = (
         mapping(told.get("meta")).get("developer_message"),
         error.get("message"),

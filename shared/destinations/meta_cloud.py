@@ -30,6 +30,7 @@ from shared.destinations.vendor_answer import (
     attempt_of,
     by_status,
     detail_of,
+    first_row,
     json_object,
     json_request,
     mapping,
@@ -176,7 +177,7 @@ def judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:
         return _error(answer, body["error"])
     if not 200 <= answer.status_code < 300 or body is None:
         return by_status(answer)
-    message = next(iter(rows(body.get("messages"))), {})
+    message = first_row(body.get("messages"))
     message_id = text_of(message.get("id"))
     if message_id is None:
         return Verdict(Outcome.UNKNOWN, f"HTTP {answer.status_code}, but no message id")
@@ -236,7 +237,7 @@ def _reports(value: Mapping[str, Any]) -> Iterable[StatusReport]:
 
 
 def _failure(status: Mapping[str, Any]) -> str:
-    error = next(iter(rows(status.get("errors"))), {})
+    error = first_row(status.get("errors"))
     detail = mapping(error.get("error_data")).get("details") or error.get("message") or error.get("title")
     return failure_reason(error.get("code"), detail_of(detail))
 

@@ -208,7 +208,7 @@ def _body(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> di
 
 
 def _mail(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> tuple[email_layout.Mail, str]:
-    given = (delivery.step or {}).get("template") or endpoint.settings.get("template") or {}
+    given: Any = (delivery.step or {}).get("template") or endpoint.settings.get("template") or {}
     # A bare text where other kinds name their template is the subject here.
     template = {"subject": given} if isinstance(given, str) else mapping(given)
     names = variables(delivery)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from shared.delivery.outcome import Refusal
 from shared.destinations.status import CallbackRequest, Status, StatusReport, TokenProved, own_delivery
-from shared.destinations.vendor_answer import detail_of, json_object, mapping, rows, text_of
+from shared.destinations.vendor_answer import detail_of, first_row, json_object, mapping, text_of
 from shared.domain.instants import parse_instant
 
 _REPORTED: Final = {
@@ -55,7 +55,7 @@ def _failure(kind: str, told: Mapping[str, Any]) -> str | None:
     if kind == "Complaint":
         return Refusal.COMPLAINT.because(detail_of(told.get("complaintFeedbackType")) or "marked as spam")
     if kind == "Bounce":
-        row = next(iter(rows(told.get("bouncedRecipients"))), {})
+        row = first_row(told.get("bouncedRecipients"))
         words = f"{told.get('bounceType')}/{told.get('bounceSubType')} {row.get('diagnosticCode') or ''}"
         refusal = Refusal.HARD_BOUNCE if told.get("bounceType") == "Permanent" else Refusal.THIS_MESSAGE
         return refusal.because(detail_of(words) or "bounced")

@@ -113,9 +113,17 @@ def json_object(body: bytes) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
 def mapping(value: object) -> Mapping[str, Any]:
     """``value`` where it is a JSON object, else an empty one: vendors' bodies are read without trust."""
     return value if isinstance(value, Mapping) else {}
+
+
+def first_row(value: object) -> Mapping[str, Any]:
+    """The first object of a list; empty where there is none."""
+    return next(iter(rows(value)), _NOTHING)
 
 
 def rows(value: object) -> list[Mapping[str, Any]]:

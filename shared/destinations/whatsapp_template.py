@@ -128,7 +128,12 @@ class Shape:
     def _body_problems(self, where: str, body: object) -> list[tuple[str, str]]:
         if body is None:
             return []
-        allowed = {"ordered": (list, tuple), "named": (Mapping,), "either": (list, tuple, Mapping)}[self.body]
+        kinds: dict[str, tuple[type, ...]] = {
+            "ordered": (list, tuple),
+            "named": (Mapping,),
+            "either": (list, tuple, Mapping),
+        }
+        allowed = kinds[self.body]
         if not isinstance(body, allowed):
             wanted = {"ordered": "a list", "named": "an object", "either": "a list or an object"}[self.body]
             return [(where, f"{wanted} of Liquid templates")]

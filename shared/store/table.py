@@ -164,9 +164,9 @@ class Table:
 
         A row past its TTL counts on: for rows that nobody counts in any more when their time is over.
         """
-        arguments = update_arguments(update)
+        key, arguments = key_to_wire(update.key), update_arguments(update)
         answer = self._write(
-            lambda: self._client.update_item(TableName=self.name, ReturnValues="UPDATED_NEW", **arguments)
+            lambda: self._client.update_item(TableName=self.name, Key=key, ReturnValues="UPDATED_NEW", **arguments)
         )
         changed = from_wire(answer["Attributes"])
         return {name: int(changed[name]) for name in update.add}
@@ -180,9 +180,9 @@ class Table:
 
     def delete(self, delete: Delete) -> None:
         """Delete one item; its absence is no error. Raises as ``update``."""
-        arguments = {"Key": key_to_wire(delete.key), **condition_arguments(self._guarded(delete).condition)}
+        key, arguments = key_to_wire(delete.key), condition_arguments(self._guarded(delete).condition)
         try:
-            self._write(lambda: self._client.delete_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+            self._write(lambda: self._client.delete_item(TableName=self.name, Key=key, **arguments, **_OLD_ON_FAILURE))
         except ConditionFailed as failed:
             raise ConditionFailed(failed.old and self._living(failed.old)) from failed
 
@@ -315,12 +315,12 @@ class Table:
                 raise StoreUnavailable("batch_write left items unprocessed")
 
     def _update(self, update: Update) -> None:
-        arguments = update_arguments(update)
-        self._write(lambda: self._client.update_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        key, arguments = key_to_wire(update.key), update_arguments(update)
+        self._write(lambda: self._client.update_item(TableName=self.name, Key=key, **arguments, **_OLD_ON_FAILURE))
 
     def _put(self, put: Put) -> None:
-        arguments = {"Item": to_wire(put.item), **condition_arguments(put.condition)}
-        self._write(lambda: self._client.put_item(TableName=self.name, **arguments, **_OLD_ON_FAILURE))
+        item, arguments = to_wire(put.item), condition_arguments(put.condition)
+        self._write(lambda: self._client.put_item(TableName=self.name, Item=item, **arguments, **_OLD_ON_FAILURE))
 
     def _write[Answer](self, call: Callable[[], Answer]) -> Answer:
         for attempt in range(_CONFLICT_ROUNDS):
@@ -371,7 +371,7 @@ class Table:
         condition = condition_arguments(write.condition)
         match write:
             case Update():
-                return {"Update": {**shared, **update_arguments(write)}}
+                return {"Update": {**shared, "Key": key_to_wire(write.key), **update_arguments(write)}}
             case Put():
                 return {"Put": {**shared, "Item": to_wire(write.item), **condition}}
             case Delete():

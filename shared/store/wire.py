@@ -90,7 +90,7 @@ def query_arguments(condition: ConditionBase, filter_by: ConditionBase | None = 
 
 
 def update_arguments(update: "Update") -> dict[str, Any]:
-    """The update and its condition as one call's arguments; every attribute name goes through a placeholder."""
+    """The update and its condition as a call's arguments without the key; every name goes through a placeholder."""
     names: dict[str, str] = {}
     values: dict[str, Any] = {}
 
@@ -121,7 +121,7 @@ def update_arguments(update: "Update") -> dict[str, Any]:
         clauses.append("ADD " + ", ".join(added))
     condition = condition_arguments(update.condition)
     names |= condition.get("ExpressionAttributeNames", {})
-    arguments: dict[str, Any] = {"Key": key_to_wire(update.key), "UpdateExpression": " ".join(clauses)}
+    arguments: dict[str, Any] = {"UpdateExpression": " ".join(clauses)}
     wire_values = to_wire(values) | condition.get("ExpressionAttributeValues", {})
     if names:
         arguments["ExpressionAttributeNames"] = names

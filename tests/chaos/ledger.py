@@ -40,7 +40,7 @@ class Rows:
         """Every event of a checkout."""
         for item in self._of("C#", "E#"):
             event = read_event(item)
-            checkout = json.loads(event.body)["data"].get("checkout") or {}
+            checkout: dict[str, Any] = json.loads(event.body)["data"].get("checkout") or {}
             yield EventRow(
                 id=event.id,
                 type=event.type,

@@ -9,7 +9,7 @@ import signal
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -59,8 +59,10 @@ class Stage:
         self._log = EngineLog(folder / "engine.log", self._relieve)
         engine = find(folder)
         self._engine_pid = None if engine is None else engine.pid
+        arguments: dict[str, Any] = {**engine_arguments(stack), "config": self._config}
+        client: Callable[..., Any] = boto3.client
         for service in ("lambda", "sqs", "dynamodb", "s3", "dynamodbstreams", "scheduler"):
-            self._clients[service] = boto3.client(service, **{**engine_arguments(stack), "config": self._config})
+            self._clients[service] = client(service, **arguments)
 
     def client(self, service: str) -> Any:
         """A client of the engine itself, past the proxy."""
@@ -111,7 +113,7 @@ class Stage:
 
     def _greet(self, proxy_url: str) -> None:
         """One call of each kind by the proxy, which learns a service at its first call: longer than functions wait."""
-        arguments = engine_arguments(self.stack) | {"endpoint_url": proxy_url, "config": self._config}
+        arguments: dict[str, Any] = engine_arguments(self.stack) | {"endpoint_url": proxy_url, "config": self._config}
         boto3.client("dynamodb", **arguments).list_tables()
         boto3.client("sqs", **arguments).list_queues()
         boto3.client("s3", **arguments).list_buckets()
@@ -176,7 +178,8 @@ class Stage:
     def died_at_work(self) -> Counter[str]:
         """By function, how many batches of a stream or queue lost their worker since the stage is behind the proxy."""
         died = self._log.died_at_work()
-        return Counter({own: died[full] for own, full in self.stack["functions"].items()})
+        named: dict[str, str] = self.stack["functions"]
+        return Counter({own: died[full] for own, full in named.items()})
 
     def _relieve(self, _: str) -> None:
         """Start a failed reader's next worker at once, so that the stream goes on with the one that is spare.

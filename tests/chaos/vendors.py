@@ -64,7 +64,7 @@ class _Asked:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, *_: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: who asked was killed, and its connection with it."""
 
 
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstream
         """Nothing: what came is in the books."""
 
 
@@ -213,7 +213,7 @@ def _read(path: str, content_type: str, body: bytes, at: float) -> _Asked:
 
 def _event(name: str, body: bytes, at: float) -> _Asked:
     event = json.loads(body)
-    checkout = event["data"].get("checkout") or {}
+    checkout: dict[str, Any] = event["data"].get("checkout") or {}
     about = Received(
         at=at,
         role="feed",

@@ -80,7 +80,7 @@ class StandIn:
             return Reply({"title": "no such path"}, 404)
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
-    def _handler(stand_in: Self) -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is inside
+    def _handler(stand_in: "StandIn") -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is inside
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
@@ -104,7 +104,7 @@ class StandIn:
 
             do_GET = do_POST  # noqa: N815 - the server's name for it
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name upstream
                 """Nothing."""
 
         return Handler

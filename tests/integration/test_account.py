@@ -123,13 +123,12 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
         item = {"pk": {"S": f"p{at % 3}"}, "sk": {"S": f"s{at * 7 % 24:02d}"}, "n": {"N": str(at)}}
         of_the_list = {"lp": {"S": f"l{at % 2}"}, "ls": {"S": f"{at * 5 % 24:02d}"}} if at % 4 else {}
         client.put_item(TableName=table, Item=item | of_the_list)
-    base = {"TableName": table, "KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "p1"}}}
+    base = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": "p1"}}}
     beginning = base | {
         "KeyConditionExpression": "pk = :p AND begins_with(sk, :s)",
         "ExpressionAttributeValues": {":p": {"S": "p2"}, ":s": {"S": "s1"}},
     }
     listed = {
-        "TableName": table,
         "IndexName": "list",
         "KeyConditionExpression": "lp = :l",
         "ExpressionAttributeValues": {":l": {"S": "l1"}},
@@ -147,9 +146,9 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
     ]
 
     def answers() -> list[tuple[Any, ...]]:
-        pages = [client.query(**own) for own in asked]
+        pages = [client.query(TableName=table, **own) for own in asked]
         nexts = [
-            client.query(**own, ExclusiveStartKey=page["LastEvaluatedKey"])
+            client.query(TableName=table, **own, ExclusiveStartKey=page["LastEvaluatedKey"])
             for own, page in zip(asked, pages, strict=True)
             if "LastEvaluatedKey" in page
         ]

@@ -1,5 +1,6 @@
 """What is kept of a step's outcome for whoever looks: its delivery, the checkout's timeline, the countable fact."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,7 +54,7 @@ class StepRecord:
         """The delivery and the timeline after an attempt; ``answered`` is None where nothing was exchanged."""
         earlier = self._deliveries.get(case.delivery_id, case.endpoint_id)
         next_at = step.due_at if step.state is StepState.PLANNED else None
-        attempts = earlier.attempts if earlier else ()
+        attempts: tuple[Mapping[str, Any], ...] = earlier.attempts if earlier else ()
         if answered is not None:
             shown = attempt_json(answered.result, answered.attempt, next_at)
             if not attempts or attempts[-1]["at"] != shown["at"]:

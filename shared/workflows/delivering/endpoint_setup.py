@@ -54,7 +54,7 @@ def check(draft: Draft, *, local: bool, own: OwnAddress | None = None) -> None:
     problems = _url_problems(draft, local, own)
     problems += _settings_problems(kind, draft.settings)
     problems += _content_problems(draft.settings)
-    delays = draft.settings.get("retry_schedule") or []
+    delays: Any = draft.settings.get("retry_schedule") or []
     if not local:
         problems += [
             (f"/settings/retry_schedule/{position}", "at least PT5S")

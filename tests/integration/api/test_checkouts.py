@@ -218,9 +218,11 @@ def test_a_timeline_is_read_oldest_first_in_pages(merchant: Api) -> None:
         timeline.add(stored.digest, entry, NOON + timedelta(days=30))
 
     path = f"/v1/checkouts/{stored.id}/activities"
-    seen, cursor = [], None
+    cursor: str | None = None
+    seen = []
     while True:
-        page = merchant("GET", path, query={"limit": "2"} | ({"cursor": cursor} if cursor else {})).json
+        place: dict[str, str] = {"cursor": cursor} if cursor else {}
+        page = merchant("GET", path, query={"limit": "2", **place}).json
         seen += [entry["detail"]["step"] for entry in page["data"]]
         cursor = page["next_cursor"]
         if cursor is None:

@@ -261,7 +261,8 @@ def test_of_two_requests_at_the_same_instant_one_is_done(
             return own.idempotency.once(owner, key, request, run)
         except Problem as refused:
             both_answered.wait(10)
-            return refused
+            again: Problem = refused
+            return again
 
     with monkeypatch.context() as patched:
         patched.setattr(own.table._client, "put_item", claimed)

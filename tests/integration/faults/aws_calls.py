@@ -138,6 +138,6 @@ def _left_undone(operation: str, make: Any, arguments: dict[str, Any]) -> Any:
 def _partly_sent(make: Any, arguments: dict[str, Any]) -> Any:
     """All but the last entry are taken."""
     *taken, refused = arguments["Entries"]
-    answer = make({**arguments, "Entries": taken}) if taken else {"Successful": []}
+    answer: dict[str, Any] = make({**arguments, "Entries": taken}) if taken else {"Successful": []}
     failed = {"Id": refused["Id"], "SenderFault": False, "Code": "InternalError", "Message": "try again"}
     return {"Successful": answer.get("Successful", []), "Failed": [failed]}

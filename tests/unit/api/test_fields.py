@@ -46,7 +46,8 @@ def test_what_is_no_duration_is_refused(text: Any) -> None:
     ],
 )
 def test_codes_and_hosts_take_their_normal_form(kind: Any, given_text: str, normal: str) -> None:
-    assert TypeAdapter(kind).validate_python(given_text) == normal
+    make: Callable[[Any], TypeAdapter[str]] = TypeAdapter
+    assert make(kind).validate_python(given_text) == normal
 
 
 @given(st.text(max_size=40))
@@ -78,7 +79,8 @@ def refusal(read: Callable[[], object]) -> int | None:
     try:
         read()
     except Problem as problem:
-        return problem.status
+        status: int = problem.status
+        return status
     return None
 
 

@@ -20,7 +20,8 @@ FAILED = (
 def test_workers_that_died_at_their_work_are_counted_and_a_stream_whose_reader_failed_is_relieved(
     tmp_path: Path,
 ) -> None:
-    log, relieved, told = tmp_path / "engine.log", threading.Event(), []
+    log, relieved = tmp_path / "engine.log", threading.Event()
+    told: list[str] = []
     log.write_text(FAILED.format("Deliver", "SQS", "Worker process died"))
 
     def relieve(function: str) -> None:

@@ -31,7 +31,7 @@ TRACKED = {"result": True, "message": "Your request has been received"}
 
 def test_the_user_is_told_before_the_event(vendor: Vendor) -> None:
     endpoint = vendor.endpoint("interakt_event")
-    preparing = registry.preparing(interakt_event.destination)
+    preparing = registry.preparing(registry.destination("interakt_event"))
     assert preparing is not None
     first = preparing.prepare(delivery(), endpoint)
     assert first is not None
@@ -58,7 +58,7 @@ def test_consent_goes_along_and_is_never_invented(consent: str, told: bool | Non
 def test_the_user_call_can_be_left_out(vendor: Vendor) -> None:
     endpoint = vendor.endpoint("interakt_event", settings={"track_user": False})
     assert interakt_event.destination.prepare(delivery(), endpoint) is None
-    assert registry.preparing(interakt_template.destination) is None
+    assert registry.preparing(registry.destination("interakt_template")) is None
 
 
 def test_the_event_is_the_documented_one(vendor: Vendor) -> None:

@@ -295,11 +295,12 @@ def test_the_set_up_challenge() -> None:
     asked = CallbackRequest("GET", "https://api.example/callbacks/ep_1", {}, query)
     assert statuses.challenge(asked, ENDPOINT) == "1158201444"
     assert statuses.challenge(callback({}), ENDPOINT) is None
-    for wrong, endpoint in [
+    wrongs: list[tuple[dict[str, str], Endpoint]] = [
         ({**query, "hub.verify_token": "another"}, ENDPOINT),
         ({}, ENDPOINT),
         ({**query, "hub.verify_token": ""}, Endpoint("ep_1", "meta_cloud", "")),
-    ]:
+    ]
+    for wrong, endpoint in wrongs:
         with pytest.raises(NotAuthentic):
             statuses.challenge(CallbackRequest("GET", "", {}, wrong), endpoint)
 

@@ -622,6 +622,6 @@ def test_events_are_proved_by_our_token() -> None:
             source.authenticate(request_of({}), other)
 
 
-@given(st.binary(max_size=80) | st.sampled_from([json.dumps(body).encode() for body, _, _ in EVENTS]))
+@given(st.binary(max_size=80) | st.sampled_from([json.dumps(body).encode() for body, *_ in EVENTS]))
 def test_reading_is_total(body: bytes) -> None:
     statuses.read_statuses(CallbackRequest("POST", "https://x.example/", {}, {}, body))

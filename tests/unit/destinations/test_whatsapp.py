@@ -280,19 +280,26 @@ def test_a_template_that_can_be_filled_is_not_refused() -> None:
     assert ANY.problems(endpoint()) == []
 
 
-_JSON = st.recursive(
+_JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=12),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
+
+
+def _one_of(*types: str, **more: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    fields: dict[str, st.SearchStrategy[Any]] = {"type": st.sampled_from(types), **more}
+    return st.fixed_dictionaries(fields)
+
+
 _PARTS = st.fixed_dictionaries(
     {},
     optional={
         "name": st.just("t") | _JSON,
         "language": _JSON,
         "body": _JSON,
-        "header": st.fixed_dictionaries({"type": st.sampled_from(["text", "image"]), "value": _JSON}) | _JSON,
-        "buttons": st.lists(st.fixed_dictionaries({"type": st.sampled_from(["url", "copy_code"])}) | _JSON) | _JSON,
+        "header": _one_of("text", "image", value=_JSON) | _JSON,
+        "buttons": st.lists(_one_of("url", "copy_code") | _JSON) | _JSON,
     },
 )
 

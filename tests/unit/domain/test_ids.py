@@ -26,7 +26,7 @@ from shared.domain.ids import (
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ENDPOINT = EndpointId(f"ep_{new_ulid(NOON)}")
 DIGEST = checkout_digest(MerchantId("mer_1"), SourceId("src_1"), "cart")
-MADE = {
+MADE: dict[IdKind, str] = {
     IdKind.CHECKOUT: checkout_id(DIGEST),
     IdKind.DELIVERY: delivery_id(NOON, "evt_1", ENDPOINT),
     IdKind.EVENT: event_id(NOON, DIGEST, 3, "checkout.abandoned"),

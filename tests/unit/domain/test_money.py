@@ -1,6 +1,7 @@
 """Money: exact in, exact out, and never two currencies in one sum."""
 
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -50,7 +51,8 @@ def test_float_noise_rounds_half_up_to_the_minor_unit() -> None:
 
 @given(st.one_of(st.none(), st.booleans(), st.text(), st.floats(), st.integers(), st.lists(st.none()), st.decimals()))
 def test_any_value_is_money_in_whole_minor_units_or_nothing(value: object) -> None:
-    for unit in ("major", "minor"):
+    units: tuple[Literal["major", "minor"], ...] = ("major", "minor")
+    for unit in units:
         money = parse_money(value, "INR", unit)
         assert money is None or (type(money.minor) is int and abs(money.minor) <= 10**15)
 

@@ -344,13 +344,14 @@ class TestPulls:
 
     def test_nothing_comes_of_nothing(self, bench: Bench) -> None:
         assert fetched(bench, None, Pull("cart", {})).ignored
-        for content, kind in (
+        contents: tuple[tuple[Any, str], ...] = (
             ([], "cart"),
             ({}, "cart"),
             ({"data": []}, "checkout"),
             ({}, "order"),
             ({"id": 1}, "order"),
-        ):
+        )
+        for content, kind in contents:
             with pytest.raises(NotUnderstood):
                 fetched(bench, content, Pull(kind, {}))
 

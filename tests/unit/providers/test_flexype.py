@@ -270,7 +270,7 @@ class TestAwkwardValues:
         assert bench.change(unknown).cart is None
 
     def test_zero_is_a_price_and_null_is_not(self, bench: Bench) -> None:
-        payload = flat("INITIATED") | {"total_payable": 0, "discount": "0"}
+        payload: dict[str, Any] = flat("INITIATED") | {"total_payable": 0, "discount": "0"}
         payload["cart_items"][0] |= {"price": 0, "total_price": None}
         shown = bench.checkout(payload)
         assert shown["totals"]["total"] == {"amount": "0.00", "currency": "INR"}

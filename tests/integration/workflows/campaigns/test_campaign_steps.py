@@ -37,7 +37,7 @@ def open_all_day(shop: Shop, **changes: Any) -> None:
     merchants = MerchantStore(shop.table)
     stored = merchants.get(MERCHANT)
     assert stored is not None
-    fields = {"quiet_hours": None, "consent": "unknown_allowed", "holdout_percent": 0, **changes}
+    fields: dict[str, Any] = {"quiet_hours": None, "consent": "unknown_allowed", "holdout_percent": 0, **changes}
     merchants.replace(replace(stored.value, settings=Settings(**fields)), stored.version)
 
 

@@ -88,7 +88,7 @@ def test_whichever_call_of_one_step_fails_the_others_of_its_batch_are_sent(fault
 
 def at_calls_about(due: Due, number: int, fault: Fault) -> Fault:
     """A fault at the n-th of the calls that name the shopper's rows."""
-    names = {due.key[0], due.checkout.digest, due.merchant.id, due.endpoint.id}
+    names: set[str] = {due.key[0], due.checkout.digest, due.merchant.id, due.endpoint.id}
     names |= {own.mac for own in due.identities}
     counted = iter(range(1, 1_000_000))
 
