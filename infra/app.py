@@ -18,16 +18,21 @@ def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, Ser
     """
     stage = Stage.from_context(app.node.try_get_context("stage") or "dev", app.node.try_get_context("stages"))
     code_for = code_for or bundled(Bundler(stage.architecture))
-    state = StateStack(app, "State", stage=stage, stack_name=f"checkback-{stage.name}-state")
+    kept = not stage.removable
+    state = StateStack(
+        app, "State", stage=stage, stack_name=f"checkback-{stage.name}-state", termination_protection=kept
+    )
     service = ServiceStack(
         app,
         "Service",
         stage=stage,
-        state=state,
         code_for=code_for,
         engine_url=app.node.try_get_context("engine_url"),
         stack_name=f"checkback-{stage.name}-service",
+        termination_protection=kept,
     )
+    # It reads what the state stack published; nothing in the templates says so.
+    service.add_stack_dependency(state)
     Tags.of(app).add("application", "checkback")
     Tags.of(app).add("stage", stage.name)
     return state, service

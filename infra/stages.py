@@ -48,6 +48,10 @@ class Stage:
     domain_name: str | None = None
     certificate_arn: str | None = None
     alarm_email: str | None = None
+    restored_table: str | None = None
+    """A table restored from a backup, once ``infra.operations.adopt_table`` adopted it: the functions use it."""
+    keys_replica_region: str | None = None
+    """Where a copy of the secret ``Keys`` is kept, which nothing else can bring back."""
     ses_tenants: bool = True
     """Whether mail by the stage's own SES goes out as the SES tenant named by the merchant's id.
 

@@ -1,11 +1,10 @@
-"""Merchants' own schedules: the group they are made in, the role that starts runs, and the rule that repairs them."""
+"""Merchants' own schedules: who may make them in their group, the role that starts runs, and the rule that repairs."""
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
@@ -18,24 +17,24 @@ _ACTIONS = ("scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:D
 class CampaignSchedules(Construct):
     """One EventBridge Scheduler entry per scheduled campaign, made by functions, sends to ``runs`` each time.
 
-    The group belongs to the stack: with it go all its schedules.
+    ``group`` is the name of the group they are made in. It is kept when this goes, with all its schedules; they then
+    name a queue and a role that are gone, until ``infra.operations.reconcile_schedules``.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, runs: sqs.Queue) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, group: str, runs: sqs.Queue) -> None:
         super().__init__(scope, construct_id)
         self._runs = runs
-        self.group = scheduler.CfnScheduleGroup(self, "Group")
+        self._group = group
         stack = Stack.of(self)
-        self._schedules_arn = stack.format_arn(
-            service="scheduler", resource="schedule", resource_name=f"{self.group.ref}/*"
-        )
+        self._schedules_arn = stack.format_arn(service="scheduler", resource="schedule", resource_name=f"{group}/*")
+        group_arn = stack.format_arn(service="scheduler", resource="schedule-group", resource_name=group)
         self.role = iam.Role(
             self,
             "Role",
             description="EventBridge Scheduler starts runs of campaigns",
             assumed_by=iam.ServicePrincipal(
                 "scheduler.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": stack.account, "aws:SourceArn": self.group.attr_arn}},
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account, "aws:SourceArn": group_arn}},
             ),
         )
         self.role.add_to_policy(iam.PolicyStatement(actions=["sqs:SendMessage"], resources=[runs.queue_arn]))
@@ -51,7 +50,7 @@ class CampaignSchedules(Construct):
             )
         )
         function.tell(
-            SCHEDULE_GROUP=self.group.ref,
+            SCHEDULE_GROUP=self._group,
             SCHEDULER_ROLE_ARN=self.role.role_arn,
             CAMPAIGN_RUNS_QUEUE_ARN=self._runs.queue_arn,
         )

@@ -7,7 +7,6 @@ import jsii
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_integrations as integrations
-from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_logs as logs
 from aws_cdk.aws_apigateway import AccessLogFormat
 from constructs import Construct
@@ -50,10 +49,14 @@ class PublicApi(Construct):
         """``engine_url``: where the local engine answers; only stage ``local`` has one."""
         super().__init__(scope, construct_id)
         self.http_api = apigateway.HttpApi(
-            self, "HttpApi", description=f"Checkback ({stage.name})", create_default_stage=False
+            self,
+            "HttpApi",
+            description=f"Checkback ({stage.name})",
+            create_default_stage=False,
+            # A second way in would know no front, and links of it would die with this stack.
+            disable_execute_api_endpoint=stage.domain_name is not None or None,
         )
-        domain = self._domain(stage)
-        apigateway.HttpStage(
+        default = apigateway.HttpStage(
             self,
             "DefaultStage",
             http_api=self.http_api,
@@ -61,8 +64,16 @@ class PublicApi(Construct):
             auto_deploy=True,
             throttle=apigateway.ThrottleSettings(rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst),
             access_log_settings=self._access_logs(stage),
-            domain_mapping=None if domain is None else apigateway.DomainMappingOptions(domain_name=domain),
         )
+        if stage.domain_name is not None:
+            mapping = apigateway.CfnApiMapping(
+                self,
+                "Mapping",
+                api_id=self.http_api.api_id,
+                domain_name=stage.domain_name,
+                stage=_DEFAULT_STAGE,
+            )
+            mapping.node.add_dependency(default)
         self.url = self._public_url(stage, engine_url)
 
     def route(self, function: PythonFunction, routes: Sequence[tuple[apigateway.HttpMethod, str]]) -> None:
@@ -72,16 +83,6 @@ class PublicApi(Construct):
         )
         for method, path in routes:
             self.http_api.add_routes(path=path, methods=[method], integration=integration)
-
-    def _domain(self, stage: Stage) -> apigateway.DomainName | None:
-        if stage.domain_name is None or stage.certificate_arn is None:
-            return None
-        return apigateway.DomainName(
-            self,
-            "DomainName",
-            domain_name=stage.domain_name,
-            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", stage.certificate_arn),
-        )
 
     def _access_logs(self, stage: Stage) -> apigateway.IAccessLogSettings | None:
         if not stage.access_logs:

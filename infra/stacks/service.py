@@ -13,12 +13,12 @@ from constructs import Construct
 from infra.constructs.alarms import Alarms
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.given_up import WholeBatches
+from infra.constructs.kept_state import KeptState
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FunctionName
-from infra.stacks.state import StateStack
 from infra.stages import Stage
 
 ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
@@ -63,7 +63,6 @@ class ServiceStack(Stack):
         construct_id: str,
         *,
         stage: Stage,
-        state: StateStack,
         code_for: CodeFor,
         engine_url: str | None = None,
         **kwargs: Any,
@@ -71,7 +70,7 @@ class ServiceStack(Stack):
         """``engine_url``: where the local engine answers, for the public address of stage ``local``."""
         super().__init__(scope, construct_id, **kwargs)
         self._stage = stage
-        self._state = state
+        self._state = KeptState(self, "State", stage=stage)
         self.api = PublicApi(self, "Api", stage=stage, engine_url=engine_url if stage.is_local else None)
         self.functions = {name: self._make_function(name, code_for(name)) for name in FUNCTION_NAMES}
         self.queues = Queues(
@@ -98,7 +97,9 @@ class ServiceStack(Stack):
         self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
         self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
         stream = self._map_stream()
-        schedules = CampaignSchedules(self, "CampaignSchedules", runs=self.queues.campaign_runs)
+        schedules = CampaignSchedules(
+            self, "CampaignSchedules", group=self._state.schedule_group, runs=self.queues.campaign_runs
+        )
         for managing in (self.functions["merchant_api"], self.functions["campaign"]):
             schedules.let_manage(managing)
         schedules.repair_with(self.functions["campaign"].function, self.queues.missed_schedules)
@@ -123,7 +124,7 @@ class ServiceStack(Stack):
             environment={
                 "TABLE_NAME": self._state.table.table_name,
                 "PUBLIC_URL": self.api.url,
-                "KEYS_SECRET_ARN": self._state.keys.secret_arn,
+                "KEYS_SECRET_ARN": self._state.keys_arn,
             },
         )
 
@@ -154,13 +155,13 @@ class ServiceStack(Stack):
 
     def _allow_secrets(self) -> None:
         for function in self.functions.values():
-            function.allow(["secretsmanager:GetSecretValue"], [self._state.keys.secret_arn])
+            function.allow(["secretsmanager:GetSecretValue"], [self._state.keys_arn])
 
-        admin_key = self._state.admin_key.secret_arn
+        admin_key = self._state.admin_key_arn
         self.functions["merchant_api"].allow(["secretsmanager:GetSecretValue"], [admin_key])
         self.functions["merchant_api"].tell(ADMIN_SECRET_ARN=admin_key)
 
-        key = self._state.credentials_key.key_arn
+        key = self._state.credentials_key_arn
         encrypting: tuple[tuple[FunctionName, tuple[str, ...]], ...] = (
             ("ingest", ("kms:Decrypt",)),
             ("merchant_api", ("kms:Encrypt", "kms:Decrypt")),
@@ -259,9 +260,9 @@ class ServiceStack(Stack):
         outputs = {
             "ApiUrl": self.api.url,
             "ApiId": self.api.http_api.api_id,
-            "AdminKeySecretArn": self._state.admin_key.secret_arn,
+            "AdminKeySecretArn": self._state.admin_key_arn,
             "AdminKeyCommand": "aws secretsmanager get-secret-value --query SecretString --output text"
-            f" --secret-id {self._state.admin_key.secret_arn}",
+            f" --secret-id {self._state.admin_key_arn}",
             "TableName": self._state.table.table_name,
             "DeliveriesQueueUrl": self.queues.deliveries.queue_url,
             "RetriesQueueUrl": self.queues.retries.queue_url,

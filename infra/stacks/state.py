@@ -1,31 +1,28 @@
-"""What must survive a redeployment: the table, the credentials' key, the secrets, the quarantined bodies."""
+"""What must survive a redeployment, and the service stack's end: the table, the credentials' key, the secrets, the
+quarantined bodies, the group of merchants' schedules, and the name by which providers and shoppers know the API.
+"""
 
 import json
 import string
 from typing import Any
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.constructs.given_up import GIVEN_UP
+from infra.constructs.kept_state import publish
 from infra.stages import Stage
+from infra.table_schema import INDEXES, KEYS, TTL
 
 _STRING = dynamodb.AttributeType.STRING
-_NUMBER = dynamodb.AttributeType.NUMBER
-
-# name: (partition key, sort key, type of the sort key); all sparse, all KEYS_ONLY
-INDEXES = {
-    "due": ("dq", "da", _NUMBER),
-    "list": ("lp", "ls", _STRING),
-    "phone": ("ip", "ca", _NUMBER),
-    "email": ("ie", "ca", _NUMBER),
-    "customer": ("ic", "ca", _NUMBER),
-    "cart": ("ik", "ca", _NUMBER),
-}
+_TYPES = {"S": _STRING, "N": dynamodb.AttributeType.NUMBER}
 
 
 class StateStack(Stack):
@@ -63,7 +60,11 @@ class StateStack(Stack):
                 password_length=64,
             ),
             removal_policy=self._removal,
+            replica_regions=_replicas(stage),
         )
+        if not stage.removable:
+            # Lost, every link that was sent is dead and no shopper is known again.
+            self.keys.deny_account_root_delete()
         self.quarantine = s3.Bucket(
             self,
             "Quarantine",
@@ -79,16 +80,46 @@ class StateStack(Stack):
             # Its custom resource never answers on the local engine.
             auto_delete_objects=stage.removable and not stage.is_local,
         )
+        self.schedules = scheduler.CfnScheduleGroup(self, "Schedules")
+        self.schedules.apply_removal_policy(self._removal)
+        self._make_domain_name()
+        publish(
+            self,
+            stage,
+            {
+                "TableName": self.table.table_name,
+                "TableStreamArn": self.table.table_stream_arn or "",
+                "CredentialsKeyArn": self.credentials_key.key_arn,
+                "AdminKeySecretArn": self.admin_key.secret_arn,
+                "KeysSecretArn": self.keys.secret_arn,
+                "QuarantineBucketName": self.quarantine.bucket_name,
+                "ScheduleGroupName": self.schedules.ref,
+            },
+        )
+
+    def _make_domain_name(self) -> None:
+        """The public name stays, whichever API it is mapped to; its DNS record points to what the outputs say."""
+        if self._stage.domain_name is None or self._stage.certificate_arn is None:
+            return
+        domain = apigateway.DomainName(
+            self,
+            "DomainName",
+            domain_name=self._stage.domain_name,
+            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", self._stage.certificate_arn),
+        )
+        domain.apply_removal_policy(self._removal)
+        CfnOutput(self, "DomainTarget", value=domain.regional_domain_name)
+        CfnOutput(self, "DomainTargetHostedZoneId", value=domain.regional_hosted_zone_id)
 
     def _make_table(self) -> dynamodb.Table:
         table = dynamodb.Table(
             self,
             "Table",
-            partition_key=dynamodb.Attribute(name="pk", type=_STRING),
-            sort_key=dynamodb.Attribute(name="sk", type=_STRING),
+            partition_key=dynamodb.Attribute(name=KEYS[0], type=_STRING),
+            sort_key=dynamodb.Attribute(name=KEYS[1], type=_STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             stream=dynamodb.StreamViewType.NEW_AND_OLD_IMAGES,
-            time_to_live_attribute="ttl",
+            time_to_live_attribute=TTL,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -99,7 +130,14 @@ class StateStack(Stack):
             table.add_global_secondary_index(
                 index_name=name,
                 partition_key=dynamodb.Attribute(name=partition, type=_STRING),
-                sort_key=dynamodb.Attribute(name=sort, type=sort_type),
+                sort_key=dynamodb.Attribute(name=sort, type=_TYPES[sort_type]),
                 projection_type=dynamodb.ProjectionType.KEYS_ONLY,
             )
         return table
+
+
+def _replicas(stage: Stage) -> list[secretsmanager.ReplicaRegion] | None:
+    """A copy of the secret elsewhere. AWS deletes no secret that has one, and it can be made independent."""
+    if stage.keys_replica_region is None:
+        return None
+    return [secretsmanager.ReplicaRegion(region=stage.keys_replica_region)]

@@ -1,11 +1,12 @@
 """Each stage's templates, synthesised once, with code that needs no bundle."""
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from filelock import FileLock
@@ -63,8 +64,8 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _synthesise(stage: str) -> list[Any]:
-    """The templates of both stacks, state first."""
+def _synthesise(stage: str, settings: Mapping[str, object]) -> list[Any]:
+    """The templates of both stacks, state first, with some settings other than in ``cdk.json``."""
     # Imported here: the CDK takes seconds, and most of a run's processes read what another has written.
     from aws_cdk import App
     from aws_cdk import aws_lambda as lambda_
@@ -73,24 +74,33 @@ def _synthesise(stage: str) -> list[Any]:
     from infra.app import build
 
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
-    app = App(context={**context, "stage": stage, "engine_url": "http://127.0.0.1:4666"})
+    stages = context["stages"]
+    stages = {**stages, stage: {**stages[stage], **settings}}
+    app = App(context={**context, "stages": stages, "stage": stage, "engine_url": "http://127.0.0.1:4666"})
     stacks = build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
     return [Template.from_stack(stack).to_json() for stack in stacks]
 
 
+class Synthesise(Protocol):
+    """Gives a stage's templates, with some settings other than in ``cdk.json``."""
+
+    def __call__(self, stage: str, **settings: object) -> Templates: ...
+
+
 @pytest.fixture(scope="session")
-def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Templates]:
+def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
     """Gives a stage's templates. The first process of a run that needs them makes them, for all of them."""
     of_the_run = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         of_the_run = of_the_run.parent
 
     @cache
-    def templates(stage: str) -> Templates:
-        kept = of_the_run / f"{stage}.json"
+    def templates(stage: str, **settings: object) -> Templates:
+        named = "".join(f"-{key}={hashlib.sha256(repr(own).encode()).hexdigest()[:8]}" for key, own in settings.items())
+        kept = of_the_run / f"{stage}{named}.json"
         with FileLock(f"{kept}.lock"):
             if not kept.exists():
-                kept.write_text(json.dumps(_synthesise(stage)))
+                kept.write_text(json.dumps(_synthesise(stage, settings)))
         state, service = json.loads(kept.read_text())
         return Templates(StackTemplate(state), StackTemplate(service))
 
@@ -98,10 +108,10 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Temp
 
 
 @pytest.fixture
-def production(synthesise: Callable[[str], Templates]) -> Templates:
+def production(synthesise: Synthesise) -> Templates:
     return synthesise("production")
 
 
 @pytest.fixture
-def local(synthesise: Callable[[str], Templates]) -> Templates:
+def local(synthesise: Synthesise) -> Templates:
     return synthesise("local")

@@ -51,7 +51,10 @@ def test_production_keeps_everything_whatever_happens_to_the_stack(production: T
     kept = {item["Type"] for item in resources.values() if item.get("DeletionPolicy") == "Retain"}
 
     assert production.state.only("DynamoDB::Table")["Properties"]["DeletionProtectionEnabled"] is True
-    assert kept == {"AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::S3::Bucket"}
+    assert kept == {
+        "AWS::DynamoDB::Table", "AWS::KMS::Key", "AWS::SecretsManager::Secret", "AWS::S3::Bucket",
+        "AWS::Scheduler::ScheduleGroup",
+    }  # fmt: skip
     assert {item["UpdateReplacePolicy"] for item in resources.values() if item["Type"] in kept} == {"Retain"}
 
 

@@ -1,0 +1,66 @@
+"""How the service stack finds what must be kept: by SSM parameters of the stage, never by exports.
+
+An export in use cannot change: a restored table, which has another name and another stream, could not be put in. A
+parameter is read anew at each deployment.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from aws_cdk import CfnParameter
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from infra.parameters import parameter_name, restored_stream_parameter
+from infra.stages import Stage
+
+PUBLISHED: Final = {
+    "TableName": "table-name",
+    "TableStreamArn": "table-stream-arn",
+    "CredentialsKeyArn": "credentials-key-arn",
+    "AdminKeySecretArn": "admin-key-secret-arn",
+    "KeysSecretArn": "keys-secret-arn",
+    "QuarantineBucketName": "quarantine-bucket-name",
+    "ScheduleGroupName": "schedule-group-name",
+}
+"""What a stage publishes, by the names of the service stack's own parameters."""
+
+
+def publish(scope: Construct, stage: Stage, values: Mapping[str, str]) -> None:
+    """Write one SSM parameter for each of ``PUBLISHED``."""
+    published = Construct(scope, "Published")
+    for name, said in PUBLISHED.items():
+        ssm.StringParameter(published, name, parameter_name=parameter_name(stage.name, said), string_value=values[name])
+
+
+class KeptState(Construct):
+    """The state as the service stack knows it. ``table`` is the restored one where the stage names one."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: Stage) -> None:
+        super().__init__(scope, construct_id)
+        self._stage = stage
+        restored = stage.restored_table
+        self.table = dynamodb.Table.from_table_attributes(
+            self,
+            "Table",
+            table_name=restored or self._read("TableName"),
+            table_stream_arn=self._read(
+                "TableStreamArn", None if restored is None else restored_stream_parameter(stage.name, restored)
+            ),
+        )
+        self.credentials_key_arn = self._read("CredentialsKeyArn")
+        self.admin_key_arn = self._read("AdminKeySecretArn")
+        self.keys_arn = self._read("KeysSecretArn")
+        self.quarantine = s3.Bucket.from_bucket_name(self, "Quarantine", self._read("QuarantineBucketName"))
+        self.schedule_group = self._read("ScheduleGroupName")
+
+    def _read(self, name: str, parameter: str | None = None) -> str:
+        """The parameter's value: what the state stack published, or what stands in its place."""
+        return CfnParameter(
+            self,
+            name,
+            type="AWS::SSM::Parameter::Value<String>",
+            default=parameter or parameter_name(self._stage.name, PUBLISHED[name]),
+        ).value_as_string
