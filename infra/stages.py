@@ -31,7 +31,6 @@ class Stage:
     architecture: Architecture = "arm64"
     removable: bool = False
     access_logs: bool = True
-    tracing: bool = True
     log_level: LogLevel = "INFO"
     log_retention_days: int = 30
     due_shards: int = 8

@@ -41,7 +41,7 @@ class CampaignSchedules(Construct):
 
     def let_manage(self, function: PythonFunction) -> None:
         """Lets the function make, change and remove schedules of the group, with this role and no other."""
-        function.allow(_ACTIONS, [self._schedules_arn])
+        function.allow(_ACTIONS, [self._schedules_arn], because="Schedules of the stage's own group: campaigns' ids.")
         function.function.add_to_role_policy(
             iam.PolicyStatement(
                 actions=["iam:PassRole"],

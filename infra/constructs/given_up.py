@@ -5,6 +5,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 
+from infra.constructs.acknowledged import acknowledge
+
 GIVEN_UP = "aws/lambda/"
 """Lambda's own choice: ``aws/lambda/<mapping>/<shard>/<year>/<month>/<day>/<time>-<random>``.
 
@@ -30,4 +32,8 @@ class WholeBatches:
             ("s3:ListBucket", self._bucket.bucket_arn),
         ):
             target_handler.add_to_role_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
+        acknowledge(
+            target_handler.role or target_handler,
+            {f"AwsSolutions-IAM5[Resource::*/{GIVEN_UP}*]": "Lambda names the objects it leaves there."},
+        )
         return lambda_.DlqDestinationConfig(destination=self._bucket.bucket_arn)

@@ -11,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk.aws_apigateway import AccessLogFormat
 from constructs import Construct
 
+from infra.constructs.acknowledged import acknowledge
 from infra.constructs.python_function import PythonFunction, retention
 from infra.stages import Stage
 
@@ -56,6 +57,11 @@ class PublicApi(Construct):
             # A second way in would know no front, and links of it would die with this stack.
             disable_execute_api_endpoint=stage.domain_name is not None or None,
         )
+        proved = (
+            "The functions prove who calls: a provider's or vendor's signature over the bytes, a bearer token that is"
+            " revoked within seconds and refused as problem+json; links and descriptions are for everybody."
+        )
+        acknowledge(self.http_api, {"AwsSolutions-APIG4": proved})
         default = apigateway.HttpStage(
             self,
             "DefaultStage",

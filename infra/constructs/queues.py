@@ -4,6 +4,8 @@ from aws_cdk import Duration
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.constructs.acknowledged import acknowledge
+
 _MAX_RECEIVES = 5
 _VISIBILITY_FACTOR = 6  # AWS's own advice: six times the consumer's timeout
 _KEPT = Duration.days(14)
@@ -32,16 +34,22 @@ class Queues(Construct):
         campaign_timeout: Duration,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = self._queue("DeadLetters", retention_period=_KEPT)
-        self.missed_schedules = self._queue("MissedSchedules", retention_period=_KEPT)
-        self.pull_dead_letters = self._queue("PullDeadLetters", retention_period=_KEPT)
+        self.dead_letters = self._kept("DeadLetters")
+        self.missed_schedules = self._kept("MissedSchedules")
+        acknowledge(self.missed_schedules, {"AwsSolutions-SQS3": "The dead letter queue of EventBridge's targets."})
+        self.pull_dead_letters = self._kept("PullDeadLetters")
         self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
         self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
         self.steps = self._worked_off("Steps", consumer_timeout, self.dead_letters)
         self.slow = self._worked_off("Slow", consumer_timeout, self.dead_letters)
         self.pulls = self._worked_off("Pulls", pull_timeout, self.pull_dead_letters)
-        self.campaign_dead_letters = self._queue("CampaignDeadLetters", retention_period=_KEPT)
+        self.campaign_dead_letters = self._kept("CampaignDeadLetters")
         self.campaign_runs = self._worked_off("CampaignRuns", campaign_timeout, self.campaign_dead_letters)
+
+    def _kept(self, construct_id: str) -> sqs.Queue:
+        queue = self._queue(construct_id, retention_period=_KEPT)
+        acknowledge(queue, {"Serverless-SQSRedrivePolicy": "The end of the way: from here a person redrives."})
+        return queue
 
     def _worked_off(self, construct_id: str, consumer_timeout: Duration, dead_letters: sqs.Queue) -> sqs.Queue:
         return self._queue(

@@ -10,6 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.aws_apigatewayv2 import HttpMethod
 from constructs import Construct
 
+from infra.constructs.acknowledged import acknowledge
 from infra.constructs.alarms import Alarms
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.given_up import WholeBatches
@@ -49,6 +50,9 @@ _PULLS_CONCURRENCY = 5  # each works off ten messages at a time; the providers' 
 _RUNS_CONCURRENCY = 5  # a run holds one merchant's campaign; a long one goes on in further messages
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
+_ANY_INDEX = "The indexes of the stage's own table; they hold keys alone."
+_KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
+_MERCHANTS_MAIL = "Merchants' identities and tenants are made after the deployment; a tenant binds each to its own."
 _STREAM_BATCH = 100
 _WITHOUT_END = -1
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -151,7 +155,7 @@ class ServiceStack(Stack):
             ("campaign", _QUERY, (table, indexes)),
         )
         for name, actions, resources in allowed:
-            self.functions[name].allow(actions, resources)
+            self.functions[name].allow(actions, resources, because=_ANY_INDEX)
 
     def _allow_secrets(self) -> None:
         for function in self.functions.values():
@@ -182,7 +186,7 @@ class ServiceStack(Stack):
             ("dispatch", ("s3:PutObject",), "poison/*"),
         )
         for name, actions, objects in allowed:
-            self.functions[name].allow(actions, [bucket.arn_for_objects(objects)])
+            self.functions[name].allow(actions, [bucket.arn_for_objects(objects)], because=_KEPT_BODIES)
             self.functions[name].tell(QUARANTINE_BUCKET=bucket.bucket_name)
         # Erasures go by prefix; and without it S3 says 403 of an object whose days are over, not that it is gone.
         listing = {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
@@ -221,7 +225,7 @@ class ServiceStack(Stack):
             resources.append("tenant/*")
         self.functions["deliver"].tell(SES_TENANTS="on" if self._stage.ses_tenants else "off")
         arns = [self.format_arn(service="ses", resource=own) for own in resources]
-        self.functions["deliver"].allow(["ses:SendEmail"], arns)
+        self.functions["deliver"].allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int, *, batch_size: int = 10) -> None:
         self.functions[name].function.add_event_source(
@@ -229,6 +233,8 @@ class ServiceStack(Stack):
                 queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=concurrency
             )
         )
+        redriven = "The source is a queue: what fails is redriven to its dead letter queue."
+        acknowledge(self.functions[name], {"Serverless-LambdaEventSourceMappingDestination": redriven})
 
     def _map_stream(self) -> sources.DynamoEventSource:
         """What dispatch cannot end is tried until the stream forgets it, then kept whole in the bucket.
@@ -254,6 +260,10 @@ class ServiceStack(Stack):
             metrics_config=None if local else lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
         )
         self.functions["dispatch"].function.add_event_source(mapping)
+        acknowledge(
+            self.functions["dispatch"],
+            {"AwsSolutions-IAM5[Resource::*]": "dynamodb:ListStreams knows no resource."},
+        )
         return mapping
 
     def _write_outputs(self) -> None:

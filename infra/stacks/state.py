@@ -16,6 +16,7 @@ from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.constructs.acknowledged import acknowledge
 from infra.constructs.given_up import GIVEN_UP
 from infra.constructs.kept_state import publish
 from infra.stages import Stage
@@ -49,6 +50,9 @@ class StateStack(Stack):
             ),
             removal_policy=self._removal,
         )
+        acknowledge(
+            self.admin_key, {"AwsSolutions-SMG4": "Held by people: one that changed by itself would lock them out."}
+        )
         self.keys = secretsmanager.Secret(
             self,
             "Keys",
@@ -61,6 +65,10 @@ class StateStack(Stack):
             ),
             removal_policy=self._removal,
             replica_regions=_replicas(stage),
+        )
+        acknowledge(
+            self.keys,
+            {"AwsSolutions-SMG4": "Hashes of identifiers and links already sent depend on it: docs/operations.md."},
         )
         if not stage.removable:
             # Lost, every link that was sent is dead and no shopper is known again.
@@ -79,6 +87,10 @@ class StateStack(Stack):
             removal_policy=self._removal,
             # Its custom resource never answers on the local engine.
             auto_delete_objects=stage.removable and not stage.is_local,
+        )
+        acknowledge(
+            self.quarantine,
+            {"AwsSolutions-S1": "Functions of the stage alone read it; a log of it would outlive what was erased."},
         )
         self.schedules = scheduler.CfnScheduleGroup(self, "Schedules")
         self.schedules.apply_removal_policy(self._removal)

@@ -4,8 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -53,10 +55,12 @@ class StackTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Both stacks of one stage."""
+    """Both stacks of one stage; ``nag`` is the report of cdk-nag, and ``acknowledged`` by path what it may find."""
 
     state: StackTemplate
     service: StackTemplate
+    nag: Mapping[str, Any]
+    acknowledged: Mapping[str, Mapping[str, str]]
 
 
 def as_list(value: Any) -> list[Any]:
@@ -64,21 +68,46 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _synthesise(stage: str, settings: Mapping[str, object]) -> list[Any]:
-    """The templates of both stacks, state first, with some settings other than in ``cdk.json``."""
+def _synthesise(stage: str, settings: Mapping[str, object], outdir: Path) -> dict[str, Any]:
+    """What ``Templates`` holds, with some settings other than in ``cdk.json``."""
     # Imported here: the CDK takes seconds, and most of a run's processes read what another has written.
-    from aws_cdk import App
+    from aws_cdk import App, Validations
     from aws_cdk import aws_lambda as lambda_
-    from aws_cdk.assertions import Template
+    from cdk_nag import AwsSolutionsChecks, ServerlessChecks
 
     from infra.app import build
 
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
     stages = context["stages"]
     stages = {**stages, stage: {**stages[stage], **settings}}
-    app = App(context={**context, "stages": stages, "stage": stage, "engine_url": "http://127.0.0.1:4666"})
-    stacks = build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
-    return [Template.from_stack(stack).to_json() for stack in stacks]
+    app = App(
+        context={**context, "stages": stages, "stage": stage, "engine_url": "http://127.0.0.1:4666"},
+        outdir=str(outdir),
+    )
+    build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
+    # A finding fails the synthesis, after everything is written.
+    with suppress(RuntimeError):
+        app.synth()
+    report = outdir / "validation-report.json"
+    return {
+        "state": json.loads((outdir / "State.template.json").read_text()),
+        "service": json.loads((outdir / "Service.template.json").read_text()),
+        "nag": json.loads(report.read_text()),
+        "acknowledged": {
+            path.lstrip("/"): rules
+            for stack in ("State", "Service")
+            for path, rules in _acknowledged(json.loads((outdir / f"{stack}.metadata.json").read_text()))
+        },
+    }
+
+
+def _acknowledged(metadata: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
+    """By path the rules that are acknowledged there, with their reasons."""
+    for path, entries in metadata.items():
+        known = [own["data"] for own in entries if own["type"] == "aws:cdk:acknowledged-rules"]
+        if known:
+            yield path, {rule: reason for own in known for rule, reason in own.items()}
 
 
 class Synthesise(Protocol):
@@ -100,9 +129,11 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
         kept = of_the_run / f"{stage}{named}.json"
         with FileLock(f"{kept}.lock"):
             if not kept.exists():
-                kept.write_text(json.dumps(_synthesise(stage, settings)))
-        state, service = json.loads(kept.read_text())
-        return Templates(StackTemplate(state), StackTemplate(service))
+                kept.write_text(json.dumps(_synthesise(stage, settings, kept.with_suffix(".out"))))
+        made = json.loads(kept.read_text())
+        return Templates(
+            StackTemplate(made["state"]), StackTemplate(made["service"]), made["nag"], made["acknowledged"]
+        )
 
     return templates
 

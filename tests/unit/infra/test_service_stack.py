@@ -65,7 +65,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
 }  # fmt: skip
-TRACING = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
 ROUTES = {
     "POST /hooks/{source_id}": "ingest",
@@ -117,7 +117,7 @@ def test_every_function_has_the_environment_it_needs_and_no_other(service: Stack
 
 @pytest.mark.parametrize("name", FUNCTION_NAMES)
 def test_every_function_may_do_what_is_listed_here_and_no_more(production: Templates, name: FunctionName) -> None:
-    assert production.service.actions(name) == RIGHTS[name] | TRACING
+    assert production.service.actions(name) == RIGHTS[name] | LOGGING
 
 
 def test_nobody_may_scan_or_do_everything(service: StackTemplate) -> None:
@@ -128,7 +128,7 @@ def test_nobody_may_scan_or_do_everything(service: StackTemplate) -> None:
                 assert action != "dynamodb:Scan"
 
 
-def test_only_tracing_and_listing_streams_know_no_resource(production: Templates) -> None:
+def test_only_listing_streams_knows_no_resource(production: Templates) -> None:
     unbound = {
         action
         for name in FUNCTION_NAMES
@@ -137,7 +137,7 @@ def test_only_tracing_and_listing_streams_know_no_resource(production: Templates
         for action in as_list(statement["Action"])
     }
 
-    assert unbound <= TRACING | {"dynamodb:ListStreams"}
+    assert unbound == {"dynamodb:ListStreams"}
 
 
 def test_deliver_consumes_both_queues_and_sends_only_to_retries(production: Templates) -> None:
@@ -190,11 +190,21 @@ def test_chains_are_allowed_where_one_is_meant_and_nowhere_else(service: StackTe
     assert allowed == {"deliver", "pull", "campaign"}
 
 
-def test_production_runs_on_arm_and_traces(production: Templates) -> None:
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_a_function_writes_into_its_own_log_group_and_no_other(service: StackTemplate, name: FunctionName) -> None:
+    (logging,) = (own for own in service.statements(name) if set(as_list(own["Action"])) & LOGGING)
+    role = service.resources("IAM::Role")[service.function(name)["Properties"]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    own_group = service.function(name)["Properties"]["LoggingConfig"]["LogGroup"]["Ref"]
+
+    assert logging["Resource"] == {"Fn::GetAtt": [own_group, "Arn"]}
+    assert "ManagedPolicyArns" not in role
+
+
+def test_production_runs_on_arm_and_pays_for_no_traces(production: Templates) -> None:
     for name in FUNCTION_NAMES:
         properties = production.service.function(name)["Properties"]
         assert properties["Architectures"] == ["arm64"]
-        assert properties["TracingConfig"] == {"Mode": "Active"}
+        assert "TracingConfig" not in properties  # billed by trace, whether or not anybody looks
 
 
 def test_every_public_path_reaches_its_function(service: StackTemplate) -> None:

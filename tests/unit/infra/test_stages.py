@@ -30,7 +30,7 @@ def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
         ({"due_shards": True}, "due_shards must be of type int, is True"),
         ({"due_shards": 0}, "due_shards must be 1 to 64, is 0"),
         ({"deliveries_concurrency": 1}, "deliveries_concurrency must be 2 to 1000, is 1"),
-        ({"tracing": 1}, "tracing must be of type bool, is 1"),
+        ({"access_logs": 1}, "access_logs must be of type bool, is 1"),
         ({"architecture": "x86"}, "architecture must be one of arm64, native, is 'x86'"),
         ({"alarm_email": 5}, "alarm_email must be a text, is 5"),
         ({"domain_name": "hooks.example.com"}, "domain_name and certificate_arn go together"),
