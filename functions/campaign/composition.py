@@ -10,6 +10,7 @@ from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
+from shared.workflows.campaigns.reconcile import Reconciliation
 from shared.workflows.campaigns.run import CampaignRunner
 from shared.workflows.campaigns.run_page import RunPages
 from shared.workflows.campaigns.schedules import CampaignSchedules
@@ -25,6 +26,13 @@ def _stores() -> Stores:
 def schedules() -> CampaignSchedules:
     """What settles schedules."""
     return CampaignSchedules(CampaignStore(_stores().table), _stores().schedules)
+
+
+@cache
+def reconciliation() -> Reconciliation:
+    """What walks all merchants' campaigns."""
+    table = _stores().table
+    return Reconciliation(MerchantStore(table), CampaignStore(table), schedules())
 
 
 @cache

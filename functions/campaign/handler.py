@@ -1,8 +1,11 @@
-"""The campaign function: runs that EventBridge Scheduler asks for through a queue; ``{"repair": true}`` from a rule."""
+"""The campaign function: runs that EventBridge Scheduler asks for through a queue.
+
+``{"repair": true}`` comes from a rule, ``{"reconcile": true, "after": …}`` from an operator's command.
+"""
 
 from typing import Any
 
-from functions.campaign.composition import runner, schedules
+from functions.campaign.composition import reconciliation, runner, schedules
 from shared.aws.campaign_queue import read_message
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.function_log import function_logger, last_net
@@ -18,13 +21,22 @@ SPARE_MS = 30_000
 
 @last_net
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Repair schedules, or handle an SQS batch of runs; failed messages alone come back."""
+    """Repair or reconcile schedules, or handle an SQS batch of runs; failed messages alone come back."""
     if event.get("repair"):
         settled = schedules().repair()
         logger.info("schedules_repaired", settled=settled)
         return {"settled": settled}
+    if event.get("reconcile"):
+        return _reconciled(event, context)
     failed = [record["messageId"] for record in event.get("Records", []) if not _ran(record, context)]
     return {"batchItemFailures": [{"itemIdentifier": own} for own in failed]}
+
+
+def _reconciled(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """All schedules as the campaigns say, or as many as there was time for."""
+    done = reconciliation().run(event.get("after"), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
+    logger.info("schedules_reconciled", settled=done.settled, failed=done.failed, whole=done.next is None)
+    return done.as_json()
 
 
 def _ran(record: dict[str, Any], context: Any) -> bool:

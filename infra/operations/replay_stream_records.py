@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from infra.operations.deployed import DeployedStage, FunctionFailed
+
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
@@ -62,14 +64,12 @@ def replay(s3: "S3Client", bucket: str, prefixes: Iterable[str], invoke: Invoke)
                     yield key, len(records)
 
 
-def _invoking(function_name: str) -> Invoke:
-    client = boto3.client("lambda")
-
+def _invoking(stage: DeployedStage) -> Invoke:
     def invoke(records: Sequence[Record], replayed: bool) -> None:
-        event = {"Records": list(records), "replayed": replayed}
-        answer = client.invoke(FunctionName=function_name, Payload=json.dumps(event).encode())
-        if answer.get("FunctionError"):
-            raise Refused(answer["FunctionError"])
+        try:
+            stage.invoke("dispatch", {"Records": list(records), "replayed": replayed})
+        except FunctionFailed as failed:
+            raise Refused(str(failed)) from failed
 
     return invoke
 
@@ -80,11 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", required=True)
     parser.add_argument("prefix", nargs="+", help="keys, or what they begin with")
     given = parser.parse_args(arguments)
-    (stack,) = boto3.client("cloudformation").describe_stacks(StackName=f"checkback-{given.stage}-service")["Stacks"]
-    outputs = {own["OutputKey"]: own["OutputValue"] for own in stack.get("Outputs", [])}
-    invoke = _invoking(outputs["dispatchFunctionName"])
+    stage = DeployedStage(given.stage)
+    invoke, bucket = _invoking(stage), stage.outputs["QuarantineBucketName"]
     refused = 0
-    for key, taken in replay(boto3.client("s3"), outputs["QuarantineBucketName"], given.prefix, invoke):
+    for key, taken in replay(boto3.client("s3"), bucket, given.prefix, invoke):
         refused += taken is None
         sys.stdout.write(f"{key}: {'refused' if taken is None else f'{taken} records'}\n")
     return 1 if refused else 0
