@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e lock synth deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth deploy bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -86,7 +86,11 @@ e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
-	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e
+	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
+	$(MAKE) rehearse
+
+rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another name, deploy onto it
+	@.venv/bin/pytest -m e2e tests/rehearsal
 
 bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery
@@ -100,6 +104,8 @@ lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
 synth: setup ## the CloudFormation templates of STAGE (default dev), into cdk.out
 	@$(CDK) synth --quiet -c stage=$(or $(STAGE),dev)
 
-deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of this shell
+deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of this shell; without a terminal it asks nothing
 	@test -n "$(STAGE)" -a "$(STAGE)" != local || { echo "make deploy STAGE=dev (or production)" >&2; exit 2; }
-	@$(CDK) deploy --all -c stage=$(STAGE)
+	@if [ -t 0 ]; then approval=broadening; else approval=never; fi; \
+	$(CDK) deploy --all -c stage=$(STAGE) --require-approval $$approval
+	@$(PYTHON) -m infra.operations.reconcile_schedules --stage $(STAGE)

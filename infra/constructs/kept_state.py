@@ -46,9 +46,7 @@ class KeptState(Construct):
             self,
             "Table",
             table_name=restored or self._read("TableName"),
-            table_stream_arn=self._read(
-                "TableStreamArn", None if restored is None else restored_stream_parameter(stage.name, restored)
-            ),
+            table_stream_arn=self._read("TableStreamArn") if restored is None else self._read_restored(restored),
         )
         self.credentials_key_arn = self._read("CredentialsKeyArn")
         self.admin_key_arn = self._read("AdminKeySecretArn")
@@ -56,11 +54,17 @@ class KeptState(Construct):
         self.quarantine = s3.Bucket.from_bucket_name(self, "Quarantine", self._read("QuarantineBucketName"))
         self.schedule_group = self._read("ScheduleGroupName")
 
-    def _read(self, name: str, parameter: str | None = None) -> str:
-        """The parameter's value: what the state stack published, or what stands in its place."""
-        return CfnParameter(
-            self,
-            name,
-            type="AWS::SSM::Parameter::Value<String>",
-            default=parameter or parameter_name(self._stage.name, PUBLISHED[name]),
-        ).value_as_string
+    def _read(self, name: str) -> str:
+        """What the state stack published."""
+        return self._parameter(name, parameter_name(self._stage.name, PUBLISHED[name]))
+
+    def _read_restored(self, table: str) -> str:
+        """What the table's adoption wrote.
+
+        A name of its own for each table: a deployment keeps what it gave a parameter before, whatever its default is
+        now.
+        """
+        return self._parameter(f"TableStreamArn-{table}", restored_stream_parameter(self._stage.name, table))
+
+    def _parameter(self, name: str, default: str) -> str:
+        return CfnParameter(self, name, type="AWS::SSM::Parameter::Value<String>", default=default).value_as_string

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,13 +31,16 @@ class DeploymentError(RuntimeError):
 Say = Callable[[str], None]
 
 
-def deploy(engine: Engine, folder: Path, say: Say) -> dict[str, Any]:
-    """Deploys or redeploys, and returns (and writes to ``stack.json``) what the contract says of it."""
+def deploy(engine: Engine, folder: Path, say: Say, settings: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """Deploys or redeploys, and returns (and writes to ``stack.json``) what the contract says of it.
+
+    ``settings`` of the stage stand before those of ``cdk.json``.
+    """
     assembly = folder / "cdk.out"
     with ThreadPoolExecutor(max_workers=1) as pool:
         bootstrapped = pool.submit(_bootstrap, engine, folder, say)
         with _timed(say, "bundle and synthesise"):
-            _synthesise(engine, assembly)
+            _synthesise(engine, assembly, settings or {})
         bootstrapped.result()
     with _timed(say, "deploy"):
         _cdk(
@@ -68,16 +71,17 @@ def _bootstrap(engine: Engine, folder: Path, say: Say) -> None:
             _cdk(engine, folder, "bootstrap", f"aws://{ACCOUNT}/{engine.region}", "--app=")
 
 
-def _synthesise(engine: Engine, assembly: Path) -> None:
+def _synthesise(engine: Engine, assembly: Path, settings: Mapping[str, object]) -> None:
     # Imported here: the CDK takes a second, and stopping an engine does not need it.
     from aws_cdk import App
 
     from infra.app import build
 
     context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    stages = {**context["stages"], "local": {**context["stages"]["local"], **settings}}
     app = App(
         outdir=str(assembly),
-        context={**context, "stage": "local", "engine_url": engine.url},
+        context={**context, "stages": stages, "stage": "local", "engine_url": engine.url},
         analytics_reporting=False,
     )
     build(app)

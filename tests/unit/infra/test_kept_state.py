@@ -128,6 +128,8 @@ def test_a_restored_table_is_put_in_by_one_setting(synthesise: Synthesise) -> No
     assert all("checkback-restored" in own or "StateTableStreamArn" in own for own in granted)
     assert stream["Default"] == restored_stream_parameter("production", "checkback-restored")
     assert after.state.json == before.state.json, "the old table stays as it is"
+    (new,) = after.service.json["Parameters"].keys() - before.service.json["Parameters"].keys()
+    assert "TableStreamArn" in new, "a deployment keeps what it gave a parameter before, whatever its default is now"
 
 
 def test_the_public_name_outlives_the_api_it_leads_to(with_domain: Templates) -> None:
