@@ -4,6 +4,7 @@ import sys
 
 from aws_cdk import App, Tags
 
+from infra.concurrency import check_shares
 from infra.constructs.bundling import Bundler, BundlingError
 from infra.constructs.python_function import CodeFor, bundled
 from infra.stacks.service import ServiceStack
@@ -14,9 +15,11 @@ from infra.stages import Stage, UnusableStageError
 def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, ServiceStack]:
     """Adds the stacks of the stage that the context names. ``code_for`` replaces the real bundles in tests.
 
-    Raises UnusableStageError for a stage or setting that does not exist.
+    Raises UnusableStageError for a stage or setting that does not exist, or is missing.
     """
     stage = Stage.from_context(app.node.try_get_context("stage") or "dev", app.node.try_get_context("stages"))
+    stage.check_complete()
+    check_shares(stage)
     code_for = code_for or bundled(Bundler(stage.architecture))
     kept = not stage.removable
     state = StateStack(

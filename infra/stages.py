@@ -1,6 +1,6 @@
 """A stage's settings: a typed object read from the CDK context ``stages`` (cdk.json)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
@@ -24,7 +24,8 @@ class Stage:
     functions on it. ``removable``: whether the table, the key and the bucket go with their stack.
     ``throttle_rate`` is requests/s; the webhooks of one source, and of one merchant, should be a small part of it.
     ``domain_name`` and ``certificate_arn`` (of the same region) go together;
-    without them the API's own address is the public one.
+    without them the API's own address is the public one, and goes with the service stack: a stage that is not
+    ``removable`` must say that it accepts that.
     """
 
     name: str
@@ -46,7 +47,17 @@ class Stage:
     webhooks_per_minute_of_merchant: int = 6_000
     domain_name: str | None = None
     certificate_arn: str | None = None
+    accept_disposable_urls: bool = False
     alarm_email: str | None = None
+    account_concurrency: int = 0
+    """Concurrent executions that the account allows in the Region; 0: nothing is reserved of them.
+
+    A new account has 10, of which nothing can be reserved; after a request mostly 1,000 and more.
+    """
+    ingest_concurrency: int = 0
+    """Reserved for webhooks, whatever else is at work. One that is answered in 50 ms needs 1 for 20 webhooks/s."""
+    dispatch_concurrency: int = 0
+    """The most that work off the stream at once."""
     restored_table: str | None = None
     """A table restored from a backup, once ``infra.operations.adopt_table`` adopted it: the functions use it."""
     keys_replica_region: str | None = None
@@ -82,6 +93,27 @@ class Stage:
         stage._check_together()
         return stage
 
+    def check_complete(self) -> None:
+        """Whether whoever is hurt by it has said so: for stages that are kept. Raises UnusableStageError."""
+        missing = [] if self.removable else list(self._missing())
+        if missing:
+            msg = f"stage {self.name!r} is kept, and needs in cdk.json:\n" + "\n".join(f"  {own}" for own in missing)
+            raise UnusableStageError(msg)
+
+    def _missing(self) -> Iterator[str]:
+        if self.domain_name is None and not self.accept_disposable_urls:
+            yield (
+                "domain_name and certificate_arn: without a name of your own every URL that providers and shoppers "
+                "hold dies with the service stack (or accept_disposable_urls: true)"
+            )
+        if self.alarm_email is None:
+            yield "alarm_email: whom the alarms wake"
+        if not (self.account_concurrency and self.ingest_concurrency):
+            yield (
+                "account_concurrency and ingest_concurrency: without a share of its own any other function of the "
+                "account can keep webhooks out (aws lambda get-account-settings says what the account has)"
+            )
+
     def _check_together(self) -> None:
         ranges = {
             "due_shards": (1, 64),
@@ -90,6 +122,9 @@ class Stage:
             "steps_concurrency": (2, 1000),
             "slow_concurrency": (2, 1000),
             "dispatch_parallelization": (1, 10),
+            "account_concurrency": (0, 1_000_000),
+            "ingest_concurrency": (0, 100_000),
+            "dispatch_concurrency": (0, 10_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),
             "webhooks_per_minute_of_merchant": (1, 1_000_000),
         }

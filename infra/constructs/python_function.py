@@ -10,6 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.concurrency import shares
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.bundling import Bundler
 from infra.functions import FUNCTIONS, FunctionName
@@ -75,6 +76,7 @@ class PythonFunction(Construct):
             code=code,
             memory_size=spec.memory_mb,
             timeout=self.timeout,
+            reserved_concurrent_executions=shares(stage).get(name),
             log_group=self.log_group,
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.chains else None,
             tracing=lambda_.Tracing.DISABLED,

@@ -10,10 +10,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.concurrency import SWEEP_KINDS
 from infra.stages import Stage
-
-SWEEP_KINDS = ("C", "S", "R")
-"""Kinds of due work: checkouts' deadlines, planned steps, late retries."""
 
 _TARGETS_PER_RULE = 5  # EventBridge's quota
 

@@ -10,6 +10,7 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk.aws_apigatewayv2 import HttpMethod
 from constructs import Construct
 
+from infra import concurrency
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.alarms import Alarms
 from infra.constructs.campaign_schedules import CampaignSchedules
@@ -46,8 +47,6 @@ _ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dyna
 _TRANSACTIONS = (*_ITEMS, "dynamodb:ConditionCheckItem")
 _QUERY = ("dynamodb:Query",)
 
-_PULLS_CONCURRENCY = 5  # each works off ten messages at a time; the providers' rates bound it further
-_RUNS_CONCURRENCY = 5  # a run holds one merchant's campaign; a long one goes on in further messages
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _ANY_INDEX = "The indexes of the stage's own table; they hold keys alone."
@@ -98,8 +97,8 @@ class ServiceStack(Stack):
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
         self._map_queue("deliver", self.queues.slow, stage.slow_concurrency)
-        self._map_queue("pull", self.queues.pulls, _PULLS_CONCURRENCY)
-        self._map_queue("campaign", self.queues.campaign_runs, _RUNS_CONCURRENCY, batch_size=1)
+        self._map_queue("pull", self.queues.pulls, concurrency.PULLS)
+        self._map_queue("campaign", self.queues.campaign_runs, concurrency.RUNS, batch_size=1)
         stream = self._map_stream()
         schedules = CampaignSchedules(
             self, "CampaignSchedules", group=self._state.schedule_group, runs=self.queues.campaign_runs
@@ -115,6 +114,10 @@ class ServiceStack(Stack):
             missed=self.queues.missed_schedules,
         )
         alarms = Alarms(self, "Alarms", stage=stage, functions=self.functions, queues=self.queues)
+        acknowledge(
+            alarms.topic,
+            {"Serverless-SNSRedrivePolicy": "Mail to a person: SNS tries for an hour, and nobody works off the rest."},
+        )
         if not stage.is_local:
             alarms.of_stream(stream.event_source_mapping_id)
         self._write_outputs()
@@ -227,11 +230,9 @@ class ServiceStack(Stack):
         arns = [self.format_arn(service="ses", resource=own) for own in resources]
         self.functions["deliver"].allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
 
-    def _map_queue(self, name: FunctionName, queue: sqs.Queue, concurrency: int, *, batch_size: int = 10) -> None:
+    def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
         self.functions[name].function.add_event_source(
-            sources.SqsEventSource(
-                queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=concurrency
-            )
+            sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=most)
         )
         redriven = "The source is a queue: what fails is redriven to its dead letter queue."
         acknowledge(self.functions[name], {"Serverless-LambdaEventSourceMappingDestination": redriven})

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.parameters import restored_stream_parameter
+from infra.stages import UnusableStageError
 from infra.table_schema import INDEXES, Indexes, index_changes
 from tests.unit.infra.conftest import StackTemplate, Synthesise, Templates, as_list
 
@@ -185,3 +186,8 @@ def test_an_index_with_other_keys_counts_twice_since_it_is_removed_and_made() ->
     assert index_changes({**due, "list": ("lp", "ls", "S")}, due) == ["remove list"]
     assert index_changes(due, {"due": ("dq", "db", "N")}) == ["remove due", "make due"]
     assert index_changes(due, {**due, "a": ("x", "y", "S"), "b": ("x", "y", "S")}) == ["make a", "make b"]
+
+
+def test_a_stage_that_is_kept_is_not_synthesised_without_a_name_of_its_own(synthesise: Synthesise) -> None:
+    with pytest.raises(UnusableStageError, match="domain_name and certificate_arn: without a name of your own"):
+        synthesise("production", accept_disposable_urls=False)

@@ -8,7 +8,7 @@ import pytest
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from shared.domain.step_state import CLAIM_LEASE
-from tests.unit.infra.conftest import StackTemplate, Templates, as_list
+from tests.unit.infra.conftest import StackTemplate, Synthesise, Templates, as_list
 
 ENVIRONMENT = {
     "STAGE", "TABLE_NAME", "PUBLIC_URL", "KEYS_SECRET_ARN", "DUE_SHARDS", "POWERTOOLS_SERVICE_NAME",
@@ -472,3 +472,25 @@ def test_erasures_list_the_bucket_by_the_prefixes_of_what_is_kept_there(service:
     assert sorted(json.dumps(own["Resource"]).rpartition("/")[0].rpartition("/")[2] for own in objects) == [
         *("poison", "quarantine"),
     ]
+
+
+def test_production_reserves_what_its_queues_may_use_and_a_share_for_webhooks(production: Templates) -> None:
+    reserved = {
+        name: share
+        for name in FUNCTION_NAMES
+        if (share := production.service.function(name)["Properties"].get("ReservedConcurrentExecutions"))
+    }
+
+    assert reserved == {"ingest": 400, "dispatch": 100, "sweep": 24, "deliver": 190, "pull": 5, "campaign": 7}
+    for name, sources in (
+        ("deliver", ("Deliveries", "Retries", "QueuesSteps", "QueuesSlow")),
+        ("pull", ("QueuesPulls",)),
+    ):
+        mapped = [mapping_of(production.service, source)["ScalingConfig"] for source in sources]
+        assert sum(own["MaximumConcurrency"] for own in mapped) <= reserved[name]  # type: ignore[index]
+
+
+def test_other_stages_leave_the_account_as_it_is(synthesise: Synthesise) -> None:
+    """Of a new account's ten executions nothing can be reserved."""
+    for stage in ("local", "dev"):
+        assert "ReservedConcurrentExecutions" not in json.dumps(synthesise(stage).service.json)

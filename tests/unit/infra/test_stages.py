@@ -2,9 +2,11 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
+from infra.concurrency import UNRESERVED, check_shares, shares
 from infra.local.engine import PROJECT
 from infra.stages import Stage, UnusableStageError
 
@@ -25,7 +27,7 @@ def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        ({"due_shard": 4}, "unknown setting due_shard; known are access_logs, "),
+        ({"due_shard": 4}, "unknown setting due_shard; known are accept_disposable_urls, access_logs, "),
         ({"due_shards": "4"}, "due_shards must be of type int, is '4'"),
         ({"due_shards": True}, "due_shards must be of type int, is True"),
         ({"due_shards": 0}, "due_shards must be 1 to 64, is 0"),
@@ -54,3 +56,64 @@ def test_an_unknown_stage_is_refused_with_those_that_exist() -> None:
 def test_a_context_without_stages_is_refused(stages: object) -> None:
     with pytest.raises(UnusableStageError, match="no map 'stages'"):
         Stage.from_context("local", stages)
+
+
+COMPLETE: dict[str, object] = {
+    "domain_name": "hooks.example.com",
+    "certificate_arn": "arn:aws:acm:ap-south-1:111122223333:certificate/abc",
+    "alarm_email": "ops@example.com",
+    "account_concurrency": 1000,
+    "ingest_concurrency": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"domain_name": None, "certificate_arn": None}, "domain_name and certificate_arn: "),
+        ({"alarm_email": None}, "alarm_email: whom the alarms wake"),
+        ({"ingest_concurrency": 0}, "account_concurrency and ingest_concurrency: "),
+        ({"account_concurrency": 0}, "account_concurrency and ingest_concurrency: "),
+    ],
+)
+def test_a_stage_that_is_kept_is_refused_without_what_would_hurt_somebody(
+    changed: dict[str, object], complaint: str
+) -> None:
+    Stage.from_context("live", {"live": COMPLETE}).check_complete()
+    lacking = Stage.from_context("live", {"live": COMPLETE | changed})
+
+    with pytest.raises(UnusableStageError, match=re.escape(complaint)):
+        lacking.check_complete()
+    Stage.from_context("trial", {"trial": {**COMPLETE, **changed, "removable": True}}).check_complete()
+
+
+def test_urls_that_die_with_their_stack_may_be_accepted_in_so_many_words() -> None:
+    without = COMPLETE | {"domain_name": None, "certificate_arn": None, "accept_disposable_urls": True}
+
+    Stage.from_context("live", {"live": without}).check_complete()
+
+
+def test_all_that_is_missing_is_said_at_once_and_the_projects_own_production_waits_for_its_owner() -> None:
+    stages = json.loads((PROJECT / "cdk.json").read_text())["context"]["stages"]
+
+    with pytest.raises(UnusableStageError) as refusal:
+        Stage.from_context("production", stages).check_complete()
+
+    assert "domain_name" in str(refusal.value)
+    assert "alarm_email" in str(refusal.value)
+
+
+def test_the_shares_add_up_inside_the_account() -> None:
+    stages = json.loads((PROJECT / "cdk.json").read_text())["context"]["stages"]
+    production = Stage.from_context("production", stages)
+
+    check_shares(production)
+    assert sum(shares(production).values()) + UNRESERVED <= 1000
+    assert shares(production)["deliver"] == 100 + 20 + 50 + 20
+    assert shares(production)["sweep"] == 3 * 8, "one for each kind and shard"
+    with pytest.raises(UnusableStageError, match=r"concurrent executions are needed .* account_concurrency is 500"):
+        check_shares(replace(production, account_concurrency=500))
+
+
+def test_an_account_too_small_to_reserve_anything_reserves_nothing() -> None:
+    assert shares(Stage(name="dev", removable=True)) == {}

@@ -1,0 +1,257 @@
+"""Looks at the account before a deployment: what would fail, or hurt somebody afterwards, and what to do about it.
+
+    make preflight STAGE=production
+
+Reads only. Ends with 1 if something stops the deployment; what is worth knowing alone ends with 0.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import concurrency
+from infra.operations.adopt_table import indexes_of, stage_settings
+from infra.parameters import parameter_name, restored_stream_parameter
+from infra.stages import Stage, UnusableStageError
+from infra.table_schema import INDEXES, index_changes
+
+type Verdict = Literal["ok", "note", "stop"]
+type Clients = Callable[[str], Any]
+"""Gives the client of a service, by botocore's name."""
+
+BOOTSTRAP: Final = 6
+"""What the CDK's templates ask for (``BootstrapVersion`` in each)."""
+_EXPIRES_SOON: Final = timedelta(days=30)
+_QUOTA: Final = "L-B99A9384"
+"""Service Quotas' code for Lambda's concurrent executions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at and found; ``do``: what to do about it, empty where nothing is to be done."""
+
+    verdict: Verdict
+    what: str
+    do: str = ""
+
+
+def executions(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the account has the concurrent executions that the stage's shares need."""
+    limits = client("lambda").get_account_settings()["AccountLimit"]
+    has: int = limits["ConcurrentExecutions"]
+    most = sum(concurrency.wanted(stage).values()) + (concurrency.UNRESERVED if stage.account_concurrency else 0)
+    raised = max(most, stage.account_concurrency, 1000)
+    ask = (
+        f"aws service-quotas request-service-quota-increase --service-code lambda --quota-code {_QUOTA} "
+        f"--desired-value {raised} (answered within a day or two)"
+    )
+    if stage.account_concurrency > has:
+        yield Finding("stop", f"the account allows {has} concurrent executions, {stage.account_concurrency} said", ask)
+    elif most > has:
+        yield Finding(
+            "note", f"the account allows {has} concurrent executions, {most} could be at work: throttles", ask
+        )
+    else:
+        yield Finding("ok", f"{has} concurrent executions, {most} wanted")
+    free, reserving = limits["UnreservedConcurrentExecutions"], sum(concurrency.shares(stage).values())
+    if not reserving or stage.account_concurrency > has or free - reserving >= concurrency.UNRESERVED:
+        return
+    # After the first deployment what is reserved is ours, too.
+    if _parameter(client, parameter_name(stage.name, "table-name")) is None:
+        yield Finding("stop", f"{free} are unreserved, {reserving} are to be reserved and 100 must stay", ask)
+
+
+def throttles(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether API Gateway lets through what the stage would."""
+    allowed = client("apigateway").get_account()["throttleSettings"]
+    if allowed["rateLimit"] < stage.throttle_rate or allowed["burstLimit"] < stage.throttle_burst:
+        had = f"{allowed['rateLimit']:.0f}/s, burst {allowed['burstLimit']}"
+        yield Finding(
+            "note",
+            f"API Gateway allows {had} for all APIs of the account, {stage.throttle_rate}/s are set",
+            "ask for more (Service Quotas, API Gateway, throttle rate), or lower throttle_rate",
+        )
+    else:
+        yield Finding("ok", f"API Gateway allows {allowed['rateLimit']:.0f} requests/s")
+
+
+def bootstrap(client: Clients, _stage: Stage) -> Iterator[Finding]:
+    """Whether the CDK's own stack is there and new enough."""
+    found = _parameter(client, "/cdk-bootstrap/hnb659fds/version")
+    if found is None or int(found) < BOOTSTRAP:
+        had = "not bootstrapped" if found is None else f"bootstrapped with version {found}"
+        yield Finding("stop", f"account and Region are {had}", "node_modules/.bin/cdk bootstrap")
+    else:
+        yield Finding("ok", f"bootstrap version {found}")
+
+
+def certificate(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the domain's certificate is issued, covers the name and lasts."""
+    if stage.domain_name is None or stage.certificate_arn is None:
+        if not stage.removable:
+            yield Finding("note", "no domain name: every URL dies with the service stack", "set domain_name")
+        return
+    region = stage.certificate_arn.split(":")[3]
+    acm = client("acm")
+    if region != acm.meta.region_name:
+        again = f"request one in {acm.meta.region_name}: a Regional name takes no other"
+        yield Finding("stop", f"the certificate is of {region}", again)
+        return
+    try:
+        found = acm.describe_certificate(CertificateArn=stage.certificate_arn)["Certificate"]
+    except acm.exceptions.ResourceNotFoundException:
+        yield Finding("stop", "certificate_arn names no certificate of this account", "aws acm list-certificates")
+        return
+    if found["Status"] != "ISSUED":
+        proof = "write the CNAME records that `aws acm describe-certificate` shows, and wait"
+        yield Finding("stop", f"the certificate is {found['Status']}", proof)
+    elif not any(_covers(name, stage.domain_name) for name in found["SubjectAlternativeNames"]):
+        yield Finding("stop", f"the certificate does not cover {stage.domain_name}", "request one that does")
+    elif found["NotAfter"] - datetime.now(UTC) < _EXPIRES_SOON and found.get("RenewalEligibility") != "ELIGIBLE":
+        yield Finding("note", f"the certificate ends {found['NotAfter']:%Y-%m-%d}", "renew it: nothing else will")
+    else:
+        yield Finding("ok", f"the certificate covers {stage.domain_name}")
+
+
+def mail(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the account may send mail to anybody; only merchants without an SES of their own need it."""
+    ses = client("sesv2")
+    account = ses.get_account()
+    if not account.get("ProductionAccessEnabled"):
+        yield Finding(
+            "note",
+            "SES is in its sandbox: mail goes to verified addresses alone",
+            "ask for production access (aws sesv2 put-account-details --production-access-enabled …)",
+        )
+    if not account.get("SendingEnabled", True):
+        yield Finding("note", "SES does not send: the account is paused", "see the SES console, Account dashboard")
+    identities = ses.list_email_identities()["EmailIdentities"]
+    verified = [own["IdentityName"] for own in identities if own.get("SendingEnabled")]
+    if not verified:
+        yield Finding("note", "SES has no verified identity", "verify the domain that merchants send from")
+    else:
+        yield Finding("ok", f"SES may send as {', '.join(sorted(verified))}")
+    if stage.ses_tenants and not stage.removable and not verified:
+        yield Finding("note", "ses_tenants is on: each merchant's identity must be associated with its tenant")
+
+
+def schedules(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the group of merchants' schedules that was deployed is still there."""
+    group = _parameter(client, parameter_name(stage.name, "schedule-group-name"))
+    if group is None:
+        yield Finding("ok", "no schedule group yet: the first deployment makes it")
+        return
+    scheduler = client("scheduler")
+    try:
+        scheduler.get_schedule_group(Name=group)
+    except scheduler.exceptions.ResourceNotFoundException:
+        yield Finding(
+            "stop",
+            f"the schedule group {group} is gone, and with it every merchant's schedules",
+            f"aws scheduler create-schedule-group --name {group}; after the deployment "
+            f"python -m infra.operations.reconcile_schedules --stage {stage.name}",
+        )
+    else:
+        yield Finding("ok", f"schedule group {group}")
+
+
+def table(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether what this release wants of the table is one update away from what is deployed."""
+    name = stage.restored_table or _parameter(client, parameter_name(stage.name, "table-name"))
+    if name is None:
+        yield Finding("ok", "no table yet: the first deployment makes it")
+        return
+    adopt = f"python -m infra.operations.adopt_table --stage {stage.name} --table {name}"
+    dynamodb = client("dynamodb")
+    try:
+        found = dynamodb.describe_table(TableName=name)["Table"]
+    except dynamodb.exceptions.ResourceNotFoundException:
+        yield Finding("stop", f"the table {name} is gone", "docs/runbook.md, Restore")
+        return
+    if stage.restored_table is not None:
+        stream = _parameter(client, restored_stream_parameter(stage.name, name))
+        if stream is None or stream != found.get("LatestStreamArn"):
+            yield Finding("stop", f"the restored table {name} is not adopted, or has another stream since", adopt)
+            return
+    changes = index_changes(indexes_of(found), INDEXES)
+    if stage.restored_table is not None and changes:
+        yield Finding("stop", f"the restored table needs: {', '.join(changes)}", adopt)
+    elif len(changes) > 1:
+        yield Finding(
+            "stop",
+            f"this release is more than one index away from {name}: {', '.join(changes)}",
+            "deploy the releases between, one after the other: tests/unit/infra/index_history.json",
+        )
+    else:
+        yield Finding("ok", f"table {name}" + (f", {changes[0]}" if changes else ""))
+
+
+def keys_copy(_client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the one secret that nothing brings back has a copy."""
+    if not stage.removable and stage.keys_replica_region is None:
+        yield Finding("note", "the secret Keys has no copy", "set keys_replica_region (0.40 USD a month)")
+
+
+CHECKS: Final = (executions, throttles, bootstrap, certificate, mail, schedules, table, keys_copy)
+
+
+def preflight(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """All that was found. A look that is refused is a note: whoever deploys may have fewer rights."""
+    try:
+        stage.check_complete()
+        concurrency.check_shares(stage)
+    except UnusableStageError as refused:
+        yield Finding("stop", str(refused), "edit cdk.json")
+    for check in CHECKS:
+        try:
+            yield from check(client, stage)
+        except (ClientError, BotoCoreError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            yield Finding("note", f"{check.__name__} could not be looked at: {code}", "ask somebody who may")
+
+
+def _parameter(client: Clients, name: str) -> str | None:
+    ssm = client("ssm")
+    try:
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except ssm.exceptions.ParameterNotFound:
+        return None
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """A wildcard stands for one label."""
+    return pattern == name or (pattern.startswith("*.") and name.partition(".")[2] == pattern[2:])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look at the account and Region of this shell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", required=True)
+    made: dict[str, Any] = {}
+
+    def client(service: str) -> Any:
+        if service not in made:
+            made[service] = boto3.client(service)  # type: ignore[call-overload]
+        return made[service]
+
+    try:
+        stage = stage_settings(parser.parse_args(arguments).stage)
+    except UnusableStageError as refused:
+        sys.stderr.write(f"checkback: {refused}\n")
+        return 2
+    marks: Mapping[Verdict, str] = {"ok": "ok  ", "note": "note", "stop": "STOP"}
+    stopped = False
+    for found in preflight(client, stage):
+        stopped |= found.verdict == "stop"
+        sys.stdout.write(f"{marks[found.verdict]}  {found.what}\n" + (f"      -> {found.do}\n" if found.do else ""))
+    return 1 if stopped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
