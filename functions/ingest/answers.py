@@ -1,9 +1,9 @@
 """Refusals of ingest as RFC 9457 problems, and the metrics behind its alarms."""
 
-import os
 from datetime import timedelta
 from typing import Any
 
+from shared.aws.embedded_metrics import count
 from shared.aws.http_api import problem
 
 
@@ -40,19 +40,15 @@ def unavailable() -> dict[str, Any]:
 
 
 def count_quarantined() -> None:
-    """Count a quarantined body; the alarm ``Quarantined`` watches the count."""
-    _count("Quarantined")
+    """Count a quarantined body; the alarm ``Quarantined`` watches their share."""
+    count("Quarantined", service="ingest")
 
 
 def count_above_rate() -> None:
     """Count a sender that met its rate, once a minute; the alarm ``AboveRate`` watches the count."""
-    _count("AboveRate")
+    count("AboveRate", service="ingest")
 
 
-def _count(name: str) -> None:
-    """One more, as a CloudWatch embedded metric of namespace Checkback and service ingest, by stage."""
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
-    with single_metric(name=name, unit=MetricUnit.Count, value=1, namespace="Checkback") as metric:
-        metric.add_dimension(name="service", value="ingest")
-        metric.add_dimension(name="stage", value=os.environ.get("STAGE", "unknown"))
+def count_not_stored() -> None:
+    """Count a webhook that was answered 503: for Lambda that is a success. The alarm ``WebhooksNotStored`` watches."""
+    count("NotStored", service="ingest")

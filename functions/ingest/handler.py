@@ -46,6 +46,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         return _refused(source_id, answers.not_readable(str(unreadable)))
     except AWS_ERRORS:
         logger.exception("webhook_not_stored", source_id=source_id)
+        answers.count_not_stored()
         return answers.unavailable()
     _log(source_id, receipt)
     return {

@@ -1,9 +1,12 @@
-"""Alarms, each with a text for the person it wakes.
+"""Alarms that fire when a user is hurt, and only then; each leads to its section of the runbook.
 
-Each watches one metric: the local engine deploys no other kind.
+Whoever is hurt *now* makes one page: the alarms of ``Page`` ring nobody themselves, one composite alarm does, once,
+however many of them fire. The others say what must be looked at within the day. Each metric of an alarm costs 0.10 USD
+a month: docs/runbook.md, "What watching costs", says what was left out for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -18,137 +21,356 @@ from infra.constructs.python_function import PythonFunction
 from infra.constructs.queues import Queues
 from infra.functions import FunctionName
 from infra.stages import Stage
+from shared.aws.embedded_metrics import NAMESPACE
 
-_PERIOD = Duration.minutes(5)
-_STREAM_LAG = Duration.minutes(5)
-_QUEUE_LAG = Duration.minutes(5)
+RUNBOOK = "docs/runbook.md"
+_MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
 
 
-class Alarms(Construct):
-    """``topic`` receives every alarm; the stage's ``alarm_email`` is subscribed to it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """One alarm: it fires where ``metric`` was above ``above`` in ``bad`` of the last ``of`` periods.
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        stage: Stage,
-        functions: Mapping[FunctionName, PythonFunction],
-        queues: Queues,
-    ) -> None:
-        super().__init__(scope, construct_id)
+    ``page``: somebody is hurt now. ``silence_is_bad``: no value at all counts as one above.
+    """
+
+    name: str
+    metric: cloudwatch.IMetric
+    above: float
+    text: str
+    bad: int = 1
+    of: int = 1
+    page: bool = True
+    silence_is_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What a stage has that can be watched."""
+
+    api_id: str
+    functions: Mapping[FunctionName, PythonFunction]
+    queues: Queues
+
+
+class Metrics:
+    """The metrics behind alarms and dashboard, of one stage."""
+
+    def __init__(self, stage: Stage, watched: Watched) -> None:
         self._stage = stage
-        self.topic = sns.Topic(self, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True)
-        # Refusing unencrypted requests replaces the topic's default policy, and with it CloudWatch's right to publish.
-        self.topic.grant_publish(
-            iam.ServicePrincipal(
-                "cloudwatch.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            )
-        )
-        if stage.alarm_email:
-            self.topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
-        self._of_queue("DeadLetters", queues.dead_letters, "Deliveries or stream records failed for good")
-        self._of_queue("PullDeadLetters", queues.pull_dead_letters, "Providers could not be asked for contents")
-        self._of_queue("CampaignDeadLetters", queues.campaign_dead_letters, "Runs of campaigns failed for good")
-        self._of_queue("MissedSchedules", queues.missed_schedules, "EventBridge could not start the sweep")
-        for name, fresh, what in (
-            ("DeliveriesAge", queues.deliveries, "Fresh events"),
-            ("StepsAge", queues.steps, "Campaign steps"),
-        ):
-            self._above(
-                name,
-                fresh.metric_approximate_age_of_oldest_message(period=_PERIOD, statistic="Maximum"),
-                _QUEUE_LAG.to_seconds(),
-                f"{what} wait for five minutes in their queue: there are too few workers, or something holds them.",
-            )
-        for function in functions.values():
-            self._of_function(function)
-        self._above(
-            "DispatchLag",
-            functions["dispatch"].function.metric("IteratorAge", period=_PERIOD, statistic="Maximum"),
-            _STREAM_LAG.to_milliseconds(),
-            "Dispatch is five minutes behind the table's stream: events and purchases arrive late. "
-            "The stream keeps 24 hours.",
-        )
-        self._of_our_count(
-            "Quarantined",
-            "ingest",
-            "Authentic webhooks were not understood; their bodies are kept: GET /v1/quarantine, then replay.",
-        )
-        self._of_our_count(
-            "AboveRate",
-            "ingest",
-            "Webhooks above the rate of their source or merchant were refused with 429 and not kept: ingest's log says "
-            "whose. A provider that does not repeat them has lost them.",
-        )
-        self._of_our_count(
-            "SetAside",
-            "checkback",
-            "A row, a record or a report could not be worked with and was set aside; the rest went on. "
-            "The functions' logs say which: 'set aside'.",
+        self._watched = watched
+
+    def own(
+        self, name: str, service: str = "checkback", *, period: Duration = _FIVE, statistic: str = "Sum"
+    ) -> cloudwatch.Metric:
+        """What the functions count themselves (``shared/aws/embedded_metrics.py``)."""
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=name,
+            dimensions_map={"service": service, "stage": self._stage.name},
+            period=period,
+            statistic=statistic,
         )
 
-    def of_stream(self, mapping_id: str) -> None:
-        """Watch what a stream mapping gave up."""
-        given_up = cloudwatch.Metric(
+    def api(self, name: str, *, period: Duration = _MINUTE, statistic: str = "Sum") -> cloudwatch.Metric:
+        """The HTTP API's own. ``5xx`` holds what functions answer so, and what API Gateway answers in their place."""
+        return cloudwatch.Metric(
+            namespace="AWS/ApiGateway",
+            metric_name=name,
+            dimensions_map={"ApiId": self._watched.api_id},
+            period=period,
+            statistic=statistic,
+        )
+
+    def function(
+        self, function: FunctionName, name: str, *, period: Duration = _FIVE, statistic: str = "Sum"
+    ) -> cloudwatch.Metric:
+        """Lambda's own of one function, all versions together."""
+        return self._watched.functions[function].function.metric(name, period=period, statistic=statistic)
+
+    @staticmethod
+    def age(queue: sqs.Queue) -> cloudwatch.Metric:
+        """Seconds for which the oldest message of a queue has waited."""
+        return queue.metric_approximate_age_of_oldest_message(period=_FIVE, statistic="Maximum")
+
+    @staticmethod
+    def waiting(queue: sqs.Queue) -> cloudwatch.Metric:
+        """How many messages of a queue are there to be received."""
+        return queue.metric_approximate_number_of_messages_visible(period=_FIVE, statistic="Maximum")
+
+    @staticmethod
+    def mail(name: str) -> cloudwatch.Metric:
+        """SES's view of the account's reputation, a share of 1."""
+        return cloudwatch.Metric(namespace="AWS/SES", metric_name=name, period=Duration.hours(1), statistic="Maximum")
+
+    @staticmethod
+    def concurrency() -> cloudwatch.MathExpression:
+        """Per cent of the account's concurrent executions that are in use, by whomever."""
+        used = cloudwatch.Metric(
+            namespace="AWS/Usage",
+            metric_name="ResourceCount",
+            dimensions_map={
+                "Service": "Lambda",
+                "Resource": "ConcurrentExecutions",
+                "Type": "Resource",
+                "Class": "None",
+            },
+            period=_MINUTE,
+            statistic="Maximum",
+        )
+        return cloudwatch.MathExpression(
+            expression="100 * used / SERVICE_QUOTA(used)", using_metrics={"used": used}, period=_MINUTE, label="%"
+        )
+
+    def quarantined_share(self) -> cloudwatch.MathExpression:
+        """Per cent of ingest's requests that were quarantined, where they were five or more in a period."""
+        return cloudwatch.MathExpression(
+            expression="IF(odd >= 5, 100 * odd / all, 0)",
+            using_metrics={"odd": self.own("Quarantined", "ingest"), "all": self.function("ingest", "Invocations")},
+            period=_FIVE,
+            label="%",
+        )
+
+    def given_up(self, mapping_id: str) -> cloudwatch.Metric:
+        """What the stream's mapping left in the bucket."""
+        return cloudwatch.Metric(
             namespace="AWS/Lambda",
             metric_name="OnFailureDestinationDeliveredEventCount",
             dimensions_map={"EventSourceMappingUUID": mapping_id},
-            period=_PERIOD,
+            period=_FIVE,
             statistic="Sum",
         )
-        self._above(
-            "StreamGivenUp",
-            given_up,
-            0,
-            "For 23 hours dispatch could not end some of the table's stream; the records lie whole in the quarantine "
-            "bucket under aws/lambda/ and can be replayed: see docs/operations.md.",
+
+
+class Alarms(Construct):
+    """``topic`` receives pages and the rest; the stage's ``alarm_email`` is subscribed to it.
+
+    The local engine deploys neither composite alarms nor expressions: there each alarm of one metric rings by itself.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: Stage, watched: Watched, stream_mapping_id: str
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._stage = stage
+        self.topic = _topic(self, stage)
+        self.metrics = Metrics(stage, watched)
+        watches = [
+            *self._of_requests(),
+            *self._of_time(watched.queues),
+            *self._of_what_is_left(watched.queues),
+            *self._of_others(stream_mapping_id),
+        ]
+        if stage.is_local:
+            watches = [own for own in watches if isinstance(own.metric, cloudwatch.Metric) and not _of_a_mapping(own)]
+        self.alarms = {own.name: self._alarm(own) for own in watches}
+        self.page = None if stage.is_local else self._one_page([self.alarms[own.name] for own in watches if own.page])
+        for own in watches:
+            if self.page is None or not own.page:
+                self.alarms[own.name].add_alarm_action(actions.SnsAction(self.topic))
+
+    def _of_requests(self) -> Iterator[Watch]:
+        metrics = self.metrics
+        yield Watch(
+            name="WebhooksNotStored",
+            metric=metrics.own("NotStored", "ingest", period=_MINUTE),
+            above=0,
+            bad=4,
+            of=10,
+            text="Providers are answered 503: webhooks are not stored, and lost where their provider does not repeat.",
+        )
+        yield Watch(
+            name="ApiErrors",
+            metric=metrics.api("5xx"),
+            above=0,
+            bad=4,
+            of=10,
+            text="Requests of providers, merchants, vendors or shoppers end with 5xx.",
+        )
+        yield Watch(
+            name="WebhooksSlow",
+            metric=metrics.function("ingest", "Duration", statistic="p99"),
+            above=3000,
+            bad=3,
+            of=3,
+            text="One webhook in a hundred takes more than three seconds: providers give up after five and send again.",
+        )
+        yield Watch(
+            name="TableThrottled",
+            metric=metrics.own("Throttled"),
+            above=50,
+            bad=2,
+            of=3,
+            text="DynamoDB throttles the table or an index: everything is late, and webhooks may be answered 503.",
+        )
+        yield Watch(
+            name="ConcurrencyNearLimit",
+            metric=metrics.concurrency(),
+            above=80,
+            bad=3,
+            of=3,
+            text="Four fifths of the account's concurrent executions are in use: beyond them requests are refused.",
         )
 
-    def _of_our_count(self, name: str, service: str, text: str) -> None:
-        """Watch what the functions count themselves, by stage: an embedded metric of namespace Checkback."""
-        counted = cloudwatch.Metric(
-            namespace="Checkback",
-            metric_name=name,
-            dimensions_map={"service": service, "stage": self._stage.name},
-            period=_PERIOD,
-            statistic="Sum",
+    def _of_time(self, queues: Queues) -> Iterator[Watch]:
+        metrics = self.metrics
+        for name, queue, minutes, page, what in (
+            ("DeliveriesOld", queues.deliveries, 5, True, "Fresh events"),
+            ("StepsOld", queues.steps, 5, True, "Campaign steps"),
+            ("CampaignRunsOld", queues.campaign_runs, 15, True, "Runs of scheduled campaigns"),
+            ("RetriesOld", queues.retries, 30, False, "Later attempts"),
+            ("PullsOld", queues.pulls, 30, False, "Questions to providers' APIs"),
+            ("SlowOld", queues.slow, 60, False, "Attempts at slow endpoints"),
+        ):
+            yield Watch(
+                name=name,
+                metric=metrics.age(queue),
+                above=minutes * 60,
+                page=page,
+                text=f"{what} wait for {minutes} minutes in their queue: too few workers, or something holds them.",
+            )
+        yield Watch(
+            name="DispatchLag",
+            metric=metrics.function("dispatch", "IteratorAge", statistic="Maximum"),
+            above=5 * 60_000,
+            text="Dispatch is five minutes behind the table's stream: abandonments and purchases are told late.",
         )
-        self._above(name, counted, 0, text)
-
-    def _of_queue(self, construct_id: str, queue: sqs.Queue, what: str) -> None:
-        metric = queue.metric_approximate_number_of_messages_visible(period=_PERIOD, statistic="Maximum")
-        self._above(construct_id, metric, 0, f"{what}; they wait up to 14 days for a redrive.")
-
-    def _of_function(self, function: PythonFunction) -> None:
-        errors = function.function.metric_errors(period=_PERIOD)
-        self._above(f"{function.node.id}Errors", errors, 0, f"The function {function.name} failed: see its log group.")
-        throttles = function.function.metric_throttles(period=_PERIOD)
-        self._above(
-            f"{function.node.id}Throttles",
-            throttles,
-            0,
-            f"The function {function.name} was throttled: the account's or its own concurrency is used up.",
+        yield Watch(
+            name="SweepLate",
+            metric=metrics.own("SweepLag", "sweep", period=_MINUTE, statistic="Maximum"),
+            above=5 * 60,
+            bad=5,
+            of=5,
+            silence_is_bad=True,
+            text="The sweep does not come, or what is due waits for five minutes: nobody is told of abandonments.",
         )
-        dropped = function.function.metric("RecursiveInvocationsDropped", period=_PERIOD, statistic="Sum")
-        self._above(
-            f"{function.node.id}RecursionDropped",
-            dropped,
-            0,
-            f"Lambda took messages of the function {function.name} for an endless loop and dropped invocations: "
-            "what they held waits in a dead letter queue.",
+        yield Watch(
+            name="SweepFailing",
+            metric=metrics.function("sweep", "Errors"),
+            above=0,
+            bad=3,
+            of=3,
+            text="For a quarter of an hour some of what is due could not be moved.",
+        )
+        yield Watch(
+            name="ToldLate",
+            metric=metrics.own("ToldLate", "deliver"),
+            above=4,
+            text="Events began their way to endpoints more than ten minutes after what they tell of, by our own doing.",
         )
 
-    def _above(self, construct_id: str, metric: cloudwatch.Metric, threshold: float, text: str) -> None:
-        alarm = cloudwatch.Alarm(
+    def _of_what_is_left(self, queues: Queues) -> Iterator[Watch]:
+        metrics = self.metrics
+        for name, queue, above, what in (
+            ("DeadLetters", queues.dead_letters, 0, "Deliveries or stream records failed for good"),
+            ("CampaignDeadLetters", queues.campaign_dead_letters, 0, "Runs of campaigns failed for good"),
+            ("PullDeadLetters", queues.pull_dead_letters, 20, "More than twenty questions to providers were given up"),
+        ):
+            yield Watch(
+                name=name,
+                metric=metrics.waiting(queue),
+                above=above,
+                page=False,
+                text=f"{what}; they wait up to 14 days for a redrive.",
+            )
+        yield Watch(
+            name="SetAside",
+            metric=metrics.own("SetAside"),
+            above=0,
+            page=False,
+            text="A row, a record or a report could not be worked with and was set aside; the rest went on.",
+        )
+
+    def _of_others(self, stream_mapping_id: str) -> Iterator[Watch]:
+        metrics = self.metrics
+        yield Watch(
+            name="StreamGivenUp",
+            metric=metrics.given_up(stream_mapping_id),
+            above=0,
+            page=False,
+            text="For 23 hours dispatch could not end some of the stream; its records lie whole in the bucket.",
+        )
+        yield Watch(
+            name="Quarantined",
+            metric=metrics.quarantined_share(),
+            above=5,
+            bad=2,
+            of=3,
+            page=False,
+            text="More than one authentic webhook in twenty is not understood; their bodies are kept for a replay.",
+        )
+        yield Watch(
+            name="AboveRate",
+            metric=metrics.own("AboveRate", "ingest"),
+            above=2,
+            bad=3,
+            of=3,
+            page=False,
+            text="For a quarter of an hour webhooks above the rate of a source or merchant were refused and not kept.",
+        )
+        yield Watch(
+            name="RepairFailing",
+            metric=metrics.function("campaign", "Errors"),
+            above=0,
+            bad=3,
+            of=3,
+            page=False,
+            text="Merchants' schedules that a crash left behind cannot be repaired: campaigns may not start.",
+        )
+        for name, metric, above, what in (
+            ("MailBounces", "Reputation.BounceRate", 0.05, "One mail in twenty bounces"),
+            ("MailComplaints", "Reputation.ComplaintRate", 0.001, "One mail in a thousand is called spam"),
+        ):
+            yield Watch(
+                name=name,
+                metric=metrics.mail(metric),
+                above=above,
+                page=False,
+                text=f"{what}: SES reviews such an account, and stops it at twice to five times as many.",
+            )
+
+    def _alarm(self, watch: Watch) -> cloudwatch.Alarm:
+        missing = cloudwatch.TreatMissingData
+        return cloudwatch.Alarm(
             self,
-            construct_id,
-            metric=metric,
-            threshold=threshold,
+            watch.name,
+            metric=watch.metric,
+            threshold=watch.above,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            evaluation_periods=1,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-            alarm_description=text,
+            evaluation_periods=watch.of,
+            datapoints_to_alarm=watch.bad,
+            treat_missing_data=missing.BREACHING if watch.silence_is_bad else missing.NOT_BREACHING,
+            alarm_description=f"{watch.text} Stage {self._stage.name}. {RUNBOOK}#{watch.name.lower()}",
         )
-        alarm.add_alarm_action(actions.SnsAction(self.topic))
+
+    def _one_page(self, hurting: Sequence[cloudwatch.IAlarm]) -> cloudwatch.CompositeAlarm:
+        """Rings once for all of them, and again only after all were well."""
+        state = cloudwatch.AlarmState.ALARM
+        page = cloudwatch.CompositeAlarm(
+            self,
+            "UserHurt",
+            alarm_rule=cloudwatch.AlarmRule.any_of(*(cloudwatch.AlarmRule.from_alarm(own, state) for own in hurting)),
+            alarm_description=f"Somebody is hurt now. The alarm's cause is the alarm of stage {self._stage.name} that"
+            f" fires. {RUNBOOK}#userhurt",
+        )
+        page.add_alarm_action(actions.SnsAction(self.topic))
+        return page
+
+
+def _of_a_mapping(watch: Watch) -> bool:
+    """The engine knows no metrics of a mapping."""
+    return isinstance(watch.metric, cloudwatch.Metric) and watch.name == "StreamGivenUp"
+
+
+def _topic(scope: Construct, stage: Stage) -> sns.Topic:
+    topic = sns.Topic(scope, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True)
+    # Refusing unencrypted requests replaces the topic's default policy, and with it CloudWatch's right to publish.
+    topic.grant_publish(
+        iam.ServicePrincipal(
+            "cloudwatch.amazonaws.com",
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+        )
+    )
+    if stage.alarm_email:
+        topic.add_subscription(subscriptions.EmailSubscription(stage.alarm_email))
+    return topic

@@ -1,5 +1,7 @@
 """The queues: fresh deliveries, delayed retries, and where failures wait for a person."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -45,6 +47,27 @@ class Queues(Construct):
         self.pulls = self._worked_off("Pulls", pull_timeout, self.pull_dead_letters)
         self.campaign_dead_letters = self._kept("CampaignDeadLetters")
         self.campaign_runs = self._worked_off("CampaignRuns", campaign_timeout, self.campaign_dead_letters)
+
+    @property
+    def worked_off(self) -> Sequence[tuple[str, sqs.Queue]]:
+        """The queues that functions read, by name."""
+        return (
+            ("deliveries", self.deliveries),
+            ("steps", self.steps),
+            ("campaign runs", self.campaign_runs),
+            ("retries", self.retries),
+            ("slow", self.slow),
+            ("pulls", self.pulls),
+        )
+
+    @property
+    def dead(self) -> Sequence[tuple[str, sqs.Queue]]:
+        """Where failures wait for a person, by name."""
+        return (
+            ("dead letters", self.dead_letters),
+            ("pull dead letters", self.pull_dead_letters),
+            ("campaign dead letters", self.campaign_dead_letters),
+        )
 
     def _kept(self, construct_id: str) -> sqs.Queue:
         queue = self._queue(construct_id, retention_period=_KEPT)

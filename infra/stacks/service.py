@@ -12,8 +12,9 @@ from constructs import Construct
 
 from infra import concurrency
 from infra.constructs.acknowledged import acknowledge
-from infra.constructs.alarms import Alarms
+from infra.constructs.alarms import Alarms, Watched
 from infra.constructs.campaign_schedules import CampaignSchedules
+from infra.constructs.dashboard import Dashboard
 from infra.constructs.given_up import WholeBatches
 from infra.constructs.kept_state import KeptState
 from infra.constructs.public_api import PublicApi
@@ -113,13 +114,19 @@ class ServiceStack(Stack):
             sweep=self.functions["sweep"].function,
             missed=self.queues.missed_schedules,
         )
-        alarms = Alarms(self, "Alarms", stage=stage, functions=self.functions, queues=self.queues)
+        alarms = Alarms(
+            self,
+            "Alarms",
+            stage=stage,
+            watched=Watched(api_id=self.api.http_api.api_id, functions=self.functions, queues=self.queues),
+            stream_mapping_id=stream.event_source_mapping_id,
+        )
         acknowledge(
             alarms.topic,
             {"Serverless-SNSRedrivePolicy": "Mail to a person: SNS tries for an hour, and nobody works off the rest."},
         )
         if not stage.is_local:
-            alarms.of_stream(stream.event_source_mapping_id)
+            Dashboard(self, "Watch", stage=stage, alarms=alarms, queues=self.queues)
         self._write_outputs()
 
     def _make_function(self, name: FunctionName, code: lambda_.Code) -> PythonFunction:

@@ -9,6 +9,7 @@ import boto3
 from botocore.config import Config
 
 from shared.aws.deadline import watch
+from shared.aws.throttles import count_throttles
 from shared.aws.whole_answers import demand_whole_answers
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def _watched[Client](client: Client) -> Client:
 @cache
 def dynamodb() -> "DynamoDBClient":
     """The DynamoDB client."""
-    return _watched(boto3.client("dynamodb", config=_config()))
+    client = _watched(boto3.client("dynamodb", config=_config()))
+    count_throttles(client)
+    return client
 
 
 @cache

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.embedded_metrics import count
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.delivery.exchange import OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
@@ -48,6 +49,8 @@ from shared.workflows.delivering.waiting import Waiting, place_of
 
 _TEMPLATELESS = "webhook"
 """The one kind that fills no template of its own: it sends the event's bytes."""
+TOLD_WITHIN = timedelta(minutes=10)
+"""From the fact to its first attempt. Whatever endpoints do, or merchants limit, comes after it."""
 _GIVEN_BACK = Handled("failed", retry_message=True)
 
 
@@ -282,6 +285,8 @@ class Deliverer:
             return Recorded(DeliveryStatus.SKIPPED, stale)
         if event.do_not_send_after is not None and self._now() >= event.do_not_send_after:
             return Recorded(DeliveryStatus.EXPIRED, "too_old")
+        if _untouched(message, record) and self._now() - event.at > TOLD_WITHIN:
+            count("ToldLate", service="deliver", about={"delivery": record.id})
         target = target_of(endpoint, self._cipher.endpoint(endpoint), self._now())
         return _Due(position, message, record, event, endpoint, target, registry.destination(endpoint.kind))
 
@@ -333,6 +338,12 @@ class Deliverer:
         shown = attempt_json(result, attempt, plan.at)
         by_sweep = self._waiting.by_sweep(due.message, plan.at)
         return Recorded(DeliveryStatus.RETRYING, attempt.reason, shown, plan.at, by_sweep=by_sweep)
+
+
+def _untouched(message: DeliveryMessage, record: DeliveryRecord) -> bool:
+    """Whether nobody attempted, postponed or asked for the delivery again: if it is late, we are."""
+    put_off = message.hops or message.attempt_count or message.place is not None
+    return not put_off and record.next_attempt_at is None and record.due_at is None
 
 
 def _schedule(endpoint: Endpoint) -> RetrySchedule:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.set_aside import count_set_aside
+from shared.domain.instants import from_ms
 from shared.store import keys
 from shared.store.due import DueRow, DueStore
 from shared.workflows.recovery.merchant_settings import MerchantSettings
@@ -19,10 +20,14 @@ SET_ASIDE_FOR = timedelta(hours=1)
 
 @dataclass(slots=True)
 class Swept:
-    """What one sweep did, by outcome; ``unfinished`` when time ran out with more to do."""
+    """What one sweep did, by outcome; ``unfinished`` when time ran out with more to do.
+
+    ``lag``: how long the row that had waited longest was due.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     unfinished: bool = False
+    lag: timedelta = timedelta(0)
     failed: list[Exception] = field(default_factory=list)
 
     def count(self, outcome: str) -> None:
@@ -61,6 +66,7 @@ class Sweeper:
         for kind, shard in parts:
             try:
                 for page in self._due.pages(kind, shard, now):
+                    swept.lag = max(swept.lag, now - from_ms(page[0].seen))
                     self._page(kind, page, now, out_of_time, swept)
                     swept.unfinished = out_of_time()
                     if swept.unfinished:

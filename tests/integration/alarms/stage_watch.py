@@ -1,0 +1,121 @@
+"""A stage under watch: what its functions write and what AWS would count beside it, and which of its alarms fire."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSResponse
+
+from infra.functions import FunctionName
+from shared.aws import clients
+from tests.integration.alarms.cloudwatch import CloudWatch, Series, is_in_alarm, names_of_rule, series_of
+from tests.integration.shop import Shop
+from tests.unit.infra.conftest import StackTemplate
+
+ANCHOR = "docs/runbook.md#"
+
+
+class _Refused(AWSResponse):
+    """DynamoDB's answer to what it throttles."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, 400, {"content-type": "application/x-amz-json-1.0"}, None)
+
+    @property
+    def content(self) -> bytes:
+        """The error that DynamoDB documents."""
+        return (
+            b'{"__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "message": "slow"}'
+        )
+
+
+class StageWatch:
+    """A shop on a stage, watched by the alarms of a template."""
+
+    def __init__(self, shop: Shop, service: StackTemplate, captured: pytest.CaptureFixture[str]) -> None:
+        self.shop = shop
+        self.metrics = CloudWatch()
+        self._service = service
+        self._captured = captured
+        self._alarms = {
+            item["Properties"]["AlarmDescription"].rpartition(ANCHOR)[2]: (logical_id, item["Properties"])
+            for logical_id, item in service.resources("CloudWatch::Alarm").items()
+        }
+
+    @property
+    def names(self) -> set[str]:
+        """Every alarm, by its section of the runbook."""
+        return set(self._alarms)
+
+    def firing(self) -> set[str]:
+        """The alarms that are in ALARM now."""
+        self.metrics.read_log(self._captured.readouterr().out.splitlines())
+        return {name for name, (_, own) in self._alarms.items() if is_in_alarm(own, self.metrics, self.shop.now)}
+
+    def pages(self) -> bool:
+        """Whether somebody is called."""
+        called_by = set(names_of_rule(self._service.only("CloudWatch::CompositeAlarm")["Properties"]))
+        return any(self._alarms[name][0] in called_by for name in self.firing())
+
+    def tells(self, name: str) -> bool:
+        """Whether an alarm tells of itself, without a page."""
+        return bool(self._alarms[name][1].get("AlarmActions"))
+
+    def put(self, name: str, value: float, *, at: datetime | None = None) -> None:
+        """A value of the one metric that an alarm watches, which AWS counts."""
+        _, alarm = self._alarms[name]
+        assert alarm["Namespace"].startswith("AWS/")
+        self.metrics.put(series_of(alarm), at or self.shop.now, value)
+
+    def of_function(self, function: FunctionName, name: str, value: float) -> None:
+        """A value of a function's own metric (AWS Lambda Developer Guide, "Types of metrics")."""
+        handler = f"functions.{function}.handler.handler"
+        (logical_id,) = (
+            found
+            for found, item in self._service.resources("Lambda::Function").items()
+            if item["Properties"].get("Handler") == handler
+        )
+        self.metrics.put(Series.of("AWS/Lambda", name, {"FunctionName": {"Ref": logical_id}}), self.shop.now, value)
+
+    def posted(self, **changed: Any) -> int:
+        """A webhook, and what API Gateway and Lambda count of it; its status."""
+        status, _ = self.shop.webhook(**changed)
+        self.of_function("ingest", "Invocations", 1)
+        if status >= 500:
+            self.put("apierrors", 1)
+        return status
+
+    def swept(self) -> None:
+        """The minute's sweep, and what Lambda counts of one that raises."""
+        try:
+            self.shop.sweep()
+        except Exception:  # noqa: BLE001 - whatever it is, Lambda counts an error
+            self.put("sweepfailing", 1)
+        else:
+            self.put("sweepfailing", 0)
+
+    def minutes(self, count: int, deed: Callable[[], object] = lambda: None, *, sweeping: bool = True) -> None:
+        """Let minutes pass: in each the deed, and the sweep."""
+        for _ in range(count):
+            deed()
+            if sweeping:
+                self.swept()
+            self.shop.wait(minutes=1)
+
+    @contextmanager
+    def throttled(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """DynamoDB refuses every call; nobody waits between tries."""
+        monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+        monkeypatch.setattr("shared.aws.deadline.time.sleep", lambda _: None)
+        events = clients.dynamodb().meta.events
+        events.register_first("before-send.dynamodb", _refuse)
+        try:
+            yield
+        finally:
+            events.unregister("before-send.dynamodb", _refuse)
+
+
+def _refuse(request: Any, **_: Any) -> AWSResponse:
+    return _Refused(request.url)
