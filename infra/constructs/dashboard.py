@@ -11,8 +11,10 @@ from constructs import Construct
 
 from infra.constructs.alarms import Alarms, Metrics
 from infra.constructs.queues import Queues
+from infra.functions import FunctionName
 from infra.stages import Stage
 
+_WORKING: tuple[FunctionName, ...] = ("ingest", "sweep", "dispatch", "deliver")
 _WIDTH, _HEIGHT = 12, 6  # of 24 columns: two beside each other
 
 
@@ -97,10 +99,7 @@ def _rows(metrics: Metrics, queues: Queues) -> Sequence[Sequence[_Graph]]:
             (
                 "Work",
                 "invocations in five minutes",
-                tuple(
-                    _named(name, metrics.function(name, "Invocations"))
-                    for name in ("ingest", "sweep", "dispatch", "deliver")
-                ),
+                tuple(_named(name, metrics.function(name, "Invocations")) for name in _WORKING),
             ),
         ),
     )

@@ -103,7 +103,7 @@ def is_in_alarm(alarm: Mapping[str, Any], watched: CloudWatch, now: datetime) ->
         breaching += periods - len(real)
     else:
         assert alarm["TreatMissingData"] == "notBreaching"
-    return breaching >= needed
+    return breaching >= int(needed)
 
 
 def names_of_rule(composite: Mapping[str, Any]) -> Iterator[str]:

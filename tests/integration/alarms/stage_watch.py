@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from infra.functions import FunctionName
 from shared.aws import clients
@@ -21,7 +22,9 @@ class _Refused(AWSResponse):
     """DynamoDB's answer to what it throttles."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, 400, {"content-type": "application/x-amz-json-1.0"}, None)
+        headers = HTTPHeaders()
+        headers["content-type"] = "application/x-amz-json-1.0"
+        super().__init__(url, 400, headers, None)
 
     @property
     def content(self) -> bytes:
@@ -109,7 +112,7 @@ class StageWatch:
         """DynamoDB refuses every call; nobody waits between tries."""
         monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
         monkeypatch.setattr("shared.aws.deadline.time.sleep", lambda _: None)
-        events = clients.dynamodb().meta.events
+        events: Any = clients.dynamodb().meta.events  # its types know no handler that answers
         events.register_first("before-send.dynamodb", _refuse)
         try:
             yield
