@@ -17,7 +17,7 @@ from shared.aws import clients
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.table import Table
-from tests.integration import quick_moto
+from tests.integration import direct_moto, quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.shop import Shop, open_shop
 from tests.unit.domain.sessions import NOON
@@ -80,6 +80,7 @@ def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 def open_account() -> Iterator[tuple[Account, Stage]]:
     """An account with one stage; the root conftest opens it once per process."""
     quick_moto.install()
+    direct_moto.install()
     for cached in SHARED_CLIENTS:
         cached.cache_clear()
     with mock_aws(config={"core": {"mock_credentials": False}}):

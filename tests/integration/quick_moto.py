@@ -1,13 +1,17 @@
-"""Moto without seven detours that cost most of the tests' time; what it answers stays the same.
+"""Moto without the detours that cost most of the tests' time; what it answers stays the same.
 
 Moto looks up an operation by inspecting its whole class at every call, counts an update's clauses once per clause
 instead of once, asks at each node of an expression which nodes it looks for, copies a table with its stream at
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
-parses an update's expression anew wherever it needs it, and sorts all of a table to find the rows of one partition.
+parses an update's expression anew wherever it needs it, copies its tree node by node, cuts a condition into words by
+patterns made anew for each word, measures a whole item at each attribute that is set, asks its copies of attributes
+through the copy module, and sorts all of a table to find the rows of one partition.
 """
 
 import copy
+import pickle
 import threading
+from collections import deque
 from functools import cache, lru_cache, wraps
 from importlib import import_module
 from types import SimpleNamespace
@@ -23,6 +27,8 @@ models: Any = import_module("moto.dynamodb.models")
 validators: Any = import_module("moto.dynamodb.parsing.validators")
 expressions: Any = import_module("moto.dynamodb.parsing.expressions")
 ast_nodes: Any = import_module("moto.dynamodb.parsing.ast_nodes")
+comparisons: Any = import_module("moto.dynamodb.comparisons")
+dynamo_type: Any = import_module("moto.dynamodb.models.dynamo_type")
 
 _going_back = threading.local()
 _asked = threading.local()
@@ -33,7 +39,11 @@ def install() -> None:
     if getattr(models.copy, "quick", False):
         return
     responses.method_names_from_class = cache(responses.method_names_from_class)
-    _count_clauses_once()
+    _look_at_clauses_once()
+    validators.deepcopy = _tree_copied
+    dynamo_type.DynamoType.__deepcopy__ = lambda self, _: _twin(self)
+    dynamo_type.LimitedSizeDict.__setitem__ = _set_within_the_limit(dynamo_type.LimitedSizeDict.__setitem__)
+    _lex_once(comparisons.ConditionExpressionParser)
     ast_nodes.DepthFirstTraverser.traverse = _traversed
     update_parser = expressions.UpdateExpressionParser
     update_parser.make = lru_cache(maxsize=512)(update_parser.make)  # whoever changes the tree copies it first
@@ -45,31 +55,101 @@ def install() -> None:
     DynamoDBBackend.transact_write_items = _transacted(DynamoDBBackend.transact_write_items)  # type: ignore[method-assign]
 
 
-def _count_clauses_once() -> None:
-    verify = validators.ActionCountValidator.verify_action_counts
+def _look_at_clauses_once() -> None:
+    def at_the_root(verify: Any) -> Any:
+        return lambda self, node: node if isinstance(node.parent, validators.UpdateExpression) else verify(self, node)
 
-    def at_the_root(self: Any, node: Any) -> Any:
-        return node if isinstance(node.parent, validators.UpdateExpression) else verify(self, node)
+    count, overlap = validators.ActionCountValidator, validators.OverlappingPathsValidator
+    count.verify_action_counts = at_the_root(count.verify_action_counts)
+    overlap.check_for_overlapping_paths = at_the_root(overlap.check_for_overlapping_paths)
 
-    validators.ActionCountValidator.verify_action_counts = at_the_root
+
+@lru_cache(maxsize=512)
+def _pickled(tree: Any) -> bytes:
+    return pickle.dumps(tree)
+
+
+def _tree_copied(tree: Any) -> Any:
+    """A copy of an update's tree, which is asked for as often as the update is made."""
+    return pickle.loads(_pickled(tree))  # noqa: S301 - what was written here
+
+
+def _twin(attribute: Any) -> Any:
+    made = object.__new__(type(attribute))
+    value = attribute.value
+    made.type = attribute.type
+    if type(value) is dict:
+        made.value = {name: _copied(held) for name, held in value.items()}
+    elif type(value) is list:
+        made.value = [_copied(held) for held in value]
+    else:
+        made.value = value if type(value) in (str, bool, bytes) else copy.deepcopy(value)
+    return made
+
+
+def _set_within_the_limit(measured: Any) -> Any:
+    """An item is measured where it may be too large: ``at_most`` is never less than what is held."""
+
+    def set_item(self: Any, name: str, value: Any) -> None:
+        self.at_most = getattr(self, "at_most", 0 if not self else _FAR) + _at_most(name, value)
+        if self.at_most < _FAR:
+            dict.__setitem__(self, name, value)
+        else:
+            measured(self, name, value)
+            self.at_most = sum(_at_most(held, value) for held, value in self.items())
+
+    return set_item
+
+
+def _at_most(name: str, value: Any) -> int:
+    """In bytes, a character taking no more than four."""
+    held: int = value.size() if type(value) is dynamo_type.DynamoType else 4 * len(str(value))
+    return 4 * len(name) + held
+
+
+_FAR = 100_000
+"""A quarter of what an item may be."""
+
+
+def _lex_once(parser: Any) -> None:
+    lex = parser._lex_condition_expression
+
+    @lru_cache(maxsize=512)
+    def words(expression: str) -> tuple[Any, ...]:
+        return tuple(lex(parser(expression, None, None)))
+
+    parser._lex_condition_expression = lambda self: deque(words(self.condition_expression))
 
 
 _is_a: Any = cache(issubclass)
 """Asking is slow for moto's nodes: their classes are abstract."""
 
 
+@cache
+def _kind_of(node: type, kinds: tuple[type, ...]) -> type | None:
+    return next((kind for kind in kinds if issubclass(node, kind)), None)
+
+
+@cache
+def _looks_at_children(traverser: Any) -> bool:
+    return traverser.pre_processing_of_child is not ast_nodes.DepthFirstTraverser.pre_processing_of_child
+
+
 def _traversed(self: Any, root: Any) -> Any:
     """As moto's, asking once per expression, not once per node, what is to be processed."""
-    wanted = self.nodes_to_be_processed()
+    processors = self._processing_map()
+    kinds = tuple(processors)
+    before_child = self.pre_processing_of_child if _looks_at_children(type(self)) else None
 
     def visited(node: Any, child_id: int = -1) -> Any:
         parent = node.parent
         for at, child in enumerate(node.children or ()):
-            self.pre_processing_of_child(node, at)
+            if before_child is not None:
+                before_child(node, at)
             if _is_a(type(child), ast_nodes.Node):
                 visited(child, at)
-        if _is_a(type(node), wanted):
-            node = self.process(node)
+        if (kind := _kind_of(type(node), kinds)) is not None:
+            node = processors[kind](node)
             node.parent = parent
             if parent:
                 parent.children[child_id] = node

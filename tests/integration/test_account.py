@@ -1,8 +1,10 @@
 """What the tests stand on: an account put back between tests, and transactions that undo themselves."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto.dynamodb.models import table as moto_table
 
 from shared.aws import clients
@@ -160,3 +162,118 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
 
     assert quick == answers()
     assert {len(own[0]) for own in quick} > {0, 3, 8}
+
+
+def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_request(stage: Stage) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+
+    def answers(partition: str) -> list[Any]:
+        return [_answer(client, name, arguments) for name, arguments in _every_kind_of_call(table, partition)]
+
+    directly = answers("a")
+    sent: list[str] = []
+    client.meta.events.register("before-send.dynamodb", lambda event_name, **_: sent.append(event_name))
+    requested = answers("b")
+
+    assert len(sent) == len(requested)
+    for (name, arguments), quick, slow in zip(_every_kind_of_call(table, "a"), directly, requested, strict=True):
+        assert quick == slow, (name, arguments)
+    refused = [own for own in directly if "Error" in own]
+    assert {own["Error"]["Code"] for own in refused} >= {
+        "ConditionalCheckFailedException",
+        "TransactionCanceledException",
+        "ValidationException",
+        "ResourceNotFoundException",
+    }
+    assert len(refused) < len(directly) / 2
+
+
+def _answer(client: Any, name: str, arguments: dict[str, Any]) -> Any:
+    """What a call answers or raises, without what is of the request alone; of whichever partition."""
+    try:
+        answer = getattr(client, name)(**arguments)
+    except ClientError as refused:
+        answer = refused.response
+    answer.pop("ResponseMetadata")
+    return _of_any_partition(answer)
+
+
+def _of_any_partition(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {name: {"S": "?"} if name == "pk" else _of_any_partition(held) for name, held in found.items()}
+    return [_of_any_partition(own) for own in found] if isinstance(found, list) else found
+
+
+def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def key(sort: str) -> dict[str, Any]:
+        return {"pk": {"S": partition}, "sk": {"S": sort}}
+
+    held = {
+        "n": {"N": "1"},
+        "of": {"M": {"list": {"L": [{"S": "\u00e9"}, {"NULL": True}, {"BOOL": False}, {"M": {}}]}, "bare": {"S": ""}}},
+        "set": {"SS": ["b", "a"]},
+        "numbers": {"NS": ["1", "2.5"]},
+    }
+    row, old, own = {**key("row"), **held}, {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}, {"TableName": table}
+    absent = {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": "pk"}}
+    yield "put_item", own | {"Item": row, **absent}
+    yield "put_item", own | {"Item": row, **absent, **old}
+    yield "put_item", own | {"Item": row, **absent}
+    yield "put_item", own | {"Item": row | {"n": {"N": "2"}}, "ReturnValues": "ALL_OLD"}
+    yield "put_item", own | {"Item": {"pk": {"S": ""}, "sk": {"S": "row"}}}
+    yield "put_item", own | {"Item": {"sk": {"S": "row"}}}
+    yield "put_item", own | {"Item": key("large") | {"v": {"S": "x" * 410_000}}}
+    yield "put_item", {"TableName": "another", "Item": row}
+    yield "get_item", own | {"Key": key("row"), "ConsistentRead": True}
+    yield "get_item", own | {"Key": key("nobody")}
+    yield "get_item", own | {"Key": key("row"), "ProjectionExpression": "n, #o.bare", **_named("of")}
+    for expression, values in (
+        ("SET n = if_not_exists(n, :one) + :one, #o.bare = :text REMOVE numbers ADD #s :set", ("one", "text", "set")),
+        ("SET fresh = :list", ("list",)),
+        ("DELETE #s :set", ("set",)),
+        ("SET n = :one, n = :one", ("one",)),
+        ("SET pk = :text", ("text",)),
+        ("SET n = :nobody", ("one",)),
+    ):
+        names = _named(*(name for name in ("of", "set") if f"#{name[0]}" in expression))
+        for returned in ("NONE", "ALL_NEW", "UPDATED_NEW", "UPDATED_OLD"):
+            changed = {"UpdateExpression": expression, "ReturnValues": returned, **names, **_given(*values)}
+            yield "update_item", own | {"Key": key("row"), **changed}
+    counted = {"UpdateExpression": "ADD n :one", **_given("one")}
+    yield "update_item", own | {"Key": key("new"), **counted, "ReturnValues": "UPDATED_NEW"}
+    yield "update_item", own | {"Key": key("row"), **counted, "ConditionExpression": "n > :one AND n < :one", **old}
+    yield "update_item", own | {"Key": key("nobody"), **counted, "ConditionExpression": "attribute_exists(n)", **old}
+    of_this = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": partition}}}
+    yield "query", own | of_this
+    yield "query", own | of_this | {"Limit": 1, "ReturnConsumedCapacity": "TOTAL"}
+    yield "query", own | of_this | {"ProjectionExpression": "sk"}
+    yield "query", own | of_this | {"KeyConditionExpression": "sk = :p"}
+    yield "batch_get_item", {"RequestItems": {table: {"Keys": [key("row"), key("nobody"), key("new")]}}}
+    written = [{"PutRequest": {"Item": key("one")}}, {"DeleteRequest": {"Key": key("new")}}]
+    yield "batch_write_item", {"RequestItems": {table: written}}
+    yield "batch_write_item", {"RequestItems": {table: [written[0], written[0]]}}
+    update = {"Update": own | {"Key": key("one"), **counted}}
+    check = {"ConditionCheck": own | {"Key": key("row"), **absent, **old}}
+    put = {"Put": own | {"Item": key("two")}}
+    yield "transact_write_items", {"TransactItems": [update, put, {"Delete": own | {"Key": key("row")}}]}
+    yield "put_item", own | {"Item": row}
+    yield "transact_write_items", {"TransactItems": [update, check, put]}
+    yield "transact_write_items", {"TransactItems": [update, update]}
+    yield "delete_item", own | {"Key": key("row"), **absent, **old}
+    yield "delete_item", own | {"Key": key("row"), "ReturnValues": "ALL_OLD"}
+    yield "delete_item", own | {"Key": key("nobody")}
+    yield "query", own | of_this
+
+
+def _named(*names: str) -> dict[str, Any]:
+    return {"ExpressionAttributeNames": {f"#{name[0]}": name for name in names}} if names else {}
+
+
+def _given(*names: str) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "one": {"N": "1"},
+        "text": {"S": "text"},
+        "set": {"SS": ["c"]},
+        "list": {"L": [{"S": "a"}, {"M": {"x": {"N": "1"}}}]},
+    }
+    return {"ExpressionAttributeValues": {f":{name}": values[name] for name in names}}
