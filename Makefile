@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity deploy bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity deploy rollback bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -115,4 +115,9 @@ deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of 
 	@test -n "$(STAGE)" -a "$(STAGE)" != local || { echo "make deploy STAGE=dev (or production)" >&2; exit 2; }
 	@if [ -t 0 ]; then approval=broadening; else approval=never; fi; \
 	$(CDK) deploy --all -c stage=$(STAGE) --require-approval $$approval
+	@$(PYTHON) -m infra.operations.releases --stage $(STAGE) record
 	@$(PYTHON) -m infra.operations.reconcile_schedules --stage $(STAGE)
+
+rollback: setup ## the release before the newest is live again at once; STAGE=, TO=<number>
+	@test -n "$(STAGE)" || { echo "make rollback STAGE=dev (or production)" >&2; exit 2; }
+	@$(PYTHON) -m infra.operations.releases --stage $(STAGE) rollback $(if $(TO),--to $(TO))

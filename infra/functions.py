@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 FunctionName = Literal[
     "ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "callbacks", "pull", "campaign"
 ]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
+LIVE: Final = "live"
+"""The alias of each function that everything leads to; not on the local engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,8 @@ class FunctionSpec:
 
     Its third-party packages are those of ``requirements/<name>.txt``. ``chains``: it sends to a queue that it reads,
     and means to; Lambda would otherwise drop a message after about 16 such turns. ``hurried``: somebody waits for its
-    answer and will ask again, so that its calls to AWS are soon given up.
+    answer and will ask again, so that its calls to AWS are soon given up. ``asked``: it answers requests of the
+    API; a new version of it takes over gradually.
     """
 
     name: FunctionName
@@ -26,6 +29,7 @@ class FunctionSpec:
     services: tuple[str, ...]
     chains: bool = False
     hurried: bool = False
+    asked: bool = False
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -38,6 +42,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=10),
             services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
             hurried=True,
+            asked=True,
         ),
         FunctionSpec(
             name="merchant_api",
@@ -45,6 +50,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=1024,
             timeout=timedelta(seconds=29),
             services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
+            asked=True,
         ),
         FunctionSpec(
             name="sweep",
@@ -74,6 +80,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(seconds=10),
             services=("dynamodb", "kms", "secretsmanager"),
+            asked=True,
         ),
         FunctionSpec(
             name="redirect",
@@ -81,6 +88,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             memory_mb=512,
             timeout=timedelta(seconds=10),
             services=("dynamodb", "secretsmanager"),
+            asked=True,
         ),
         FunctionSpec(
             name="pull",

@@ -49,6 +49,8 @@ class Stage:
     certificate_arn: str | None = None
     accept_disposable_urls: bool = False
     alarm_email: str | None = None
+    alarm_topic_arn: str | None = None
+    """An SNS topic that the alarms use instead of one of their own."""
     account_concurrency: int = 0
     """Concurrent executions that the account allows in the Region; 0: nothing is reserved of them.
 
@@ -58,6 +60,10 @@ class Stage:
     """Reserved for webhooks, whatever else is at work. One that is answered in 50 ms needs 1 for 20 webhooks/s."""
     dispatch_concurrency: int = 0
     """The most that work off the stream at once."""
+    gradual_deployment: bool = False
+    """Whether a new version of what answers requests takes a tenth of them for ten minutes first, watched by alarms."""
+    snap_start: bool = False
+    """Whether what answers requests starts from a snapshot: about 2 USD a month for each 512 MB version."""
     restored_table: str | None = None
     """A table restored from a backup, once ``infra.operations.adopt_table`` adopted it: the functions use it."""
     keys_replica_region: str | None = None
@@ -106,8 +112,8 @@ class Stage:
                 "domain_name and certificate_arn: without a name of your own every URL that providers and shoppers "
                 "hold dies with the service stack (or accept_disposable_urls: true)"
             )
-        if self.alarm_email is None:
-            yield "alarm_email: whom the alarms wake"
+        if self.alarm_email is None and self.alarm_topic_arn is None:
+            yield "alarm_email: whom the alarms wake (or alarm_topic_arn)"
         if not (self.account_concurrency and self.ingest_concurrency):
             yield (
                 "account_concurrency and ingest_concurrency: without a share of its own any other function of the "
@@ -138,6 +144,9 @@ class Stage:
             raise UnusableStageError(msg)
         if (self.domain_name is None) != (self.certificate_arn is None):
             msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
+            raise UnusableStageError(msg)
+        if self.alarm_email is not None and self.alarm_topic_arn is not None:
+            msg = f"stage {self.name!r}: alarm_email is of no use beside alarm_topic_arn: subscribe it there"
             raise UnusableStageError(msg)
 
 

@@ -145,6 +145,8 @@ class Metrics:
 class Alarms(Construct):
     """``topic`` receives pages and the rest; the stage's ``alarm_email`` is subscribed to it.
 
+    With ``alarm_topic_arn`` it is the operator's own, whose policy must let CloudWatch publish.
+
     The local engine deploys neither composite alarms nor expressions: there each alarm of one metric rings by itself.
     """
 
@@ -362,7 +364,9 @@ def _of_a_mapping(watch: Watch) -> bool:
     return isinstance(watch.metric, cloudwatch.Metric) and watch.name == "StreamGivenUp"
 
 
-def _topic(scope: Construct, stage: Stage) -> sns.Topic:
+def _topic(scope: Construct, stage: Stage) -> sns.ITopic:
+    if stage.alarm_topic_arn is not None:
+        return sns.Topic.from_topic_arn(scope, "Topic", stage.alarm_topic_arn)
     topic = sns.Topic(scope, "Topic", display_name=f"Checkback alarms ({stage.name})", enforce_ssl=True)
     # Refusing unencrypted requests replaces the topic's default policy, and with it CloudWatch's right to publish.
     topic.grant_publish(

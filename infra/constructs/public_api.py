@@ -85,7 +85,7 @@ class PublicApi(Construct):
     def route(self, function: PythonFunction, routes: Sequence[tuple[apigateway.HttpMethod, str]]) -> None:
         """Sends the requests of ``routes`` (method, path) to ``function``."""
         integration = integrations.HttpLambdaIntegration(
-            f"{function.node.id}Integration", function.function, scope_permission_to_route=False
+            f"{function.node.id}Integration", function.entry, scope_permission_to_route=False
         )
         for method, path in routes:
             self.http_api.add_routes(path=path, methods=[method], integration=integration)

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.concurrency import shares
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.bundling import Bundler
-from infra.functions import FUNCTIONS, FunctionName
+from infra.functions import FUNCTIONS, LIVE, FunctionName
 from infra.stages import RETENTION_DAYS, Stage
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -36,7 +36,11 @@ def bundled(bundler: Bundler) -> CodeFor:
 
 
 class PythonFunction(Construct):
-    """A Lambda function from ``functions/<name>``, with its own role, log group and listed rights."""
+    """A Lambda function from ``functions/<name>``, with its own role, log group and listed rights.
+
+    ``entry`` is what API, queues, stream and rules lead to: the alias of the version that is live. The local engine has
+    none: there running functions are changed in place, as no published version can be.
+    """
 
     def __init__(
         self,
@@ -78,6 +82,9 @@ class PythonFunction(Construct):
             timeout=self.timeout,
             reserved_concurrent_executions=shares(stage).get(name),
             log_group=self.log_group,
+            # What a release replaces stays, for `make rollback`; `infra.operations.releases` removes what is older.
+            current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if stage.snap_start and spec.asked else None,
             recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.chains else None,
             tracing=lambda_.Tracing.DISABLED,
             environment={
@@ -90,6 +97,7 @@ class PythonFunction(Construct):
                 **environment,
             },
         )
+        self.entry: lambda_.IFunction = self.function if stage.is_local else self._alias()
         runtime = (
             "The interpreter of all of the project (pyproject.toml): tests, bundles and functions change together."
         )
@@ -103,6 +111,9 @@ class PythonFunction(Construct):
                 "Serverless-LambdaTracing": "Billed by trace; ids in the logs lead from function to function.",
             },
         )
+
+    def _alias(self) -> lambda_.Alias:
+        return lambda_.Alias(self, "Live", alias_name=LIVE, version=self.function.current_version)
 
     def allow(
         self,

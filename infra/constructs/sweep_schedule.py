@@ -11,9 +11,11 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.concurrency import SWEEP_KINDS
+from infra.constructs.acknowledged import acknowledge
 from infra.stages import Stage
 
 _TARGETS_PER_RULE = 5  # EventBridge's quota
+_WORTH = Duration.minutes(2)  # the next minute's tick does the same work: an old one is worth little
 
 
 class SweepSchedule(Construct):
@@ -29,6 +31,12 @@ class SweepSchedule(Construct):
         missed: sqs.IQueue,
     ) -> None:
         super().__init__(scope, construct_id)
+        # Lambda itself repeats what a rule invoked, whatever the rule says; the next minute's sweep does the same work.
+        sweep.configure_async_invoke(retry_attempts=0, max_event_age=_WORTH)
+        acknowledge(
+            sweep,
+            {"Serverless-LambdaAsyncFailureDestination": "What a sweep did not do is due still in the next minute."},
+        )
         for number, inputs in enumerate(batched(_inputs(stage), _TARGETS_PER_RULE, strict=False)):
             rule = events.Rule(self, f"EveryMinute{number}", schedule=events.Schedule.rate(Duration.minutes(1)))
             for given in inputs:
@@ -37,8 +45,7 @@ class SweepSchedule(Construct):
                         sweep,
                         event=events.RuleTargetInput.from_object(given),
                         dead_letter_queue=missed,
-                        # The next minute's tick does the same work: an old one is worth little.
-                        max_event_age=Duration.minutes(2),
+                        max_event_age=_WORTH,
                         retry_attempts=2,
                     )
                 )

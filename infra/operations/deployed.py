@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.functions import FUNCTIONS, FunctionName
+from infra.functions import FUNCTIONS, LIVE, FunctionName
 
 _SPARE_SECONDS = 10
 
@@ -31,12 +31,15 @@ class DeployedStage:
         (found,) = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
         return {own["OutputKey"]: own["OutputValue"] for own in found.get("Outputs", [])}
 
+    def function(self, name: FunctionName) -> str:
+        """What the function is called in AWS."""
+        return self.outputs["".join(word.capitalize() for word in name.split("_")) + "FunctionName"]
+
     def invoke(self, name: FunctionName, event: Mapping[str, Any]) -> Any:
         """What the function answers. Waits as long as it may run, and asks once. Raises FunctionFailed."""
         patience = int(FUNCTIONS[name].timeout.total_seconds()) + _SPARE_SECONDS
         client = boto3.client("lambda", config=Config(read_timeout=patience, retries={"total_max_attempts": 1}))
-        function = self.outputs["".join(word.capitalize() for word in name.split("_")) + "FunctionName"]
-        answer = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+        answer = client.invoke(FunctionName=self.function(name), Qualifier=LIVE, Payload=json.dumps(event).encode())
         if error := answer.get("FunctionError"):
             raise FunctionFailed(error)
         return json.loads(answer["Payload"].read())

@@ -16,12 +16,13 @@ from infra.constructs.alarms import Alarms, Watched
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.dashboard import Dashboard
 from infra.constructs.given_up import WholeBatches
+from infra.constructs.gradual_deployment import GradualDeployment
 from infra.constructs.kept_state import KeptState
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
 from infra.constructs.sweep_schedule import SweepSchedule
-from infra.functions import FUNCTION_NAMES, FunctionName
+from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.stages import Stage
 
 ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
@@ -53,6 +54,7 @@ _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 _ANY_INDEX = "The indexes of the stage's own table; they hold keys alone."
 _KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
 _MERCHANTS_MAIL = "Merchants' identities and tenants are made after the deployment; a tenant binds each to its own."
+_SHOWS_A_BAD_RELEASE = ("ApiErrors", "WebhooksNotStored", "WebhooksSlow")
 _STREAM_BATCH = 100
 _WITHOUT_END = -1
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -106,12 +108,12 @@ class ServiceStack(Stack):
         )
         for managing in (self.functions["merchant_api"], self.functions["campaign"]):
             schedules.let_manage(managing)
-        schedules.repair_with(self.functions["campaign"].function, self.queues.missed_schedules)
+        schedules.repair_with(self.functions["campaign"].entry, self.queues.missed_schedules)
         SweepSchedule(
             self,
             "SweepSchedule",
             stage=stage,
-            sweep=self.functions["sweep"].function,
+            sweep=self.functions["sweep"].entry,
             missed=self.queues.missed_schedules,
         )
         alarms = Alarms(
@@ -127,6 +129,13 @@ class ServiceStack(Stack):
         )
         if not stage.is_local:
             Dashboard(self, "Watch", stage=stage, alarms=alarms, queues=self.queues)
+        if stage.gradual_deployment and not stage.is_local:
+            GradualDeployment(
+                self,
+                "GradualDeployment",
+                functions=[own for own in self.functions.values() if FUNCTIONS[own.name].asked],
+                alarms=[alarms.alarms[name] for name in _SHOWS_A_BAD_RELEASE],
+            )
         self._write_outputs()
 
     def _make_function(self, name: FunctionName, code: lambda_.Code) -> PythonFunction:
@@ -238,7 +247,7 @@ class ServiceStack(Stack):
         self.functions["deliver"].allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
-        self.functions[name].function.add_event_source(
+        self.functions[name].entry.add_event_source(
             sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=most)
         )
         redriven = "The source is a queue: what fails is redriven to its dead letter queue."
@@ -267,7 +276,7 @@ class ServiceStack(Stack):
             on_failure=sources.SqsDlq(self.queues.dead_letters) if local else WholeBatches(self._state.quarantine),
             metrics_config=None if local else lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
         )
-        self.functions["dispatch"].function.add_event_source(mapping)
+        self.functions["dispatch"].entry.add_event_source(mapping)
         acknowledge(
             self.functions["dispatch"],
             {"AwsSolutions-IAM5[Resource::*]": "dynamodb:ListStreams knows no resource."},

@@ -46,6 +46,14 @@ class StackTemplate:
         )
         return found
 
+    def led_to(self, reference: Mapping[str, Any]) -> Resource:
+        """The function that an address leads to: its own ARN, or its alias."""
+        if "Fn::GetAtt" in reference:
+            return self.json["Resources"][reference["Fn::GetAtt"][0]]  # type: ignore[no-any-return]
+        alias = self.json["Resources"][reference["Ref"]]
+        assert alias["Type"] == "AWS::Lambda::Alias"
+        return self.led_to({"Fn::GetAtt": [alias["Properties"]["FunctionName"]["Ref"]]})
+
     def statements(self, name: str) -> Iterator[Resource]:
         """The IAM statements of the function's own role."""
         role = self.function(name)["Properties"]["Role"]["Fn::GetAtt"][0]

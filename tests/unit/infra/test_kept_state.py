@@ -191,3 +191,17 @@ def test_an_index_with_other_keys_counts_twice_since_it_is_removed_and_made() ->
 def test_a_stage_that_is_kept_is_not_synthesised_without_a_name_of_its_own(synthesise: Synthesise) -> None:
     with pytest.raises(UnusableStageError, match="domain_name and certificate_arn: without a name of your own"):
         synthesise("production", accept_disposable_urls=False)
+
+
+def test_the_alarms_may_ring_at_a_topic_of_the_operators(synthesise: Synthesise) -> None:
+    topic = "arn:aws:sns:ap-south-1:111122223333:on-call"
+    service = synthesise("production", alarm_topic_arn=topic, alarm_email=None).service
+    rung = {
+        action
+        for kind in ("CloudWatch::Alarm", "CloudWatch::CompositeAlarm")
+        for item in service.resources(kind).values()
+        for action in item["Properties"].get("AlarmActions", [])
+    }
+
+    assert rung == {topic}
+    assert not service.resources("SNS::Topic")

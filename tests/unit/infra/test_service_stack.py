@@ -208,12 +208,11 @@ def test_production_runs_on_arm_and_pays_for_no_traces(production: Templates) ->
 
 
 def test_every_public_path_reaches_its_function(service: StackTemplate) -> None:
-    functions = service.resources("Lambda::Function")
     integrations = service.resources("ApiGatewayV2::Integration")
     reached = {}
     for route in service.resources("ApiGatewayV2::Route").values():
         integration = integrations[route["Properties"]["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
-        function = functions[integration["IntegrationUri"]["Fn::GetAtt"][0]]["Properties"]
+        function = service.led_to(integration["IntegrationUri"])["Properties"]
         reached[route["Properties"]["RouteKey"]] = function["Handler"].split(".")[1]
         assert integration["PayloadFormatVersion"] == "2.0"
 
@@ -222,9 +221,8 @@ def test_every_public_path_reaches_its_function(service: StackTemplate) -> None:
 
 def test_the_api_may_invoke_exactly_the_functions_it_has_routes_for(production: Templates) -> None:
     service = production.service
-    functions = service.resources("Lambda::Function")
     invoked = {
-        functions[item["Properties"]["FunctionName"]["Fn::GetAtt"][0]]["Properties"]["Handler"].split(".")[1]
+        service.led_to(item["Properties"]["FunctionName"])["Properties"]["Handler"].split(".")[1]
         for item in service.resources("Lambda::Permission").values()
         if item["Properties"]["Principal"] == "apigateway.amazonaws.com"
     }
@@ -470,3 +468,68 @@ def test_other_stages_leave_the_account_as_it_is(synthesise: Synthesise) -> None
     """Of a new account's ten executions nothing can be reserved."""
     for stage in ("local", "dev"):
         assert "ReservedConcurrentExecutions" not in json.dumps(synthesise(stage).service.json)
+
+
+@pytest.mark.parametrize("stage", ["dev", "production"])
+def test_everything_leads_to_the_live_version_of_a_function_and_never_to_the_newest_code(
+    synthesise: Synthesise, stage: str
+) -> None:
+    service = synthesise(stage).service
+    aliases = {name: item["Properties"]["Name"] for name, item in service.resources("Lambda::Alias").items()}
+    led = [
+        *(item["Properties"]["IntegrationUri"] for item in service.resources("ApiGatewayV2::Integration").values()),
+        *(item["Properties"]["FunctionName"] for item in service.resources("Lambda::Permission").values()),
+        *(
+            target["Arn"]
+            for item in service.resources("Events::Rule").values()
+            for target in item["Properties"]["Targets"]
+        ),
+    ]
+    mapped = [item["Properties"]["FunctionName"] for item in service.resources("Lambda::EventSourceMapping").values()]
+
+    assert set(aliases.values()) == {"live"}
+    assert len(aliases) == len(FUNCTION_NAMES)
+    assert {own.get("Ref") for own in led} <= aliases.keys()
+    assert {own["Fn::Join"][1][-1] for own in mapped} == {":live"}
+    assert all(item["DeletionPolicy"] == "Retain" for item in service.resources("Lambda::Version").values())
+
+
+def test_running_functions_of_the_local_engine_can_be_changed_in_place(local: Templates) -> None:
+    assert not local.service.resources("Lambda::Alias")
+    assert not local.service.resources("CodeDeploy::DeploymentGroup")
+
+
+def test_what_answers_requests_takes_over_gradually_and_goes_back_on_an_alarm(production: Templates) -> None:
+    groups = production.service.resources("CodeDeploy::DeploymentGroup")
+    gradual = {
+        production.service.led_to({"Ref": name})["Properties"]["Handler"].split(".")[1]
+        for name, item in production.service.resources("Lambda::Alias").items()
+        if "CodeDeployLambdaAliasUpdate" in item.get("UpdatePolicy", {})
+    }
+
+    assert gradual == {"ingest", "merchant_api", "callbacks", "redirect"}
+    assert len(groups) == len(gradual)
+    for group in (own["Properties"] for own in groups.values()):
+        assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent10Minutes"
+        assert group["AlarmConfiguration"]["Enabled"] is True
+        assert len(group["AlarmConfiguration"]["Alarms"]) >= 3
+        assert "DEPLOYMENT_STOP_ON_ALARM" in group["AutoRollbackConfiguration"]["Events"]
+
+
+def test_a_sweep_that_failed_is_not_repeated_by_lambda(service: StackTemplate) -> None:
+    """The next minute's sweep does the same work."""
+    (config,) = (
+        item["Properties"]
+        for item in service.resources("Lambda::EventInvokeConfig").values()
+        if "Sweep" in json.dumps(item["Properties"]["FunctionName"])
+    )
+
+    assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 120)
+
+
+def test_snapshots_are_made_of_what_answers_requests_where_a_stage_wants_them(synthesise: Synthesise) -> None:
+    service = synthesise("production", snap_start=True).service
+    snapped = {name for name in FUNCTION_NAMES if "SnapStart" in service.function(name)["Properties"]}
+
+    assert snapped == {"ingest", "merchant_api", "callbacks", "redirect"}
+    assert "SnapStart" not in json.dumps(synthesise("production").service.json)

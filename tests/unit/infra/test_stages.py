@@ -35,6 +35,10 @@ def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
         ({"access_logs": 1}, "access_logs must be of type bool, is 1"),
         ({"architecture": "x86"}, "architecture must be one of arm64, native, is 'x86'"),
         ({"alarm_email": 5}, "alarm_email must be a text, is 5"),
+        (
+            {"alarm_email": "a@b.c", "alarm_topic_arn": "arn:aws:sns:x"},
+            "alarm_email is of no use beside alarm_topic_arn",
+        ),
         ({"domain_name": "hooks.example.com"}, "domain_name and certificate_arn go together"),
         ({"log_retention_days": 8}, "log_retention_days must be one of 1, 7, 14, 30, 90, 180, 365, is 8"),
         ({"name": "dev"}, "unknown setting name"),
