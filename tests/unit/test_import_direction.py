@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -23,16 +24,26 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that the file says, the module itself first."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every module the file imports, wherever in it; what only annotations need is left out."""
-    tree = ast.parse(path.read_text())
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     skipped = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes(path)
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes(path):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
@@ -131,7 +142,7 @@ def test_only_the_registry_and_a_provider_itself_know_a_provider_by_name(path: P
     parts = path.relative_to(PROJECT).parts
     if parts[:2] in {("shared", "providers"), ("shared", "api")}:
         return
-    texts = {own.value for own in ast.walk(ast.parse(path.read_text())) if _is_text(own)}  # type: ignore[attr-defined]
+    texts = {own.value for own in nodes(path) if _is_text(own)}  # type: ignore[attr-defined]
     assert not PROVIDERS & texts, f"{name_of(path)} names a provider"
     named = {own.split(".")[2] for own in imports(path) if own.startswith("shared.providers.")}
     assert not PROVIDERS & named, f"{name_of(path)} imports a provider"
@@ -143,8 +154,9 @@ def _is_text(node: ast.AST) -> bool:
 
 @pytest.mark.parametrize("path", [own for own in MODULES if own.parts[-2] != "functions"], ids=name_of)
 def test_no_module_reads_the_environment_or_a_clock_on_import(path: Path) -> None:
-    outside = ast.parse(path.read_text()).body
-    for statement in outside:
+    module = nodes(path)[0]
+    assert isinstance(module, ast.Module)
+    for statement in module.body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
             continue
         text = ast.unparse(statement)

@@ -214,6 +214,7 @@ def test_a_run_that_runs_out_of_time_goes_on_where_it_was(
     assert all(shop.checkout(f"session-{number}").status is Status.ABANDONED for number in range(5))
 
 
+@pytest.mark.long
 def test_the_messages_of_a_long_run_are_counted_from_the_first(
     shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ class TestPurchasesOfAnotherSession:
         shop.deliver()
         assert [own["type"] for own in shop.told()] == ["checkout.abandoned"]
 
+    @pytest.mark.long
     def test_one_under_a_shops_own_phone_is_nobodys(self, shop: Shop) -> None:
         shop.endpoint("checkout.abandoned")
         for number in range(21):

@@ -173,6 +173,7 @@ def test_an_order_calls_off_the_shoppers_other_checkouts_and_says_so_where_it_wa
     assert [own.type for own in shop.events("still-open")] == []
 
 
+@pytest.mark.long
 def test_a_shops_own_phone_joins_nobody(shop: Shop) -> None:
     for number in range(22):
         shop.webhook(session=f"session-{number}")

@@ -467,6 +467,7 @@ class TestEmporix:
 
         assert len(desk.queued("pull-dead-letters")) == 1
 
+    @pytest.mark.long
     def test_a_backfill_by_customer_reads_page_by_page(self, desk: Desk) -> None:
         source = desk.emporix()
         at = to_rfc3339(now() - timedelta(hours=1))

@@ -65,6 +65,7 @@ def test_a_refusal_is_counted_where_the_alarm_looks_once_a_minute(
         shop.wait(minutes=1)
 
 
+@pytest.mark.long
 def test_a_webhook_costs_no_call_more_until_a_share_of_the_limit_is_full_and_a_refusal_costs_none(
     shop: Shop, calls: AwsCalls
 ) -> None:

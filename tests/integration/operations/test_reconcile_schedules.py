@@ -112,6 +112,7 @@ def test_schedules_that_outlived_the_service_stack_lead_to_the_new_queue(shop: S
     assert (made["Target"]["Arn"], made["Target"]["RoleArn"]) == (NEW_QUEUE, NEW_ROLE)
 
 
+@pytest.mark.long
 def test_of_every_merchant_however_many_and_however_often_the_time_runs_out(shop: Shop, stage: Stage) -> None:
     names = {campaign(shop, number, merchant=own) for number, own in enumerate(other_merchants(shop, 30))}
     answers: list[Any] = []

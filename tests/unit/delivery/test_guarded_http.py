@@ -514,6 +514,7 @@ def test_headers_cannot_change_the_shape_of_the_request(
     assert receiver.requests == []
 
 
+@pytest.mark.long
 def test_a_defect_in_one_exchange_does_not_lose_the_others(
     client_tls: ssl.SSLContext, names: Names, detour: Detour, caplog: pytest.LogCaptureFixture
 ) -> None:

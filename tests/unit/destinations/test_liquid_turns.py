@@ -29,6 +29,7 @@ def work(source: str, owner: str | None = None) -> Work:
     return Work("render", "text", source, {}, "en", owner)
 
 
+@pytest.mark.long
 def test_nine_slow_templates_of_one_merchant_cost_anothers_good_one_at_most_one_of_them(sandbox: Sandbox) -> None:
     """A batch of ten steps, the good one last."""
     ended: list[str] = []
@@ -53,6 +54,7 @@ def test_nine_slow_templates_of_one_merchant_cost_anothers_good_one_at_most_one_
     assert ended.count("hostile: later") == 7
 
 
+@pytest.mark.long
 def test_another_process_is_made_ready_while_a_template_takes_long(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_a_purchase_is_recovered_or_completed_as_the_arrivals_say(day: Day) -> N
     assert made.status.purchased
 
 
+@pytest.mark.long
 @given(days(gaps=st.integers(0, 600)))
 def test_whatever_was_merged_before_changes_nothing_when_it_comes_again(day: Day) -> None:
     made = day.as_merged()

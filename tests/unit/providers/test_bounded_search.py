@@ -73,6 +73,7 @@ LARGE: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(EXPRESSIONS, st.sampled_from(sorted(LARGE)))
 @example("list[].list[].list[]", "rows")
@@ -198,6 +199,7 @@ def test_a_mapping_is_no_longer_than_can_be_compiled_at_once() -> None:
     assert long.value.field == ""
 
 
+@pytest.mark.long
 def test_a_process_keeps_64_mappings_compiled_and_no_tree_beside_them() -> None:
     """The longest mapping there may be takes 2 MB; a function has 512, and serves the merchants of a whole stage."""
     made = [weakref.ref(compiled({"external_id": f"checkout{number}.ref"})) for number in range(70)]

@@ -80,6 +80,7 @@ def test_failures_open_the_breaker_and_the_rest_waits_without_an_attempt(shop: S
     assert len(shop.retries()) == TRIP_AFTER + 3
 
 
+@pytest.mark.long
 def test_a_half_open_breaker_lets_one_attempt_through_and_its_success_the_others(shop: Shop) -> None:
     endpoint = shop.endpoint()
     abandon(shop, TRIP_AFTER + 3)
@@ -132,6 +133,7 @@ def test_two_workers_do_not_probe_at_once(shop: Shop) -> None:
     assert health(shop, endpoint).state(shop.now) is BreakerState.CLOSED
 
 
+@pytest.mark.long
 def test_a_rate_limit_is_kept_over_all_batches_of_a_window(shop: Shop, counted: list[str]) -> None:
     shop.endpoint(rate_limit={"max": 4, "per": 3_600_000})
     abandon(shop, 7)

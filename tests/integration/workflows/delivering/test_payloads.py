@@ -107,6 +107,7 @@ def test_a_template_that_makes_no_json_fails_alone(shop: Shop, template: str) ->
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "template",
     [

@@ -121,6 +121,7 @@ def test_a_disabled_endpoint_and_delivered_ones_are_refused(shop: Shop) -> None:
         jobs(shop).start(switch(shop, endpoint, "disabled"), None, None)
 
 
+@pytest.mark.long
 def test_a_crash_between_page_and_cursor_sends_nothing_twice(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = switch(shop, shop.endpoint(), "disabled")
     abandon(shop, 3)

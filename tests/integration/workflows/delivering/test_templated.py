@@ -215,6 +215,7 @@ def noisy_templates(count: int) -> list[str]:
     return ['{"n": "' + "".join(random.choices(letters, k=32_000)) + '{{ event.id }}"}' for _ in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one after another"])
 def test_bodies_that_are_too_large_together_fail_alone(shop: Shop, at_once: bool) -> None:
     for template in noisy_templates(18):
@@ -293,6 +294,7 @@ def test_a_defect_while_writing_one_request_costs_the_others_nothing() -> None:
     assert handled.retry_message
 
 
+@pytest.mark.long
 def test_a_hostile_template_of_one_merchant_fails_alone_and_is_not_retried(shop: Shop) -> None:
     templated(shop, "{% if " + "(" * 15000 + " %}")
     good = templated(shop)

@@ -133,6 +133,7 @@ def listed(number: int, *, last: bool) -> Answer:
     return Answer(200, {}, json.dumps({"data": {"abandonedCheckouts": connection}}).encode())
 
 
+@pytest.mark.long
 def test_a_backlog_of_contents_comes_back_once_for_each_and_keeps_the_rate(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def test_workers_that_are_always_behind_still_ask(line: Line, monkeypatch: pytes
     assert max(line.handled.values()) < MOST_HOPS / 2
 
 
+@pytest.mark.long
 def test_a_backfill_of_many_pages_takes_two_messages_a_page_at_most(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +193,7 @@ def test_a_backfill_of_many_pages_takes_two_messages_a_page_at_most(
     assert busiest(line.arrivals, SECOND) == 2
 
 
+@pytest.mark.long
 def test_a_provider_that_never_lets_us_in_ends_the_chain(line: Line) -> None:
     """It asks for a pause, again and again, an hour each time."""
     line.answer = Answer(429, {"retry-after": "3600"})

@@ -88,6 +88,7 @@ def begin(shop: Shop) -> None:
     shop.wait(minutes=31)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("outer", ["sweep", "activity", "stale", "payment", "dispatch"])
 @pytest.mark.parametrize("abandoned_before", [False, True])
 def test_a_purchase_in_the_middle_of_anything_stands_and_is_told_once(

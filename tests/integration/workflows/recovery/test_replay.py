@@ -43,6 +43,7 @@ def replayed(*prefixes: str) -> list[tuple[str, int | None]]:
     return list(replay(boto3.client("s3"), "quarantine", prefixes, dispatching))
 
 
+@pytest.mark.long
 @WAYS
 def test_a_batch_that_lambda_gave_up_is_told_after_all_and_once(shop: Shop, packed: Any) -> None:
     shop.endpoint()

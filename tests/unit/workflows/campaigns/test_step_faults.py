@@ -70,6 +70,7 @@ def test_whichever_call_of_a_step_fails_the_end_is_the_same(fault: Fault) -> Non
                 raise AssertionError(f"call {number} of {calls}: {stage.table.calls}") from wrong
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_whichever_call_of_one_step_fails_the_others_of_its_batch_are_sent(fault: Fault) -> None:
     """The faulted shopper's episode, delivery and shopper rows are what fails, one call after the other."""
