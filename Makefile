@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity deploy rollback bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity dashboard deploy rollback bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -106,6 +106,9 @@ synth: setup ## the CloudFormation templates of STAGE (default dev), into cdk.ou
 
 capacity: ## what gives first at RATE webhooks a second (several: RATE="100 1000") with the settings of STAGE
 	@$(PYTHON) -m infra.operations.capacity --stage $(or $(STAGE),production) $(or $(RATE),100 1000 10000)
+
+dashboard: ## draw docs/dashboard.svg: a played morning in the dashboard's own widgets
+	@DASHBOARD=docs/dashboard.svg .venv/bin/pytest -k drawn tests/integration/alarms/test_picture.py
 
 preflight: setup ## look at the account before a deployment of STAGE: quotas, bootstrap, certificate, SES, table
 	@test -n "$(STAGE)" || { echo "make preflight STAGE=dev (or production)" >&2; exit 2; }

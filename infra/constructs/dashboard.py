@@ -1,6 +1,7 @@
 """One dashboard per stage: what comes in, what goes out, what waits, and what has no room any more.
 
-At most 50 metrics, which CloudWatch shows without a charge.
+At most 50 metrics, which CloudWatch shows without a charge. Its picture, ``docs/dashboard.svg``, is drawn from these
+widgets by ``make dashboard``.
 """
 
 from collections.abc import Sequence

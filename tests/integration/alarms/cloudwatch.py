@@ -8,7 +8,7 @@ before missing ones. How many more is not said; the guide's own tables show two.
 import ast
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -138,8 +138,13 @@ def _value(alarm: Mapping[str, Any], watched: CloudWatch, start: datetime, end: 
     if None in values.values():
         return None
     quotas = {name: watched.quotas.get(series_of(own["Metric"]), 0.0) for name, own in parts.items()}
-    text = expression["Expression"].replace("IF(", "WHERE(")  # a keyword of Python's
-    return _computed(ast.parse(text, mode="eval").body, {name: own or 0.0 for name, own in values.items()}, quotas)
+    return computed(expression["Expression"], {name: own or 0.0 for name, own in values.items()}, quotas)
+
+
+def computed(expression: str, values: Mapping[str, float], quotas: Mapping[str, float]) -> float:
+    """Metric math over one period's statistics."""
+    text = expression.replace("IF(", "WHERE(")  # a keyword of Python's
+    return _computed(ast.parse(text, mode="eval").body, values, quotas)
 
 
 def _computed(node: ast.expr, values: Mapping[str, float], quotas: Mapping[str, float]) -> float:
@@ -159,8 +164,3 @@ def _computed(node: ast.expr, values: Mapping[str, float], quotas: Mapping[str, 
             return quotas[name]
         case _:
             raise NotImplementedError(ast.dump(node))
-
-
-def minutes(start: datetime, count: int) -> Sequence[datetime]:
-    """The beginnings of so many minutes."""
-    return [start + timedelta(minutes=at) for at in range(count)]

@@ -1,6 +1,7 @@
 """A stage under watch: what its functions write and what AWS would count beside it, and which of its alarms fire."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -10,6 +11,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from infra.functions import FunctionName
+from infra.local.engine import PROJECT
 from shared.aws import clients
 from tests.integration.alarms.cloudwatch import CloudWatch, Series, is_in_alarm, names_of_rule, series_of
 from tests.integration.shop import Shop
@@ -72,6 +74,22 @@ class StageWatch:
         assert alarm["Namespace"].startswith("AWS/")
         self.metrics.put(series_of(alarm), at or self.shop.now, value)
 
+    def of_api(self, name: str, value: float) -> None:
+        """A value of the HTTP API's own metric."""
+        (api,) = self._service.resources("ApiGatewayV2::Api")
+        self.metrics.put(Series.of("AWS/ApiGateway", name, {"ApiId": {"Ref": api}}), self.shop.now, value)
+
+    def names_as_written(self) -> dict[str, str]:
+        """Each alarm by its section of the runbook: its name as the runbook writes it."""
+        sections = re.findall(r"^### (\w+)$", (PROJECT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+        return {own.lower(): own for own in sections}
+
+    @property
+    def dashboard(self) -> Mapping[str, Any]:
+        """The stage's dashboard, its properties."""
+        found: Mapping[str, Any] = self._service.only("CloudWatch::Dashboard")["Properties"]
+        return found
+
     def of_function(self, function: FunctionName, name: str, value: float) -> None:
         """A value of a function's own metric (AWS Lambda Developer Guide, "Types of metrics")."""
         handler = f"functions.{function}.handler.handler"
@@ -86,8 +104,8 @@ class StageWatch:
         """A webhook, and what API Gateway and Lambda count of it; its status."""
         status, _ = self.shop.webhook(**changed)
         self.of_function("ingest", "Invocations", 1)
-        if status >= 500:
-            self.put("apierrors", 1)
+        self.of_api("Count", 1)
+        self.of_api("5xx", float(status >= 500))
         return status
 
     def swept(self) -> None:
