@@ -51,6 +51,8 @@ class Stage:
     alarm_email: str | None = None
     alarm_topic_arn: str | None = None
     """An SNS topic that the alarms use instead of one of their own."""
+    never_silent_providers: str | None = None
+    """Names of providers, with commas, whose webhooks never stay away for six hours: else an alarm tells."""
     account_concurrency: int = 0
     """Concurrent executions that the account allows in the Region; 0: nothing is reserved of them.
 

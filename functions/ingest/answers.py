@@ -1,10 +1,12 @@
 """Refusals of ingest as RFC 9457 problems, and the metrics behind its alarms."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared.aws.embedded_metrics import count
 from shared.aws.http_api import problem
+
+HEARD_EVERY = timedelta(minutes=15)
 
 
 def unknown_source() -> dict[str, Any]:
@@ -52,3 +54,14 @@ def count_above_rate() -> None:
 def count_not_stored() -> None:
     """Count a webhook that was answered 503: for Lambda that is a success. The alarm ``WebhooksNotStored`` watches."""
     count("NotStored", service="ingest")
+
+
+_heard: dict[str, datetime] = {}
+
+
+def count_heard(provider: str, now: datetime) -> None:
+    """Count that a provider was heard, once in a quarter of an hour and process; ``ProviderSilent`` misses it."""
+    before = _heard.get(provider)
+    if before is None or now - before >= HEARD_EVERY:
+        _heard[provider] = now
+        count("Heard", service=f"ingest/{provider}")

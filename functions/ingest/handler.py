@@ -80,5 +80,6 @@ def _log(source_id: SourceId, receipt: Receipt) -> None:
         checkout_ids=receipt.checkout_ids,
         quarantine_id=receipt.quarantine_id,
     )
+    answers.count_heard(receipt.provider, now())
     if receipt.status == "quarantined":
         answers.count_quarantined()

@@ -31,7 +31,8 @@ _MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
 class Watch:
     """One alarm: it fires where ``metric`` was above ``above`` in ``bad`` of the last ``of`` periods.
 
-    ``page``: somebody is hurt now. ``silence_is_bad``: no value at all counts as one above.
+    ``page``: somebody is hurt now. ``silence_is_bad``: no value at all counts as one above. ``section`` of the
+    runbook, where several alarms share one.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Watch:
     of: int = 1
     page: bool = True
     silence_is_bad: bool = False
+    section: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,7 @@ class Alarms(Construct):
             *self._of_time(watched.queues),
             *self._of_what_is_left(watched.queues),
             *self._of_others(stream_mapping_id),
+            *self._of_silence(),
         ]
         if stage.is_local:
             watches = [own for own in watches if isinstance(own.metric, cloudwatch.Metric) and not _of_a_mapping(own)]
@@ -331,8 +334,25 @@ class Alarms(Construct):
                 text=f"{what}: SES reviews such an account, and stops it at twice to five times as many.",
             )
 
+    def _of_silence(self) -> Iterator[Watch]:
+        """Only the operator knows who never rests. No value is ever above: it is the missing ones that fire."""
+        named = self._stage.never_silent_providers or ""
+        for provider in filter(None, (own.strip() for own in named.split(","))):
+            yield Watch(
+                name=f"{provider.capitalize()}Silent",
+                metric=self.metrics.own("Heard", f"ingest/{provider}", period=Duration.hours(1)),
+                above=float(2**31),
+                bad=6,
+                of=6,
+                page=False,
+                silence_is_bad=True,
+                section="ProviderSilent",
+                text=f"For six hours no webhook of {provider} was taken in: its webhooks may be switched off.",
+            )
+
     def _alarm(self, watch: Watch) -> cloudwatch.Alarm:
         missing = cloudwatch.TreatMissingData
+        section = (watch.section or watch.name).lower()
         return cloudwatch.Alarm(
             self,
             watch.name,
@@ -342,7 +362,7 @@ class Alarms(Construct):
             evaluation_periods=watch.of,
             datapoints_to_alarm=watch.bad,
             treat_missing_data=missing.BREACHING if watch.silence_is_bad else missing.NOT_BREACHING,
-            alarm_description=f"{watch.text} Stage {self._stage.name}. {RUNBOOK}#{watch.name.lower()}",
+            alarm_description=f"{watch.text} Stage {self._stage.name}. {RUNBOOK}#{section}",
         )
 
     def _one_page(self, hurting: Sequence[cloudwatch.IAlarm]) -> cloudwatch.CompositeAlarm:

@@ -1,7 +1,8 @@
 """Metrics of our own: CloudWatch reads them out of a function's log (embedded metric format), without a call to it.
 
 Each has the dimensions ``service`` and ``stage`` and no other: every further value of a dimension is a metric of its
-own, at 0.30 USD a month. What is counted only where something goes wrong costs nothing while nothing does.
+own, at 0.30 USD a month. (Where a provider is heard, ``service`` names it: as many as there are modules.) What is
+counted only where something goes wrong costs nothing while nothing does.
 """
 
 import os

@@ -53,7 +53,23 @@ def test_the_runbook_has_no_section_of_an_alarm_that_there_is_not(service: Stack
     chapter = RUNBOOK.partition("\n## Alarms\n")[2].partition("\n## ")[0]
     sections = {own.lower() for own in re.findall(r"^### (\w+)$", chapter, re.MULTILINE)}
 
-    assert sections == {own["AlarmDescription"].rpartition("#")[2] for own in alarms(service).values()} | {"userhurt"}
+    watched_on_demand = {"providersilent"}
+    assert sections - watched_on_demand == {
+        own["AlarmDescription"].rpartition("#")[2] for own in alarms(service).values()
+    } | {"userhurt"}
+
+
+def test_each_provider_that_never_rests_has_an_alarm(synthesise: Synthesise) -> None:
+    usual, named = (synthesise("dev", **own).service for own in ({}, {"never_silent_providers": "flexype, shopify"}))
+    more = [own for own in alarms(named).values() if own["AlarmDescription"].endswith("#providersilent")]
+
+    assert len(alarms(named)) == len(alarms(usual)) + 2
+    assert {own["Value"] for alarm in more for own in alarm["Dimensions"]} == {
+        "ingest/flexype",
+        "ingest/shopify",
+        "dev",
+    }
+    assert "**Verify**" in section("providersilent")
 
 
 def test_an_alarm_either_mails_or_is_part_of_the_one_page(service: StackTemplate) -> None:
