@@ -77,6 +77,8 @@ class Queues(Construct):
     def _worked_off(self, construct_id: str, consumer_timeout: Duration, dead_letters: sqs.Queue) -> sqs.Queue:
         return self._queue(
             construct_id,
+            # AWS's default of four days ends within one long week-end of a consumer that does not work.
+            retention_period=_KEPT,
             visibility_timeout=Duration.seconds(_VISIBILITY_FACTOR * int(consumer_timeout.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letters, max_receive_count=_MAX_RECEIVES),
         )

@@ -64,7 +64,9 @@ def replay(s3: "S3Client", bucket: str, prefixes: Iterable[str], invoke: Invoke)
                     yield key, len(records)
 
 
-def _invoking(stage: DeployedStage) -> Invoke:
+def invoking(stage: DeployedStage) -> Invoke:
+    """Hands records to the stage's dispatch."""
+
     def invoke(records: Sequence[Record], replayed: bool) -> None:
         try:
             stage.invoke("dispatch", {"Records": list(records), "replayed": replayed})
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("prefix", nargs="+", help="keys, or what they begin with")
     given = parser.parse_args(arguments)
     stage = DeployedStage(given.stage)
-    invoke, bucket = _invoking(stage), stage.outputs["QuarantineBucketName"]
+    invoke, bucket = invoking(stage), stage.outputs["QuarantineBucketName"]
     refused = 0
     for key, taken in replay(boto3.client("s3"), bucket, given.prefix, invoke):
         refused += taken is None

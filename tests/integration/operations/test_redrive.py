@@ -1,0 +1,172 @@
+"""Dead letters go back to where they came from, and none is lost wherever the command breaks off."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from moto.sqs.models import sqs_backends
+
+from infra.operations.redrive import CAUSES, redrive
+from tests.integration.conftest import Stage
+
+
+class Cut(Exception):
+    """The connection was lost."""
+
+
+class FromItsQueue:
+    """SQS, which says of a dead letter what queue it came from (ReceiveMessage, ``DeadLetterQueueSourceArn``).
+
+    moto does not; a test's message names it in its attribute ``from``.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def receive_message(self, **asked: Any) -> Any:
+        assert "DeadLetterQueueSourceArn" in asked["MessageSystemAttributeNames"]
+        answer = self._client.receive_message(**asked)
+        for own in answer.get("Messages", []):
+            if came := own.get("MessageAttributes", {}).pop("from", None):
+                arn = f"arn:aws:sqs:ap-south-1:123456789012:{came['StringValue']}"
+                own.setdefault("Attributes", {})["DeadLetterQueueSourceArn"] = arn
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.fixture
+def sqs(aws: None) -> Any:
+    return FromItsQueue(boto3.client("sqs"))
+
+
+@pytest.fixture
+def outputs(stage: Stage) -> dict[str, str]:
+    return {
+        "DeadLettersQueueUrl": stage.dead_letters_url,
+        "DeliveriesQueueUrl": stage.deliveries_url,
+        "RetriesQueueUrl": stage.retries_url,
+        "StepsQueueUrl": stage.steps_url,
+        "SlowQueueUrl": stage.slow_url,
+        "PullDeadLettersQueueUrl": stage.pull_dead_letters_url,
+        "PullsQueueUrl": stage.pulls_url,
+    }
+
+
+def died(sqs: Any, url: str, body: object, came_from: str | None, **attributes: str) -> None:
+    texts = attributes | ({} if came_from is None else {"from": came_from})
+    sqs.send_message(
+        QueueUrl=url,
+        MessageBody=json.dumps(body),
+        MessageGroupId="mer_1",
+        MessageAttributes={name: {"DataType": "String", "StringValue": own} for name, own in texts.items()},
+    )
+
+
+def held(sqs: Any, url: str) -> list[Any]:
+    found = sqs._client.receive_message(
+        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"], AttributeNames=["All"]
+    )
+    return list(found.get("Messages", []))
+
+
+def bodies(sqs: Any, url: str) -> list[Any]:
+    return sorted(json.loads(own["Body"])["id"] for own in held(sqs, url))
+
+
+def never(_key: str) -> bool:
+    raise AssertionError("nothing here stands for a stream record")
+
+
+def test_each_goes_back_to_its_own_queue_with_its_group_and_attributes(
+    sqs: Any, outputs: dict[str, str], stage: Stage
+) -> None:
+    for place in ("deliveries", "retries", "steps", "slow"):
+        died(sqs, stage.dead_letters_url, {"id": place}, place, note="kept")
+
+    went = redrive(sqs, CAUSES["deliveries"], outputs, never)
+
+    assert went == {"deliveries": 1, "retries": 1, "steps": 1, "slow": 1}
+    for place, url in (("steps", stage.steps_url), ("slow", stage.slow_url), ("deliveries", stage.deliveries_url)):
+        (message,) = held(sqs, url)
+        assert json.loads(message["Body"]) == {"id": place}
+        assert message["Attributes"]["MessageGroupId"] == "mer_1"
+        assert message["MessageAttributes"]["note"]["StringValue"] == "kept"
+    assert held(sqs, stage.dead_letters_url) == []
+
+
+def test_what_a_function_left_itself_goes_to_the_queue_of_its_kind(
+    sqs: Any, outputs: dict[str, str], stage: Stage
+) -> None:
+    died(sqs, stage.pull_dead_letters_url, {"id": "pull"}, None, reason="unauthorized")
+
+    assert redrive(sqs, CAUSES["pulls"], outputs, never) == {"pulls": 1}
+    assert bodies(sqs, stage.pulls_url) == ["pull"]
+
+
+def test_a_stream_record_goes_through_dispatch_and_stays_where_it_is_refused(
+    sqs: Any, outputs: dict[str, str], stage: Stage
+) -> None:
+    for key in ("poison/mer_1/a", "poison/mer_1/b"):
+        died(sqs, stage.dead_letters_url, {"id": key, "poison": key}, None)
+    asked: list[str] = []
+
+    def replayed(key: str) -> bool:
+        asked.append(key)
+        return key.endswith("a")
+
+    assert redrive(sqs, CAUSES["deliveries"], outputs, replayed) == {"dispatch": 1, "left": 1}
+    assert sorted(asked) == ["poison/mer_1/a", "poison/mer_1/b"]
+    show_again(sqs, stage.dead_letters_url)
+    assert bodies(sqs, stage.dead_letters_url) == ["poison/mer_1/b"]
+
+
+def test_a_second_run_sends_nothing_twice(sqs: Any, outputs: dict[str, str], stage: Stage) -> None:
+    for number in range(25):
+        died(sqs, stage.dead_letters_url, {"id": number}, "steps")
+
+    assert redrive(sqs, CAUSES["deliveries"], outputs, never) == {"steps": 25}
+    assert redrive(sqs, CAUSES["deliveries"], outputs, never) == {}
+
+
+@pytest.mark.parametrize("moment", ["before-call", "after-call"], ids=["fails", "succeeds unseen"])
+@pytest.mark.parametrize("number", range(1, 6))
+def test_wherever_it_breaks_off_nothing_is_lost(
+    sqs: Any, outputs: dict[str, str], stage: Stage, moment: str, number: int
+) -> None:
+    for own in ("a", "b"):
+        died(sqs, stage.dead_letters_url, {"id": own}, "steps")
+    cut = cutting_off(number)
+    sqs.meta.events.register(moment, cut)
+    with pytest.raises(Cut):
+        redrive(sqs, CAUSES["deliveries"], outputs, never)
+    sqs.meta.events.unregister(moment, cut)
+    show_again(sqs, stage.dead_letters_url)
+
+    redrive(sqs, CAUSES["deliveries"], outputs, never)
+
+    back = bodies(sqs, stage.steps_url)
+    assert set(back) == {"a", "b"}
+    assert len(back) <= 3, "one at most went twice"
+    assert held(sqs, stage.dead_letters_url) == []
+
+
+def cutting_off(number: int) -> Callable[..., None]:
+    """Ends the command at its ``number``-th call."""
+    calls = iter(range(1, number + 1))
+
+    def cut(**_: Any) -> None:
+        if next(calls, None) == number:
+            raise Cut
+
+    return cut
+
+
+def show_again(sqs: Any, url: str) -> None:
+    """Five minutes later: what was received and not deleted can be received again."""
+    queue = sqs_backends["123456789012"]["ap-south-1"].queues[url.rpartition("/")[2]]
+    for message in queue._messages:
+        message.change_visibility(0)
