@@ -104,10 +104,7 @@ def _send(sqs: "SQSClient", url: str, message: "MessageTypeDef") -> None:
     if group := message.get("Attributes", {}).get("MessageGroupId"):
         more["MessageGroupId"] = group
     if attributes := message.get("MessageAttributes"):
-        more["MessageAttributes"] = {
-            name: {key: own[key] for key in ("DataType", "StringValue", "BinaryValue") if key in own}
-            for name, own in attributes.items()
-        }
+        more["MessageAttributes"] = attributes
     sqs.send_message(QueueUrl=url, MessageBody=message["Body"], **more)
 
 
