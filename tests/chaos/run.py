@@ -22,7 +22,8 @@ from tests.chaos.stage import Stage
 from tests.chaos.storm import Plan, Storm
 from tests.chaos.vendors import Vendors
 
-_SETTLED_WITHIN = 600.0
+_SETTLED_WITHIN = 1200.0
+"""Twice what a thousand took on two cores that four had to share: what is cut short looks like a step that hangs."""
 _JUMPS = 14
 _A_MOMENT = 5.0
 _LOOK_AHEAD = timedelta(minutes=65)
@@ -72,6 +73,7 @@ class Run:
             storm = Storm(self._stage, self._plan, proxy, deeds, self._tell)
             storm.rage(markets, self._journal)
             self._tell("the faults are over")
+            self._stage.hand_over_all()
             settling = time.monotonic()
             rows = self._settle(markets, vendors)
             settled = time.monotonic() - settling
@@ -91,6 +93,8 @@ class Run:
             rows = Rows(self._stage, merchants)
             soon = [own for own in rows.due_times() if own <= self._now() + _LOOK_AHEAD]
             if not soon or number >= _JUMPS or time.monotonic() > deadline:
+                if soon:
+                    self._tell(f"NOT settled: {len(soon)} rows are due still, and the run waits no longer")
                 return rows
             ahead = max((max(soon) - self._now()).total_seconds(), 0) + 1
             self._tell(f"{len(soon)} rows are due within {ahead:.0f} s: the clocks are put forward")
