@@ -53,6 +53,8 @@ class Stage:
     """An SNS topic that the alarms use instead of one of their own."""
     never_silent_providers: str | None = None
     """Names of providers, with commas, whose webhooks never stay away for six hours: else an alarm tells."""
+    monthly_budget_usd: int = 0
+    """What the account may cost in a month before somebody is told, by forecast and by bill; 0: nobody is."""
     account_concurrency: int = 0
     """Concurrent executions that the account allows in the Region; 0: nothing is reserved of them.
 
@@ -130,6 +132,7 @@ class Stage:
             "steps_concurrency": (2, 1000),
             "slow_concurrency": (2, 1000),
             "dispatch_parallelization": (1, 10),
+            "monthly_budget_usd": (0, 10_000_000),
             "account_concurrency": (0, 1_000_000),
             "ingest_concurrency": (0, 100_000),
             "dispatch_concurrency": (0, 10_000),

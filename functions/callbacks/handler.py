@@ -12,11 +12,13 @@ from functions.callbacks.composition import public_url, status_reports
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
+from shared.aws.snapshot import renew_after_restore
 from shared.destinations.status import CallbackRequest, NotAuthentic
 from shared.domain.ids import EndpointId, IdKind, is_id
 from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
 logger = function_logger("callbacks")
+renew_after_restore()
 
 _LARGEST_BODY = 1024 * 1024
 

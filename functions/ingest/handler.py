@@ -9,6 +9,7 @@ from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of
+from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.delivery.own_address import HOP_HEADER
 from shared.domain.ids import IdKind, SourceId, is_id
@@ -17,6 +18,7 @@ from shared.workflows.intake.receive import Receipt, UnknownSource
 from shared.workflows.intake.webhook_rate import TooManyWebhooks
 
 logger = function_logger("ingest")
+renew_after_restore()
 LAST_CALL = 2.4
 """Seconds in which calls to AWS begin; the last ends two later at most. Shopify gives up after five."""
 _LONGEST_EVENT = 100

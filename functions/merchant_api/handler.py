@@ -7,8 +7,10 @@ from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import build
 from functions.merchant_api.services import services
 from shared.aws.function_log import function_logger
+from shared.aws.snapshot import renew_after_restore
 
 _logger = function_logger("merchant_api")
+renew_after_restore()
 _pipeline = Pipeline(described(build(_logger)), services, _logger)
 
 

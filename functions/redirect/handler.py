@@ -10,11 +10,13 @@ from functions.redirect.composition import links, unsubscribes
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
+from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.workflows.campaigns.unsubscribe import channels_chosen
 from shared.workflows.insight.follow_link import TooMany, Visitor
 
 logger = function_logger("redirect")
+renew_after_restore()
 
 
 @last_net

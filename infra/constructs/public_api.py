@@ -1,7 +1,7 @@
 """The HTTP API: one default stage, a route per public path, and the address the world knows it by."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jsii
 from aws_cdk import RemovalPolicy
@@ -16,6 +16,7 @@ from infra.constructs.python_function import PythonFunction, retention
 from infra.stages import Stage
 
 _DEFAULT_STAGE = "$default"
+_OTHERS_SHARE = 5
 
 
 @jsii.implements(apigateway.IAccessLogSettings)
@@ -62,7 +63,7 @@ class PublicApi(Construct):
             " revoked within seconds and refused as problem+json; links and descriptions are for everybody."
         )
         acknowledge(self.http_api, {"AwsSolutions-APIG4": proved})
-        default = apigateway.HttpStage(
+        self._default = default = apigateway.HttpStage(
             self,
             "DefaultStage",
             http_api=self.http_api,
@@ -81,14 +82,30 @@ class PublicApi(Construct):
             )
             mapping.node.add_dependency(default)
         self.url = self._public_url(stage, engine_url)
+        self._stage = stage
+        self._throttles: dict[str, Mapping[str, int]] = {}
 
     def route(self, function: PythonFunction, routes: Sequence[tuple[apigateway.HttpMethod, str]]) -> None:
-        """Sends the requests of ``routes`` (method, path) to ``function``."""
+        """Sends the requests of ``routes`` (method, path) to ``function``.
+
+        Each route has a bucket of its own: without, all of the API share the stage's, and a flood of one path turns
+        providers away. What nobody but people and merchants ask for has a fifth of what webhooks have.
+        """
         integration = integrations.HttpLambdaIntegration(
             f"{function.node.id}Integration", function.entry, scope_permission_to_route=False
         )
+        share = 1 if function.name == "ingest" else _OTHERS_SHARE
         for method, path in routes:
-            self.http_api.add_routes(path=path, methods=[method], integration=integration)
+            made = self.http_api.add_routes(path=path, methods=[method], integration=integration)
+            self._throttles[f"{method.value} {path}"] = {
+                "ThrottlingRateLimit": max(self._stage.throttle_rate // share, 1),
+                "ThrottlingBurstLimit": max(self._stage.throttle_burst // share, 1),
+            }
+            # The stage's settings of a route that is not there yet are refused.
+            self._default.node.add_dependency(*made)
+        settings = self._default.node.default_child
+        if isinstance(settings, apigateway.CfnStage):
+            settings.route_settings = self._throttles
 
     def _access_logs(self, stage: Stage) -> apigateway.IAccessLogSettings | None:
         if not stage.access_logs:

@@ -198,7 +198,13 @@ def keys_copy(_client: Clients, stage: Stage) -> Iterator[Finding]:
         yield Finding("note", "the secret Keys has no copy", "set keys_replica_region (0.40 USD a month)")
 
 
-CHECKS: Final = (executions, throttles, bootstrap, certificate, mail, schedules, table, keys_copy)
+def budget(_client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether anybody hears of what it costs."""
+    if not stage.removable and not stage.monthly_budget_usd:
+        yield Finding("note", "nobody is told what the account costs", "set monthly_budget_usd (two budgets are free)")
+
+
+CHECKS: Final = (executions, throttles, bootstrap, certificate, mail, schedules, table, keys_copy, budget)
 
 
 def preflight(client: Clients, stage: Stage) -> Iterator[Finding]:

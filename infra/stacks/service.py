@@ -13,6 +13,7 @@ from constructs import Construct
 from infra import concurrency
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.alarms import Alarms, Watched
+from infra.constructs.budget import MonthlyBudget
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.dashboard import Dashboard
 from infra.constructs.given_up import WholeBatches
@@ -129,6 +130,8 @@ class ServiceStack(Stack):
         )
         if not stage.is_local:
             Dashboard(self, "Watch", stage=stage, alarms=alarms, queues=self.queues)
+        if stage.monthly_budget_usd and not stage.is_local:
+            MonthlyBudget(self, "Budget", stage=stage, topic=alarms.topic)
         if stage.gradual_deployment and not stage.is_local:
             GradualDeployment(
                 self,

@@ -533,3 +533,34 @@ def test_snapshots_are_made_of_what_answers_requests_where_a_stage_wants_them(sy
 
     assert snapped == {"ingest", "merchant_api", "callbacks", "redirect"}
     assert "SnapStart" not in json.dumps(synthesise("production").service.json)
+
+
+def test_a_flood_on_one_route_leaves_the_others_theirs(production: Templates) -> None:
+    stage = production.service.only("ApiGatewayV2::Stage")
+    limits = stage["Properties"]["RouteSettings"]
+    routes = production.service.resources("ApiGatewayV2::Route")
+
+    assert set(limits) == set(ROUTES)
+    assert limits["POST /hooks/{source_id}"] == {"ThrottlingRateLimit": 5000, "ThrottlingBurstLimit": 2500}
+    assert limits["GET /r/{code}"] == {"ThrottlingRateLimit": 1000, "ThrottlingBurstLimit": 500}
+    assert set(routes) <= set(stage["DependsOn"]), "settings of a route that is not there yet are refused"
+
+
+def test_somebody_is_told_what_the_account_costs(synthesise: Synthesise) -> None:
+    service = synthesise("production", monthly_budget_usd=200).service
+    budget = service.only("Budgets::Budget")["Properties"]
+    told = {
+        own["Notification"]["NotificationType"]: own["Notification"]["Threshold"]
+        for own in budget["NotificationsWithSubscribers"]
+    }
+    publishing = [
+        principal
+        for statement in service.only("SNS::TopicPolicy")["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+        for principal in as_list(statement["Principal"]["Service"])
+    ]
+
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": 200, "Unit": "USD"}
+    assert told == {"FORECASTED": 100, "ACTUAL": 80}
+    assert sorted(publishing) == ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]
+    assert not synthesise("production").service.resources("Budgets::Budget")
