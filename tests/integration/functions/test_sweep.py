@@ -1,17 +1,19 @@
 """The sweep on its schedule's events: what is due moves, once, and nothing else is touched."""
 
+import itertools
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+import functions.sweep.handler as sweep_function
 from shared.domain.change import Signal
 from shared.domain.checkout import Reason, Status
 from shared.domain.deadline import at_deadline
 from shared.domain.ids import digest_bytes
 from shared.store.checkouts import CheckoutStore
 from tests.integration.conftest import DUE_SHARDS
-from tests.integration.shop import Shop, aws_event
+from tests.integration.shop import Invocation, Shop, aws_event
 from tests.unit.domain.sessions import NOON, after
 
 
@@ -154,3 +156,38 @@ def _unavailable(_: Any) -> Any:
     from shared.delivery.exchange import Answer
 
     return Answer(503)
+
+
+@pytest.fixture
+def slow_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page takes the sweep fifty seconds."""
+    ticks = itertools.count(0, 50)
+    monkeypatch.setattr(sweep_function, "monotonic", lambda: next(ticks))
+
+
+def due_in_several_parts(shop: Shop) -> None:
+    for number in range(12):
+        shop.webhook(session=f"session-{number}", user={"phone_no": f"98765{number:05d}", "dial_code": "91"})
+    shop.wait(minutes=31)
+
+
+def test_a_sweep_by_schedule_makes_room_for_the_next_which_ends_what_is_left(shop: Shop, slow_pages: None) -> None:
+    due_in_several_parts(shop)
+
+    first = sweep_function.handler({}, Invocation())
+    assert first["unfinished"]
+    moved = first["outcomes"].get("abandoned", 0)
+    assert 0 < moved < 12, "one part, in the minute that it has"
+    for _ in range(3 * DUE_SHARDS):
+        shop.wait(minutes=1)
+        moved += sweep_function.handler({}, Invocation())["outcomes"].get("abandoned", 0)
+    assert moved == 12
+
+
+def test_one_asked_for_by_hand_does_all_that_is_due(shop: Shop, slow_pages: None) -> None:
+    due_in_several_parts(shop)
+
+    assert sweep_function.handler({"asked": "by hand"}, Invocation()) == {
+        "outcomes": {"abandoned": 12},
+        "unfinished": False,
+    }
