@@ -32,7 +32,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
             failed.append(record["messageId"])
     results = _handled(readable, TimeLeft(context.get_remaining_time_in_millis))
     for message_id, result in results.items():
-        logger.info("delivery_handled", subject=_subject(readable[message_id]), outcome=result.outcome)
+        message = readable[message_id]
+        logger.info(
+            "delivery_handled",
+            subject=_subject(message),
+            outcome=result.outcome,
+            correlation_id=message.correlation_id if isinstance(message, DeliveryMessage) else None,
+        )
         if result.retry_message:
             failed.append(message_id)
     errors = [own.error for own in results.values() if own.error is not None]

@@ -69,11 +69,12 @@ def _told(record: dict[str, Any], *, replayed: bool, seconds: float) -> Exceptio
     try:
         with no_call_after(seconds):
             unfinished().begun(record)
-            outcome = announcer().announce(_image(record), now())
+            image = _image(record)
+            outcome = announcer().announce(image, now())
     except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
         failure = cause if replayed or _comes_again(record, cause) else _set_aside(record, cause)
     else:
-        logger.info("record_told", event_id=event_id, outcome=outcome)
+        logger.info("record_told", event_id=event_id, outcome=outcome, correlation_id=image.get("cid"))
     if failure is not None:
         logger.warning("record_failed", event_id=event_id, error=code_of(failure))
     try:

@@ -8,7 +8,7 @@ from functions.ingest.composition import receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
-from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of
+from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of, request_id
 from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.delivery.own_address import HOP_HEADER
@@ -50,7 +50,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         logger.exception("webhook_not_stored", source_id=source_id)
         answers.count_not_stored()
         return answers.unavailable()
-    _log(source_id, receipt)
+    _log(source_id, receipt, request_id(event))
     return {
         "statusCode": 200,
         "headers": {"content-type": "application/json"},
@@ -65,7 +65,7 @@ def _may_be_an_event(name: str | None) -> bool:
 
 def _request(event: dict[str, Any], event_name: str | None) -> WebhookRequest:
     """The webhook as the provider sent it, byte for byte. Raises NotDecodable."""
-    return WebhookRequest(headers_of(event), query_of(event), body_of(event), now(), event_name)
+    return WebhookRequest(headers_of(event), query_of(event), body_of(event), now(), event_name, request_id(event))
 
 
 def _refused(source_id: SourceId | None, answer: dict[str, Any]) -> dict[str, Any]:
@@ -73,12 +73,13 @@ def _refused(source_id: SourceId | None, answer: dict[str, Any]) -> dict[str, An
     return answer
 
 
-def _log(source_id: SourceId, receipt: Receipt) -> None:
+def _log(source_id: SourceId, receipt: Receipt, correlation_id: str | None) -> None:
     logger.info(
         "webhook_received",
         source_id=source_id,
         provider=receipt.provider,
         outcome=receipt.status,
+        correlation_id=correlation_id,
         checkout_ids=receipt.checkout_ids,
         quarantine_id=receipt.quarantine_id,
     )

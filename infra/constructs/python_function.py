@@ -108,7 +108,7 @@ class PythonFunction(Construct):
                 "AwsSolutions-L1": runtime,
                 "Serverless-LambdaLatestVersion": runtime,
                 "Serverless-LambdaDLQ": not_lost,
-                "Serverless-LambdaTracing": "Billed by trace; ids in the logs lead from function to function.",
+                "Serverless-LambdaTracing": "Billed by trace; a correlation id leads through the logs instead.",
             },
         )
 

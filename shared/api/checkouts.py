@@ -95,6 +95,7 @@ def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
         "reports": {status: to_rfc3339(at) for status, at in sorted(delivery.reports.items())},
         "next_attempt_at": None if upcoming is None else to_rfc3339(upcoming),
         "created_at": to_rfc3339(delivery.created_at),
+        "correlation_id": delivery.correlation_id,
     }
 
 

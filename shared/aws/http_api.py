@@ -2,8 +2,11 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_REQUEST_ID = re.compile(r"[\w+/=-]{1,64}", re.ASCII)
 
 
 class NotDecodable(ValueError):
@@ -56,3 +59,9 @@ def _texts(given: Mapping[str, Any] | None) -> dict[str, str]:
 def _text(value: Any) -> str:
     """The value; half a character, which nothing can encode, becomes a question mark."""
     return str(value).encode(errors="replace").decode()
+
+
+def request_id(event: Mapping[str, Any]) -> str | None:
+    """API Gateway's own id of the request, which its access log has too."""
+    found = event.get("requestContext", {}).get("requestId")
+    return found if isinstance(found, str) and _REQUEST_ID.fullmatch(found) else None

@@ -53,6 +53,7 @@ class DeliveryMessage:
     ``hops``: how many messages of the delivery led to this one since it was new, or woken by the sweep. ``place``: the
     instant that is reserved for the attempt in its endpoint's rate. ``echo``: sent because an earlier message came
     back, so that there may be another of the same attempt. ``slow``: it goes by the slow lane.
+    ``correlation_id``: the request whose webhook caused the delivery, for the log.
     """
 
     delivery_id: DeliveryId
@@ -62,6 +63,7 @@ class DeliveryMessage:
     place: datetime | None = None
     echo: bool = False
     slow: bool = False
+    correlation_id: str | None = None
 
     @property
     def endpoint_id(self) -> EndpointId:
@@ -86,6 +88,8 @@ class DeliveryMessage:
             plain["echo"] = 1
         if self.slow:
             plain["slow"] = 1
+        if self.correlation_id is not None:
+            plain["cid"] = self.correlation_id
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
@@ -101,6 +105,7 @@ class DeliveryMessage:
                 place=from_ms(int(plain["place"])) if "place" in plain else None,
                 echo=bool(plain.get("echo")),
                 slow=bool(plain.get("slow")),
+                correlation_id=str(plain["cid"]) if "cid" in plain else None,
             )
         except (KeyError, TypeError) as malformed:
             raise ValueError("not a delivery message") from malformed

@@ -102,5 +102,7 @@ class CheckoutChange:
     """
     raw: bytes | None = field(default=None, repr=False)
     """The provider's body without its private fields, compressed; only where an endpoint asks for it."""
+    correlation_id: str | None = field(default=None, compare=False)
+    """The request that brought it: whatever is sent because of it names that."""
     join_contact: bool = False
     """After the tokens, the shopper's newest unfinished checkout at the same source is the one bought."""

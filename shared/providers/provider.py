@@ -26,7 +26,7 @@ class NotUnderstood(Exception):
 class WebhookRequest:
     """A webhook as received. ``headers`` have lower-case names; ``body`` is exactly what was sent.
 
-    ``event`` is the vendor's own event name where only the URL carries it.
+    ``event`` is the vendor's own event name where only the URL carries it. ``id`` is API Gateway's of the request.
     """
 
     headers: Mapping[str, str]
@@ -34,6 +34,7 @@ class WebhookRequest:
     body: bytes
     arrived_at: datetime
     event: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ SHARED: Final[Mapping[str, str]] = {
     "at": "instant of what the row records",
     "ca": "created at",
     "chk": "checkout, by its digest (an episode's: several)",
+    "cid": "correlation id: the request whose webhook caused it",
     "da": "due at: when the sweep is to look at it",
     "dq": "due queue: kind and shard of the due index",
     "epi": "episode",

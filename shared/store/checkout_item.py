@@ -80,6 +80,8 @@ EVENT_SETS = ("g0", "g1", "g2")
 OUTBOX = ("tr", "te")
 RAW = "raw"
 """The provider's last accepted body, compressed; written beside the checkout and never read with it."""
+CAUSE = "cid"
+"""The request that last had a say in the checkout; written beside it and never read with it."""
 UNDIFFED = frozenset({*EVENT_SETS, *OUTBOX, "v", "pk", "sk"})
 """Attributes that every write handles by itself."""
 

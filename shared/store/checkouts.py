@@ -15,6 +15,7 @@ from shared.domain.settings import Settings
 from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest
 from shared.store import keys
 from shared.store.checkout_item import (
+    CAUSE,
     CONTACT_ATTRIBUTES,
     EVENT_SETS,
     IDENTITY_ATTRIBUTE,
@@ -93,7 +94,8 @@ class CheckoutStore:
             key=keys.checkout(fresh.digest),
             set={name: value for name, value in item.items() if name not in {*UNDIFFED, *kept, "lu"}}
             | ({"te": Mark.UPDATED.value} if arrival.feed else {})
-            | ({} if change.raw is None else {RAW: change.raw}),
+            | ({} if change.raw is None else {RAW: change.raw})
+            | _caused(change.correlation_id),
             set_if_absent={name: item[name] for name in kept if name in item},
             set_next=("tr", "lu") if arrival.feed else (),
             remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX), *((RAW,) if change.raw is None else ())),
@@ -111,9 +113,13 @@ class CheckoutStore:
         *,
         change: CheckoutChange | None = None,
         at: datetime | None = None,
+        cause: str | None = None,
     ) -> None:
-        """Write ``new`` where ``old`` still stands (None: where nothing stands). Raises StaleVersion otherwise."""
-        self._write(self.replacement(old, new, mark, settings, change=change, at=at))
+        """Write ``new`` where ``old`` still stands (None: where nothing stands). Raises StaleVersion otherwise.
+
+        ``cause``: the correlation id of a webhook about another checkout; a change brings its own.
+        """
+        self._write(self.replacement(old, new, mark, settings, change=change, at=at, cause=cause))
 
     def replacement(
         self,
@@ -124,6 +130,7 @@ class CheckoutStore:
         *,
         change: CheckoutChange | None = None,
         at: datetime | None = None,
+        cause: str | None = None,
     ) -> Update:
         """``replace`` as a piece of a transaction. ``change`` and ``at`` remember the provider's event id."""
         before = {} if old is None else self._item(old, settings)
@@ -141,7 +148,11 @@ class CheckoutStore:
         raw = change.raw if change is not None and in_order else None
         return Update(
             key=keys.checkout(new.digest),
-            set=changed | marks | {"v": new.version} | ({} if raw is None else {RAW: raw}),
+            set=changed
+            | marks
+            | {"v": new.version}
+            | ({} if raw is None else {RAW: raw})
+            | _caused(cause if change is None else change.correlation_id),
             remove=(
                 *sorted(gone),
                 *event_sets.forget,
@@ -281,3 +292,7 @@ def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
         for name in EVENT_SETS:
             condition &= ~Attr(name).contains(event_digest(change.event_id))
     return Attr("pk").not_exists() | condition
+
+
+def _caused(correlation_id: str | None) -> Item:
+    return {} if correlation_id is None else {CAUSE: correlation_id}

@@ -70,6 +70,8 @@ class DeliveryRecord:
     """When the sweep wakes it, and with it a message that may be on its way."""
     place: datetime | None = None
     """What is reserved for its next attempt in its endpoint's rate."""
+    correlation_id: str | None = None
+    """The request whose webhook caused it."""
 
     @property
     def key(self) -> ItemKey:
@@ -305,6 +307,7 @@ def _item(delivery: DeliveryRecord) -> Item:
         "nx": None if delivery.next_attempt_at is None else to_ms(delivery.next_attempt_at),
         "epi": delivery.episode_id,
         "stp": delivery.step,
+        "cid": delivery.correlation_id,
         "ttl": to_ms(delivery.created_at + KEPT_FOR) // 1000,
     }
     return {name: value for name, value in item.items() if value is not None}
@@ -330,5 +333,6 @@ def read_delivery(item: Item) -> DeliveryRecord:
         step=int(item["stp"]) if "stp" in item else None,
         due_at=from_ms(int(item["da"])) if "da" in item else None,
         place=from_ms(int(item["pl"])) if "pl" in item else None,
+        correlation_id=item.get("cid"),
         reports={name.removeprefix(_REPORT): from_ms(int(at)) for name, at in item.items() if name.startswith(_REPORT)},
     )

@@ -56,6 +56,7 @@ class EventRecord:
     problems: Mapping[EndpointId, str] = field(default_factory=dict)
     frozen: Mapping[EndpointId, bytes] = field(default_factory=dict)
     packed: int = 0
+    correlation_id: str | None = None
 
     def body_for(self, endpoint_id: EndpointId) -> bytes:
         """The bytes that this endpoint receives at every attempt.
@@ -147,6 +148,8 @@ def _item(event: EventRecord) -> Item:
         item["fmt"] = dict(event.formats)
     if event.problems:
         item["bad"] = dict(event.problems)
+    if event.correlation_id is not None:
+        item["cid"] = event.correlation_id
     if event.do_not_send_after is not None:
         item["dns"] = to_ms(event.do_not_send_after)
     return item
@@ -172,4 +175,5 @@ def read_event(item: Item) -> EventRecord:
         problems={EndpointId(own): why for own, why in item.get("bad", {}).items()},
         frozen={own: zlib.decompress(packed) for own, packed in frozen.items()},
         packed=sum(map(len, (*bodies.values(), *frozen.values()))),
+        correlation_id=item.get("cid"),
     )

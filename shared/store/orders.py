@@ -24,6 +24,7 @@ class OrderRecord:
     checkout_digest: str
     bought_at: datetime
     identities: tuple[Identity, ...]
+    correlation_id: str | None = None
 
 
 def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
@@ -39,6 +40,7 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
         "chk": record.checkout_digest,
         "at": to_ms(record.bought_at),
         "who": {identity.kind.value: identity.mac for identity in record.identities},
+        **({} if record.correlation_id is None else {"cid": record.correlation_id}),
         "tr": 1,
         "te": ORDER_MARK,
         "ttl": to_ms(now + kept_for) // 1000,
@@ -68,4 +70,5 @@ def read_order(item: Item) -> OrderRecord:
         checkout_digest=item["chk"],
         bought_at=from_ms(int(item["at"])),
         identities=tuple(Identity(merchant_id, IdentityKind(kind), mac) for kind, mac in sorted(item["who"].items())),
+        correlation_id=item.get("cid"),
     )

@@ -52,6 +52,7 @@ def pending_delivery(event: EventRecord, endpoint_id: EndpointId) -> DeliveryRec
         event_version=event.version,
         status=DeliveryStatus.PENDING,
         created_at=event.at,
+        correlation_id=event.correlation_id,
     )
 
 

@@ -32,5 +32,5 @@ class FanOut:
                 record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
             self._deliveries.create(record)
             if record.status is DeliveryStatus.PENDING:
-                messages.append(DeliveryMessage(record.id, record.merchant_id))
+                messages.append(DeliveryMessage(record.id, record.merchant_id, correlation_id=record.correlation_id))
         self._queues.fresh(messages)

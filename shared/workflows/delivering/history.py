@@ -94,7 +94,9 @@ class DeliveryHistory:
         again = Recorded(DeliveryStatus.PENDING, None, next_attempt_at=self._now() + _SAFETY_NET, by_sweep=True)
         if not self._deliveries.record(record, again):
             raise Conflict("The delivery changed at the same time.")
-        message = DeliveryMessage(record.id, record.merchant_id, record.attempt_count)
+        message = DeliveryMessage(
+            *(record.id, record.merchant_id, record.attempt_count), correlation_id=record.correlation_id
+        )
         self._queues().retry([(message, timedelta())])
         return self.read(merchant_id, delivery)
 

@@ -110,7 +110,13 @@ class Resender:
         ]
         again = [own for own in wanted if self._reset(own, now)]
         self._queues.retry(
-            [(DeliveryMessage(own.id, own.merchant_id, own.attempt_count), timedelta()) for own in again]
+            [
+                (
+                    DeliveryMessage(own.id, own.merchant_id, own.attempt_count, correlation_id=own.correlation_id),
+                    timedelta(),
+                )
+                for own in again
+            ]
         )
         finished = page.ends_at is None
         return replace(

@@ -91,6 +91,7 @@ class Waiting:
             place=place,
             echo=echo,
             slow=before.slow,
+            correlation_id=record.correlation_id,
         )
         self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
 
@@ -108,7 +109,11 @@ def place_of(message: DeliveryMessage, now: datetime) -> datetime | None:
 
 def woken(record: DeliveryRecord, now: datetime) -> tuple[DeliveryMessage, timedelta]:
     """What the sweep sends for a delivery that is due, and after what delay: exactly at its place where it has one."""
-    message = DeliveryMessage(record.id, record.merchant_id, record.attempt_count, place=record.place)
+    message = DeliveryMessage(
+        *(record.id, record.merchant_id, record.attempt_count),
+        place=record.place,
+        correlation_id=record.correlation_id,
+    )
     if record.place is None or record.place + _ROUGH < now:
         return message, timedelta()
     return replace(message, hops=_MISSED), min(max(record.place - now, timedelta()), LONGEST_DELAY)

@@ -145,6 +145,7 @@ class Purchases:
                 checkout_digest=applied.checkout.digest,
                 bought_at=bought_at,
                 identities=tuple(known.shoppers),
+                correlation_id=change.correlation_id,
             )
             kept_for = settings.recovery_horizon + settings.retention
             writes.append(order_put(order, arrival.at, kept_for))

@@ -206,6 +206,7 @@ class Receiver:
         if normalised.pulls and not asking and not normalised.changes:
             raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
         changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
+        changes = [replace(own, correlation_id=request.id) for own in changes]
         merged, refused = self._merged(changes, arrival_at(request.arrived_at, source, merchant))
         if asking:
             wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]

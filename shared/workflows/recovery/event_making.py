@@ -68,6 +68,7 @@ class EventMaker:
             bodies=asked.bodies,
             formats=asked.formats,
             problems=asked.problems,
+            correlation_id=transition.correlation_id,
         )
 
     def put(self, event: EventRecord) -> EventRecord:

@@ -7,7 +7,7 @@ from datetime import datetime
 from shared.domain.announcement import EventType
 from shared.domain.checkout import Checkout
 from shared.domain.transitions import Mark
-from shared.store.checkout_item import RAW, from_item
+from shared.store.checkout_item import CAUSE, RAW, from_item
 from shared.store.orders import ORDER_MARK, OrderRecord, read_order
 from shared.store.writes import Item
 
@@ -20,12 +20,14 @@ class MalformedRecord(ValueError):
 class Transition:
     """A checkout as it stood after the write that carried ``mark``.
 
-    ``raw`` is the provider's last body, compressed JSON, where it is kept.
+    ``raw`` is the provider's last body, compressed JSON, where it is kept; ``correlation_id`` is the request that last
+    had a say in the checkout.
     """
 
     checkout: Checkout
     mark: Mark
     raw: bytes | None = None
+    correlation_id: str | None = None
 
     @property
     def event_type(self) -> EventType:
@@ -46,6 +48,6 @@ def told_by(image: Item) -> OrderRecord | Transition:
         if image["te"] == ORDER_MARK:
             return read_order(image)
         checkout = replace(from_item(image), version=int(image["tr"]))
-        return Transition(checkout, Mark(image["te"]), image.get(RAW))
+        return Transition(checkout, Mark(image["te"]), image.get(RAW), image.get(CAUSE))
     except (KeyError, ValueError, TypeError, IndexError, zlib.error) as malformed:
         raise MalformedRecord(f"{type(malformed).__name__} in a marked record") from malformed

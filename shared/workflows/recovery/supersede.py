@@ -29,10 +29,15 @@ class Superseder:
                 continue
             digests |= set(found)
         others = self._checkouts.get_readable(digests - {order.checkout_digest}).values()
-        return sum(self.settle(checkout, order.bought_at, settings, now) for checkout in others)
+        cause = order.correlation_id
+        return sum(self.settle(checkout, order.bought_at, settings, now, cause) for checkout in others)
 
-    def settle(self, checkout: Checkout, bought_at: datetime, settings: Settings, now: datetime) -> bool:
+    def settle(
+        self, checkout: Checkout, bought_at: datetime, settings: Settings, now: datetime, cause: str | None = None
+    ) -> bool:
         """The shopper bought elsewhere: the checkout as it stands now is called off; False where it moved on.
+
+        ``cause``: the purchase's correlation id.
 
         Raises StoreUnavailable when others kept writing it.
         """
@@ -42,7 +47,7 @@ class Superseder:
                 return False
             moved = superseded(current, now)
             try:
-                self._checkouts.replace(current, moved, superseded_mark(current), settings)
+                self._checkouts.replace(current, moved, superseded_mark(current), settings, cause=cause)
             except StaleVersion as stale:
                 current = stale.current
             else:

@@ -16,7 +16,7 @@ from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.table import StoreUnavailable
-from tests.integration.shop import MERCHANT, Shop
+from tests.integration.shop import MERCHANT, Shop, aws_event
 
 
 def always(status: int, headers: dict[str, str] | None = None) -> Callable[[OutboundRequest], Answer]:
@@ -52,7 +52,8 @@ def test_an_event_reaches_its_endpoint_signed_and_once(shop: Shop, endpoint: End
 
 def test_nothing_personal_is_in_a_queue_message(shop: Shop, endpoint: Endpoint) -> None:
     (body,) = shop.queued()
-    assert json.loads(body) == {"delivery_id": only(shop).id, "merchant_id": MERCHANT, "n": 0}
+    of_request = aws_event("webhook")["requestContext"]["requestId"]
+    assert json.loads(body) == {"delivery_id": only(shop).id, "merchant_id": MERCHANT, "n": 0, "cid": of_request}
 
 
 class TestPurchasesOfAnotherSession:

@@ -1,0 +1,135 @@
+"""From a webhook to every delivery of the feed that it caused: one id, in logs, rows and the API. What logs cost."""
+
+import json
+from typing import Any
+
+import pytest
+
+from infra.local.engine import PROJECT
+from shared.api.checkouts import delivery_json
+from shared.aws.function_log import function_logger
+from shared.delivery.exchange import Answer
+from tests.integration.shop import Shop, aws_event
+
+FIRST, SECOND = "JKJaXmPLvHcESHA=", "KLmNoPqRsTuVwXy="
+
+
+def webhook(shop: Shop, request_id: str, **changed: Any) -> None:
+    """FlexyPe's sample as that request."""
+    event = aws_event("webhook")
+    event["requestContext"]["requestId"] = request_id
+    payload = {**json.loads(event["body"]), **changed}
+    session = payload.pop("session", None)
+    if session:
+        payload["checkout_url"] = f"https://flexype.myshopify.com/?flx_s={session}"
+    assert shop.posted({**event, "body": json.dumps(payload)})[0] == 200
+
+
+class Log:
+    """What the functions wrote since the last look: the lines as CloudWatch gets them."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+        self._caplog, self._capsys = caplog, capsys
+
+    def lines(self) -> list[str]:
+        """The lines of the loggers, and those of the embedded metrics."""
+        written = [function_logger(own.name).registered_formatter.format(own) for own in self._caplog.records]
+        counted = [own for own in self._capsys.readouterr().out.splitlines() if '"_aws"' in own]
+        self._caplog.clear()
+        return written + counted
+
+    def told(self, message: str) -> list[str | None]:
+        """The correlation ids of the lines with that message."""
+        found = [own for own in map(json.loads, self.lines()) if own.get("message") == message]
+        return [own["correlation_id"] for own in found]
+
+    def volume(self) -> int:
+        """Bytes, with the ends of lines."""
+        return sum(len(own.encode()) + 1 for own in self.lines())
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Log:
+    return Log(caplog, capsys)
+
+
+def causes(shop: Shop) -> dict[str, str | None]:
+    """By event type what the API says caused its delivery."""
+    return {own.event_type: delivery_json(own)["correlation_id"] for own in shop.deliveries()}
+
+
+def test_an_abandonment_is_the_doing_of_the_last_webhook_before_it(shop: Shop, log: Log) -> None:
+    shop.endpoint("checkout.abandoned")
+    webhook(shop, FIRST)
+    shop.wait(minutes=1)
+    webhook(shop, SECOND, session_state="PAYMENT_LOADED")
+    assert log.told("webhook_received") == [FIRST, SECOND]
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    assert set(log.told("record_told")) == {SECOND}
+    shop.deliver()
+    assert log.told("delivery_handled") == [SECOND]
+    assert causes(shop) == {"checkout.abandoned": SECOND}
+
+
+def test_later_attempts_carry_it_too(shop: Shop, log: Log) -> None:
+    shop.endpoint("checkout.abandoned")
+    shop.answer = lambda _: Answer(503)
+    webhook(shop, FIRST)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    shop.deliver()
+    shop.wait(minutes=15)
+    log.lines()
+    shop.answer = lambda _: Answer(200)
+    shop.deliver(shop.retries())
+
+    assert log.told("delivery_handled") == [FIRST]
+
+
+def test_what_a_purchase_calls_off_is_the_purchases_doing(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    webhook(shop, FIRST)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    shop.deliver()
+    webhook(shop, SECOND, session="another-device", session_state="COMPLETED")
+    shop.settle()
+    shop.deliver()
+
+    assert causes(shop) == {"checkout.abandoned": FIRST, "checkout.superseded": SECOND}
+
+
+@pytest.mark.parametrize("odd", ["a b", "x" * 65, "", "ä", 7, None])
+def test_an_id_of_another_form_is_none(shop: Shop, odd: Any) -> None:
+    shop.endpoint("checkout.abandoned")
+    webhook(shop, odd)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+
+    assert causes(shop) == {"checkout.abandoned": None}
+
+
+def test_a_webhook_and_all_that_it_causes_write_what_the_docs_say(shop: Shop, log: Log) -> None:
+    shop.endpoint("checkout.abandoned")
+    webhook(shop, FIRST)  # the first says that its provider is heard
+    log.lines()
+    webhook(shop, SECOND, session="another")
+    of_webhook = log.volume()
+    shop.wait(minutes=31)
+    shop.sweep()
+    of_sweep = log.volume()
+    shop.settle()
+    of_telling = log.volume()
+    shop.deliver()
+    of_delivering = log.volume()
+
+    assert len(shop.sent) == 2
+    stated = f"| a webhook | {of_webhook} |\n| a sweep, with its heartbeat | {of_sweep} |"
+    assert stated in (PROJECT / "docs" / "operations.md").read_text()
+    assert of_telling <= 3 * 240, "two checkouts, of which one gives way to the other"
+    assert of_delivering <= 3 * 270
