@@ -1,7 +1,6 @@
 """A restored table comes bare: what it lacks is set, each once, wherever the command broke off before."""
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -11,15 +10,12 @@ from infra.operations.adopt_table import Adoption, NotAdoptable, indexes_of
 from infra.parameters import restored_stream_parameter
 from infra.stages import Stage
 from infra.table_schema import INDEXES
+from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
 RESTORED = "checkback-restored"
 PRODUCTION = Stage(name="production")
 ALL_CALLS = 30
 """More than the command makes."""
-
-
-class Cut(Exception):
-    """The shell was closed, or the connection was lost."""
 
 
 @pytest.fixture
@@ -91,31 +87,15 @@ def test_a_second_time_changes_nothing(dynamodb: Any, ssm: Any) -> None:
     assert writes == []
 
 
-@pytest.mark.parametrize("moment", ["before-call", "after-call"], ids=["fails", "succeeds unseen"])
+@MOMENTS
 @pytest.mark.parametrize("number", range(1, ALL_CALLS))
 def test_wherever_it_broke_off_the_next_run_ends_it(dynamodb: Any, ssm: Any, moment: str, number: int) -> None:
-    cut = cutting_off(number)
-    for client in (dynamodb, ssm):
-        client.meta.events.register(moment, cut)
-    with suppress(Cut):
+    with broken_off(number, moment, dynamodb, ssm):
         adopt(dynamodb, ssm)
-    for client in (dynamodb, ssm):
-        client.meta.events.unregister(moment, cut)
 
     adopt(dynamodb, ssm)
 
     assert state(dynamodb, ssm) == AS_IT_MUST_BE
-
-
-def cutting_off(number: int) -> Callable[..., None]:
-    """Ends the command at its ``number``-th call."""
-    calls = iter(range(1, number + 1))
-
-    def cut(**_: Any) -> None:
-        if next(calls, None) == number:
-            raise Cut
-
-    return cut
 
 
 def test_no_more_calls_are_made_than_were_cut_off(dynamodb: Any, ssm: Any) -> None:

@@ -1,7 +1,6 @@
 """Dead letters go back to where they came from, and none is lost wherever the command breaks off."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -10,10 +9,7 @@ from moto.sqs.models import sqs_backends
 
 from infra.operations.redrive import CAUSES, redrive
 from tests.integration.conftest import Stage
-
-
-class Cut(Exception):
-    """The connection was lost."""
+from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
 
 class FromItsQueue:
@@ -132,18 +128,15 @@ def test_a_second_run_sends_nothing_twice(sqs: Any, outputs: dict[str, str], sta
     assert redrive(sqs, CAUSES["deliveries"], outputs, never) == {}
 
 
-@pytest.mark.parametrize("moment", ["before-call", "after-call"], ids=["fails", "succeeds unseen"])
+@MOMENTS
 @pytest.mark.parametrize("number", range(1, 6))
 def test_wherever_it_breaks_off_nothing_is_lost(
     sqs: Any, outputs: dict[str, str], stage: Stage, moment: str, number: int
 ) -> None:
     for own in ("a", "b"):
         died(sqs, stage.dead_letters_url, {"id": own}, "steps")
-    cut = cutting_off(number)
-    sqs.meta.events.register(moment, cut)
-    with pytest.raises(Cut):
+    with broken_off(number, moment, sqs):
         redrive(sqs, CAUSES["deliveries"], outputs, never)
-    sqs.meta.events.unregister(moment, cut)
     show_again(sqs, stage.dead_letters_url)
 
     redrive(sqs, CAUSES["deliveries"], outputs, never)
@@ -152,17 +145,6 @@ def test_wherever_it_breaks_off_nothing_is_lost(
     assert set(back) == {"a", "b"}
     assert len(back) <= 3, "one at most went twice"
     assert held(sqs, stage.dead_letters_url) == []
-
-
-def cutting_off(number: int) -> Callable[..., None]:
-    """Ends the command at its ``number``-th call."""
-    calls = iter(range(1, number + 1))
-
-    def cut(**_: Any) -> None:
-        if next(calls, None) == number:
-            raise Cut
-
-    return cut
 
 
 def show_again(sqs: Any, url: str) -> None:

@@ -10,12 +10,9 @@ import pytest
 from moto.awslambda.models import lambda_backends
 
 from infra.operations.releases import MOST_KEPT, NoSuchRelease, Releases
+from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
 NAMES = {"ingest": "stage-ingest", "redirect": "stage-redirect"}
-
-
-class Cut(Exception):
-    """The connection was lost."""
 
 
 def code(text: str) -> bytes:
@@ -97,7 +94,7 @@ def test_what_was_left_is_not_come_back_to_after_the_next_deployment(functions: 
     assert [own.number for own in releases.listed() if own.left] == [bad.number, also_bad.number]
 
 
-@pytest.mark.parametrize("moment", ["before-call", "after-call"], ids=["fails", "succeeds unseen"])
+@MOMENTS
 @pytest.mark.parametrize("number", range(1, 7))
 def test_wherever_it_broke_off_the_next_run_ends_it(
     functions: Any, ssm: Any, releases: Releases, moment: str, number: int
@@ -105,18 +102,8 @@ def test_wherever_it_broke_off_the_next_run_ends_it(
     good = releases.record()
     deploy(functions, "ingest", "redirect")
     releases.record()
-    calls = iter(range(1, number + 1))
-
-    def cut(**_: Any) -> None:
-        if next(calls, None) == number:
-            raise Cut
-
-    for client in (functions, ssm):
-        client.meta.events.register(moment, cut)
-    with pytest.raises(Cut):
+    with broken_off(number, moment, functions, ssm):
         releases.go_back()
-    for client in (functions, ssm):
-        client.meta.events.unregister(moment, cut)
 
     assert releases.go_back().number == good.number
     assert releases.live() == good.versions
