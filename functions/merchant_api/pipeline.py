@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -13,7 +13,7 @@ from functions.merchant_api.resolver import Resolver
 from functions.merchant_api.services import Services
 from functions.merchant_api.session import Session
 from shared.api.authentication import PRINCIPALS, Principal, permit
-from shared.api.idempotency import Answer
+from shared.api.idempotency import Answer, Making
 from shared.api.paths import is_plain
 from shared.api.problems import (
     Problem,
@@ -124,7 +124,12 @@ class Pipeline:
             return self._resolved(request, operation, event, context)
         idempotency = self._services().idempotency
         same = idempotency.fingerprint(request.method, request.path, request.query, request.body)
-        return idempotency.once(principal.owner, key, same, lambda: self._resolved(request, operation, event, context))
+
+        def run(making: Making) -> Answer:
+            self._resolver.begin(operation, None if session is None else replace(session, making=making))
+            return self._resolved(request, operation, event, context)
+
+        return idempotency.once(principal.owner, key, same, run)
 
     def _resolved(self, request: Request, operation: Operation, event: dict[str, Any], context: Any) -> Answer:
         # The type was checked here; the resolver compares it letter by letter.

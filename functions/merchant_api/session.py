@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from functions.merchant_api.services import Services
 from shared.api.authentication import Principal
 from shared.api.cursors import Cursors
-from shared.api.idempotency import Repeat
+from shared.api.idempotency import Making, Repeat
 from shared.api.problems import not_found, precondition_failed, unauthorised
 from shared.delivery.own_address import OwnAddress
 from shared.domain.ids import MerchantId
@@ -28,7 +28,8 @@ Empty = Response[None]
 class Session:
     """One authenticated request.
 
-    ``operation`` is the described path, ``if_match`` the header as sent, ``body`` exactly what was sent.
+    ``operation`` is the described path, ``if_match`` the header as sent, ``body`` exactly what was sent; ``making`` is
+    given to a request with an Idempotency-Key.
     """
 
     services: Services
@@ -36,6 +37,18 @@ class Session:
     operation: str
     if_match: str | None
     body: bytes = b""
+    making: Making | None = None
+
+    def new_ulid(self) -> str:
+        """The id of something this request makes, without its prefix."""
+        return self._making().ulid()
+
+    def new_token(self) -> str:
+        """A merchant token that this request makes."""
+        return self._making().token()
+
+    def _making(self) -> Making:
+        return self.making or Making(self.now)
 
     @property
     def cursors(self) -> Cursors:

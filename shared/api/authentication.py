@@ -1,5 +1,6 @@
 """Who is asking: the operator by the stack's admin key, a merchant by one of its tokens."""
 
+import base64
 import hashlib
 import hmac
 import re
@@ -46,7 +47,12 @@ class Principal:
 
 def new_token() -> str:
     """A merchant token: 256 random bits. Shown once."""
-    return _TOKEN_PREFIX + secrets.token_urlsafe(32)
+    return token_of(secrets.token_bytes(32))
+
+
+def token_of(bits: bytes) -> str:
+    """The token of 256 bits that nobody can guess."""
+    return _TOKEN_PREFIX + base64.urlsafe_b64encode(bits).rstrip(b"=").decode()
 
 
 def token_hash(token: str) -> str:

@@ -3,6 +3,9 @@
 Answers may show a secret, so they are kept encrypted under the stage's key. One that does not fit into a KMS call
 even when compressed (4 KB) is kept without its body: the repeat gets status, Location and the id.
 
+What a request makes has ids (and a token its bits) that follow from the key: one whose end nobody saw, and that is made
+again, makes the same and not another.
+
 Answers that hold contact data are not kept at all: an erasure could not reach into them. What becomes of a repeat
 instead, each operation says for itself (``Repeat``). Keys and requests are known only by keyed hashes, for the same
 reason: a merchant's key, and a body like ``{"phone": "..."}``, could be tried out behind a plain hash.
@@ -18,13 +21,14 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
+from shared.api.authentication import new_token, token_of
 from shared.api.problems import Problem, conflict, invalid_parameter
 from shared.aws.credential_cipher import CredentialCipher, CredentialsTooLarge
-from shared.domain.ids import MerchantId
+from shared.domain.ids import MerchantId, derived_ulid, new_ulid
 from shared.store.idempotency import IdempotencyStore
 
 CLAIM_SECONDS = 60
-"""A claim is given up after this time: its process has died (the function ends after 29 s)."""
+"""After this time a claim may be taken over: its process has died (the function ends after 29 s)."""
 KEPT_SECONDS = 86_400
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _REPLAYED = "Idempotency-Replayed"
@@ -53,6 +57,28 @@ class Answer:
     about: MerchantId | None = None
 
 
+class Making:
+    """Names for what a request makes: random ones, or under a key the same each time the request is made."""
+
+    def __init__(self, at: datetime, derive: Callable[[bytes], str] | None = None) -> None:
+        """``at`` is the instant in the ids; ``derive`` a keyed hash of the request."""
+        self._at, self._derive, self._made = at, derive, 0
+
+    def ulid(self) -> str:
+        """The next id's 26 characters."""
+        part = self._next()
+        return new_ulid(self._at) if part is None else derived_ulid(self._at, part)
+
+    def token(self) -> str:
+        """The next merchant token, as hard to guess as the stage's key."""
+        part = self._next()
+        return new_token() if part is None else token_of(bytes.fromhex(part))
+
+    def _next(self) -> str | None:
+        self._made += 1
+        return None if self._derive is None else self._derive(str(self._made).encode())
+
+
 class Idempotency:
     """Runs requests that carry an Idempotency-Key at most once a day each."""
 
@@ -73,7 +99,7 @@ class Idempotency:
         """Tells requests apart: the same key with another request is a mistake."""
         return self._mac(f"{method}\n{path}\n{query}\n".encode() + body)
 
-    def once(self, owner: str, key: str, request: str, run: Callable[[], Answer]) -> Answer:
+    def once(self, owner: str, key: str, request: str, run: Callable[[Making], Answer]) -> Answer:
         """The answer of ``run``, or what its ``Repeat`` says where the same request came before under this key.
 
         Raises Problem 409 for another request under the key, or while the first one still runs.
@@ -81,17 +107,19 @@ class Idempotency:
         if not _KEY.fullmatch(key):
             raise invalid_parameter("Idempotency-Key", "1 to 255 printable ASCII characters without spaces")
         key_mac = self._mac(f"{owner}\n{key}".encode())
-        met = self._store.claim(owner, key_mac, request, self._now(), CLAIM_SECONDS)
-        if met is not None:
-            return self._again(met, owner, key_mac, request, run)
-        answer = run()
+        known = self._store.claim(owner, key_mac, request, self._now(), CLAIM_SECONDS, KEPT_SECONDS)
+        first = f"{key_mac}\n{request}\n{known.since.isoformat()}\n".encode()
+        making = Making(known.since, lambda part: self._mac(first + part))
+        if not known.mine:
+            return self._again(known.row, owner, key_mac, request, lambda: run(making))
+        answer = run(making)
         if answer.status < 400:
             sealed = None if answer.repeat is Repeat.DONE_AGAIN else self._sealed(answer, owner, key_mac)
             self._store.answered(owner, key_mac, sealed, self._now(), KEPT_SECONDS, answer.about)
-        elif answer.status != 500:
-            # A refused request had no effect and may be repeated under its key. After a 500 that is not sure:
-            # the claim stays until it expires.
-            self._store.release(owner, key_mac)
+        elif answer.status < 500:
+            self._store.release(owner, key_mac)  # refused without an effect
+        elif answer.status == 503:
+            self._store.give_up(owner, key_mac)
         return answer
 
     def _again(

@@ -54,7 +54,9 @@ class CampaignStore:
     def create(self, campaign: Campaign) -> None:
         """Write a new campaign at its first version."""
         note = _note(campaign, 1) if _scheduled(campaign) else None
-        self._table.transact(_revision(campaign, 1, Attr("pk").not_exists(), note))
+        # Again, unchanged, by the same request whose end nobody saw: ids are random, or follow from a request.
+        as_made = Attr("pk").not_exists() | Attr("rev").eq(1)
+        self._table.transact(_revision(campaign, 1, as_made, note))
 
     def revise(self, before: Versioned[Campaign], after: Campaign) -> Versioned[Campaign]:
         """Write an edit as the next version. Raises VersionConflict."""
@@ -122,7 +124,7 @@ def _scheduled(campaign: Campaign) -> bool:
 
 def _revision(campaign: Campaign, revision: int, condition: ConditionBase, note: Put | None) -> list[Write]:
     pk, sk = keys.campaign_version(campaign.merchant_id, campaign.id, campaign.version)
-    version = Put({**pack(campaign), "pk": pk, "sk": sk}, Attr("pk").not_exists())
+    version = Put({**pack(campaign), "pk": pk, "sk": sk}, None if revision == 1 else Attr("pk").not_exists())
     return [Put(_head(campaign, revision), condition), version, *([] if note is None else [note])]
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from boto3.dynamodb.conditions import Attr, Key
 
@@ -63,9 +63,8 @@ class MerchantStore:
     def create(self, merchant: Merchant, token: TokenRecord) -> None:
         """Write a new merchant with its first token, all or nothing."""
         entry = {"pk": _ALL_MERCHANTS, "sk": merchant.id}
-        absent = Attr("pk").not_exists()
         profile = _row(keys.profile(merchant.id), merchant)
-        self._table.transact([Put(profile, absent), Put(entry, absent), *_token_puts(token)])
+        self._table.transact([Put(profile, _AS_MADE), Put(entry), *_token_puts(token)])
 
     def replace(self, merchant: Merchant, version: int) -> None:
         """Write the merchant over the version it was read at. Raises VersionConflict."""
@@ -159,9 +158,8 @@ class SourceStore:
     def create(self, source: Source) -> None:
         """Write a new source."""
         pk, sk = keys.source_entry(source.merchant_id, source.id)
-        absent = Attr("pk").not_exists()
         row = _row(keys.source(source.id), source)
-        self._table.transact([Put(row, absent), Put({"pk": pk, "sk": sk}, absent)])
+        self._table.transact([Put(row, _AS_MADE), Put({"pk": pk, "sk": sk})])
 
     def replace(self, source: Source, version: int) -> None:
         """Write the source over the version it was read at. Raises VersionConflict."""
@@ -196,9 +194,8 @@ class EndpointStore:
         """Write a new endpoint."""
         row = _row(keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint)
         pk, sk = keys.endpoint_owner(endpoint.id)
-        absent = Attr("pk").not_exists()
         owner = {"pk": pk, "sk": sk, "merchant_id": endpoint.merchant_id}
-        self._table.transact([Put(row, absent), Put(owner, absent)])
+        self._table.transact([Put(row, _AS_MADE), Put(owner)])
 
     def owned(self, endpoint_id: EndpointId) -> Endpoint | None:
         """The endpoint by its id alone, for a vendor's call that names nothing else."""
@@ -242,12 +239,16 @@ def _former(merchant_id: MerchantId, of_id: str) -> Put:
     return Put({"pk": pk, "sk": sk, "ttl": to_ms(datetime.now(UTC) + _FORMER_KEPT_FOR) // 1000})
 
 
+_AS_MADE: Final = Attr("pk").not_exists() | (Attr("version").eq(1) & Attr("closed_at").not_exists())
+"""Not there yet, or made by the same request before, whose end nobody saw: ids are random, or the request's own."""
+
+
 def _token_puts(token: TokenRecord) -> list[Put]:
     pk, sk = keys.token(token.token_hash)
     lookup = {"pk": pk, "sk": sk, "merchant_id": token.merchant_id, "id": token.id}
     entry = _row((keys.merchant(token.merchant_id), f"TOK#{token.id}"), token)
-    absent = Attr("pk").not_exists()
-    return [Put(lookup, absent), Put(entry, absent)]
+    same = Attr("pk").not_exists() | Attr("id").eq(token.id)
+    return [Put(lookup, same), Put(entry, same)]
 
 
 def _entries(table: Table, merchant_id: MerchantId, prefix: str) -> list[Item]:

@@ -78,7 +78,7 @@ class CouponStore:
         """Write a new, empty pool."""
         pk, sk = keys.coupon_pool(pool.merchant_id, pool.id)
         row: Item = {"pk": pk, "sk": sk, "name": pool.name, "ca": to_ms(pool.created_at), "size": 0, "next": 1}
-        self._table.put(Put(row, Attr("pk").not_exists()))
+        self._table.put(Put(row, Attr("pk").not_exists() | Attr("size").eq(0)))
 
     def get(self, merchant_id: MerchantId, pool_id: PoolId) -> CouponPool | None:
         """The merchant's pool, or None."""

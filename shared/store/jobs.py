@@ -84,7 +84,7 @@ class JobStore:
         self._table = table
 
     def create(self, job: Job) -> None:
-        """Write a new job."""
+        """Write a new job; one that stands stays as it is."""
         pk, sk = keys.job(job.id)
         row = {
             **pack(job),
@@ -94,7 +94,8 @@ class JobStore:
             "version": 1,
             "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,
         }
-        self._table.put(Put(row, Attr("pk").not_exists()))
+        with contextlib.suppress(ConditionFailed):
+            self._table.put(Put(row, Attr("pk").not_exists()))
 
     def get(self, job_id: JobId) -> Job | None:
         """The job, or None. Whoever acts for a merchant must compare ``merchant_id``."""

@@ -3,6 +3,7 @@
 A job row lies among the late retries of the due index (kind ``R``) until it is finished.
 """
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -58,7 +59,7 @@ class ResendJobStore:
         return key[0].startswith("J#")
 
     def create(self, job: ResendJob) -> None:
-        """Write a new job, due at once."""
+        """Write a new job, due at once; one that stands stays as it is."""
         pk, sk = keys.job(job.id)
         shard = checkout_digest(job.merchant_id, SourceId(_KIND), job.id)
         row = {
@@ -70,7 +71,8 @@ class ResendJobStore:
             "da": to_ms(job.created_at),
             "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,
         }
-        self._table.put(Put(row, Attr("pk").not_exists()))
+        with contextlib.suppress(ConditionFailed):
+            self._table.put(Put(row, Attr("pk").not_exists()))
 
     def get(self, merchant_id: MerchantId, job_id: JobId) -> ResendJob | None:
         """The merchant's job, or None; also for a job of another kind."""

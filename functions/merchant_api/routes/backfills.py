@@ -21,7 +21,9 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
     if found is None or found.value.merchant_id != own.merchant_id:
         raise not_found("There is no such source.")
     given = body or BackfillBody()
-    job = own.services.backfills.start(found.value, own.merchant().value, given.since, given.filters())
+    job = own.services.backfills.start(
+        found.value, own.merchant().value, given.since, given.filters(), ulid=own.new_ulid()
+    )
     return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 

@@ -33,7 +33,7 @@ from shared.api.checkouts import Limit
 from shared.api.idempotency import Repeat
 from shared.api.problems import conflict, not_found, precondition_failed
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
-from shared.domain.ids import PoolId, new_ulid
+from shared.domain.ids import PoolId
 from shared.store.configuration import VersionConflict, Versioned
 from shared.store.coupons import CouponPool
 
@@ -47,7 +47,7 @@ _PreviewLimit = Annotated[int, Field(ge=1, le=100)]
 def create_campaign(body: CampaignBody) -> Json:
     """Only abandonments after its activation count; ``status: "paused"`` keeps it quiet until ``/resume``."""
     own = session(router)
-    campaign = body.campaign(CampaignId(f"cmp_{new_ulid(own.now)}"), own.merchant_id, own.now)
+    campaign = body.campaign(CampaignId(f"cmp_{own.new_ulid()}"), own.merchant_id, own.now)
     created = own.services.campaign_setup.create(campaign)
     return _shown(created, 201)
 
@@ -146,7 +146,7 @@ def create_pool(body: PoolBody) -> Json:
     own = session(router)
     if len(own.services.coupons.listed(own.merchant_id)) >= _MOST_POOLS:
         raise conflict(f"A merchant has at most {_MOST_POOLS} coupon pools.")
-    pool = CouponPool(PoolId(f"pool_{new_ulid(own.now)}"), own.merchant_id, body.name, own.now)
+    pool = CouponPool(PoolId(f"pool_{own.new_ulid()}"), own.merchant_id, body.name, own.now)
     own.services.coupons.create(pool)
     return answer(pool_json(pool), 201, location=f"/v1/coupon-pools/{pool.id}")
 

@@ -21,7 +21,7 @@ from shared.api.endpoints import (
 )
 from shared.api.problems import conflict, not_found
 from shared.domain.announcement import EventType
-from shared.domain.ids import EndpointId, new_ulid
+from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.configuration import Versioned
 from shared.workflows.delivering.endpoint_setup import (
@@ -49,7 +49,7 @@ def create_endpoint(body: EndpointBody) -> Json:
     if len(own.services.endpoints.listed(own.merchant_id)) >= _MOST_ENDPOINTS:
         raise conflict(f"A merchant has at most {_MOST_ENDPOINTS} endpoints.")
     endpoint = Endpoint(
-        id=EndpointId(f"ep_{new_ulid(own.now)}"),
+        id=EndpointId(f"ep_{own.new_ulid()}"),
         merchant_id=own.merchant_id,
         kind=body.kind,
         created_at=own.now,
@@ -156,7 +156,7 @@ def send_test_event(endpoint_id: str) -> Json:
     endpoint = _endpoint(own, endpoint_id).value
     if not endpoint.active:
         raise conflict("The endpoint is disabled; enable it first.")
-    return answer(delivery_json(own.services.test_events.send(endpoint)), 202)
+    return answer(delivery_json(own.services.test_events.send(endpoint, own.new_ulid())), 202)
 
 
 @router.post(
@@ -173,7 +173,8 @@ def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json:
     """
     own = session(router)
     given = body or RecoverBody()
-    job = own.services.resends.start(_endpoint(own, endpoint_id).value, given.since, given.statuses)
+    endpoint = _endpoint(own, endpoint_id).value
+    job = own.services.resends.start(endpoint, given.since, given.statuses, ulid=own.new_ulid())
     return answer(resend_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 

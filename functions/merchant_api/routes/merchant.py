@@ -6,11 +6,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
-from shared.api.authentication import new_token, token_hash
+from shared.api.authentication import token_hash
 from shared.api.checkouts import Limit
 from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
 from shared.api.problems import conflict, not_found
-from shared.domain.ids import TokenId, new_ulid
+from shared.domain.ids import TokenId
 from shared.store.configuration import TokenRecord
 from shared.workflows.delivering.endpoint_setup import refresh_flags
 
@@ -44,9 +44,9 @@ def create_token(body: TokenBody | None = None) -> Json:
     own = session(router)
     if len(own.services.tokens.listed(own.merchant_id)) >= _MOST_TOKENS:
         raise conflict(f"A merchant has at most {_MOST_TOKENS} tokens; revoke one first.")
-    token = new_token()
+    token = own.new_token()
     record = TokenRecord(
-        TokenId(f"tok_{new_ulid(own.now)}"), own.merchant_id, token_hash(token), own.now, body.name if body else None
+        TokenId(f"tok_{own.new_ulid()}"), own.merchant_id, token_hash(token), own.now, body.name if body else None
     )
     own.services.tokens.create(record)
     return answer(token_json(record) | {"token": token}, 201, location=f"/v1/tokens/{record.id}")

@@ -7,11 +7,11 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import OPERATOR
 from functions.merchant_api.session import Json, JsonOrEmpty, Session, answer, listed, new_router, session
-from shared.api.authentication import new_token, token_hash
+from shared.api.authentication import token_hash
 from shared.api.checkouts import Limit
 from shared.api.merchants import MerchantBody, OperatorMerchantPatch, TokenBody, merchant_json, token_json
 from shared.api.problems import not_found
-from shared.domain.ids import MerchantId, TokenId, new_ulid
+from shared.domain.ids import MerchantId, TokenId
 from shared.domain.merchant import Merchant
 from shared.domain.settings import Settings
 from shared.store.configuration import TokenRecord, Versioned
@@ -28,7 +28,7 @@ def create_merchant(body: MerchantBody) -> Json:
     """The token is shown once."""
     own = session(router)
     merchant = Merchant(
-        id=MerchantId(f"mer_{new_ulid(own.now)}"),
+        id=MerchantId(f"mer_{own.new_ulid()}"),
         name=body.name,
         store_domains=tuple(dict.fromkeys(body.store_domains)),
         country=body.country,
@@ -37,7 +37,7 @@ def create_merchant(body: MerchantBody) -> Json:
         created_at=own.now,
         settings=body.settings.on(Settings(), local=own.local),
     )
-    token = new_token()
+    token = own.new_token()
     own.services.merchants.create(merchant, _token_record(own, merchant.id, token, None))
     shown = merchant_json(merchant) | {"token": token}
     return answer(shown, 201, version=1, location=f"/v1/merchants/{merchant.id}")
@@ -103,14 +103,14 @@ def create_merchant_token(merchant_id: str, body: TokenBody | None = None) -> Js
     """The token is shown once."""
     own = session(router)
     merchant = _merchant(own, merchant_id).value
-    token = new_token()
+    token = own.new_token()
     record = _token_record(own, merchant.id, token, body.name if body else None)
     own.services.tokens.create(record)
     return answer(token_json(record) | {"token": token}, 201)
 
 
 def _token_record(own: Session, merchant_id: MerchantId, token: str, name: str | None) -> TokenRecord:
-    return TokenRecord(TokenId(f"tok_{new_ulid(own.now)}"), merchant_id, token_hash(token), own.now, name)
+    return TokenRecord(TokenId(f"tok_{own.new_ulid()}"), merchant_id, token_hash(token), own.now, name)
 
 
 def _merchant(own: Session, merchant_id: str) -> Versioned[Merchant]:

@@ -11,7 +11,7 @@ from functions.merchant_api.session import Empty, Json, Session, answer, listed,
 from shared.api.checkouts import Limit
 from shared.api.problems import conflict, not_found
 from shared.api.sources import SourceBody, SourcePatch, source_json
-from shared.domain.ids import SourceId, new_ulid
+from shared.domain.ids import SourceId
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.providers.provider import WebhookRequest
 from shared.store.configuration import Versioned
@@ -41,7 +41,7 @@ def create_source(body: SourceBody) -> Json:
     credentials = first_credentials(provider, given)
     if len(own.services.sources.listed(own.merchant_id)) >= _MOST_SOURCES:
         raise conflict(f"A merchant has at most {_MOST_SOURCES} sources.")
-    source_id = SourceId(f"src_{new_ulid(own.now)}")
+    source_id = SourceId(f"src_{own.new_ulid()}")
     source = Source(
         id=source_id,
         merchant_id=own.merchant_id,

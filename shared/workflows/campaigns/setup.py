@@ -61,8 +61,11 @@ class CampaignSetup:
         return created
 
     def revise(self, before: Versioned[Campaign], after: Campaign) -> Versioned[Campaign]:
-        """Store an edit as the next version. Raises Invalid and VersionConflict."""
+        """Store an edit as the next version; without a change there is none. Raises Invalid and VersionConflict."""
         self._check(after)
+        if after == before.value:
+            self._follow(after)
+            return before
         revised = self._campaigns.revise(before, after)
         try:
             self._follow(before.value, after)

@@ -16,7 +16,7 @@ from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStore
-from shared.store.events import EventRecord, EventStore
+from shared.store.events import EventRecord, EventStore, read_event
 from shared.store.table import ConditionFailed, Table
 from shared.workflows.delivering.attempts import pending_delivery
 
@@ -91,8 +91,10 @@ class EndpointEvents:
         )
         try:
             self._table.put(EventStore.new(event))
-        except ConditionFailed:
-            return []
+        except ConditionFailed as failed:
+            if failed.old is None:
+                raise
+            event = read_event(failed.old)  # told before, but perhaps not to all
         told = [pending_delivery(event, own.id) for own in to]
         for record in told:
             self._deliveries.create(record)

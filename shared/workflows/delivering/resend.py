@@ -35,8 +35,15 @@ class ResendJobs:
         self._jobs = jobs
         self._now = now
 
-    def start(self, endpoint: Endpoint, since: datetime | None, statuses: Sequence[DeliveryStatus] | None) -> ResendJob:
-        """A job over the endpoint's deliveries since then. Raises Conflict, Invalid."""
+    def start(
+        self,
+        endpoint: Endpoint,
+        since: datetime | None,
+        statuses: Sequence[DeliveryStatus] | None,
+        *,
+        ulid: str | None = None,
+    ) -> ResendJob:
+        """A job over the endpoint's deliveries since then, of this name or a random one. Raises Conflict, Invalid."""
         if not endpoint.active:
             raise Conflict("The endpoint is disabled; enable it first.")
         now = self._now()
@@ -47,7 +54,7 @@ class ResendJobs:
         if refused:
             raise Invalid(refused)
         job = ResendJob(
-            id=JobId(f"job_{new_ulid(now)}"),
+            id=JobId(f"job_{ulid or new_ulid(now)}"),
             merchant_id=endpoint.merchant_id,
             endpoint_id=endpoint.id,
             since=max(since or now - KEPT_FOR, now - KEPT_FOR),

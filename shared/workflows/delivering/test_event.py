@@ -1,7 +1,6 @@
 """``POST /v1/endpoints/{id}/test``: an ``endpoint.test`` event through the normal path."""
 
 from shared.aws.stores import Stores, now
-from shared.domain.ids import new_ulid
 from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord
@@ -15,9 +14,9 @@ class EndpointTests:
         """``events`` tells endpoints about endpoints."""
         self._events = events
 
-    def send(self, endpoint: Endpoint) -> DeliveryRecord:
-        """Make a test event for this endpoint alone and enqueue it. Raises QueueUnavailable."""
-        return self._events.test(endpoint, new_ulid(now()))
+    def send(self, endpoint: Endpoint, ulid: str) -> DeliveryRecord:
+        """Make the test event of this name for this endpoint alone and enqueue it. Raises QueueUnavailable."""
+        return self._events.test(endpoint, ulid)
 
 
 def test_events(stores: Stores) -> EndpointTests:

@@ -30,8 +30,18 @@ class Backfills:
         self._queue = queue
         self._now = now
 
-    def start(self, source: Source, merchant: Merchant, since: datetime | None, filters: Mapping[str, str]) -> Job:
-        """A job over the checkouts changed since; never before the recovery horizon: nothing older may be recovered.
+    def start(
+        self,
+        source: Source,
+        merchant: Merchant,
+        since: datetime | None,
+        filters: Mapping[str, str],
+        *,
+        ulid: str | None = None,
+    ) -> Job:
+        """A job, of this name or a random one, over the checkouts changed since.
+
+        Never before the recovery horizon: nothing older may be recovered.
 
         Raises Conflict where the source cannot be listed, Invalid for a filter or a time that cannot be,
         QueueUnavailable.
@@ -55,7 +65,7 @@ class Backfills:
         except PullFailed as failed:
             raise Conflict(f"The provider cannot be asked: {failed.reason}.") from failed
         job = Job(
-            id=JobId(f"job_{new_ulid(now)}"),
+            id=JobId(f"job_{ulid or new_ulid(now)}"),
             merchant_id=merchant.id,
             source_id=source.id,
             since=query.since,

@@ -22,7 +22,7 @@ BODY = {"provider": "flexype"}
 PHONE = "+917777788888"
 
 
-def dies() -> Answer:
+def dies(_: object) -> Answer:
     """A process that ends in the middle of a request."""
     raise SystemExit
 
@@ -67,7 +67,7 @@ def test_keys_of_two_merchants_do_not_meet(operator: Api, merchant: Api) -> None
     second = other("POST", "/v1/sources", BODY, headers=KEY)
 
     assert second.status == 201
-    assert first.json["id"] != second.json["id"]
+    assert first.json["id"] != second.json["id"], second.text
 
 
 def test_a_request_that_still_runs_is_a_conflict_until_its_claim_expires(merchant: Api) -> None:
@@ -98,7 +98,7 @@ def test_after_a_day_the_key_is_forgotten(merchant: Api) -> None:
         clock.shift(timedelta(days=1, seconds=1))
         second = merchant("POST", "/v1/tokens", headers=KEY)
 
-    assert first.json["id"] != second.json["id"]
+    assert first.json["id"] != second.json["id"], second.text
 
 
 def test_an_answer_too_large_to_encrypt_is_repeated_by_its_id(merchant: Api) -> None:
@@ -213,7 +213,7 @@ def test_an_answer_that_comes_after_the_erasure_of_its_merchant_brings_no_row_ba
     own = services.services()
     merchant_id = merchant("GET", "/v1/merchant").json["id"]
 
-    def slow() -> Answer:
+    def slow(_: object) -> Answer:
         own.idempotency._store.forget(merchant_id)
         return Answer(200, '{"id": "tok_1"}')
 
@@ -252,7 +252,7 @@ def test_of_two_requests_at_the_same_instant_one_is_done(
             return call(**given)
 
     def process(number: int) -> Answer | Problem:
-        def run() -> Answer:
+        def run(_: object) -> Answer:
             done.append(number)
             both_answered.wait(10)
             return Answer(201, json.dumps({"id": f"tok_{number}"}))

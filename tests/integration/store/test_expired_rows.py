@@ -219,8 +219,8 @@ PLACES: dict[str, tuple[Callable[[Shelf], object], Callable[[Shelf], object]]] =
         ),
     ),
     "requests with a key": (
-        lambda own: IdempotencyStore(own.table).claim(MERCHANT, "mac", "request", NOON, 60),
-        lambda own: IdempotencyStore(own.table).claim(MERCHANT, "mac", "request", NOON, 60),
+        lambda own: IdempotencyStore(own.table).claim(MERCHANT, "mac", "request", NOON, 60, 60),
+        lambda own: not IdempotencyStore(own.table).claim(MERCHANT, "mac", "request", NOON, 60, 60).mine,
     ),
     "resend jobs": (
         lambda own: ResendJobStore(own.table, 2).create(
