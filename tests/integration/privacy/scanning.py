@@ -3,8 +3,9 @@
 import base64
 import contextlib
 import json
+import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import boto3
@@ -17,6 +18,7 @@ from shared.store.wire import from_wire
 from tests.integration.conftest import REGION
 
 _DEEPEST = 5
+_LONG = 9
 
 
 def texts(value: Any, depth: int = 0) -> Iterator[str]:
@@ -76,13 +78,23 @@ def rows(table_name: str) -> list[dict[str, Any]]:
     return [from_wire(own.to_json()["Attributes"]) for own in table.all_items()]
 
 
+def _sought(value: str) -> Callable[[str], object]:
+    if len(value) >= _LONG:
+        return lambda text: value in text
+    alone = re.compile(rf"(?<![0-9a-z]){re.escape(value)}(?![0-9a-z])")
+    return lambda text: value in text and alone.search(text)
+
+
 def places_of(values: Iterable[str], held: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Where each of the values stands; one that stands nowhere is absent."""
-    wanted = {own: own.casefold() for own in values}
+    """Where each of the values stands; one that stands nowhere is absent.
+
+    A short one has to stand by itself: five digits or letters are in some instant or random id by chance.
+    """
+    wanted = {own: _sought(own.casefold()) for own in values}
     found: dict[str, set[str]] = {}
     for place, text in held:
         lower = text.casefold()
         for value, own in wanted.items():
-            if own in lower:
+            if own(lower):
                 found.setdefault(value, set()).add(place)
     return found
