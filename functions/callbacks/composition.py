@@ -1,7 +1,8 @@
 """What the callbacks function is made of, once per process."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
@@ -23,6 +24,10 @@ from shared.workflows.delivering.report_subjects import ReportingEndpoints, Repo
 from shared.workflows.delivering.status_reports import StatusReports
 from shared.workflows.recovery.facts import FactRecorder
 
+if TYPE_CHECKING:
+    from shared.delivery.send_pool import SendPool
+
+_CONFIRMED_WITHIN = timedelta(seconds=5)
 _FACTS = {Status.DELIVERED: FactKind.DELIVERED, Status.READ: FactKind.READ}
 
 
@@ -66,6 +71,27 @@ def public_url() -> str:
 
 
 @cache
+def _pool() -> "SendPool":
+    from shared.delivery.send_pool import SendPool  # a request in ten thousand needs it
+
+    environment = _stores().environment
+    return SendPool(allow_loopback=environment.local, own=environment.own_address)
+
+
+def _confirm(address: str) -> None:
+    """Call a vendor's address. Raises VendorUnavailable unless it answers 2xx: the vendor asks again."""
+    from shared.delivery.exchange import OutboundRequest
+
+    (result,) = _pool().send_all([OutboundRequest(address, method="GET", timeout=_CONFIRMED_WITHIN)])
+    if result.answer is None or not 200 <= result.answer.status_code < 300:
+        raise VendorUnavailable
+
+
+class VendorUnavailable(Exception):
+    """A vendor did not answer the call it asked for."""
+
+
+@cache
 def status_reports() -> StatusReports:
     """Vendors' reports."""
     stores = _stores()
@@ -77,5 +103,6 @@ def status_reports() -> StatusReports:
         activities=ActivityStore(table),
         suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table), now),
         hears=EpisodesHear(stores),
+        confirm=_confirm,
         now=now,
     )

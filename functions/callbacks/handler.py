@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from functions.callbacks.composition import public_url, status_reports
+from functions.callbacks.composition import VendorUnavailable, public_url, status_reports
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
@@ -41,7 +41,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         return _refused(endpoint_id, 400, "The body cannot be decoded.")
     except NotAuthentic as failed:
         return _refused(endpoint_id, 401, "The request is not proved to come from the vendor.", why=str(failed))
-    except AWS_ERRORS:
+    except (*AWS_ERRORS, VendorUnavailable):
         logger.exception("callback_not_taken", endpoint_id=endpoint_id)
         return problem(503, HTTPStatus.SERVICE_UNAVAILABLE.phrase, "Please try again.", {"retry-after": "1"})
     logger.info(

@@ -144,6 +144,8 @@ class SesDestination:
                 found.append((f"/settings/{other}", f"required together with {one}"))
         if given.get("region") is not None and not _REGION.fullmatch(str(given["region"])):
             found.append(("/settings/region", "an AWS Region like ap-south-1"))
+        elif given.get("region") not in {None, os.environ.get("AWS_REGION")} and not given.get("access_key_id"):
+            found.append(("/settings/region", "the stage's own SES sends from the stage's Region; another needs keys"))
         if given.get("brand_color") is not None and not _COLOUR.fullmatch(str(given["brand_color"])):
             found.append(("/settings/brand_color", "a colour like #1f6feb"))
         wrong = _base_problem(endpoint)

@@ -1,10 +1,13 @@
 """What became of a mail, as Amazon SES tells it by event publishing.
 
-Source: docs.aws.amazon.com/ses, "Contents of event data".
+Source: docs.aws.amazon.com/ses, "Contents of event data"; docs.aws.amazon.com/sns, "HTTP/HTTPS subscription
+confirmation JSON format" and "ConfirmSubscription".
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from shared.delivery.outcome import Refusal
 from shared.destinations.status import CallbackRequest, Status, StatusReport, TokenProved, own_delivery
@@ -24,8 +27,25 @@ _REPORTED: Final = {
 _EVENT_PARTS: Final = {"Rendering Failure": "failure"}
 
 
+_TOPIC: Final = re.compile(
+    r"arn:aws(-cn|-us-gov)?:sns:([a-z]{2}(?:-[a-z]+)+-\d):\d{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?"
+)
+_TOKEN: Final = re.compile(r"[0-9a-f]{32,1024}")
+
+
 class SesStatuses(TokenProved):
     """SES's event publishing, by EventBridge (API destination) or SNS, wrapped or raw."""
+
+    def confirmation(self, request: CallbackRequest) -> str | None:
+        """SNS's ``ConfirmSubscription``, made of the topic and the token: the URL that the body gives is not called."""
+        body = json_object(request.body) or {}
+        topic = _TOPIC.fullmatch(str(body.get("TopicArn")))
+        token = _TOKEN.fullmatch(str(body.get("Token")))
+        if body.get("Type") != "SubscriptionConfirmation" or topic is None or token is None:
+            return None
+        suffix = "amazonaws.com.cn" if topic[1] == "-cn" else "amazonaws.com"
+        asked = {"Action": "ConfirmSubscription", "TopicArn": topic[0], "Token": token[0]}
+        return f"https://sns.{topic[2]}.{suffix}/?{urlencode(asked)}"
 
     def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
         """The one report of the body, or none. A transient bounce ends this message, not the address."""
@@ -47,8 +67,18 @@ class SesStatuses(TokenProved):
                 at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
                 reason=_failure(kind, told),
                 delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
+                recipient_email=_recipient(told, mail),
             )
         ]
+
+
+def _recipient(told: Mapping[str, Any], mail: Mapping[str, Any]) -> str | None:
+    """The address it is about; each of our mails has one."""
+    for named in ("bouncedRecipients", "complainedRecipients"):
+        if (address := text_of(first_row(told.get(named)).get("emailAddress"))) is not None:
+            return address
+    written_to = mail.get("destination")
+    return text_of(written_to[0]) if isinstance(written_to, list) and len(written_to) == 1 else None
 
 
 def _failure(kind: str, told: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from shared.destinations.destination import Endpoint
 from shared.domain.instants import from_ms
@@ -44,6 +44,7 @@ class StatusReport:
         reason: of a failure; opens with a ``Refusal`` where the recipient is at fault.
         recipient_phone: E.164.
         delivery_id: our own ``dlv_`` id where the vendor hands it back.
+        recipient_email: the address that was written to.
     """
 
     status: Status
@@ -52,6 +53,7 @@ class StatusReport:
     reason: str | None = None
     recipient_phone: str | None = field(default=None, repr=False)
     delivery_id: str | None = None
+    recipient_email: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,15 @@ class StatusSource(Protocol):
 
     def read_statuses(self, request: CallbackRequest) -> list[StatusReport]:
         """The reports in an authentic request; what is not understood is left out. Total over its input."""
+        ...
+
+
+@runtime_checkable
+class Confirming(Protocol):
+    """A source whose vendor sends nothing until a request of its own is answered by a call to it."""
+
+    def confirmation(self, request: CallbackRequest) -> str | None:
+        """The address to be called, of the vendor's own host; None where the request is no such question."""
         ...
 
 

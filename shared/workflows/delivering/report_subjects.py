@@ -9,6 +9,7 @@ from shared.destinations import registry
 from shared.destinations.destination import Endpoint as Target
 from shared.destinations.status import StatusReport, StatusSource
 from shared.domain.checkout import Checkout
+from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import DeliveryId, EndpointId, endpoint_of
 from shared.domain.merchant import Endpoint
@@ -80,14 +81,15 @@ class ReportSubjects:
         recipient = self._recipient(endpoint, report)
         return Subject(delivery, recipient, self._checkout(endpoint, delivery, recipient))
 
-    def phones(self, subject: Subject) -> Sequence[Identity]:
-        """Whose channel a refusal closes: the recipient's, else the phone of the checkout the delivery was about."""
+    def recipients(self, subject: Subject, channel: Channel) -> Sequence[Identity]:
+        """Whose channel a refusal closes: the recipient's, else the address or phone of the delivery's checkout."""
         if subject.recipient is not None:
             return [subject.recipient]
         if subject.checkout is None or subject.delivery is None:
             return []
+        reached_by = IdentityKind.EMAIL if channel is Channel.EMAIL else IdentityKind.PHONE
         identities = self._hasher.of_checkout(subject.checkout).items()
-        return [own for kind, own in identities if kind is IdentityKind.PHONE]
+        return [own for kind, own in identities if kind is reached_by]
 
     def _delivery(self, endpoint: Endpoint, report: StatusReport) -> DeliveryRecord | None:
         """The delivery that the vendor names, by our id or its own; never one of another endpoint."""
@@ -100,9 +102,13 @@ class ReportSubjects:
         return record if record is not None and record.merchant_id == endpoint.merchant_id else None
 
     def _recipient(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:
-        if report.recipient_phone is None:
-            return None
-        return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
+        for kind, named in (
+            (IdentityKind.PHONE, report.recipient_phone),
+            (IdentityKind.EMAIL, report.recipient_email),
+        ):
+            if named is not None:
+                return self._hasher.identity(endpoint.merchant_id, kind, named)
+        return None
 
     def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:
         """The checkout whose timeline it belongs to: the delivery's, else the shopper's newest; never an erased one."""

@@ -12,7 +12,7 @@ from shared.aws.faults import code_of, is_temporary
 from shared.aws.set_aside import count_set_aside
 from shared.delivery.outcome import Refusal, refusal_of
 from shared.destinations import registry
-from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
+from shared.destinations.status import CallbackRequest, Confirming, NotAuthentic, Status, StatusReport
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity
@@ -86,15 +86,17 @@ class StatusReports:
         activities: ActivityStore,
         suppressions: Suppresses,
         hears: Hears,
+        confirm: Callable[[str], None],
         now: Callable[[], datetime],
     ) -> None:
-        """Share the stores of one process; ``now`` is the clock."""
+        """Share the stores of one process; ``confirm`` calls a vendor's address, ``now`` is the clock."""
         self._endpoints = endpoints
         self._subjects = subjects
         self._deliveries = deliveries
         self._activities = activities
         self._suppressions = suppressions
         self._hears = hears
+        self._confirm = confirm
         self._now = now
 
     def take(self, endpoint_id: EndpointId, request: CallbackRequest) -> Answered:
@@ -110,6 +112,10 @@ class StatusReports:
                 raise NotAuthentic("not a challenge")
             return Answered(challenge)
         own.source.authenticate(request, own.target)
+        asked = own.source.confirmation(request) if isinstance(own.source, Confirming) else None
+        if asked is not None:
+            self._confirm(asked)
+            return Answered()
         reports = own.source.read_statuses(request)
         told = [self._alone(own.endpoint, report) for report in reports]
         temporary = [failure for failure in told if isinstance(failure, Exception)]
@@ -156,16 +162,18 @@ class StatusReports:
 
     def _suppress(self, endpoint: Endpoint, report: StatusReport, subject: Subject) -> None:
         """An opt-out, or a refusal for good, closes the channel; taking it back opens it."""
-        identities = self._subjects.phones(subject)
-        channels = [Channel(_channel(endpoint))]
+        channel = Channel(_channel(endpoint))
+        identities, channels = self._subjects.recipients(subject, channel), [channel]
         if not identities:
             return
         if report.status is Status.OPTED_IN:
             self._suppressions.lift(identities, channels)
             return
-        refusal = Refusal.OPTED_OUT if report.status is Status.OPTED_OUT else None
-        if report.status is Status.FAILED:
-            refusal = refusal_of(report.reason)
+        refusal = refusal_of(report.reason)
+        if report.status is Status.OPTED_OUT:
+            refusal = refusal or Refusal.OPTED_OUT
+        elif report.status is not Status.FAILED:
+            refusal = None
         reason = None if refusal is None else _SUPPRESSED_AS.get(refusal)
         if reason is not None:
             checkout = subject.checkout

@@ -564,6 +564,14 @@ def test_listing_the_kind_loads_no_aws() -> None:
 MAIL = {"messageId": MESSAGE_ID, "timestamp": "2026-11-21T10:00:00.000Z", "tags": {"delivery_id": ["dlv_01J"]}}
 
 
+def test_the_stages_own_ses_sends_from_the_stages_region_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-south-1")
+    assert destination.problems(endpoint(region="ap-south-1")) == []
+    assert destination.problems(endpoint(**OWN_KEYS | {"region": "eu-west-1"})) == []
+    ((pointer, _),) = destination.problems(endpoint(region="eu-west-1"))
+    assert pointer == "/settings/region"
+
+
 def event(kind: str, part: str, **told: Any) -> dict[str, Any]:
     return {"eventType": kind, "mail": MAIL, part: {"timestamp": "2026-11-21T10:00:05.123Z", **told}}
 

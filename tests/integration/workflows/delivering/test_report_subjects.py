@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shared.destinations.status import Status, StatusReport
+from shared.domain.consent import Channel
 from shared.domain.identity import IdentityKind
 from shared.domain.ids import EndpointId, MerchantId
 from shared.store.configuration import EndpointStore
@@ -30,7 +31,9 @@ def test_a_delivery_named_by_our_id_leads_to_its_checkout_and_its_phone(shop: Sh
     found = subjects.of(endpoint, StatusReport(Status.READ, delivery_id=delivery.id))
     assert found == Subject(delivery, None, shop.checkout())
     phone = str(shop.checkout().text("customer.phone"))
-    assert subjects.phones(found) == [shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, phone)]
+    assert subjects.recipients(found, Channel.WHATSAPP) == [
+        shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, phone)
+    ]
 
 
 def test_another_endpoints_delivery_is_none_of_its_business(shop: Shop, subjects: ReportSubjects) -> None:
@@ -50,7 +53,7 @@ def test_a_recipients_newest_checkout_where_no_delivery_is_named(shop: Shop, sub
     report = StatusReport(Status.OPTED_OUT, recipient_phone=phone)
     found = subjects.of(endpoint, report)
     assert (found.delivery, found.checkout) == (None, shop.checkout())
-    assert subjects.phones(found) == [found.recipient]
+    assert subjects.recipients(found, Channel.WHATSAPP) == [found.recipient]
     foreign = replace(endpoint, merchant_id=MerchantId("mer_01KAHJ0000000000000000THER"))
     assert subjects.of(foreign, report).checkout is None
 

@@ -1,0 +1,181 @@
+"""What SES tells of mails: a bounce and a complaint close the address itself; SNS is told that we listen."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from functions.callbacks import composition
+from functions.callbacks.handler import handler
+from shared.delivery.exchange import Answer, DestinationTimeout, OutboundRequest, SendResult
+from shared.delivery.send_pool import SendPool
+from shared.domain.consent import Channel
+from shared.domain.identity import Identity, IdentityKind
+from shared.domain.ids import EndpointId, EventId, delivery_id, new_ulid
+from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.store.configuration import EndpointStore
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.shoppers import ShopperStore
+from tests.integration.shop import MERCHANT, Shop
+from tests.unit.domain.sessions import NOON
+
+WORD = "a-long-random-word"
+MAIL = "asha@example.com"
+TOPIC = "arn:aws:sns:ap-south-1:123456789012:ses-events"
+TOKEN = "2336412f37fb687f5d51e6e2425c464d" * 8
+PERMANENT = {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": [{"emailAddress": MAIL}]}
+COMPLAINT = {"complaintFeedbackType": "abuse", "complainedRecipients": [{"emailAddress": MAIL}]}
+
+
+class Mailer:
+    """SES, talking to one endpoint of the shop about one mail to a shopper who left nothing but an address."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        shop.abandon(user={"email": MAIL, "phone_no": None})
+        self.endpoint_id = EndpointId("ep_" + new_ulid(shop.now))
+        secrets = EndpointCredentials(settings={"callback_token": WORD})
+        sealed = shop.stores.cipher.seal_endpoint(self.endpoint_id, MERCHANT, secrets)
+        EndpointStore(shop.table).create(Endpoint(self.endpoint_id, MERCHANT, "ses", shop.now, sealed=sealed))
+        checkout = shop.checkout()
+        assert checkout.text("customer.email") == MAIL
+        assert checkout.text("customer.phone") is None
+        self.delivery = DeliveryRecord(
+            id=delivery_id(shop.now, "step", self.endpoint_id),
+            endpoint_id=self.endpoint_id,
+            merchant_id=MERCHANT,
+            event_id=EventId("evt_01KAHJ0000000000000000000E"),
+            event_type="campaign.step",
+            checkout_digest=checkout.digest,
+            event_version=checkout.version,
+            status=DeliveryStatus.DELIVERED,
+            created_at=shop.now,
+        )
+        shop.stores.deliveries.create(self.delivery)
+
+    def tells(self, body: dict[str, Any], token: str = WORD) -> int:
+        """The status that the handler answers."""
+        event = {
+            "pathParameters": {"endpoint_id": self.endpoint_id},
+            "rawPath": f"/callbacks/{self.endpoint_id}",
+            "rawQueryString": f"token={token}",
+            "requestContext": {"http": {"method": "POST"}},
+            "headers": {"x-amz-sns-message-type": "Notification"},
+            "body": json.dumps(body),
+        }
+        return int(handler(event, None)["statusCode"])
+
+    def reports(self, kind: str, part: str, told: dict[str, Any], **mail: Any) -> int:
+        """An event about the mail, wrapped by SNS."""
+        about = {"messageId": "m-1", "tags": {"delivery_id": [self.delivery.id]}, **mail}
+        event = {"eventType": kind, "mail": about, part: {"timestamp": "2026-11-21T12:00:05Z", **told}}
+        return self.tells({"Type": "Notification", "Message": json.dumps(event)})
+
+    def closed(self, address: str = MAIL) -> dict[Channel, str]:
+        """What is never used again to reach the address."""
+        who: Identity = self._shop.stores.hasher.identity(MERCHANT, IdentityKind.EMAIL, address)
+        return dict(ShopperStore(self._shop.table).get_many([who])[who].memory.suppressed)
+
+
+@pytest.fixture
+def mailer(shop: Shop) -> Iterator[Mailer]:
+    def fresh() -> None:
+        for cached in (composition._stores, composition.status_reports, composition._pool):
+            cached.cache_clear()
+
+    fresh()
+    yield Mailer(shop)
+    fresh()
+
+
+def test_an_address_that_bounces_for_good_is_never_written_to_again(mailer: Mailer) -> None:
+    assert mailer.reports("Bounce", "bounce", PERMANENT) == 200
+    assert mailer.closed() == {Channel.EMAIL: "hard_bounce"}
+
+
+def test_nor_is_one_whose_owner_complains(mailer: Mailer) -> None:
+    assert mailer.reports("Complaint", "complaint", COMPLAINT) == 200
+    assert mailer.closed() == {Channel.EMAIL: "complaint"}
+
+
+def test_a_full_mailbox_may_be_written_to_later(mailer: Mailer) -> None:
+    assert mailer.reports("Bounce", "bounce", PERMANENT | {"bounceType": "Transient"}) == 200
+    assert mailer.closed() == {}
+
+
+def test_it_is_the_address_that_was_written_to_that_is_closed(mailer: Mailer) -> None:
+    old = "old.address@example.com"
+    told = {**PERMANENT, "bouncedRecipients": [{"emailAddress": old}]}
+    assert mailer.reports("Bounce", "bounce", told) == 200
+    assert (mailer.closed(old), mailer.closed()) == ({Channel.EMAIL: "hard_bounce"}, {})
+
+
+def test_a_report_that_names_nobody_is_about_the_checkouts_address(mailer: Mailer) -> None:
+    assert mailer.reports("Bounce", "bounce", {"bounceType": "Permanent", "bounceSubType": "General"}) == 200
+    assert mailer.closed() == {Channel.EMAIL: "hard_bounce"}
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[OutboundRequest]:
+    """What was called out, answered 200."""
+    requests: list[OutboundRequest] = []
+
+    def send(_: SendPool, given: list[OutboundRequest]) -> list[SendResult]:
+        requests.extend(given)
+        return [SendResult(NOON, NOON, 7, sent=True, answer=Answer(200)) for _ in given]
+
+    monkeypatch.setattr(SendPool, "send_all", send)
+    return requests
+
+
+def asks(**changed: Any) -> dict[str, Any]:
+    """SNS's question, as its documentation shows it."""
+    return {
+        "Type": "SubscriptionConfirmation",
+        "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
+        "Token": TOKEN,
+        "TopicArn": TOPIC,
+        "Message": "You have chosen to subscribe to the topic.",
+        "SubscribeURL": "https://169.254.169.254/latest/meta-data",
+        **changed,
+    }
+
+
+def test_a_subscription_is_confirmed_at_sns_itself_whatever_url_is_given(
+    mailer: Mailer, called: list[OutboundRequest]
+) -> None:
+    assert mailer.tells(asks()) == 200
+    (asked,) = called
+    topic = TOPIC.replace(":", "%3A")
+    assert asked.method == "GET"
+    assert asked.url == (
+        f"https://sns.ap-south-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn={topic}&Token={TOKEN}"
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"TopicArn": "arn:aws:sns:evil.example/x:123456789012:t"},
+        {"TopicArn": "arn:aws:sns:ap-south-1:123456789012:t\n"},
+        {"TopicArn": None},
+        {"Token": "../../x"},
+        {"Token": 5},
+        {"Type": "UnsubscribeConfirmation"},
+    ],
+)
+def test_nothing_else_is_called(mailer: Mailer, called: list[OutboundRequest], changed: dict[str, Any]) -> None:
+    assert mailer.tells(asks(**changed)) == 200
+    assert called == []
+
+
+def test_nor_for_whoever_does_not_know_the_token(mailer: Mailer, called: list[OutboundRequest]) -> None:
+    assert mailer.tells(asks(), token="another-random-word") == 401
+    assert called == []
+
+
+def test_sns_asks_again_where_it_could_not_be_reached(mailer: Mailer, monkeypatch: pytest.MonkeyPatch) -> None:
+    late = SendResult(NOON, NOON, 5000, sent=True, error=DestinationTimeout("no answer in time"))
+    monkeypatch.setattr(SendPool, "send_all", lambda _, given: [late for _ in given])
+    assert mailer.tells(asks()) == 503
