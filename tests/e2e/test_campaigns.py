@@ -89,8 +89,8 @@ def buy_at_shopify(shop: Shop, source: dict[str, Any], phone: str) -> None:
     assert answer.json()["status"] == "accepted"
 
 
-def sweep_until(shop: Shop, seen: Callable[[], bool], seconds: float = 20) -> bool:
-    """Sweep until something is seen."""
+def sweep_until(shop: Shop, seen: Callable[[], bool], seconds: float = 60) -> bool:
+    """Sweep until something is seen; on a stack that has just been made every function still has to start."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         shop.sweep()
@@ -130,7 +130,8 @@ def test_two_steps_over_webhook_and_mail_until_a_purchase_at_another_provider_st
     def told(checkout_id: str) -> bool:
         return bool(receiver.events("checkout.abandoned", checkout_id))
 
-    assert sweep_until(shop, lambda: told(quiet_id) and told(buyer_id))
+    shown = sweep_until(shop, lambda: told(quiet_id) and told(buyer_id))
+    assert shown, [(own["status"], told(own["id"])) for own in map(shop.checkout, (quiet_id, buyer_id))]
     [first] = receiver.events("checkout.abandoned", quiet_id)
     assert first.verified
     assert first.event["data"]["step"]["index"] == 1
