@@ -21,7 +21,8 @@ from infra.local.shop import FlexyPeSession, Shop
 EVENT = "checkout.updated"
 EVERY = 0.5
 """Seconds between two webhooks of a merchant; the noisy one posts as often."""
-QUIET, NOISY = 60, 120
+QUIET, NOISY = 120, 120
+"""A minute each: whatever the stack does by the minute is in both."""
 LONGEST = 30.0
 
 
