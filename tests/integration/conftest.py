@@ -14,6 +14,8 @@ from botocore.session import get_session
 from moto import mock_aws
 
 from shared.aws import clients
+from shared.destinations import liquid
+from shared.destinations.liquid_turns import Turns
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import RecoveryCodes
 from shared.store.table import Table
@@ -102,6 +104,9 @@ def aws(_environment: None, staged_account: tuple[Account, Stage]) -> None:
     """An AWS account with an untouched stage, whatever the tests before did to it."""
     account, _ = staged_account
     account.put_back()
+    # Whose templates took too long rests for some seconds of the real clock; the merchant of the next test does not.
+    liquid._sandbox._turns = Turns()
+    liquid._sandbox._slow.clear()
 
 
 def create_table(client: "DynamoDBClient", name: str) -> None:
