@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.aws.queues import DeliveryMessage
 from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
 from shared.delivery.outcome import Attempt
 from shared.destinations.destination import Endpoint as Target
@@ -54,6 +55,11 @@ def pending_delivery(event: EventRecord, endpoint_id: EndpointId) -> DeliveryRec
         created_at=event.at,
         correlation_id=event.correlation_id,
     )
+
+
+def message_of(record: DeliveryRecord) -> DeliveryMessage:
+    """What a queue carries for the delivery's next attempt: ids, and nothing of a person's."""
+    return DeliveryMessage(record.id, record.merchant_id, record.attempt_count, correlation_id=record.correlation_id)
 
 
 def attempt_json(result: SendResult, attempt: Attempt, next_attempt_at: datetime | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from shared.store.configuration import EndpointStore
 from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStore
 from shared.store.events import EventRecord, EventStore, read_event
 from shared.store.table import ConditionFailed, Table
-from shared.workflows.delivering.attempts import pending_delivery
+from shared.workflows.delivering.attempts import message_of, pending_delivery
 
 type Enqueue = Callable[[list[DeliveryMessage]], None]
 
@@ -98,7 +98,7 @@ class EndpointEvents:
         told = [pending_delivery(event, own.id) for own in to]
         for record in told:
             self._deliveries.create(record)
-        self._enqueue([DeliveryMessage(own.id, own.merchant_id) for own in told])
+        self._enqueue([message_of(own) for own in told])
         return told
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.aws.queues import DeliveryQueues
 from shared.domain.merchant import Endpoint
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.events import EventRecord
-from shared.workflows.delivering.attempts import delivery_of
+from shared.workflows.delivering.attempts import delivery_of, message_of
 
 
 class FanOut:
@@ -32,5 +32,5 @@ class FanOut:
                 record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
             self._deliveries.create(record)
             if record.status is DeliveryStatus.PENDING:
-                messages.append(DeliveryMessage(record.id, record.merchant_id, correlation_id=record.correlation_id))
+                messages.append(message_of(record))
         self._queues.fresh(messages)

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.aws.queues import DeliveryQueues
 from shared.domain.ids import DeliveryId, EndpointId, MerchantId, delivery_id, digest_of, endpoint_of
 from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.events import EventStore
+from shared.workflows.delivering.attempts import message_of
 from shared.workflows.delivering.refusals import Conflict, NotFound
 
 _ROUNDS = 4
@@ -94,10 +95,7 @@ class DeliveryHistory:
         again = Recorded(DeliveryStatus.PENDING, None, next_attempt_at=self._now() + _SAFETY_NET, by_sweep=True)
         if not self._deliveries.record(record, again):
             raise Conflict("The delivery changed at the same time.")
-        message = DeliveryMessage(
-            *(record.id, record.merchant_id, record.attempt_count), correlation_id=record.correlation_id
-        )
-        self._queues().retry([(message, timedelta())])
+        self._queues().retry([(message_of(record), timedelta())])
         return self.read(merchant_id, delivery)
 
     def _of_checkout(

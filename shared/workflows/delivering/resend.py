@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.aws.queues import DeliveryQueues
 from shared.domain.ids import JobId, MerchantId, first_delivery_id, new_ulid
 from shared.domain.merchant import Endpoint
 from shared.store.deliveries import KEPT_FOR, DeliveryRecord, DeliveryStatus, DeliveryStore, Recorded
 from shared.store.due import DueRow
 from shared.store.resend_jobs import ResendJob, ResendJobStore
+from shared.workflows.delivering.attempts import message_of
 from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
 
 UNDELIVERED = (DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.EXPIRED, DeliveryStatus.RETRYING)
@@ -116,15 +117,7 @@ class Resender:
             if own.merchant_id == job.merchant_id and own.step is None and job.asks_for(own.status)
         ]
         again = [own for own in wanted if self._reset(own, now)]
-        self._queues.retry(
-            [
-                (
-                    DeliveryMessage(own.id, own.merchant_id, own.attempt_count, correlation_id=own.correlation_id),
-                    timedelta(),
-                )
-                for own in again
-            ]
-        )
+        self._queues.retry([(message_of(own), timedelta()) for own in again])
         finished = page.ends_at is None
         return replace(
             job,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from shared.aws.queues import LONGEST_DELAY, DeliveryMessage, DeliveryQueues
 from shared.domain.breaker import Wait
 from shared.store.deliveries import DeliveryRecord, DeliveryStore, Recorded
+from shared.workflows.delivering.attempts import message_of
 
 MOST_HOPS = 12
 """Messages of one chain. Lambda's own detection begins at about 16."""
@@ -85,13 +86,13 @@ class Waiting:
         place: datetime | None = None,
         echo: bool = False,
     ) -> None:
-        message = DeliveryMessage(
-            *(record.id, record.merchant_id, attempt_count),
+        message = replace(
+            message_of(record),
+            attempt_count=attempt_count,
             hops=before.hops + 1,
             place=place,
             echo=echo,
             slow=before.slow,
-            correlation_id=record.correlation_id,
         )
         self._queues.retry([(message, min(max(at - self._now(), timedelta(0)), LONGEST_DELAY))])
 
@@ -109,11 +110,7 @@ def place_of(message: DeliveryMessage, now: datetime) -> datetime | None:
 
 def woken(record: DeliveryRecord, now: datetime) -> tuple[DeliveryMessage, timedelta]:
     """What the sweep sends for a delivery that is due, and after what delay: exactly at its place where it has one."""
-    message = DeliveryMessage(
-        *(record.id, record.merchant_id, record.attempt_count),
-        place=record.place,
-        correlation_id=record.correlation_id,
-    )
+    message = replace(message_of(record), place=record.place)
     if record.place is None or record.place + _ROUGH < now:
         return message, timedelta()
     return replace(message, hops=_MISSED), min(max(record.place - now, timedelta()), LONGEST_DELAY)

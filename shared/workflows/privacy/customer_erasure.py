@@ -28,7 +28,7 @@ from shared.store.quarantine import QuarantineStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Item, Write
-from shared.workflows.delivering.attempts import delivery_of
+from shared.workflows.delivering.attempts import delivery_of, message_of
 from shared.workflows.privacy.erased_bodies import QuarantinedBodies
 from shared.workflows.privacy.erased_checkout import CheckoutErasure
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock, OutOfTime
@@ -133,7 +133,7 @@ class CustomerErasure:
             self._deliveries.create(record)
             told.add(endpoint.id)
             if endpoint.active:
-                messages.append(DeliveryMessage(record.id, record.merchant_id))
+                messages.append(message_of(record))
         if messages:
             self._queues().fresh(messages)
         return told
