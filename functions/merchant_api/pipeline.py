@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -114,22 +114,23 @@ class Pipeline:
         if not operation.well_named:
             raise not_found()
         self._check_body(request, operation)
-        session = None
-        if principal is not None:
-            if_match = request.headers.get("if-match")
-            session = Session(self._services(), principal, operation.name, if_match, request.body)
-        self._resolver.begin(operation, session)
-        key = request.headers.get("idempotency-key")
-        if key is None or principal is None or request.method != "POST" or operation.takes_any_body:
+        if principal is None:
+            self._resolver.begin(operation, None)
             return self._resolved(request, operation, event, context)
-        idempotency = self._services().idempotency
-        same = idempotency.fingerprint(request.method, request.path, request.query, request.body)
+        services = self._services()
 
         def run(making: Making) -> Answer:
-            self._resolver.begin(operation, None if session is None else replace(session, making=making))
+            if_match = request.headers.get("if-match")
+            self._resolver.begin(
+                operation, Session(services, principal, operation.name, if_match, making, request.body)
+            )
             return self._resolved(request, operation, event, context)
 
-        return idempotency.once(principal.owner, key, same, run)
+        key = request.headers.get("idempotency-key")
+        if key is None or request.method != "POST" or operation.takes_any_body:
+            return run(Making(services.now()))
+        same = services.idempotency.fingerprint(request.method, request.path, request.query, request.body)
+        return services.idempotency.once(principal.owner, key, same, run)
 
     def _resolved(self, request: Request, operation: Operation, event: dict[str, Any], context: Any) -> Answer:
         # The type was checked here; the resolver compares it letter by letter.

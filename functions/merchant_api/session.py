@@ -28,27 +28,24 @@ Empty = Response[None]
 class Session:
     """One authenticated request.
 
-    ``operation`` is the described path, ``if_match`` the header as sent, ``body`` exactly what was sent; ``making`` is
-    given to a request with an Idempotency-Key.
+    ``operation`` is the described path, ``if_match`` the header as sent, ``body`` exactly what was sent; ``making``
+    names what the request makes.
     """
 
     services: Services
     principal: Principal
     operation: str
     if_match: str | None
+    making: Making
     body: bytes = b""
-    making: Making | None = None
 
     def new_ulid(self) -> str:
         """The id of something this request makes, without its prefix."""
-        return self._making().ulid()
+        return self.making.ulid()
 
     def new_token(self) -> str:
         """A merchant token that this request makes."""
-        return self._making().token()
-
-    def _making(self) -> Making:
-        return self.making or Making(self.now)
+        return self.making.token()
 
     @property
     def cursors(self) -> Cursors:

@@ -108,11 +108,14 @@ class Idempotency:
             raise invalid_parameter("Idempotency-Key", "1 to 255 printable ASCII characters without spaces")
         key_mac = self._mac(f"{owner}\n{key}".encode())
         known = self._store.claim(owner, key_mac, request, self._now(), CLAIM_SECONDS, KEPT_SECONDS)
-        first = f"{key_mac}\n{request}\n{known.since.isoformat()}\n".encode()
-        making = Making(known.since, lambda part: self._mac(first + part))
+
+        def made() -> Answer:
+            first = f"{key_mac}\n{request}\n{known.since.isoformat()}\n".encode()
+            return run(Making(known.since, lambda part: self._mac(first + part)))
+
         if not known.mine:
-            return self._again(known.row, owner, key_mac, request, lambda: run(making))
-        answer = run(making)
+            return self._again(known.row, owner, key_mac, request, made)
+        answer = made()
         if answer.status < 400:
             sealed = None if answer.repeat is Repeat.DONE_AGAIN else self._sealed(answer, owner, key_mac)
             self._store.answered(owner, key_mac, sealed, self._now(), KEPT_SECONDS, answer.about)

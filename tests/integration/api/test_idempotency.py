@@ -45,6 +45,15 @@ def test_the_first_answer_is_given_again_with_its_secret(merchant: Api) -> None:
     assert len(merchant("GET", "/v1/sources").json["data"]) == 1
 
 
+def test_an_answer_that_was_kept_before_claims_had_instants_is_given_again(merchant: Api) -> None:
+    first = merchant("POST", "/v1/sources", BODY, headers=KEY)
+    (row,) = remembered()
+    older: Any = {name: own for name, own in row.items() if name not in {"at", "by", "until"}}
+    services.services().table._client.put_item(TableName="checkback", Item=older)
+
+    assert merchant("POST", "/v1/sources", BODY, headers=KEY).json == first.json
+
+
 def test_the_kept_answer_is_encrypted(merchant: Api) -> None:
     secret = merchant("POST", "/v1/sources", BODY, headers=KEY).json["credentials"]["secret"]
 
