@@ -30,6 +30,13 @@ _NAMED: Final = {
 }
 
 
+_BODIES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
+    "ordered": ((list, tuple), "a list"),
+    "named": ((Mapping,), "an object"),
+    "either": ((list, tuple, Mapping), "a list or an object"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a vendor's API can fill in a template, and what it calls things.
@@ -128,14 +135,8 @@ class Shape:
     def _body_problems(self, where: str, body: object) -> list[tuple[str, str]]:
         if body is None:
             return []
-        kinds: dict[str, tuple[type, ...]] = {
-            "ordered": (list, tuple),
-            "named": (Mapping,),
-            "either": (list, tuple, Mapping),
-        }
-        allowed = kinds[self.body]
+        allowed, wanted = _BODIES[self.body]
         if not isinstance(body, allowed):
-            wanted = {"ordered": "a list", "named": "an object", "either": "a list or an object"}[self.body]
             return [(where, f"{wanted} of Liquid templates")]
         return template_problems((where + pointer(place), source) for place, source in entries(body))
 
