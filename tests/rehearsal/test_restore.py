@@ -7,7 +7,6 @@ It takes the table from under the whole stage: it runs alone, after the other e2
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from infra.local.receiver import Receiver
 from infra.local.shop import FlexyPeSession, Shop, engine_arguments
 from infra.operations.adopt_table import Adoption, stage_settings
 from infra.operations.reconcile_schedules import reconcile
+from tests.e2e.conftest import receiver, shop, stack
 
+__all__ = ["receiver", "shop", "stack"]
 pytestmark = pytest.mark.e2e
 
 FOLDER = Path(os.environ.get("LOCAL_DIR", ".local")).resolve()
@@ -29,29 +30,10 @@ BROWSER = {"user-agent": "Mozilla/5.0 (Linux; Android 15) Chrome/142"}
 
 
 @pytest.fixture
-def stack() -> dict[str, Any]:
-    described: dict[str, Any] = json.loads((FOLDER / "stack.json").read_text())
-    return described
-
-
-@pytest.fixture
 def engine() -> Engine:
     found = find(FOLDER)
     assert found is not None
     return found
-
-
-@pytest.fixture
-def shop(stack: dict[str, Any]) -> Iterator[Shop]:
-    registered = Shop(stack, {"idle_after": "PT1S"})
-    yield registered
-    registered.close()
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with Receiver() as listening:
-        yield listening
 
 
 def scheduled_campaign(shop: Shop, endpoint_id: str) -> str:
