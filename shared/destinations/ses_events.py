@@ -67,18 +67,15 @@ class SesStatuses(TokenProved):
                 at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
                 reason=_failure(kind, told),
                 delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
-                recipient_email=_recipient(told, mail),
+                recipient_email=_refused(told),
             )
         ]
 
 
-def _recipient(told: Mapping[str, Any], mail: Mapping[str, Any]) -> str | None:
-    """The address it is about; each of our mails has one."""
-    for named in ("bouncedRecipients", "complainedRecipients"):
-        if (address := text_of(first_row(told.get(named)).get("emailAddress"))) is not None:
-            return address
-    written_to = mail.get("destination")
-    return text_of(written_to[0]) if isinstance(written_to, list) and len(written_to) == 1 else None
+def _refused(told: Mapping[str, Any]) -> str | None:
+    """The address that a bounce or a complaint is about. Other events may be of mails that are none of ours."""
+    row = first_row(told.get("bouncedRecipients")) or first_row(told.get("complainedRecipients"))
+    return text_of(row.get("emailAddress"))
 
 
 def _failure(kind: str, told: Mapping[str, Any]) -> str | None:

@@ -44,7 +44,7 @@ class StatusReport:
         reason: of a failure; opens with a ``Refusal`` where the recipient is at fault.
         recipient_phone: E.164.
         delivery_id: our own ``dlv_`` id where the vendor hands it back.
-        recipient_email: the address that was written to.
+        recipient_email: the address that refused.
     """
 
     status: Status

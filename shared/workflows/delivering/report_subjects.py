@@ -102,12 +102,10 @@ class ReportSubjects:
         return record if record is not None and record.merchant_id == endpoint.merchant_id else None
 
     def _recipient(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:
-        for kind, named in (
-            (IdentityKind.PHONE, report.recipient_phone),
-            (IdentityKind.EMAIL, report.recipient_email),
-        ):
-            if named is not None:
-                return self._hasher.identity(endpoint.merchant_id, kind, named)
+        if report.recipient_phone is not None:
+            return self._hasher.identity(endpoint.merchant_id, IdentityKind.PHONE, report.recipient_phone)
+        if report.recipient_email is not None:
+            return self._hasher.identity(endpoint.merchant_id, IdentityKind.EMAIL, report.recipient_email)
         return None
 
     def _checkout(self, endpoint: Endpoint, delivery: DeliveryRecord | None, who: Identity | None) -> Checkout | None:

@@ -13,14 +13,13 @@ from functions.callbacks import composition
 from functions.callbacks.handler import handler
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityKind
-from shared.domain.ids import EndpointId, delivery_id, new_ulid
-from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.domain.merchant import Endpoint
 from shared.store.activities import ActivityStore
-from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
+from tests.integration.functions.reported import taken_message
 from tests.integration.shop import MERCHANT, Shop
 
 APP_SECRET = "an-app-secret"
@@ -87,32 +86,11 @@ def vendor(shop: Shop) -> Iterator[Vendor]:
         cached.cache_clear()
     shop.abandon()
     shop.settle()
-    endpoint_id = EndpointId("ep_" + new_ulid(shop.now))
-    secrets = EndpointCredentials(settings={"app_secret": APP_SECRET, "verify_token": VERIFY})
-    sealed = shop.stores.cipher.seal_endpoint(endpoint_id, MERCHANT, secrets)
-    endpoint = Endpoint(endpoint_id, MERCHANT, "meta_cloud", shop.now, sealed=sealed)
-    EndpointStore(shop.table).create(endpoint)
-    checkout = shop.checkout()
-    delivery = DeliveryRecord(
-        id=delivery_id(shop.now, "step", endpoint_id),
-        endpoint_id=endpoint_id,
-        merchant_id=MERCHANT,
-        event_id=shop_event(),
-        event_type="checkout.abandoned",
-        checkout_digest=checkout.digest,
-        event_version=checkout.version,
-        status=DeliveryStatus.DELIVERED,
-        created_at=shop.now,
-    )
-    shop.stores.deliveries.create(delivery)
-    VendorMessageStore(shop.table).remember(endpoint_id, "wamid.1", delivery.id, shop.now)
+    endpoint, delivery = taken_message(shop, "meta_cloud", {"app_secret": APP_SECRET, "verify_token": VERIFY})
+    VendorMessageStore(shop.table).remember(endpoint.id, "wamid.1", delivery.id, shop.now)
     yield Vendor(shop, endpoint, delivery)
     for cached in (composition._stores, composition.status_reports):
         cached.cache_clear()
-
-
-def shop_event() -> Any:
-    return "evt_01KAHJ0000000000000000000E"
 
 
 def test_metas_challenge_is_answered_to_whoever_knows_the_token(vendor: Vendor) -> None:

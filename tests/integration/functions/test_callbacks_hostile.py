@@ -20,14 +20,13 @@ from functions.callbacks import composition
 from functions.callbacks.handler import handler
 from shared.aws import clients
 from shared.destinations import registry
-from shared.domain.ids import EndpointId, EventId, delivery_id, derived_ulid
+from shared.domain.ids import EndpointId, delivery_id, derived_ulid
 from shared.domain.instants import EPOCH
-from shared.domain.merchant import Endpoint, EndpointCredentials
-from shared.store.configuration import EndpointStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.deliveries import DeliveryRecord
 from shared.store.vendor_messages import VendorMessageStore
 from tests.integration.api.strictness import as_strict_as_aws
-from tests.integration.shop import MERCHANT, Shop
+from tests.integration.functions.reported import taken_message
+from tests.integration.shop import Shop
 from tests.unit.providers.conftest import mutations
 
 pytestmark = pytest.mark.long
@@ -161,24 +160,9 @@ def vendors(shop: Shop) -> Iterator[Callable[[str], DeliveryRecord]]:
     for cached in (composition._stores, composition.status_reports):
         cached.cache_clear()
     shop.abandon()
-    checkout = shop.checkout()
     for kind in REPORTS:
-        endpoint_id = endpoint_of(kind)
-        sealed = shop.stores.cipher.seal_endpoint(endpoint_id, MERCHANT, EndpointCredentials(settings=SETTINGS))
-        EndpointStore(shop.table).create(Endpoint(endpoint_id, MERCHANT, kind, shop.now, sealed=sealed))
-        delivery = DeliveryRecord(
-            id=delivery_id(shop.now, "step", endpoint_id),
-            endpoint_id=endpoint_id,
-            merchant_id=MERCHANT,
-            event_id=EventId("evt_01KAHJ0000000000000000000E"),
-            event_type="checkout.abandoned",
-            checkout_digest=checkout.digest,
-            event_version=checkout.version,
-            status=DeliveryStatus.DELIVERED,
-            created_at=shop.now,
-        )
-        shop.stores.deliveries.create(delivery)
-        VendorMessageStore(shop.table).remember(endpoint_id, MESSAGE, delivery.id, shop.now)
+        endpoint, delivery = taken_message(shop, kind, SETTINGS, endpoint_of(kind))
+        VendorMessageStore(shop.table).remember(endpoint.id, MESSAGE, delivery.id, shop.now)
     clients.dynamodb.cache_clear()
     as_strict_as_aws(clients.dynamodb())
 

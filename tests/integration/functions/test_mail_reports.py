@@ -12,11 +12,9 @@ from shared.delivery.exchange import Answer, DestinationTimeout, OutboundRequest
 from shared.delivery.send_pool import SendPool
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityKind
-from shared.domain.ids import EndpointId, EventId, delivery_id, new_ulid
-from shared.domain.merchant import Endpoint, EndpointCredentials
-from shared.store.configuration import EndpointStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStatus
+from shared.store.activities import ActivityStore
 from shared.store.shoppers import ShopperStore
+from tests.integration.functions.reported import taken_message
 from tests.integration.shop import MERCHANT, Shop
 from tests.unit.domain.sessions import NOON
 
@@ -34,25 +32,10 @@ class Mailer:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         shop.abandon(user={"email": MAIL, "phone_no": None})
-        self.endpoint_id = EndpointId("ep_" + new_ulid(shop.now))
-        secrets = EndpointCredentials(settings={"callback_token": WORD})
-        sealed = shop.stores.cipher.seal_endpoint(self.endpoint_id, MERCHANT, secrets)
-        EndpointStore(shop.table).create(Endpoint(self.endpoint_id, MERCHANT, "ses", shop.now, sealed=sealed))
-        checkout = shop.checkout()
-        assert checkout.text("customer.email") == MAIL
-        assert checkout.text("customer.phone") is None
-        self.delivery = DeliveryRecord(
-            id=delivery_id(shop.now, "step", self.endpoint_id),
-            endpoint_id=self.endpoint_id,
-            merchant_id=MERCHANT,
-            event_id=EventId("evt_01KAHJ0000000000000000000E"),
-            event_type="campaign.step",
-            checkout_digest=checkout.digest,
-            event_version=checkout.version,
-            status=DeliveryStatus.DELIVERED,
-            created_at=shop.now,
-        )
-        shop.stores.deliveries.create(self.delivery)
+        assert shop.checkout().text("customer.email") == MAIL
+        assert shop.checkout().text("customer.phone") is None
+        endpoint, self.delivery = taken_message(shop, "ses", {"callback_token": WORD})
+        self.endpoint_id = endpoint.id
 
     def tells(self, body: dict[str, Any], token: str = WORD) -> int:
         """The status that the handler answers."""
@@ -109,6 +92,12 @@ def test_it_is_the_address_that_was_written_to_that_is_closed(mailer: Mailer) ->
     told = {**PERMANENT, "bouncedRecipients": [{"emailAddress": old}]}
     assert mailer.reports("Bounce", "bounce", told) == 200
     assert (mailer.closed(old), mailer.closed()) == ({Channel.EMAIL: "hard_bounce"}, {})
+
+
+def test_a_mail_of_the_shops_own_that_arrived_is_no_matter_of_any_checkout(mailer: Mailer, shop: Shop) -> None:
+    assert mailer.reports("Delivery", "delivery", {}, tags={}, destination=[MAIL]) == 200
+    entries, _ = ActivityStore(shop.table).page(shop.digest(), limit=50, after=None)
+    assert not [own for own in entries if own.type.startswith("MESSAGE_")]
 
 
 def test_a_report_that_names_nobody_is_about_the_checkouts_address(mailer: Mailer) -> None:
