@@ -8,7 +8,7 @@ from functions.ingest.composition import receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger, last_net
-from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, query_of, request_id
+from shared.aws.http_api import NotDecodable, arrived_at, body_of, headers_of, path_parameter, query_of, request_id
 from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.delivery.own_address import HOP_HEADER
@@ -65,7 +65,8 @@ def _may_be_an_event(name: str | None) -> bool:
 
 def _request(event: dict[str, Any], event_name: str | None) -> WebhookRequest:
     """The webhook as the provider sent it, byte for byte. Raises NotDecodable."""
-    return WebhookRequest(headers_of(event), query_of(event), body_of(event), now(), event_name, request_id(event))
+    arrived = arrived_at(event, now())
+    return WebhookRequest(headers_of(event), query_of(event), body_of(event), arrived, event_name, request_id(event))
 
 
 def _refused(source_id: SourceId | None, answer: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,15 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+from shared.domain.instants import from_ms
+
+LONGEST_WAIT = timedelta(seconds=30)
+"""How long API Gateway waits for a function at most
+(https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html)."""
+_FAR_FUTURE_MS = 10**14
 _REQUEST_ID = re.compile(r"[\w+/=-]{1,64}", re.ASCII)
 
 
@@ -65,3 +72,16 @@ def request_id(event: Mapping[str, Any]) -> str | None:
     """API Gateway's own id of the request, which its access log has too."""
     found = event.get("requestContext", {}).get("requestId")
     return found if isinstance(found, str) and _REQUEST_ID.fullmatch(found) else None
+
+
+def arrived_at(event: Mapping[str, Any], now: datetime) -> datetime:
+    """When API Gateway took the request in; ``now`` where it does not say, or says what cannot be.
+
+    One webhook may wait for a cold start while the next meets a warm worker, and workers' clocks disagree: by their own
+    clocks two webhooks could change places. What lies further from ``now`` than the gateway waits is not believed.
+    """
+    told = (event.get("requestContext") or {}).get("timeEpoch")
+    if not isinstance(told, int) or not abs(told) < _FAR_FUTURE_MS:
+        return now
+    taken_in = from_ms(told)
+    return taken_in if abs(now - taken_in) <= LONGEST_WAIT else now

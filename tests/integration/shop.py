@@ -7,7 +7,7 @@ leave for a merchant's endpoint lands in ``sent``.
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from shared.aws.stores import Stores
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.domain.checkout import Checkout
 from shared.domain.ids import EndpointId, MerchantId, SourceId, TokenId, checkout_digest, new_ulid
+from shared.domain.instants import to_ms
 from shared.domain.merchant import Endpoint, EndpointCredentials, Merchant, SigningSecret, Source, SourceCredentials
 from shared.domain.settings import Settings
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenRecord
@@ -143,8 +144,9 @@ class Shop:
             event |= {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
         return self.posted(event)
 
-    def posted(self, event: dict[str, Any]) -> tuple[int, Any]:
-        """What ingest answers to an HTTP API event."""
+    def posted(self, event: dict[str, Any], *, taken_in: datetime | None = None) -> tuple[int, Any]:
+        """What ingest answers to an HTTP API event that the gateway took in now, or then."""
+        event.setdefault("requestContext", {})["timeEpoch"] = to_ms(taken_in or datetime.now(UTC))
         answer = ingest_function.handler(event, None)
         return answer["statusCode"], json.loads(answer["body"])
 

@@ -1,6 +1,7 @@
 """Ingest on sample events: what a provider is answered, and what is stored."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -10,6 +11,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from functions.ingest.handler import handler
 from shared.domain.checkout import Status
 from shared.domain.ids import checkout_id
+from shared.domain.money import Money
 from shared.providers.flexype import FlexyPe
 from shared.store import keys
 from shared.store.configuration import SourceStore
@@ -179,3 +181,36 @@ def test_a_content_type_that_is_none_keeps_no_body_out_of_the_quarantine(shop: S
     status, answer = shop.posted(event)
     assert (status, answer["status"]) == (200, "quarantined")
     assert len(kept_bodies()) == 1
+
+
+def test_webhooks_keep_the_order_in_which_the_gateway_took_them_in_whatever_the_workers_clocks_show(shop: Shop) -> None:
+    """The first met a worker whose clock is two seconds ahead, the second one whose clock is right."""
+    taken_in = datetime.now(UTC)
+    shop.wait(seconds=2)
+    shop.posted(cart_of(500), taken_in=taken_in)
+    shop.wait(seconds=-1.8)
+    shop.posted(cart_of(600), taken_in=taken_in + timedelta(milliseconds=200))
+    cart = shop.checkout().cart
+    assert cart is not None
+    assert cart.total() == Money(60_000, "INR")
+
+
+def cart_of(total: int) -> dict[str, Any]:
+    event: dict[str, Any] = aws_event("webhook")
+    event["body"] = json.dumps(json.loads(event["body"]) | {"total_payable": total})
+    return event
+
+
+@pytest.mark.parametrize("seconds", [-31, 31, -(10.0**9), 10.0**9])
+def test_a_time_that_the_gateway_cannot_have_taken_it_in_counts_for_nothing(shop: Shop, seconds: float) -> None:
+    now = datetime.now(UTC)
+    shop.posted(aws_event("webhook"), taken_in=now + timedelta(seconds=seconds))
+    assert abs(shop.checkout().updated_at - now) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("told", [None, "now", True, -1, 1.5, 10**30])
+def test_what_is_no_time_counts_for_nothing(shop: Shop, told: Any) -> None:
+    event = aws_event("webhook")
+    event["requestContext"]["timeEpoch"] = told
+    assert handler(event, None)["statusCode"] == 200
+    assert abs(shop.checkout().updated_at - datetime.now(UTC)) < timedelta(seconds=1)
