@@ -5,7 +5,7 @@ however many of them fire. The others say what must be looked at within the day.
 a month: docs/runbook.md, "What watching costs", says what was left out for it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aws_cdk import Duration, Stack
@@ -14,17 +14,17 @@ from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.constructs.python_function import PythonFunction
 from infra.constructs.queues import Queues
-from infra.functions import FunctionName
+from infra.constructs.stage_metrics import Metrics, Watched
+from infra.functions import FUNCTIONS
 from infra.stages import Stage
-from shared.aws.embedded_metrics import NAMESPACE
 
 RUNBOOK = "docs/runbook.md"
-_MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
+_MINUTE = Duration.minutes(1)
+_AN_HOUR_OF_TICKS = 60
+"""Of one rule. One that is missed changes nothing: the next does its work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,104 +44,6 @@ class Watch:
     page: bool = True
     silence_is_bad: bool = False
     section: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
-    """What a stage has that can be watched."""
-
-    api_id: str
-    functions: Mapping[FunctionName, PythonFunction]
-    queues: Queues
-
-
-class Metrics:
-    """The metrics behind alarms and dashboard, of one stage."""
-
-    def __init__(self, stage: Stage, watched: Watched) -> None:
-        self._stage = stage
-        self._watched = watched
-
-    def own(
-        self, name: str, service: str = "checkback", *, period: Duration = _FIVE, statistic: str = "Sum"
-    ) -> cloudwatch.Metric:
-        """What the functions count themselves (``shared/aws/embedded_metrics.py``)."""
-        return cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=name,
-            dimensions_map={"service": service, "stage": self._stage.name},
-            period=period,
-            statistic=statistic,
-        )
-
-    def api(self, name: str, *, period: Duration = _MINUTE, statistic: str = "Sum") -> cloudwatch.Metric:
-        """The HTTP API's own. ``5xx`` holds what functions answer so, and what API Gateway answers in their place."""
-        return cloudwatch.Metric(
-            namespace="AWS/ApiGateway",
-            metric_name=name,
-            dimensions_map={"ApiId": self._watched.api_id},
-            period=period,
-            statistic=statistic,
-        )
-
-    def function(
-        self, function: FunctionName, name: str, *, period: Duration = _FIVE, statistic: str = "Sum"
-    ) -> cloudwatch.Metric:
-        """Lambda's own of one function, all versions together."""
-        return self._watched.functions[function].function.metric(name, period=period, statistic=statistic)
-
-    @staticmethod
-    def age(queue: sqs.Queue) -> cloudwatch.Metric:
-        """Seconds for which the oldest message of a queue has waited."""
-        return queue.metric_approximate_age_of_oldest_message(period=_FIVE, statistic="Maximum")
-
-    @staticmethod
-    def waiting(queue: sqs.Queue) -> cloudwatch.Metric:
-        """How many messages of a queue are there to be received."""
-        return queue.metric_approximate_number_of_messages_visible(period=_FIVE, statistic="Maximum")
-
-    @staticmethod
-    def mail(name: str) -> cloudwatch.Metric:
-        """SES's view of the account's reputation, a share of 1."""
-        return cloudwatch.Metric(namespace="AWS/SES", metric_name=name, period=Duration.hours(1), statistic="Maximum")
-
-    @staticmethod
-    def concurrency() -> cloudwatch.MathExpression:
-        """Per cent of the account's concurrent executions that are in use, by whomever."""
-        used = cloudwatch.Metric(
-            namespace="AWS/Usage",
-            metric_name="ResourceCount",
-            dimensions_map={
-                "Service": "Lambda",
-                "Resource": "ConcurrentExecutions",
-                "Type": "Resource",
-                "Class": "None",
-            },
-            period=_MINUTE,
-            statistic="Maximum",
-        )
-        return cloudwatch.MathExpression(
-            expression="100 * used / SERVICE_QUOTA(used)", using_metrics={"used": used}, period=_MINUTE, label="%"
-        )
-
-    def quarantined_share(self) -> cloudwatch.MathExpression:
-        """Per cent of ingest's requests that were quarantined, where they were five or more in a period."""
-        return cloudwatch.MathExpression(
-            expression="IF(odd >= 5, 100 * odd / all, 0)",
-            using_metrics={"odd": self.own("Quarantined", "ingest"), "all": self.function("ingest", "Invocations")},
-            period=_FIVE,
-            label="%",
-        )
-
-    def given_up(self, mapping_id: str) -> cloudwatch.Metric:
-        """What the stream's mapping left in the bucket."""
-        return cloudwatch.Metric(
-            namespace="AWS/Lambda",
-            metric_name="OnFailureDestinationDeliveredEventCount",
-            dimensions_map={"EventSourceMappingUUID": mapping_id},
-            period=_FIVE,
-            statistic="Sum",
-        )
 
 
 class Alarms(Construct):
@@ -267,9 +169,16 @@ class Alarms(Construct):
     def _of_what_is_left(self, queues: Queues) -> Iterator[Watch]:
         metrics = self.metrics
         for name, queue, above, what in (
-            ("DeadLetters", queues.dead_letters, 0, "Deliveries or stream records failed for good"),
+            ("DeadLetters", queues.dead_letters, 0, "Deliveries or campaign steps failed for good"),
+            ("RecordDeadLetters", queues.record_dead_letters, 0, "Dispatch set stream records aside"),
             ("CampaignDeadLetters", queues.campaign_dead_letters, 0, "Runs of campaigns failed for good"),
             ("PullDeadLetters", queues.pull_dead_letters, 20, "More than twenty questions to providers were given up"),
+            (
+                "MissedSchedules",
+                queues.missed_schedules,
+                _AN_HOUR_OF_TICKS,
+                "EventBridge did not start the sweep or the repair",
+            ),
         ):
             yield Watch(
                 name=name,
@@ -277,6 +186,17 @@ class Alarms(Construct):
                 above=above,
                 page=False,
                 text=f"{what}; they wait up to 14 days for a redrive.",
+            )
+        # An alarm each: what an expression makes of the two that are silent, AWS does not say. Lambda counts none where
+        # the function's RecursiveLoop is "Allow" ("Types of metrics"), so one says that somebody took that off.
+        for function in (name for name, spec in FUNCTIONS.items() if spec.chains):
+            yield Watch(
+                name=f"{function.capitalize()}RecursionDropped",
+                metric=metrics.function(function, "RecursiveInvocationsDropped"),
+                above=0,
+                page=False,
+                section="RecursionDropped",
+                text=f"Lambda took a chain of messages of {function} for an endless loop and ended it.",
             )
         yield Watch(
             name="SetAside",

@@ -10,8 +10,9 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra.constructs.alarms import Alarms, Metrics
+from infra.constructs.alarms import Alarms
 from infra.constructs.queues import Queues
+from infra.constructs.stage_metrics import Metrics
 from infra.functions import FunctionName
 from infra.stages import Stage
 

@@ -16,7 +16,8 @@ _KEPT = Duration.days(14)
 class Queues(Construct):
     """``deliveries``, ``retries``, ``steps`` and ``slow`` redrive to ``dead_letters``.
 
-    ``pulls`` redrives to ``pull_dead_letters``.
+    ``pulls`` redrives to ``pull_dead_letters``; ``record_dead_letters`` points to stream records that dispatch set
+    aside.
 
     ``campaign_runs``, which EventBridge Scheduler sends to, redrives to ``campaign_dead_letters``;
     ``missed_schedules`` takes lost ticks.
@@ -39,6 +40,7 @@ class Queues(Construct):
         self.dead_letters = self._kept("DeadLetters")
         self.missed_schedules = self._kept("MissedSchedules")
         acknowledge(self.missed_schedules, {"AwsSolutions-SQS3": "The dead letter queue of EventBridge's targets."})
+        self.record_dead_letters = self._kept("RecordDeadLetters")
         self.pull_dead_letters = self._kept("PullDeadLetters")
         self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
         self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
@@ -65,6 +67,7 @@ class Queues(Construct):
         """Where failures wait for a person, by name."""
         return (
             ("dead letters", self.dead_letters),
+            ("record dead letters", self.record_dead_letters),
             ("pull dead letters", self.pull_dead_letters),
             ("campaign dead letters", self.campaign_dead_letters),
         )

@@ -145,6 +145,7 @@ def _describe(engine: Engine, outputs: dict[str, str]) -> dict[str, Any]:
             "steps": outputs["StepsQueueUrl"],
             "slow": outputs["SlowQueueUrl"],
             "dead_letters": outputs["DeadLettersQueueUrl"],
+            "record_dead_letters": outputs["RecordDeadLettersQueueUrl"],
             "pulls": outputs["PullsQueueUrl"],
             "pull_dead_letters": outputs["PullDeadLettersQueueUrl"],
         },

@@ -1,12 +1,15 @@
 """Sends what failed for good back to where it was, once its cause is mended.
 
-    python -m infra.operations.redrive --stage production deliveries
-    python -m infra.operations.redrive --stage production pulls campaigns
+    make redrive STAGE=production CAUSE=deliveries
+    make redrive STAGE=production CAUSE="pulls campaigns"
+
+One cause for each dead letter queue: ``deliveries``, ``records``, ``pulls``, ``campaigns`` and ``schedules``.
 
 Each message goes back to the queue it came from, with its group and its attributes. It is deleted here only after it
 is there: whatever breaks off in between is sent twice at most, which every consumer takes for a late copy. Safe to run
 again at any time. Stream records that dispatch set aside lie in the quarantine bucket: what stands for them here is
-handed to dispatch from there, and stays where dispatch refuses it.
+handed to dispatch from there, and stays where dispatch refuses it. A tick that was missed is not repeated: one sweep
+and one repair do the work of any number of them.
 """
 
 import argparse
@@ -19,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
-from infra.operations.deployed import DeployedStage
+from infra.functions import FunctionName
+from infra.operations.deployed import DeployedStage, FunctionFailed
 from infra.operations.replay_stream_records import invoking, replay
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST: Final = 10_000
 """Messages in one run: what fails again at once must not be sent round for ever."""
+_BECAME: Final = {"left": "stay", "done": "caught up with"}
 _HIDDEN_SECONDS: Final = 300
 _AT_ONCE: Final = 10
 
@@ -36,12 +41,12 @@ _AT_ONCE: Final = 10
 class Cause:
     """A kind of failure, by the names of the stage's outputs: where it lies, and where it goes if it does not say.
 
-    ``sources``: the queues whose messages end there.
+    ``sources``: the queues whose messages end there. Without any, what stands for no stream record stays.
     """
 
     dead: str
-    otherwise: str
-    sources: tuple[str, ...]
+    otherwise: str | None = None
+    sources: tuple[str, ...] = ()
 
 
 CAUSES: Final = {
@@ -50,10 +55,20 @@ CAUSES: Final = {
         "RetriesQueueUrl",
         ("DeliveriesQueueUrl", "RetriesQueueUrl", "StepsQueueUrl", "SlowQueueUrl"),
     ),
+    "records": Cause("RecordDeadLettersQueueUrl"),
     "pulls": Cause("PullDeadLettersQueueUrl", "PullsQueueUrl", ("PullsQueueUrl",)),
     "campaigns": Cause("CampaignDeadLettersQueueUrl", "CampaignRunsQueueUrl", ("CampaignRunsQueueUrl",)),
 }
 
+SCHEDULES: Final = "schedules"
+"""The cause of missed ticks, whose queue EventBridge fills."""
+CATCHING_UP: Final[Sequence[tuple[FunctionName, Mapping[str, Any]]]] = (
+    ("sweep", {"asked": "redrive"}),
+    ("campaign", {"repair": True}),
+)
+"""What the rules of the stage start every few minutes."""
+
+type Invoke = Callable[[FunctionName, Mapping[str, Any]], object]
 type Replay = Callable[[str], bool]
 """Hands the object of this key to dispatch; whether it was taken."""
 
@@ -65,19 +80,35 @@ def redrive(sqs: "SQSClient", cause: Cause, outputs: Mapping[str, str], replayed
     went: Counter[str] = Counter()
     for message in _received(sqs, dead):
         poison = _poison(message["Body"])
-        if poison is None:
-            source = message.get("Attributes", {}).get("DeadLetterQueueSourceArn", "").rpartition(":")[2]
-            url = queues.get(source, outputs[cause.otherwise])
+        source = message.get("Attributes", {}).get("DeadLetterQueueSourceArn", "").rpartition(":")[2]
+        url = queues.get(source, outputs.get(cause.otherwise or ""))
+        if poison is not None and replayed(poison):
+            place = "dispatch"
+        elif poison is None and url is not None:
             _send(sqs, url, message)
             place = _name(url)
-        elif replayed(poison):
-            place = "dispatch"
         else:
             went["left"] += 1  # hidden for five minutes, so that this run does not meet it again
             continue
         sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
         went[place] += 1
     return went
+
+
+def catch_up(sqs: "SQSClient", missed: str, invoke: Invoke) -> Counter[str]:
+    """Do once what missed ticks would have done, and forget them; how many there were.
+
+    They are forgotten only after the work: whatever breaks off in between, it is done again, which changes nothing.
+    Raises FunctionFailed where the work is not done: all of them stay.
+    """
+    ticks = list(_received(sqs, missed))
+    if not ticks:
+        return Counter()
+    for name, event in CATCHING_UP:
+        invoke(name, event)
+    for tick in ticks:
+        sqs.delete_message(QueueUrl=missed, ReceiptHandle=tick["ReceiptHandle"])
+    return Counter(done=len(ticks))
 
 
 def _received(sqs: "SQSClient", dead: str) -> Iterator["MessageTypeDef"]:
@@ -126,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Redrive for a stage, with the credentials of this shell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", required=True)
-    parser.add_argument("cause", nargs="+", choices=sorted(CAUSES))
+    parser.add_argument("cause", nargs="+", choices=sorted([*CAUSES, SCHEDULES]))
     given = parser.parse_args(arguments)
     stage = DeployedStage(given.stage)
     s3 = boto3.client("s3")
@@ -137,10 +168,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     left = 0
     for name in given.cause:
-        went = redrive(boto3.client("sqs"), CAUSES[name], stage.outputs, replayed)
+        if name == SCHEDULES:
+            try:
+                went = catch_up(boto3.client("sqs"), stage.outputs["MissedSchedulesQueueUrl"], stage.invoke)
+            except FunctionFailed as failed:
+                sys.stdout.write(f"{name}: all stay, {failed}\n")
+                left += 1
+                continue
+        else:
+            went = redrive(boto3.client("sqs"), CAUSES[name], stage.outputs, replayed)
         left += went["left"]
         for place, count in sorted(went.items()):
-            sys.stdout.write(f"{name}: {count} {'stay' if place == 'left' else f'to {place}'}\n")
+            sys.stdout.write(f"{name}: {count} {_BECAME.get(place, f'to {place}')}\n")
     return 1 if left else 0
 
 

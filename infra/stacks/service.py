@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra import concurrency
 from infra.constructs.acknowledged import acknowledge
-from infra.constructs.alarms import Alarms, Watched
+from infra.constructs.alarms import Alarms
 from infra.constructs.budget import MonthlyBudget
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.dashboard import Dashboard
@@ -22,6 +22,7 @@ from infra.constructs.kept_state import KeptState
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
+from infra.constructs.stage_metrics import Watched
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.stages import Stage
@@ -219,7 +220,7 @@ class ServiceStack(Stack):
         retries = ("RETRIES_QUEUE_URL", self.queues.retries)
         steps = ("STEPS_QUEUE_URL", self.queues.steps)
         slow = ("SLOW_QUEUE_URL", self.queues.slow)
-        dead_letters = ("DEAD_LETTERS_QUEUE_URL", self.queues.dead_letters)
+        dead_letters = ("DEAD_LETTERS_QUEUE_URL", self.queues.record_dead_letters)
         pulls = ("PULLS_QUEUE_URL", self.queues.pulls)
         senders: tuple[tuple[FunctionName, tuple[tuple[str, sqs.Queue], ...]], ...] = (
             ("ingest", (pulls,)),
@@ -261,7 +262,7 @@ class ServiceStack(Stack):
 
         The local engine knows no bucket as a destination, and no metrics of a mapping.
         """
-        local = self._stage.is_local
+        local, pointers = self._stage.is_local, self.queues.record_dead_letters
         mapping = sources.DynamoEventSource(
             self._state.table,
             # LATEST may miss what is written while the mapping is made.
@@ -276,7 +277,7 @@ class ServiceStack(Stack):
             bisect_batch_on_error=True,
             retry_attempts=_WITHOUT_END,
             max_record_age=_STREAM_MAX_AGE,
-            on_failure=sources.SqsDlq(self.queues.dead_letters) if local else WholeBatches(self._state.quarantine),
+            on_failure=sources.SqsDlq(pointers) if local else WholeBatches(self._state.quarantine),
             metrics_config=None if local else lambda_.MetricsConfig(metrics=[lambda_.MetricType.EVENT_COUNT]),
         )
         self.functions["dispatch"].entry.add_event_source(mapping)
@@ -299,6 +300,8 @@ class ServiceStack(Stack):
             "StepsQueueUrl": self.queues.steps.queue_url,
             "SlowQueueUrl": self.queues.slow.queue_url,
             "DeadLettersQueueUrl": self.queues.dead_letters.queue_url,
+            "RecordDeadLettersQueueUrl": self.queues.record_dead_letters.queue_url,
+            "MissedSchedulesQueueUrl": self.queues.missed_schedules.queue_url,
             "PullsQueueUrl": self.queues.pulls.queue_url,
             "PullDeadLettersQueueUrl": self.queues.pull_dead_letters.queue_url,
             "CampaignRunsQueueUrl": self.queues.campaign_runs.queue_url,

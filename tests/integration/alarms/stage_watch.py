@@ -44,10 +44,10 @@ class StageWatch:
         self.metrics = CloudWatch()
         self._service = service
         self._captured = captured
-        self._alarms = {
-            item["Properties"]["AlarmDescription"].rpartition(ANCHOR)[2]: (logical_id, item["Properties"])
-            for logical_id, item in service.resources("CloudWatch::Alarm").items()
-        }
+        self._alarms: dict[str, dict[str, Mapping[str, Any]]] = {}
+        for logical_id, item in service.resources("CloudWatch::Alarm").items():
+            section = item["Properties"]["AlarmDescription"].rpartition(ANCHOR)[2]
+            self._alarms.setdefault(section, {})[logical_id] = item["Properties"]
 
     @property
     def names(self) -> set[str]:
@@ -57,20 +57,28 @@ class StageWatch:
     def firing(self) -> set[str]:
         """The alarms that are in ALARM now."""
         self.metrics.read_log(self._captured.readouterr().out.splitlines())
-        return {name for name, (_, own) in self._alarms.items() if is_in_alarm(own, self.metrics, self.shop.now)}
+        return {name for name in self._alarms if self._firing(name)}
+
+    def _firing(self, name: str) -> set[str]:
+        """Those of one section, by logical id."""
+        return {
+            logical_id
+            for logical_id, own in self._alarms[name].items()
+            if is_in_alarm(own, self.metrics, self.shop.now)
+        }
 
     def pages(self) -> bool:
         """Whether somebody is called."""
         called_by = set(names_of_rule(self._service.only("CloudWatch::CompositeAlarm")["Properties"]))
-        return any(self._alarms[name][0] in called_by for name in self.firing())
+        return any(self._firing(name) & called_by for name in self.firing())
 
     def tells(self, name: str) -> bool:
         """Whether an alarm tells of itself, without a page."""
-        return bool(self._alarms[name][1].get("AlarmActions"))
+        return all(own.get("AlarmActions") for own in self._alarms[name].values())
 
     def put(self, name: str, value: float, *, at: datetime | None = None) -> None:
         """A value of the one metric that an alarm watches, which AWS counts."""
-        _, alarm = self._alarms[name]
+        (alarm,) = self._alarms[name].values()
         assert alarm["Namespace"].startswith("AWS/")
         self.metrics.put(series_of(alarm), at or self.shop.now, value)
 

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from functions.ingest import answers
+from infra.functions import FunctionName
 from shared.store import keys
 from shared.store.configuration import MerchantStore
 from tests.integration.alarms.cloudwatch import Series
@@ -133,8 +134,26 @@ def a_record_is_poison(watch: StageWatch, monkeypatch: pytest.MonkeyPatch) -> No
     watch.shop.dispatch()
     url = watch.shop.environment["DEAD_LETTERS_QUEUE_URL"]
     attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    watch.put("deadletters", int(attributes["ApproximateNumberOfMessages"]))
+    watch.put("recorddeadletters", int(attributes["ApproximateNumberOfMessages"]))
     watch.shop.wait(minutes=5)
+
+
+def a_chain_is_cut(function: FunctionName) -> Proof:
+    """Somebody took ``RecursiveLoop: Allow`` off the function; the two others count nothing."""
+
+    def proof(watch: StageWatch, _: pytest.MonkeyPatch) -> None:
+        watch.of_function(function, "RecursiveInvocationsDropped", 1)
+        watch.shop.wait(minutes=5)
+
+    return proof
+
+
+def the_sweep_is_not_started(watch: StageWatch, _: pytest.MonkeyPatch) -> None:
+    """EventBridge may not invoke it any more: each tick lies in the queue, with those before it."""
+    for minute in range(65):
+        watch.put("missedschedules", minute)
+        assert minute > 60 or "missedschedules" not in watch.firing()
+        watch.shop.wait(minutes=1)
 
 
 def counted(name: str, value: float, minutes: int = 5) -> Proof:
@@ -206,7 +225,10 @@ PROOFS: dict[str, tuple[Proof, ...]] = {
     "retriesold": (old("retriesold", 1801),),
     "pullsold": (old("pullsold", 1801),),
     "slowold": (old("slowold", 3601),),
-    "deadletters": (a_record_is_poison,),
+    "deadletters": (counted("deadletters", 1),),
+    "recorddeadletters": (a_record_is_poison,),
+    "missedschedules": (the_sweep_is_not_started,),
+    "recursiondropped": (a_chain_is_cut("deliver"), a_chain_is_cut("pull"), a_chain_is_cut("campaign")),
     "campaigndeadletters": (counted("campaigndeadletters", 1),),
     "pulldeadletters": (counted("pulldeadletters", 21),),
     "streamgivenup": (counted("streamgivenup", 100),),
@@ -266,6 +288,8 @@ def test_a_healthy_day_with_merchants_own_mistakes_calls_nobody(watch: StageWatc
             watch.put(name, 20)
         watch.put("dispatchlag", 900)
         watch.put("deadletters", 0)
+        watch.put("recorddeadletters", 0)
+        watch.put("missedschedules", 1)
         watch.put("webhooksslow", 60)
         shop.wait(minutes=1)
         # Whoever has not been heard for six hours yet is silent.

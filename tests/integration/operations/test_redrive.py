@@ -1,13 +1,16 @@
 """Dead letters go back to where they came from, and none is lost wherever the command breaks off."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
-from infra.operations.redrive import CAUSES, redrive
+from infra.functions import FunctionName
+from infra.operations.deployed import FunctionFailed
+from infra.operations.redrive import CAUSES, catch_up, redrive
 from tests.integration.conftest import Stage
 from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
@@ -43,6 +46,8 @@ def sqs(aws: None) -> Any:
 def outputs(stage: Stage) -> dict[str, str]:
     return {
         "DeadLettersQueueUrl": stage.dead_letters_url,
+        "RecordDeadLettersQueueUrl": boto3.client("sqs").create_queue(QueueName="record-dead-letters")["QueueUrl"],
+        "MissedSchedulesQueueUrl": boto3.client("sqs").create_queue(QueueName="missed-schedules")["QueueUrl"],
         "DeliveriesQueueUrl": stage.deliveries_url,
         "RetriesQueueUrl": stage.retries_url,
         "StepsQueueUrl": stage.steps_url,
@@ -118,6 +123,66 @@ def test_a_stream_record_goes_through_dispatch_and_stays_where_it_is_refused(
     assert sorted(asked) == ["poison/mer_1/a", "poison/mer_1/b"]
     show_again(sqs, stage.dead_letters_url)
     assert bodies(sqs, stage.dead_letters_url) == ["poison/mer_1/b"]
+
+
+def test_records_go_through_dispatch_once_and_what_points_to_none_stays(sqs: Any, outputs: dict[str, str]) -> None:
+    """The local engine leaves pointers of its own there, which name no object."""
+    url = outputs["RecordDeadLettersQueueUrl"]
+    died(sqs, url, {"id": "ours", "poison": "poison/mer_1/a"}, None)
+    died(sqs, url, {"id": "a pointer", "DDBStreamBatchInfo": {}}, None)
+    asked: list[str] = []
+
+    def replayed(key: str) -> bool:
+        asked.append(key)
+        return True
+
+    assert redrive(sqs, CAUSES["records"], outputs, replayed) == {"dispatch": 1, "left": 1}
+    show_again(sqs, url)
+    assert redrive(sqs, CAUSES["records"], outputs, replayed) == {"left": 1}
+    assert asked == ["poison/mer_1/a"]
+    show_again(sqs, url)
+    assert bodies(sqs, url) == ["a pointer"]
+
+
+class Started:
+    """The functions that a redrive starts; each of ``failing`` fails once."""
+
+    def __init__(self, *failing: FunctionName) -> None:
+        self.asked: list[tuple[FunctionName, Mapping[str, Any]]] = []
+        self._failing = set(failing)
+
+    def __call__(self, name: FunctionName, event: Mapping[str, Any]) -> object:
+        self.asked.append((name, event))
+        if name in self._failing:
+            self._failing.remove(name)
+            raise FunctionFailed(name)
+        return {}
+
+
+def test_any_number_of_missed_ticks_is_one_sweep_and_one_repair(sqs: Any, outputs: dict[str, str]) -> None:
+    url, started = outputs["MissedSchedulesQueueUrl"], Started()
+    for number in range(25):
+        died(sqs, url, {"id": number}, None)
+
+    assert catch_up(sqs, url, started) == {"done": 25}
+    assert started.asked == [("sweep", {"asked": "redrive"}), ("campaign", {"repair": True})]
+    assert held(sqs, url) == []
+    assert catch_up(sqs, url, started) == {}
+    assert len(started.asked) == 2, "where nothing was missed nothing is started"
+
+
+@pytest.mark.parametrize("failing", ["sweep", "campaign"])
+def test_a_tick_is_not_forgotten_before_its_work_is_done(
+    sqs: Any, outputs: dict[str, str], failing: FunctionName
+) -> None:
+    url, started = outputs["MissedSchedulesQueueUrl"], Started(failing)
+    died(sqs, url, {"id": 1}, None)
+
+    with pytest.raises(FunctionFailed):
+        catch_up(sqs, url, started)
+    show_again(sqs, url)
+    assert catch_up(sqs, url, started) == {"done": 1}
+    assert held(sqs, url) == []
 
 
 def test_a_second_run_sends_nothing_twice(sqs: Any, outputs: dict[str, str], stage: Stage) -> None:

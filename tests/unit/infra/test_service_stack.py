@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from infra.operations.redrive import CAUSES
 from shared.domain.step_state import CLAIM_LEASE
 from tests.unit.infra.conftest import StackTemplate, Synthesise, Templates, as_list
 
@@ -321,6 +322,27 @@ def test_a_message_stays_hidden_six_times_its_consumers_timeout_and_ends_as_a_de
     assert "DeadLetters" in json.dumps(queue["RedrivePolicy"]["deadLetterTargetArn"])
 
 
+def test_each_cause_of_dead_letters_has_its_queue_its_redrive_and_its_alarm(production: Templates) -> None:
+    """What dispatch sets aside does not lie among deliveries: mended by different people, at different times."""
+    service = production.service
+    ends = {name for name, own in service.resources("SQS::Queue").items() if "RedrivePolicy" not in own["Properties"]}
+    outputs = {own["Value"]["Ref"]: name for name, own in service.json["Outputs"].items() if "Ref" in own["Value"]}
+    watched = {
+        own["Properties"]["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for own in service.resources("CloudWatch::Alarm").values()
+        if own["Properties"].get("MetricName") == "ApproximateNumberOfMessagesVisible"
+    }
+    redriven = {own.dead for own in CAUSES.values()} | {"MissedSchedulesQueueUrl"}
+
+    assert watched == ends
+    assert {outputs[own] for own in ends} == redriven
+    kept = service.function("dispatch")["Properties"]["Environment"]["Variables"]["DEAD_LETTERS_QUEUE_URL"]["Ref"]
+    assert outputs[kept] == "RecordDeadLettersQueueUrl"
+    for source in ("QueuesDeliveries", "QueuesRetries", "QueuesSteps", "QueuesSlow"):
+        queue = next(own for name, own in service.resources("SQS::Queue").items() if source in name)["Properties"]
+        assert outputs[queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]] == "DeadLettersQueueUrl"
+
+
 @pytest.mark.parametrize("source", ["QueuesDeliveries", "QueuesRetries"])
 def test_a_steps_claim_outlives_the_time_until_its_message_comes_again(service: StackTemplate, source: str) -> None:
     queue = next(item for name, item in service.resources("SQS::Queue").items() if source in name)["Properties"]
@@ -332,7 +354,7 @@ def test_every_queue_is_encrypted_standard_and_keeps_what_it_holds_for_two_weeks
     queues = service.resources("SQS::Queue")
     kept = {name for name, item in queues.items() if item["Properties"].get("MessageRetentionPeriod") == 1209600}
 
-    assert len(queues) == 10
+    assert len(queues) == 11
     assert kept == set(queues)
     assert all(item["Properties"]["SqsManagedSseEnabled"] is True for item in queues.values())
     assert not any("FifoQueue" in item["Properties"] for item in queues.values())
