@@ -41,6 +41,7 @@ class Queues(Construct):
         self.missed_schedules = self._kept("MissedSchedules")
         acknowledge(self.missed_schedules, {"AwsSolutions-SQS3": "The dead letter queue of EventBridge's targets."})
         self.record_dead_letters = self._kept("RecordDeadLetters")
+        acknowledge(self.record_dead_letters, {"AwsSolutions-SQS3": "Dispatch itself sends there what it sets aside."})
         self.pull_dead_letters = self._kept("PullDeadLetters")
         self.deliveries = self._worked_off("Deliveries", consumer_timeout, self.dead_letters)
         self.retries = self._worked_off("Retries", consumer_timeout, self.dead_letters)
