@@ -7,6 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
+from functions.merchant_api.limits import MOST_POOLS, check_room
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import (
     Empty,
@@ -31,7 +32,7 @@ from shared.api.campaigns import (
 )
 from shared.api.checkouts import Limit
 from shared.api.idempotency import Repeat
-from shared.api.problems import conflict, not_found, precondition_failed
+from shared.api.problems import not_found, precondition_failed
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
 from shared.domain.ids import PoolId
 from shared.store.configuration import VersionConflict, Versioned
@@ -39,7 +40,6 @@ from shared.store.coupons import CouponPool
 
 router = new_router()
 _TAGS = ["Campaigns"]
-_MOST_POOLS = 50
 _PreviewLimit = Annotated[int, Field(ge=1, le=100)]
 
 
@@ -144,9 +144,9 @@ def preview_campaign(
 def create_pool(body: PoolBody) -> Json:
     """Empty at first."""
     own = session(router)
-    if len(own.services.coupons.listed(own.merchant_id)) >= _MOST_POOLS:
-        raise conflict(f"A merchant has at most {_MOST_POOLS} coupon pools.")
     pool = CouponPool(PoolId(f"pool_{own.new_ulid()}"), own.merchant_id, body.name, own.now)
+    standing = own.services.coupons.listed(own.merchant_id)
+    check_room((row.id for row in standing), pool.id, MOST_POOLS, "coupon pools")
     own.services.coupons.create(pool)
     return answer(pool_json(pool), 201, location=f"/v1/coupon-pools/{pool.id}")
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.limits import MOST_ENDPOINTS, check_room
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api.checkouts import Limit, delivery_json
@@ -35,7 +36,6 @@ from shared.workflows.delivering.endpoint_setup import (
 
 router = new_router()
 _TAGS = ["Endpoints"]
-_MOST_ENDPOINTS = 50
 _LOOKED_AT = 20
 """The newest deliveries tell when the endpoint last answered well: its successes write nothing of their own."""
 
@@ -46,10 +46,11 @@ def create_endpoint(body: EndpointBody) -> Json:
     own = session(router)
     draft = body.draft()
     check(draft, local=own.local, own=own.own_address)
-    if len(own.services.endpoints.listed(own.merchant_id)) >= _MOST_ENDPOINTS:
-        raise conflict(f"A merchant has at most {_MOST_ENDPOINTS} endpoints.")
+    endpoint_id = EndpointId(f"ep_{own.new_ulid()}")
+    standing = own.services.endpoints.listed(own.merchant_id)
+    check_room((row.value.id for row in standing), endpoint_id, MOST_ENDPOINTS, "endpoints")
     endpoint = Endpoint(
-        id=EndpointId(f"ep_{own.new_ulid()}"),
+        id=endpoint_id,
         merchant_id=own.merchant_id,
         kind=body.kind,
         created_at=own.now,

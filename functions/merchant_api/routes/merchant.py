@@ -4,18 +4,18 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.limits import MOST_TOKENS, check_room
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
 from shared.api.authentication import token_hash
 from shared.api.checkouts import Limit
 from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
-from shared.api.problems import conflict, not_found
+from shared.api.problems import not_found
 from shared.domain.ids import TokenId
 from shared.store.configuration import TokenRecord
 from shared.workflows.delivering.endpoint_setup import refresh_flags
 
 router = new_router()
-_MOST_TOKENS = 50
 
 
 @router.get("/v1/merchant", security=MERCHANT, summary="Read the own profile and settings", tags=["Merchant"])
@@ -42,12 +42,10 @@ def change_profile(body: MerchantPatch) -> Json:
 def create_token(body: TokenBody | None = None) -> Json:
     """The token is shown once."""
     own = session(router)
-    if len(own.services.tokens.listed(own.merchant_id)) >= _MOST_TOKENS:
-        raise conflict(f"A merchant has at most {_MOST_TOKENS} tokens; revoke one first.")
-    token = own.new_token()
-    record = TokenRecord(
-        TokenId(f"tok_{own.new_ulid()}"), own.merchant_id, token_hash(token), own.now, body.name if body else None
-    )
+    token, token_id = own.new_token(), TokenId(f"tok_{own.new_ulid()}")
+    standing = own.services.tokens.listed(own.merchant_id)
+    check_room((row.id for row in standing), token_id, MOST_TOKENS, "tokens; revoke one first")
+    record = TokenRecord(token_id, own.merchant_id, token_hash(token), own.now, body.name if body else None)
     own.services.tokens.create(record)
     return answer(token_json(record) | {"token": token}, 201, location=f"/v1/tokens/{record.id}")
 

@@ -6,10 +6,11 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
+from functions.merchant_api.limits import MOST_SOURCES, check_room
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api.checkouts import Limit
-from shared.api.problems import conflict, not_found
+from shared.api.problems import not_found
 from shared.api.sources import SourceBody, SourcePatch, source_json
 from shared.domain.ids import SourceId
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
@@ -26,7 +27,6 @@ from shared.workflows.intake.source_setup import (
 
 router = new_router()
 _TAGS = ["Sources"]
-_MOST_SOURCES = 100
 
 
 @router.post("/v1/sources", security=MERCHANT, summary="Connect a checkout provider", tags=_TAGS, status_code=201)
@@ -39,9 +39,9 @@ def create_source(body: SourceBody) -> Json:
     given = body.credentials.given()
     check_api_address(given, local=own.local, own=own.own_address)
     credentials = first_credentials(provider, given)
-    if len(own.services.sources.listed(own.merchant_id)) >= _MOST_SOURCES:
-        raise conflict(f"A merchant has at most {_MOST_SOURCES} sources.")
     source_id = SourceId(f"src_{own.new_ulid()}")
+    standing = own.services.sources.listed(own.merchant_id)
+    check_room((row.value.id for row in standing), source_id, MOST_SOURCES, "sources")
     source = Source(
         id=source_id,
         merchant_id=own.merchant_id,
