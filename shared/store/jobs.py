@@ -17,7 +17,7 @@ from shared.domain.instants import to_ms
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.table import ConditionFailed, Table
-from shared.store.writes import Put, Update
+from shared.store.writes import Delete, Put, Update
 
 KEPT_FOR = timedelta(days=90)
 JobStatus = Literal["queued", "running", "completed", "failed"]
@@ -96,6 +96,11 @@ class JobStore:
         }
         with contextlib.suppress(ConditionFailed):
             self._table.put(Put(row, Attr("pk").not_exists()))
+
+    def withdraw(self, job_id: JobId) -> None:
+        """Remove a job on which nobody has begun; one that is begun stays."""
+        with contextlib.suppress(ConditionFailed):
+            self._table.delete(Delete(keys.job(job_id), Attr("status").eq("queued")))
 
     def get(self, job_id: JobId) -> Job | None:
         """The job, or None. Whoever acts for a merchant must compare ``merchant_id``."""

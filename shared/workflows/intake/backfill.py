@@ -5,6 +5,7 @@ from datetime import datetime
 
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.pull_queue import PageMessage, PullQueue
+from shared.aws.queues import QueueRefused, QueueUnavailable
 from shared.domain.ids import JobId, MerchantId, new_ulid
 from shared.domain.merchant import Merchant, Source
 from shared.providers import registry
@@ -44,7 +45,7 @@ class Backfills:
         Never before the recovery horizon: nothing older may be recovered.
 
         Raises Conflict where the source cannot be listed, Invalid for a filter or a time that cannot be,
-        QueueUnavailable.
+        QueueUnavailable and QueueRefused; no job stands then.
         """
         now = self._now()
         earliest = now - merchant.settings.recovery_horizon
@@ -74,7 +75,12 @@ class Backfills:
             filters=filters,
         )
         self._jobs.create(job)
-        self._queue().send(PageMessage(job.id, job.merchant_id))
+        try:
+            self._queue().send(PageMessage(job.id, job.merchant_id))
+        except (QueueUnavailable, QueueRefused):
+            # Nobody would ever begin it. Where the message is out after all, it finds no job.
+            self._jobs.withdraw(job.id)
+            raise
         return job
 
     def read(self, merchant_id: MerchantId, job_id: str) -> Job:

@@ -7,6 +7,8 @@ from typing import Any
 import boto3
 import pytest
 
+from shared.aws.pull_queue import PullQueue
+from shared.aws.queues import QueueUnavailable
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.conftest import Stage
 
@@ -29,6 +31,25 @@ def test_a_job_is_accepted_enqueued_and_shown(stage: Stage, merchant: Api, shopi
     assert merchant("GET", f"/v1/jobs/{answer.json['id']}").json == answer.json
     (message,) = boto3.client("sqs").receive_message(QueueUrl=stage.pulls_url)["Messages"]
     assert json.loads(message["Body"])["job_id"] == answer.json["id"]
+
+
+def jobs() -> list[dict[str, Any]]:
+    rows = boto3.client("dynamodb").scan(TableName="checkback")["Items"]
+    return [dict(row) for row in rows if row["pk"]["S"].startswith("J#")]
+
+
+def test_a_job_whose_first_message_is_not_taken_does_not_wait_for_ever(
+    merchant: Api, shopify: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object, **__: object) -> None:
+        raise QueueUnavailable("throttled")
+
+    with monkeypatch.context() as unlucky:
+        unlucky.setattr(PullQueue, "send", unavailable)
+        assert merchant("POST", f"/v1/sources/{shopify['id']}/backfill").status == 503
+    assert jobs() == []
+    assert merchant("POST", f"/v1/sources/{shopify['id']}/backfill").status == 202
+    assert len(jobs()) == 1
 
 
 def test_without_a_body_it_reaches_back_to_the_recovery_horizon(merchant: Api, shopify: dict[str, Any]) -> None:
