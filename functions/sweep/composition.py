@@ -3,12 +3,13 @@
 from functools import cache
 
 from shared.aws.environment import Environment
-from shared.aws.stores import Stores
+from shared.aws.stores import Stores, now
 from shared.store.configuration import MerchantStore
 from shared.store.due import DueStore
 from shared.store.episodes import EpisodeStore
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
+from shared.store.sweep_leases import SweepLeases
 from shared.workflows.delivering.resend import Resender
 from shared.workflows.recovery.merchant_settings import MerchantSettings
 from shared.workflows.recovery.sweep import Sweeper
@@ -36,8 +37,10 @@ def sweeper() -> Sweeper:
     resender = Resender(ResendJobStore(table, shards), stores.deliveries, stores.queues)
     return Sweeper(
         due=DueStore(table),
+        leases=SweepLeases(table),
         settings=settings,
         checkouts=CheckoutSweeper(stores.checkouts, shoppers, stores.hasher, settings.of),
         episodes=EpisodeSweeper(EpisodeStore(table, shards), shoppers, stores.queues, settings.of),
         retries=RetrySweeper(stores.deliveries, stores.queues, resender),
+        clock=now,
     )

@@ -1,7 +1,8 @@
 """The sweep function. ``{}`` sweeps every shard of every kind; ``{"kind", "shard"}`` one of them.
 
 Whoever calls it by hand says so with ``{"asked": "by hand"}``: then it takes the time it needs. One by schedule makes
-room for the next, which comes in a minute and begins with another part: two of them do not sweep one shard at once.
+room for the next, which comes in a minute and begins with another part. Two never sweep one shard at once: each part in
+which something is due is leased.
 """
 
 from datetime import datetime
@@ -36,8 +37,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     # Also where nothing was due: that it comes at all is what the alarm SweepLate listens for.
     measure("SweepLag", swept.lag.total_seconds(), service="sweep", unit="Seconds")
     asked = str(event.get("asked", "by schedule"))[:40]
-    logger.info("swept", asked=asked, parts=len(parts), outcomes=swept.counts, unfinished=swept.unfinished)
-    return {"outcomes": swept.counts, "unfinished": swept.unfinished}
+    told: dict[str, Any] = {"outcomes": swept.counts, "unfinished": swept.unfinished}
+    logger.info("swept", asked=asked, parts=len(parts), held=swept.held, **told)
+    return told
 
 
 def _all_parts(at: datetime) -> list[tuple[str, int]]:

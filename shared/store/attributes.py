@@ -117,6 +117,7 @@ QUARANTINE: Final[Mapping[str, str]] = {
 }
 CAMPAIGN: Final[Mapping[str, str]] = {"rev": "revision: how many times its row was written"}
 RUN: Final[Mapping[str, str]] = {"cur": "cursor: the page to go on with"}
+SWEEP_LEASE: Final[Mapping[str, str]] = {"by": "name of the sweep that holds the shard"}
 COUPON: Final[Mapping[str, str]] = {"exp": "expires at", "n": "step that the code was given to"}
 
 ROWS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -131,6 +132,7 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "quarantined body": QUARANTINE,
     "campaign": CAMPAIGN,
     "campaign run": RUN,
+    "sweep lease": SWEEP_LEASE,
     "coupon": COUPON,
 }
 """What only rows of one kind have."""

@@ -103,6 +103,11 @@ def telling(event_id: str) -> ItemKey:
     return f"D#{event_id}", "D"
 
 
+def sweep_lease(kind: str, shard: int) -> ItemKey:
+    """Which sweep works on a shard of one kind of due rows."""
+    return f"SW#{kind}{shard}", "SW"
+
+
 def delivery(delivery_id: DeliveryId, endpoint_id: EndpointId) -> ItemKey:
     """One delivery, in one of its endpoint's shards."""
     shard = hashlib.sha256(delivery_id.encode()).digest()[0] % DELIVERY_SHARDS

@@ -1,5 +1,11 @@
-"""The sweep: moves what is due, and reads nothing else. Overlapping sweeps and crashes repeat work, never lose it."""
+"""The sweep: moves what is due, and reads nothing else. Crashes repeat work, never lose it.
 
+A shard is swept by one sweep at a time, which holds a lease of it; two that meet all the same, one of them having lost
+its own, only repeat each other's work.
+"""
+
+import logging
+import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,11 +15,14 @@ from shared.aws.set_aside import count_set_aside
 from shared.domain.instants import from_ms
 from shared.store import keys
 from shared.store.due import DueRow, DueStore
+from shared.store.sweep_leases import LEASE, SweepLeases
 from shared.workflows.recovery.merchant_settings import MerchantSettings
 from shared.workflows.recovery.sweep_checkouts import CheckoutSweeper
 from shared.workflows.recovery.sweep_episodes import EpisodeSweeper
 from shared.workflows.recovery.sweep_outcome import Failed, Outcome, Unreadable
 from shared.workflows.recovery.sweep_retries import RetrySweeper
+
+_logger = logging.getLogger(__name__)
 
 SET_ASIDE_FOR = timedelta(hours=1)
 
@@ -22,11 +31,12 @@ SET_ASIDE_FOR = timedelta(hours=1)
 class Swept:
     """What one sweep did, by outcome; ``unfinished`` when time ran out with more to do.
 
-    ``lag``: how long the row that had waited longest was due.
+    ``lag``: how long the row that had waited longest was due. ``held``: parts that another sweep was at.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     unfinished: bool = False
+    held: int = 0
     lag: timedelta = timedelta(0)
     failed: list[Exception] = field(default_factory=list)
 
@@ -41,13 +51,17 @@ class Sweeper:
     def __init__(
         self,
         due: DueStore,
+        leases: SweepLeases,
         settings: MerchantSettings,
         checkouts: CheckoutSweeper,
         episodes: EpisodeSweeper,
         retries: RetrySweeper,
+        clock: Callable[[], datetime],
     ) -> None:
-        """Share the parts of one process."""
+        """Share the parts of one process; ``clock`` says how long a lease still lasts."""
         self._due = due
+        self._leases = leases
+        self._clock = clock
         self._settings = settings
         self._checkouts = checkouts
         self._episodes = episodes
@@ -64,15 +78,22 @@ class Sweeper:
         swept = Swept()
         self._settings.begin()
         for kind, shard in parts:
+            lease = _Lease(self._leases, self._clock, kind, shard)
             try:
                 for page in self._due.pages(kind, shard, now):
                     swept.lag = max(swept.lag, now - from_ms(page[0].seen))
+                    # Where nothing is due, nothing is written.
+                    if not lease.holds():
+                        swept.held += 1
+                        break
                     self._page(kind, page, now, out_of_time, swept)
                     swept.unfinished = out_of_time()
                     if swept.unfinished:
                         return _whole(swept)
             except Exception as error:  # noqa: BLE001 - the other parts are swept
                 swept.failed.append(error)
+            finally:
+                lease.let_go()
         return _whole(swept)
 
     def _page(
@@ -111,6 +132,36 @@ class Sweeper:
                 return self._retries.sweep(page, now, out_of_time)
             case _:
                 return ()
+
+
+class _Lease:
+    """One sweep's lease of one part: taken before its first page, and again before one that begins late in it."""
+
+    def __init__(self, leases: SweepLeases, clock: Callable[[], datetime], kind: str, shard: int) -> None:
+        self._leases = leases
+        self._clock = clock
+        self._part = kind, shard
+        # Of its own, and not the invocation's: AWS may bring one tick twice, under the same id.
+        self._sweep = secrets.token_hex(8)
+        self._taken_at: datetime | None = None
+
+    def holds(self) -> bool:
+        """Whether the next page may be begun."""
+        now = self._clock()
+        if self._taken_at is not None and now - self._taken_at < LEASE / 2:
+            return True
+        taken = self._leases.take(*self._part, self._sweep, now)
+        self._taken_at = now if taken else None
+        return taken
+
+    def let_go(self) -> None:
+        """What cannot be let go ends by itself."""
+        if self._taken_at is None:
+            return
+        try:
+            self._leases.let_go(*self._part, self._sweep, self._clock())
+        except Exception as error:  # noqa: BLE001 - the work is done
+            _logger.warning("a lease of the sweep stays until it is over: %s", code_of(error))
 
 
 def _passes(error: Exception) -> bool:

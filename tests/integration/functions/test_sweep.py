@@ -1,10 +1,12 @@
 """The sweep on its schedule's events: what is due moves, once, and nothing else is touched."""
 
 import itertools
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 import functions.sweep.handler as sweep_function
 from shared.domain.change import Signal
@@ -12,8 +14,10 @@ from shared.domain.checkout import Reason, Status
 from shared.domain.deadline import at_deadline
 from shared.domain.ids import digest_bytes
 from shared.store.checkouts import CheckoutStore
+from shared.store.due import DueStore
+from shared.store.sweep_leases import LEASE, SweepLeases
 from tests.integration.conftest import DUE_SHARDS
-from tests.integration.shop import Invocation, Shop, aws_event
+from tests.integration.shop import Invocation, Shop, aws_event, stranger
 from tests.unit.domain.sessions import NOON, after
 
 
@@ -80,7 +84,9 @@ def test_nothing_in_the_cart_is_no_abandonment(shop: Shop) -> None:
 
 
 def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second sweep does the whole work between the first one's reading and its writing."""
+    """A second sweep does the whole work between the first one's reading and its writing: the first hung for so long
+    that its lease was over.
+    """
     for number in range(3):
         shop.webhook(session=f"session-{number}")
     shop.wait(minutes=31)
@@ -91,6 +97,7 @@ def test_overlapping_sweeps_are_harmless(shop: Shop, monkeypatch: pytest.MonkeyP
         found = page(self, digests)
         if not overlapped:
             overlapped.append({})
+            shop.wait(seconds=LEASE.total_seconds() + 1)
             overlapped[0] = shop.sweep()
         return found
 
@@ -191,3 +198,105 @@ def test_one_asked_for_by_hand_does_all_that_is_due(shop: Shop, slow_pages: None
         "outcomes": {"abandoned": 12},
         "unfinished": False,
     }
+
+
+def test_a_shard_is_swept_by_one_sweep_at_a_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minute's next sweep comes while the last is at work: it leaves the shards alone that are being swept."""
+    due_in_several_parts(shop)
+    begun: list[dict[str, int]] = []
+    page = CheckoutStore.get_readable
+
+    def read_while_the_next_comes(self: Any, wanted: Any) -> Any:
+        digests = list(wanted)
+        if len(begun) < DUE_SHARDS:
+            begun.append({})
+            begun[-1] = shop.sweep(kind="C", shard=digest_bytes(digests[0])[0] % DUE_SHARDS)
+        return page(self, digests)
+
+    monkeypatch.setattr(CheckoutStore, "get_readable", read_while_the_next_comes)
+    assert shop.sweep() == {"abandoned": 12}, "whatever it held nobody else moved"
+    assert begun == [{}] * DUE_SHARDS
+
+
+def test_a_sweep_that_is_done_lets_the_next_have_the_shard_at_once(shop: Shop) -> None:
+    shop.webhook()
+    shop.wait(minutes=31)
+    assert shop.sweep() == {"abandoned": 1}
+    shop.webhook(session="another", user=stranger(1))
+    shop.webhook(session="a-third", user=stranger(2))
+    shop.wait(minutes=31)
+    assert shop.sweep(asked="by hand") == {"abandoned": 2}
+
+
+def test_a_sweep_that_died_keeps_the_others_out_for_two_minutes_and_what_is_due_shows_as_late(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed in its first page, it lets nothing go."""
+    shop.webhook()
+    shop.wait(minutes=31)
+    with monkeypatch.context() as killed:
+        killed.setattr(SweepLeases, "let_go", lambda *_: None)
+        killed.setattr("shared.workflows.recovery.sweep.Sweeper._page", lambda *_: None)
+        assert shop.sweep() == {}
+    capsys.readouterr()
+    shop.wait(minutes=1)
+    assert shop.sweep() == {}
+    lags = [own["SweepLag"] for own in map(json.loads, capsys.readouterr().out.splitlines()) if "SweepLag" in own]
+    assert lags in ([[120.0]], [120.0]), "the alarm sees that it waits"
+    shop.wait(minutes=1, seconds=1)
+    assert shop.sweep() == {"abandoned": 1}
+
+
+def test_a_sweep_that_was_overtaken_begins_no_further_page(shop: Shop) -> None:
+    """It hung in a page until its lease was over, and the next sweep is at the shard now."""
+    leases = SweepLeases(shop.table)
+    assert leases.take("C", 0, "hung", shop.now)
+    assert not leases.take("C", 0, "next", shop.now + LEASE / 2)
+    shop.wait(seconds=LEASE.total_seconds() + 1)
+    assert leases.take("C", 0, "next", shop.now)
+    assert not leases.take("C", 0, "hung", shop.now)
+    leases.let_go("C", 0, "hung", shop.now)
+    assert not leases.take("C", 0, "a third", shop.now), "what it lost it cannot let go"
+    leases.let_go("C", 0, "next", shop.now)
+    assert leases.take("C", 0, "a third", shop.now)
+
+
+def test_a_lease_is_held_on_to_by_a_sweep_that_takes_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by hand moves page after page, each in half a minute, for longer than a lease."""
+    for number in range(8):
+        shop.webhook(session=f"session-{number}", user=stranger(number))
+    shop.wait(minutes=31)
+    shut_out: list[bool] = []
+    page = CheckoutStore.get_readable
+
+    def slowly(self: Any, wanted: Any) -> Any:
+        digests = list(wanted)
+        shop.wait(seconds=50)
+        shut_out.append(not SweepLeases(self._table).take("C", digest_bytes(digests[0])[0] % DUE_SHARDS, "x", shop.now))
+        return page(self, digests)
+
+    monkeypatch.setattr(CheckoutStore, "get_readable", slowly)
+    monkeypatch.setattr(DueStore.pages, "__defaults__", (1,))
+    assert shop.sweep(asked="by hand") == {"abandoned": 8}
+    assert shut_out == [True] * 8
+
+
+@pytest.mark.parametrize("moment", ["fails", "succeeds unseen"])
+def test_a_lease_that_could_not_be_let_go_costs_two_minutes_and_nothing_else(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop.webhook()
+    shop.wait(minutes=31)
+    let_go = SweepLeases.let_go
+
+    def lost(*arguments: Any) -> None:
+        if moment == "succeeds unseen":
+            let_go(*arguments)
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(SweepLeases, "let_go", lost)
+        assert shop.sweep() == {"abandoned": 1}
+    shop.webhook(session="another", user=stranger(1))
+    shop.wait(minutes=31)
+    assert shop.sweep() == {"abandoned": 1}
