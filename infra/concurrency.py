@@ -17,7 +17,7 @@ PULLS: Final = 5
 RUNS: Final = 5
 """A run holds one merchant's campaign; a long one goes on in further messages."""
 UNRESERVED: Final = 100
-"""What Lambda wants to stay for functions without a share: ours are those who answer people."""
+"""What Lambda wants to stay for functions without a share."""
 _BESIDE_RUNS: Final = 2
 """Repair and reconciliation are invoked beside the queue."""
 
@@ -35,6 +35,9 @@ def wanted(stage: Stage) -> dict[FunctionName, int]:
     limits: dict[FunctionName, int] = {
         "ingest": stage.ingest_concurrency,
         "dispatch": stage.dispatch_concurrency,
+        "merchant_api": stage.merchant_api_concurrency,
+        "redirect": stage.redirect_concurrency,
+        "callbacks": stage.callbacks_concurrency,
         "sweep": sweep_parts(stage),
         "deliver": deliver,
         "pull": PULLS,

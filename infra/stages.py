@@ -64,6 +64,10 @@ class Stage:
     """Reserved for webhooks, whatever else is at work. One that is answered in 50 ms needs 1 for 20 webhooks/s."""
     dispatch_concurrency: int = 0
     """The most that work off the stream at once."""
+    merchant_api_concurrency: int = 0
+    redirect_concurrency: int = 0
+    callbacks_concurrency: int = 0
+    """Reserved for each of the others that answer requests, and the most of it: a flood of one takes from no other."""
     gradual_deployment: bool = False
     """Whether a new version of what answers requests takes a tenth of them for ten minutes first, watched by alarms."""
     snap_start: bool = False
@@ -136,6 +140,9 @@ class Stage:
             "account_concurrency": (0, 1_000_000),
             "ingest_concurrency": (0, 100_000),
             "dispatch_concurrency": (0, 10_000),
+            "merchant_api_concurrency": (0, 10_000),
+            "redirect_concurrency": (0, 10_000),
+            "callbacks_concurrency": (0, 10_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),
             "webhooks_per_minute_of_merchant": (1, 1_000_000),
         }

@@ -99,6 +99,15 @@ def test_an_account_with_a_thousand_is_enough(aws: Aws) -> None:
     assert [verdict for verdict, _ in found(aws, preflight.executions)] == ["ok"]
 
 
+@pytest.mark.parametrize("setting", ["merchant_api_concurrency", "redirect_concurrency", "callbacks_concurrency"])
+def test_the_shares_of_all_who_answer_requests_are_counted(aws: Aws, setting: str) -> None:
+    stage = replace(PRODUCTION, **{setting: 600})  # type: ignore[arg-type]  # the three are numbers
+
+    (refusal,) = (own for own in preflight.preflight(aws.client, stage) if "executions are needed" in own.what)
+    assert refusal.verdict == "stop"
+    assert f"{setting.removesuffix('_concurrency')} 600" in refusal.what
+
+
 def test_what_others_reserved_is_not_there_for_us(aws: Aws) -> None:
     allows(aws, 1000, 300)
     aws.says(parameter_name("production", "table-name"), None)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from infra.concurrency import UNRESERVED, check_shares, shares
+from infra.functions import FUNCTION_NAMES
 from infra.local.engine import PROJECT
 from infra.stages import Stage, UnusableStageError
 
@@ -114,6 +115,7 @@ def test_the_shares_add_up_inside_the_account() -> None:
     check_shares(production)
     assert sum(shares(production).values()) + UNRESERVED <= 1000
     assert shares(production)["deliver"] == 100 + 20 + 50 + 20
+    assert set(shares(production)) == set(FUNCTION_NAMES), "no flood of one takes from another"
     assert shares(production)["sweep"] == 3 * 8, "one for each kind and shard"
     with pytest.raises(UnusableStageError, match=r"concurrent executions are needed .* account_concurrency is 500"):
         check_shares(replace(production, account_concurrency=500))
