@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity dashboard deploy rollback redrive bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity dashboard deploy rollback redrive bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -45,7 +45,7 @@ demo: setup ## an abandoned and a recovered checkout, played through the deploye
 check: ## before you share a change: lint, types and every quick test, beside each other
 	@$(MAKE) -j 3 lint types quick
 
-test: setup lint types unit e2e ## everything CI runs
+test: setup lint types unit e2e permissions ## everything CI runs
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .
@@ -65,7 +65,11 @@ quick: ## unit and integration tests but the long ones
 	@.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal
 
 unit: ## unit and integration tests, the long ones too
-	@.venv/bin/pytest -m "not e2e" -n auto --dist worksteal
+	@rm -rf .recorded/unit
+	@RECORD_AWS_CALLS=.recorded/unit .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
+
+permissions: ## what functions did in the last `make unit` and `make e2e`, against what their roles allow
+	@RECORDED_AWS_CALLS=".recorded/unit .recorded/e2e" .venv/bin/pytest tests/permissions/test_least_privilege.py
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
 	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz
@@ -86,6 +90,7 @@ e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
+	$(PYTHON) -m tests.permissions.workers .recorded/e2e; \
 	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
 	$(MAKE) rehearse
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aws_cdk import CfnOutput, Duration, Stack
+from aws_cdk import CfnOutput, Duration, Names, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
@@ -48,12 +48,15 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
 
 # Transactions are allowed through the actions they are made of. Nothing here may scan.
 _ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
-_TRANSACTIONS = (*_ITEMS, "dynamodb:ConditionCheckItem")
-_QUERY = ("dynamodb:Query",)
+_QUERY = "dynamodb:Query"
+_OF_SHOPPERS = ("phone", "email", "customer")
+_OF_CHECKOUTS = (*_OF_SHOPPERS, "cart")
+_READ_FOR = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""What Lambda asks of the role of a function for which it reads a queue (AWSLambdaSQSQueueExecutionRole); the CDK's own
+grant has two actions more."""
 
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
-_ANY_INDEX = "The indexes of the stage's own table; they hold keys alone."
 _KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
 _MERCHANTS_MAIL = "Merchants' identities and tenants are made after the deployment; a tenant binds each to its own."
 _SHOWS_A_BAD_RELEASE = ("ApiErrors", "WebhooksNotStored", "WebhooksSlow")
@@ -156,29 +159,25 @@ class ServiceStack(Stack):
         )
 
     def _allow_table(self) -> None:
-        table, indexes = self._state.table.table_arn, f"{self._state.table.table_arn}/index/*"
+        """Rows for all; besides them what each function asks for by query, of the table or of an index."""
+        table = self._state.table.table_arn
         allowed: tuple[tuple[FunctionName, tuple[str, ...], tuple[str, ...]], ...] = (
-            ("ingest", _TRANSACTIONS, (table,)),
-            ("ingest", _QUERY, (indexes,)),
-            ("merchant_api", (*_TRANSACTIONS, "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"), (table,)),
-            ("merchant_api", _QUERY, (table, indexes)),
-            ("sweep", _TRANSACTIONS, (table,)),
-            ("sweep", _QUERY, (table, indexes)),
-            ("dispatch", _TRANSACTIONS, (table,)),
-            ("dispatch", _QUERY, (table, indexes)),
-            ("deliver", _TRANSACTIONS, (table,)),
-            ("deliver", _QUERY, (table, indexes)),
-            # A shopper who opts in again lifts a suppression.
-            ("callbacks", (*_TRANSACTIONS, "dynamodb:DeleteItem"), (table,)),
-            ("callbacks", _QUERY, (table, indexes)),
-            ("redirect", _ITEMS, (table,)),
-            ("pull", _TRANSACTIONS, (table,)),
-            ("pull", _QUERY, (indexes,)),
-            ("campaign", (*_TRANSACTIONS, "dynamodb:DeleteItem"), (table,)),
-            ("campaign", _QUERY, (table, indexes)),
+            ("ingest", (), _OF_CHECKOUTS),
+            ("merchant_api", ("dynamodb:DeleteItem", "dynamodb:BatchWriteItem", _QUERY), (*_OF_CHECKOUTS, "list")),
+            ("sweep", (_QUERY,), (*_OF_CHECKOUTS, "due")),
+            ("dispatch", (_QUERY,), _OF_CHECKOUTS),
+            # A step's claim checks the records it does not write.
+            ("deliver", ("dynamodb:ConditionCheckItem", _QUERY), _OF_SHOPPERS),
+            # A shopper who opts in again lifts a suppression. Vendors name a phone or an address.
+            ("callbacks", ("dynamodb:DeleteItem",), ("phone", "email")),
+            ("redirect", (), ()),
+            ("pull", (), _OF_CHECKOUTS),
+            ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
         )
-        for name, actions, resources in allowed:
-            self.functions[name].allow(actions, resources, because=_ANY_INDEX)
+        for name, more, indexes in allowed:
+            self.functions[name].allow((*_ITEMS, *more), [table])
+            if indexes:
+                self.functions[name].allow([_QUERY], [f"{table}/index/{own}" for own in indexes])
 
     def _allow_secrets(self) -> None:
         for function in self.functions.values():
@@ -204,7 +203,7 @@ class ServiceStack(Stack):
         bucket = self._state.quarantine
         allowed: tuple[tuple[FunctionName, tuple[str, ...], str], ...] = (
             ("ingest", ("s3:PutObject",), "quarantine/*"),
-            ("merchant_api", ("s3:GetObject", "s3:PutObject", "s3:DeleteObject"), "quarantine/*"),
+            ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "quarantine/*"),
             ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "poison/*"),
             ("dispatch", ("s3:PutObject",), "poison/*"),
         )
@@ -226,7 +225,7 @@ class ServiceStack(Stack):
             ("ingest", (pulls,)),
             ("merchant_api", (deliveries, retries, pulls)),
             ("sweep", (retries, steps)),
-            ("dispatch", (deliveries, retries, dead_letters)),
+            ("dispatch", (deliveries, dead_letters)),
             ("deliver", (retries, steps, slow)),
             ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
             ("campaign", (("CAMPAIGN_RUNS_QUEUE_URL", self.queues.campaign_runs),)),
@@ -251,8 +250,13 @@ class ServiceStack(Stack):
         self.functions["deliver"].allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
-        self.functions[name].entry.add_event_source(
-            sources.SqsEventSource(queue, batch_size=batch_size, report_batch_item_failures=True, max_concurrency=most)
+        self.functions[name].allow(_READ_FOR, [queue.queue_arn])
+        self.functions[name].entry.add_event_source_mapping(
+            f"SqsEventSource:{Names.node_unique_id(queue.node)}",  # as the CDK's own is called: mappings that are live
+            event_source_arn=queue.queue_arn,
+            batch_size=batch_size,
+            report_batch_item_failures=True,
+            max_concurrency=most,
         )
         redriven = "The source is a queue: what fails is redriven to its dead letter queue."
         acknowledge(self.functions[name], {"Serverless-LambdaEventSourceMappingDestination": redriven})

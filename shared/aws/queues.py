@@ -173,7 +173,7 @@ class QueueUrls:
     hand-over nobody may cut short; ``slow`` what goes to endpoints that are slow.
     """
 
-    retries: str
+    retries: str | None = None
     deliveries: str | None = None
     steps: str | None = None
     slow: str | None = None

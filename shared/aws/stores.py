@@ -82,7 +82,7 @@ class Stores:
         """The delivery queues."""
         given = self.environment.variables.get
         urls = QueueUrls(
-            retries=self.environment.variable("RETRIES_QUEUE_URL"),
+            retries=given("RETRIES_QUEUE_URL"),
             deliveries=given("DELIVERIES_QUEUE_URL"),
             steps=given("STEPS_QUEUE_URL"),
             slow=given("SLOW_QUEUE_URL"),

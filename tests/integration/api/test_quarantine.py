@@ -89,6 +89,21 @@ def test_a_replay_after_a_mapping_change_makes_the_checkout_of_that_day_and_repe
     assert merchant("GET", f"/v1/checkouts/{checkout['id']}").json == checkout
 
 
+def test_an_order_that_names_its_cart_alone_completes_the_checkout_when_it_is_understood(
+    merchant: Api, source: dict[str, Any]
+) -> None:
+    begun = {"external_id": "basket.nr", "totals.total": "basket.sum", "cart_id": "cart"}
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": begun}})
+    receiver.cache_clear()
+    checkout_id = post(source, b'{"basket": {"nr": "B-77", "sum": "49.90"}, "cart": "c-1"}')["checkout_id"]
+    quarantine_id = post(source, b'{"kind": "paid", "cart": "c-1", "paid_as": "1001"}')["quarantine_id"]
+    bought = begun | {"order.id": "paid_as", "status": "kind == 'paid' && 'completed' || 'open'"}
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": bought}})
+
+    assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").json["checkout_id"] == checkout_id
+    assert merchant("GET", f"/v1/checkouts/{checkout_id}").json["status"] == "completed"
+
+
 def test_a_body_replayed_again_does_not_undo_what_arrived_since(merchant: Api, source: dict[str, Any]) -> None:
     quarantine_id = post(source)["quarantine_id"]
     merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": MAPPING}})

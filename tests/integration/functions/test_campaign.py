@@ -28,6 +28,7 @@ from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.writes import Update
 from shared.workflows.campaigns import run_page
 from tests.integration.conftest import Stage
+from tests.integration.plain_source import PlainSource
 from tests.integration.shop import SESSION, Invocation, Shop
 from tests.unit.domain.sessions import MERCHANT
 
@@ -119,6 +120,16 @@ def test_an_open_cart_becomes_abandoned_and_its_episode_counts_from_the_run(shop
     assert (after.id, after.campaign_id, shop.checkout().episode_id) == (episode.id, CAMPAIGN, episode.id)
     assert shop.checkout().announced is not None, "the abandonment is told as every other"
     assert counts(shop) == {"started": 1}
+
+
+@pytest.mark.parametrize("identifier", ["phone", "email", "customer"])
+def test_a_shopper_is_reached_by_whatever_was_left(shop: Shop, campaign: Campaign, identifier: str) -> None:
+    PlainSource(shop).begins("theirs", identifier)
+    shop.wait(minutes=20)
+    fire(shop)
+
+    (episode,) = episodes(shop)
+    assert [own.kind.value for own in episode.identities] == [identifier]
 
 
 def test_an_abandoned_cart_keeps_its_episode_which_becomes_the_campaigns(shop: Shop, campaign: Campaign) -> None:

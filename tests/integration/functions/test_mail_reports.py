@@ -100,6 +100,15 @@ def test_a_mail_of_the_shops_own_that_arrived_is_no_matter_of_any_checkout(maile
     assert not [own for own in entries if own.type.startswith("MESSAGE_")]
 
 
+def test_a_bounce_of_the_shops_own_mail_closes_the_address_and_shows_where_the_shopper_was_last(
+    mailer: Mailer, shop: Shop
+) -> None:
+    assert mailer.reports("Bounce", "bounce", PERMANENT, tags={}) == 200
+    assert mailer.closed() == {Channel.EMAIL: "hard_bounce"}
+    entries, _ = ActivityStore(shop.table).page(shop.digest(), limit=50, after=None)
+    assert [own.type for own in entries if own.type.startswith("MESSAGE_")] == ["MESSAGE_FAILED"]
+
+
 def test_a_report_that_names_nobody_is_about_the_checkouts_address(mailer: Mailer) -> None:
     assert mailer.reports("Bounce", "bounce", {"bounceType": "Permanent", "bounceSubType": "General"}) == 200
     assert mailer.closed() == {Channel.EMAIL: "hard_bounce"}

@@ -253,6 +253,22 @@ class TestLightWebhooks:
         assert (status, answer["status"]) == (200, "quarantined")
         assert "credentials.api" in answer["reason"]
 
+    def test_an_order_whose_cart_the_api_does_not_name_is_the_shoppers_by_any_identifier(self, desk: Desk) -> None:
+        source = desk.bigcommerce()
+        contents(desk)
+        desk.abandoned(source)
+        desk.work()
+        begun = desk.checkout(source, CART)
+        body = sample("bigcommerce/order-created.json")
+        billing = {"phone": "(512) 472-5499", "country_iso2": "US", "email": begun.text("customer.email")}
+        shopper = {"customer_id": 77, "billing_address": billing}
+        order = sample("bigcommerce/order-content.json") | {"cart_id": None, **shopper}
+        desk.api.on(f"/stores/ab12cd34ef/v2/orders/{order['id']}", Reply(order))
+        assert desk.webhook(source, body, **{"x-checkback-secret": SECRET})[0] == 200
+
+        assert desk.work() == []
+        assert desk.checkout(source, CART).status is Status.RECOVERED
+
     def test_a_cart_that_became_an_order_exists_no_more(self, desk: Desk) -> None:
         source = desk.bigcommerce()
         desk.abandoned(source, "updated")

@@ -1,0 +1,180 @@
+"""What a call to AWS needs to be allowed: the IAM actions, on which resources, under which condition values.
+
+A call is not its action: a transaction needs the actions it is made of, a batch of messages the action of one, a query
+of an index the index. Source: the tables "Actions defined by ..." of the Service Authorization Reference
+(docs.aws.amazon.com/service-authorization), for transactions the DynamoDB Developer Guide ("Using IAM with DynamoDB
+transactions"), for schedules "Setting up Amazon EventBridge Scheduler" (whoever names a role must be allowed to pass
+it).
+
+Resources are named as the stage names them to its functions: what an environment variable holds stands here as the
+variable, so that what is recorded on one account can be compared with what a template allows on any.
+
+Nothing but the standard library: the workers of the local engine load this beside their bundle.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from email.utils import parseaddr
+from typing import Any, NamedTuple
+
+REGION, ACCOUNT = "region", "account"
+NAMED = re.compile(
+    r"TABLE_NAME|QUARANTINE_BUCKET|[A-Z_]+_QUEUE_URL|KEYS_SECRET_ARN|ADMIN_SECRET_ARN|CREDENTIALS_KEY_ARN"
+    r"|SCHEDULE_GROUP|SCHEDULER_ROLE_ARN"
+)
+"""The variables that name a resource."""
+
+
+class Need(NamedTuple):
+    """One action on one resource; ``context`` as IAM's conditions see it, sorted."""
+
+    action: str
+    resource: str
+    context: tuple[tuple[str, str], ...] = ()
+
+
+type Arguments = Mapping[str, Any]
+type Names = Mapping[str, str]
+"""Values of variables, with the variable of each."""
+
+
+def names_of(environment: Mapping[str, str]) -> Names:
+    """Which variable holds a value."""
+    return {value: variable for variable, value in environment.items() if NAMED.fullmatch(variable)}
+
+
+def arn(service: str, resource: str) -> str:
+    """An ARN of the stage's own account and Region."""
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+
+
+def needs_of(service: str, operation: str, arguments: Arguments, names: Names) -> list[Need]:
+    """What the call needs. Of an operation that nobody has looked up, an action of its name, which nothing allows."""
+    known = _READ.get(f"{service}.{operation}")
+    if known is None:
+        return [Need(f"{service}:{operation}", "*")]
+    return list(known(arguments, names))
+
+
+def needs_of_mail(body: bytes) -> list[Need]:
+    """What ``SendEmail`` of SES v2 needs, by its request: it is signed by hand, and goes by no client of botocore's."""
+    sent = json.loads(body)
+    _, address = parseaddr(sent["FromEmailAddress"])
+    context = (("ses:FromAddress", address),)
+    resources = [f"identity/{address.rpartition('@')[2]}"]
+    if "ConfigurationSetName" in sent:
+        resources.append(f"configuration-set/{sent['ConfigurationSetName']}")
+    if "TenantName" in sent:
+        resources.append(f"tenant/{sent['TenantName']}/id")
+    return [Need("ses:SendEmail", arn("ses", own), context) for own in resources]
+
+
+def _table(arguments: Arguments, names: Names) -> str:
+    name = arguments["TableName"]
+    return arn("dynamodb", f"table/{names.get(name, name)}")
+
+
+def _on_table(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        yield Need(f"dynamodb:{action}", _table(arguments, names))
+
+    return needed
+
+
+def _on_tables(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        for table in arguments["RequestItems"]:
+            yield Need(f"dynamodb:{action}", _table({"TableName": table}, names))
+
+    return needed
+
+
+def _query(arguments: Arguments, names: Names) -> Iterator[Need]:
+    index = f"/index/{arguments['IndexName']}" if "IndexName" in arguments else ""
+    yield Need("dynamodb:Query", _table(arguments, names) + index)
+
+
+_OF_TRANSACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+
+
+def _transaction(arguments: Arguments, names: Names) -> Iterator[Need]:
+    for item in arguments["TransactItems"]:
+        for kind, own in item.items():
+            yield Need(f"dynamodb:{_OF_TRANSACTIONS[kind]}", _table(own, names))
+
+
+def _send(arguments: Arguments, names: Names) -> Iterator[Need]:
+    url = arguments["QueueUrl"]
+    yield Need("sqs:SendMessage", arn("sqs", names.get(url, url)))
+
+
+def _bucket(arguments: Arguments, names: Names) -> str:
+    name = arguments["Bucket"]
+    return f"arn:aws:s3:::{names.get(name, name)}"
+
+
+def _on_object(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        yield Need(f"s3:{action}", f"{_bucket(arguments, names)}/{arguments['Key']}")
+
+    return needed
+
+
+def _delete_objects(arguments: Arguments, names: Names) -> Iterator[Need]:
+    for own in arguments["Delete"]["Objects"]:
+        yield Need("s3:DeleteObject", f"{_bucket(arguments, names)}/{own['Key']}")
+
+
+def _list_objects(arguments: Arguments, names: Names) -> Iterator[Need]:
+    yield Need("s3:ListBucket", _bucket(arguments, names), (("s3:prefix", arguments.get("Prefix", "")),))
+
+
+def _by(service: str, action: str, member: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    """An action on a resource whose ARN the call names."""
+
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        yield Need(f"{service}:{action}", names.get(arguments[member], arguments[member]))
+
+    return needed
+
+
+def _schedule(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        group = names.get(arguments["GroupName"], arguments["GroupName"])
+        yield Need(f"scheduler:{action}", arn("scheduler", f"schedule/{group}/{arguments['Name']}"))
+        if "Target" in arguments:
+            role = arguments["Target"]["RoleArn"]
+            passed = (("iam:PassedToService", "scheduler.amazonaws.com"),)
+            yield Need("iam:PassRole", names.get(role, role), passed)
+
+    return needed
+
+
+_READ: Mapping[str, Callable[[Arguments, Names], Iterator[Need]]] = {
+    **{f"dynamodb.{own}": _on_table(own) for own in ("GetItem", "PutItem", "UpdateItem", "DeleteItem")},
+    **{f"dynamodb.{own}": _on_tables(own) for own in ("BatchGetItem", "BatchWriteItem")},
+    "dynamodb.Query": _query,
+    "dynamodb.TransactWriteItems": _transaction,
+    "dynamodb.TransactGetItems": _transaction,
+    "sqs.SendMessage": _send,
+    "sqs.SendMessageBatch": _send,
+    "s3.PutObject": _on_object("PutObject"),
+    "s3.GetObject": _on_object("GetObject"),
+    "s3.HeadObject": _on_object("GetObject"),
+    "s3.DeleteObject": _on_object("DeleteObject"),
+    "s3.DeleteObjects": _delete_objects,
+    "s3.ListObjectsV2": _list_objects,
+    "kms.Encrypt": _by("kms", "Encrypt", "KeyId"),
+    "kms.Decrypt": _by("kms", "Decrypt", "KeyId"),
+    "secretsmanager.GetSecretValue": _by("secretsmanager", "GetSecretValue", "SecretId"),
+    "scheduler.CreateSchedule": _schedule("CreateSchedule"),
+    "scheduler.UpdateSchedule": _schedule("UpdateSchedule"),
+    "scheduler.DeleteSchedule": _schedule("DeleteSchedule"),
+}
