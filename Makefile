@@ -121,6 +121,7 @@ preflight: setup ## look at the account before a deployment of STAGE: quotas, bo
 
 deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of this shell; without a terminal it asks nothing
 	@test -n "$(STAGE)" -a "$(STAGE)" != local || { echo "make deploy STAGE=dev (or production)" >&2; exit 2; }
+	@$(PYTHON) -m infra.operations.front_key --stage $(STAGE)
 	@if [ -t 0 ]; then approval=broadening; else approval=never; fi; \
 	$(CDK) deploy --all -c stage=$(STAGE) --require-approval $$approval
 	@$(PYTHON) -m infra.operations.releases --stage $(STAGE) record

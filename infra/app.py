@@ -1,12 +1,13 @@
-"""The CDK app: the two stacks of one stage, ``-c stage=dev``. Synthesises offline and without credentials."""
+"""The CDK app: the stacks of one stage, ``-c stage=dev``. Synthesises offline and without credentials."""
 
 import sys
 
-from aws_cdk import App, Tags
+from aws_cdk import App, Environment, Tags
 
 from infra.concurrency import check_shares
 from infra.constructs.bundling import Bundler, BundlingError
 from infra.constructs.python_function import CodeFor, bundled
+from infra.stacks.front import FRONT_REGION, FrontStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.state import StateStack
 from infra.stages import Stage, UnusableStageError
@@ -36,6 +37,17 @@ def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, Ser
     )
     # It reads what the state stack published; nothing in the templates says so.
     service.add_stack_dependency(state)
+    if stage.front_certificate_arn is not None:
+        front = FrontStack(
+            app,
+            "Front",
+            stage=stage,
+            env=Environment(region=FRONT_REGION),
+            stack_name=f"checkback-{stage.name}-front",
+            termination_protection=kept,
+        )
+        # Functions that take the front's requests alone must not come before it shows who it is.
+        service.add_stack_dependency(front)
     Tags.of(app).add("application", "checkback")
     Tags.of(app).add("stage", stage.name)
     return state, service

@@ -48,6 +48,17 @@ class Stage:
     domain_name: str | None = None
     certificate_arn: str | None = None
     accept_disposable_urls: bool = False
+    front_certificate_arn: str | None = None
+    """Of us-east-1, for ``domain_name``: the stage gets a front, CloudFront with a firewall, which stands before
+    ``origin_domain_name``: another name of the API, which ``certificate_arn`` covers too.
+    """
+    origin_domain_name: str | None = None
+    front_only: bool = False
+    """Whether requests past the front are refused: once the name leads to it."""
+    front_requests_per_ip: int = 10_000
+    """What one address may ask in five minutes, of merchants' API and shoppers' links together."""
+    front_webhooks_per_ip: int = 300_000
+    """The same of webhooks and vendors' reports: a provider sends those of all its shops from a few addresses."""
     alarm_email: str | None = None
     alarm_topic_arn: str | None = None
     """An SNS topic that the alarms use instead of one of their own."""
@@ -143,6 +154,8 @@ class Stage:
             "merchant_api_concurrency": (0, 10_000),
             "redirect_concurrency": (0, 10_000),
             "callbacks_concurrency": (0, 10_000),
+            "front_requests_per_ip": (10, 2_000_000_000),
+            "front_webhooks_per_ip": (10, 2_000_000_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),
             "webhooks_per_minute_of_merchant": (1, 1_000_000),
         }
@@ -157,8 +170,26 @@ class Stage:
         if (self.domain_name is None) != (self.certificate_arn is None):
             msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
             raise UnusableStageError(msg)
+        self._check_front()
         if self.alarm_email is not None and self.alarm_topic_arn is not None:
             msg = f"stage {self.name!r}: alarm_email is of no use beside alarm_topic_arn: subscribe it there"
+            raise UnusableStageError(msg)
+
+    def _check_front(self) -> None:
+        """That the names and the certificate of a front fit together."""
+        if (self.front_certificate_arn is None) != (self.origin_domain_name is None):
+            msg = f"stage {self.name!r}: front_certificate_arn and origin_domain_name go together"
+            raise UnusableStageError(msg)
+        if self.front_certificate_arn is None:
+            if self.front_only:
+                msg = f"stage {self.name!r}: front_only without a front would refuse every request"
+                raise UnusableStageError(msg)
+            return
+        if self.domain_name is None or self.domain_name == self.origin_domain_name:
+            msg = f"stage {self.name!r}: a front needs domain_name, and origin_domain_name must be another"
+            raise UnusableStageError(msg)
+        if ":us-east-1:" not in self.front_certificate_arn:
+            msg = f"stage {self.name!r}: front_certificate_arn must be of us-east-1: CloudFront takes no other"
             raise UnusableStageError(msg)
 
 

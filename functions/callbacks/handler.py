@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from functions.callbacks.composition import VendorUnavailable, public_url, status_reports
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
 from shared.aws.snapshot import renew_after_restore
@@ -24,6 +25,7 @@ _LARGEST_BODY = 1024 * 1024
 
 
 @last_net
+@behind_front
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
     named = path_parameter(event, "endpoint_id")

@@ -7,6 +7,7 @@ from functions.ingest import answers
 from functions.ingest.composition import receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, arrived_at, body_of, headers_of, path_parameter, query_of, request_id
 from shared.aws.snapshot import renew_after_restore
@@ -25,6 +26,7 @@ _LONGEST_EVENT = 100
 
 
 @last_net
+@behind_front
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one HTTP API (payload 2.0) request."""
     named, event_name = path_parameter(event, "source_id"), path_parameter(event, "event") or None

@@ -6,6 +6,7 @@ from functions.merchant_api.description import described
 from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import build
 from functions.merchant_api.services import services
+from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger
 from shared.aws.snapshot import renew_after_restore
 
@@ -14,6 +15,7 @@ renew_after_restore()
 _pipeline = Pipeline(described(build(_logger)), services, _logger)
 
 
+@behind_front
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Answer one request."""
     return _pipeline.answer(event, context)

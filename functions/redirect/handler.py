@@ -8,6 +8,7 @@ from typing import Any
 from functions.redirect import pages
 from functions.redirect.composition import links, unsubscribes
 from shared.aws.faults import AWS_ERRORS
+from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
 from shared.aws.snapshot import renew_after_restore
@@ -20,6 +21,7 @@ renew_after_restore()
 
 
 @last_net
+@behind_front
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one request."""
     code = path_parameter(event, "code")

@@ -72,15 +72,12 @@ class PublicApi(Construct):
             throttle=apigateway.ThrottleSettings(rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst),
             access_log_settings=self._access_logs(stage),
         )
-        if stage.domain_name is not None:
-            mapping = apigateway.CfnApiMapping(
-                self,
-                "Mapping",
-                api_id=self.http_api.api_id,
-                domain_name=stage.domain_name,
-                stage=_DEFAULT_STAGE,
-            )
-            mapping.node.add_dependency(default)
+        for name, domain in (("Mapping", stage.domain_name), ("OriginMapping", stage.origin_domain_name)):
+            if domain is not None:
+                mapping = apigateway.CfnApiMapping(
+                    self, name, api_id=self.http_api.api_id, domain_name=domain, stage=_DEFAULT_STAGE
+                )
+                mapping.node.add_dependency(default)
         self.url = self._public_url(stage, engine_url)
         self._stage = stage
         self._throttles: dict[str, Mapping[str, int]] = {}

@@ -7,10 +7,10 @@ Reads only. Ends with 1 if something stops the deployment; what is worth knowing
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,12 +18,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra import concurrency
 from infra.operations.adopt_table import indexes_of, stage_settings
 from infra.parameters import parameter_name, restored_stream_parameter
+from infra.stacks.front import FRONT_KEY, FRONT_REGION
 from infra.stages import Stage, UnusableStageError
 from infra.table_schema import INDEXES, index_changes
 
 type Verdict = Literal["ok", "note", "stop"]
-type Clients = Callable[[str], Any]
-"""Gives the client of a service, by botocore's name."""
+
+
+class Clients(Protocol):
+    """Gives the client of a service, by botocore's name; of the shell's own Region where none is named."""
+
+    def __call__(self, service: str, region: str | None = None) -> Any: ...
+
 
 BOOTSTRAP: Final = 6
 """What the CDK's templates ask for (``BootstrapVersion`` in each)."""
@@ -83,12 +89,16 @@ def throttles(client: Clients, stage: Stage) -> Iterator[Finding]:
 
 def bootstrap(client: Clients, _stage: Stage) -> Iterator[Finding]:
     """Whether the CDK's own stack is there and new enough."""
-    found = _parameter(client, "/cdk-bootstrap/hnb659fds/version")
-    if found is None or int(found) < BOOTSTRAP:
-        had = "not bootstrapped" if found is None else f"bootstrapped with version {found}"
-        yield Finding("stop", f"account and Region are {had}", "node_modules/.bin/cdk bootstrap")
-    else:
-        yield Finding("ok", f"bootstrap version {found}")
+    yield _bootstrapped(client, None)
+
+
+def _bootstrapped(client: Clients, region: str | None) -> Finding:
+    found = _parameter(client, "/cdk-bootstrap/hnb659fds/version", region)
+    if found is not None and int(found) >= BOOTSTRAP:
+        return Finding("ok", f"bootstrap version {found}" + (f" in {region}" if region else ""))
+    had = "not bootstrapped" if found is None else f"bootstrapped with version {found}"
+    where = f" aws://<account>/{region}" if region else ""
+    return Finding("stop", f"account and {region or 'Region'} are {had}", f"node_modules/.bin/cdk bootstrap{where}")
 
 
 def certificate(client: Clients, stage: Stage) -> Iterator[Finding]:
@@ -103,20 +113,37 @@ def certificate(client: Clients, stage: Stage) -> Iterator[Finding]:
         again = f"request one in {acm.meta.region_name}: a Regional name takes no other"
         yield Finding("stop", f"the certificate is of {region}", again)
         return
-    try:
-        found = acm.describe_certificate(CertificateArn=stage.certificate_arn)["Certificate"]
-    except acm.exceptions.ResourceNotFoundException:
-        yield Finding("stop", "certificate_arn names no certificate of this account", "aws acm list-certificates")
+    names = [own for own in (stage.domain_name, stage.origin_domain_name) if own is not None]
+    yield _issued(acm, "certificate_arn", stage.certificate_arn, names)
+
+
+def front(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether us-east-1 has what the stage's front needs there."""
+    if stage.front_certificate_arn is None or stage.domain_name is None:
         return
+    yield _bootstrapped(client, FRONT_REGION)
+    acm = client("acm", FRONT_REGION)
+    yield _issued(acm, "front_certificate_arn", stage.front_certificate_arn, [stage.domain_name])
+    if _parameter(client, parameter_name(stage.name, FRONT_KEY), FRONT_REGION) is None:
+        missing = f"python -m infra.operations.front_key --stage {stage.name}, after a first deployment without a front"
+        yield Finding("note", "the front does not know yet what to show the API: make deploy tells it", missing)
+
+
+def _issued(acm: Any, setting: str, arn: str, names: Sequence[str]) -> Finding:
+    """Whether the certificate of a setting is issued, covers the names and lasts."""
+    try:
+        found = acm.describe_certificate(CertificateArn=arn)["Certificate"]
+    except acm.exceptions.ResourceNotFoundException:
+        return Finding("stop", f"{setting} names no certificate of this account", "aws acm list-certificates")
     if found["Status"] != "ISSUED":
         proof = "write the CNAME records that `aws acm describe-certificate` shows, and wait"
-        yield Finding("stop", f"the certificate is {found['Status']}", proof)
-    elif not any(_covers(name, stage.domain_name) for name in found["SubjectAlternativeNames"]):
-        yield Finding("stop", f"the certificate does not cover {stage.domain_name}", "request one that does")
-    elif found["NotAfter"] - datetime.now(UTC) < _EXPIRES_SOON and found.get("RenewalEligibility") != "ELIGIBLE":
-        yield Finding("note", f"the certificate ends {found['NotAfter']:%Y-%m-%d}", "renew it: nothing else will")
-    else:
-        yield Finding("ok", f"the certificate covers {stage.domain_name}")
+        return Finding("stop", f"the certificate is {found['Status']}", proof)
+    for name in names:
+        if not any(_covers(own, name) for own in found["SubjectAlternativeNames"]):
+            return Finding("stop", f"the certificate does not cover {name}", "request one that does")
+    if found["NotAfter"] - datetime.now(UTC) < _EXPIRES_SOON and found.get("RenewalEligibility") != "ELIGIBLE":
+        return Finding("note", f"the certificate ends {found['NotAfter']:%Y-%m-%d}", "renew it: nothing else will")
+    return Finding("ok", f"the certificate covers {' and '.join(names)}")
 
 
 def mail(client: Clients, stage: Stage) -> Iterator[Finding]:
@@ -204,7 +231,7 @@ def budget(_client: Clients, stage: Stage) -> Iterator[Finding]:
         yield Finding("note", "nobody is told what the account costs", "set monthly_budget_usd (two budgets are free)")
 
 
-CHECKS: Final = (executions, throttles, bootstrap, certificate, mail, schedules, table, keys_copy, budget)
+CHECKS: Final = (executions, throttles, bootstrap, certificate, front, mail, schedules, table, keys_copy, budget)
 
 
 def preflight(client: Clients, stage: Stage) -> Iterator[Finding]:
@@ -222,8 +249,8 @@ def preflight(client: Clients, stage: Stage) -> Iterator[Finding]:
             yield Finding("note", f"{check.__name__} could not be looked at: {code}", "ask somebody who may")
 
 
-def _parameter(client: Clients, name: str) -> str | None:
-    ssm = client("ssm")
+def _parameter(client: Clients, name: str, region: str | None = None) -> str | None:
+    ssm = client("ssm", region)
     try:
         return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
     except ssm.exceptions.ParameterNotFound:
@@ -239,12 +266,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Look at the account and Region of this shell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", required=True)
-    made: dict[str, Any] = {}
+    made: dict[tuple[str, str | None], Any] = {}
 
-    def client(service: str) -> Any:
-        if service not in made:
-            made[service] = boto3.client(service)  # type: ignore[call-overload]
-        return made[service]
+    def client(service: str, region: str | None = None) -> Any:
+        if (service, region) not in made:
+            made[service, region] = boto3.client(service, region_name=region)  # type: ignore[call-overload]
+        return made[service, region]
 
     try:
         stage = stage_settings(parser.parse_args(arguments).stage)

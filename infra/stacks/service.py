@@ -26,6 +26,7 @@ from infra.constructs.stage_metrics import Watched
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.stages import Stage
+from shared.aws.front import FRONT_ONLY
 
 ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
     "ingest": ((HttpMethod.POST, "/hooks/{source_id}"), (HttpMethod.POST, "/hooks/{source_id}/{event}")),
@@ -93,6 +94,8 @@ class ServiceStack(Stack):
         )
         for sender in _SENDERS:
             self.functions[sender].tell(API_ID=self.api.http_api.api_id)
+            if stage.origin_domain_name is not None:
+                self.functions[sender].tell(ORIGIN_NAME=stage.origin_domain_name)
         for name, routes in ROUTES.items():
             self.api.route(self.functions[name], routes)
         self._allow_table()
@@ -101,6 +104,7 @@ class ServiceStack(Stack):
         self._allow_queues()
         self._allow_mail()
         self._limit_webhooks()
+        self._close_but_to_the_front()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
@@ -239,6 +243,12 @@ class ServiceStack(Stack):
             WEBHOOKS_PER_MINUTE_OF_SOURCE=str(self._stage.webhooks_per_minute_of_source),
             WEBHOOKS_PER_MINUTE_OF_MERCHANT=str(self._stage.webhooks_per_minute_of_merchant),
         )
+
+    def _close_but_to_the_front(self) -> None:
+        if self._stage.front_only:
+            for name, spec in FUNCTIONS.items():
+                if spec.asked:
+                    self.functions[name].tell(**{FRONT_ONLY: "on"})
 
     def _allow_mail(self) -> None:
         """E-mail of merchants without an SES of their own goes out by the stage's."""

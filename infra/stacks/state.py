@@ -113,15 +113,17 @@ class StateStack(Stack):
         """The public name stays, whichever API it is mapped to; its DNS record points to what the outputs say."""
         if self._stage.domain_name is None or self._stage.certificate_arn is None:
             return
-        domain = apigateway.DomainName(
-            self,
-            "DomainName",
-            domain_name=self._stage.domain_name,
-            certificate=acm.Certificate.from_certificate_arn(self, "Certificate", self._stage.certificate_arn),
-        )
+        certificate = acm.Certificate.from_certificate_arn(self, "Certificate", self._stage.certificate_arn)
+        domain = apigateway.DomainName(self, "DomainName", domain_name=self._stage.domain_name, certificate=certificate)
         domain.apply_removal_policy(self._removal)
         CfnOutput(self, "DomainTarget", value=domain.regional_domain_name)
         CfnOutput(self, "DomainTargetHostedZoneId", value=domain.regional_hosted_zone_id)
+        if self._stage.origin_domain_name is not None:
+            # Nobody holds this name but the front.
+            origin = apigateway.DomainName(
+                self, "OriginName", domain_name=self._stage.origin_domain_name, certificate=certificate
+            )
+            CfnOutput(self, "OriginTarget", value=origin.regional_domain_name)
 
     def _make_table(self) -> dynamodb.Table:
         table = dynamodb.Table(

@@ -43,7 +43,8 @@ class Environment:
     @property
     def own_address(self) -> OwnAddress:
         """Where this stage answers, and nothing is sent to."""
-        return OwnAddress.of(self.public_url, self.variables.get("API_ID", ""), local=self.local)
+        given = self.variables.get
+        return OwnAddress.of(self.public_url, given("API_ID", ""), local=self.local, origin=given("ORIGIN_NAME", ""))
 
     def variable(self, name: str) -> str:
         """A variable that only some functions have. Raises MissingVariable."""

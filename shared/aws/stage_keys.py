@@ -44,6 +44,10 @@ class StageKeys:
         """A keyed hash of a cursor's place; a cursor given out under an older key is refused."""
         return hmac.new(self._derived(max(self._keys), "cursor"), text, hashlib.sha256).hexdigest()
 
+    def front_keys(self) -> tuple[str, ...]:
+        """What the stage's front shows the functions: made of the newest key, and what it showed under older ones."""
+        return tuple(self._derived(version, "front").hex() for version in sorted(self._keys, reverse=True))
+
     def recovery_codes(self) -> RecoveryCodes:
         """Makes and reads the codes of ``/r``."""
         return self._codes(LinkPurpose.RECOVERY)

@@ -20,6 +20,16 @@ COMPLETED: Mapping[str, Mapping[str, object]] = {
 }
 """What whoever deploys says; without it no template is made."""
 
+FRONTED: Mapping[str, object] = {
+    "accept_disposable_urls": False,
+    "domain_name": "hooks.example.com",
+    "certificate_arn": "arn:aws:acm:ap-south-1:111122223333:certificate/regional",
+    "front_certificate_arn": "arn:aws:acm:us-east-1:111122223333:certificate/front",
+    "origin_domain_name": "origin.example.com",
+    "front_only": True,
+}
+"""Settings of a stage with a front."""
+
 type Resource = Mapping[str, Any]
 
 
@@ -68,12 +78,16 @@ class StackTemplate:
 
 @dataclass(frozen=True, slots=True)
 class Templates:
-    """Both stacks of one stage; ``nag`` is the report of cdk-nag, and ``acknowledged`` by path what it may find."""
+    """The stacks of one stage, ``front`` empty where it has none.
+
+    ``nag`` is the report of cdk-nag, and ``acknowledged`` by path what it may find.
+    """
 
     state: StackTemplate
     service: StackTemplate
     nag: Mapping[str, Any]
     acknowledged: Mapping[str, Mapping[str, str]]
+    front: StackTemplate
 
 
 def as_list(value: Any) -> list[Any]:
@@ -102,15 +116,16 @@ def _synthesise(stage: str, settings: Mapping[str, object], outdir: Path) -> dic
     # A finding fails the synthesis, after everything is written.
     with suppress(RuntimeError):
         app.synth()
-    report = outdir / "validation-report.json"
+    report, front = outdir / "validation-report.json", outdir / "Front.template.json"
     return {
         "state": json.loads((outdir / "State.template.json").read_text()),
         "service": json.loads((outdir / "Service.template.json").read_text()),
+        "front": json.loads(front.read_text()) if front.exists() else {"Resources": {}},
         "nag": json.loads(report.read_text()),
         "acknowledged": {
             path.lstrip("/"): rules
-            for stack in ("State", "Service")
-            for path, rules in _acknowledged(json.loads((outdir / f"{stack}.metadata.json").read_text()))
+            for stack in outdir.glob("*.metadata.json")
+            for path, rules in _acknowledged(json.loads(stack.read_text()))
         },
     }
 
@@ -145,7 +160,11 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
                 kept.write_text(json.dumps(_synthesise(stage, settings, kept.with_suffix(".out"))))
         made = json.loads(kept.read_text())
         return Templates(
-            StackTemplate(made["state"]), StackTemplate(made["service"]), made["nag"], made["acknowledged"]
+            StackTemplate(made["state"]),
+            StackTemplate(made["service"]),
+            made["nag"],
+            made["acknowledged"],
+            StackTemplate(made["front"]),
         )
 
     return templates

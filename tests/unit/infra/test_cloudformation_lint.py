@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.infra.conftest import StackTemplate, Synthesise
+from tests.unit.infra.conftest import FRONTED, StackTemplate, Synthesise
 
 GENERATED = {
     "W3005": "the CDK writes a dependency beside the reference that already makes it",
@@ -36,12 +36,12 @@ def both(dev: StackTemplate, production: StackTemplate) -> Mapping[str, Any]:
     return spliced
 
 
-def complaints(template: Mapping[str, Any]) -> list[str]:
+def complaints(template: Mapping[str, Any], region: str = REGION) -> list[str]:
     """Everything cfn-lint says, warnings too."""
     from cfnlint.api import lint
     from cfnlint.config import ManualArgs
 
-    found = lint(json.dumps(template), config=ManualArgs(regions=[REGION], ignore_checks=list(GENERATED)))
+    found = lint(json.dumps(template), config=ManualArgs(regions=[region], ignore_checks=list(GENERATED)))
     return [
         f"{own.rule.id} {own.path}: {own.message}"
         for own in found
@@ -55,6 +55,14 @@ def test_nothing_is_wrong_in_the_templates_of_dev_and_production(synthesise: Syn
     dev, production = (getattr(synthesise(stage), stack) for stage in ("dev", "production"))
 
     assert complaints(both(dev, production)) == []
+
+
+@pytest.mark.long
+def test_nothing_is_wrong_in_the_template_of_a_front_and_in_what_it_changes(synthesise: Synthesise) -> None:
+    plain, fronted = synthesise("production"), synthesise("production", **FRONTED)
+
+    assert complaints(fronted.front.json, "us-east-1") == []
+    assert complaints(both(fronted.state, plain.state)) == []
 
 
 @pytest.mark.long

@@ -1,18 +1,23 @@
 """cdk-nag (AwsSolutions, Serverless) finds nothing but what is acknowledged, with a reason, beside its construct."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.unit.infra.conftest import Synthesise, Templates
+from tests.unit.infra.conftest import FRONTED, Synthesise, Templates
 
-STAGES = ["dev", "production"]
+STAGES: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "dev": ("dev", {}),
+    "production": ("production", {}),
+    "production behind a front": ("production", FRONTED),
+}
 
 
 @pytest.fixture(params=STAGES)
 def templates(request: pytest.FixtureRequest, synthesise: Synthesise) -> Templates:
-    return synthesise(request.param)
+    stage, settings = STAGES[request.param]
+    return synthesise(stage, **settings)
 
 
 def found(templates: Templates) -> Iterator[tuple[str, str]]:
@@ -52,7 +57,7 @@ def test_nothing_is_found_that_nobody_gave_a_reason_for(templates: Templates) ->
 
 def test_no_reason_outlives_what_it_was_given_for(synthesise: Synthesise) -> None:
     """An acknowledgement that no finding of any stage needs would hide the next one."""
-    stages = [synthesise(stage) for stage in STAGES]
+    stages = [synthesise(stage, **settings) for stage, settings in STAGES.values()]
     given = {(at, rule) for stage in stages for at, rules in stage.acknowledged.items() for rule in rules}
     findings = {finding for stage in stages for finding in found(stage)}
     unused = {(at, own) for at, own in given if not any(covers(own, at, rule, path) for rule, path in findings)}

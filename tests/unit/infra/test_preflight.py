@@ -34,8 +34,11 @@ class Aws:
 
     def __init__(self) -> None:
         self._stubbed: dict[str, tuple[Any, Stubber]] = {}
+        self.elsewhere: dict[str, Aws] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None) -> Any:
+        if region is not None:
+            return self.elsewhere[region].client(service)
         if service not in self._stubbed:
             made = boto3.client(  # type: ignore[call-overload]
                 service, region_name="ap-south-1", aws_access_key_id="test", aws_secret_access_key="test"
@@ -278,3 +281,48 @@ def test_what_cdk_json_lacks_is_said_before_the_account_is_looked_at(aws: Aws, m
 
     (told,) = preflight.preflight(aws.client, replace(PRODUCTION, alarm_email=None))
     assert (told.verdict, "alarm_email" in told.what) == ("stop", True)
+
+
+FRONTED = replace(
+    PRODUCTION,
+    front_certificate_arn=CERTIFICATE.replace("ap-south-1", "us-east-1"),
+    origin_domain_name="origin.hooks.example.com",
+)
+
+
+def issued(aws: Aws, *names: str) -> None:
+    aws.answers(
+        "acm",
+        "describe_certificate",
+        {"Certificate": {"Status": "ISSUED", "SubjectAlternativeNames": list(names), "NotAfter": IN_A_YEAR}},
+    )
+
+
+def test_a_stage_without_a_front_needs_nothing_elsewhere(aws: Aws) -> None:
+    assert found(aws, preflight.front) == []
+
+
+@pytest.mark.parametrize(
+    ("bootstrapped", "names", "key", "verdicts"),
+    [
+        ("6", ("*.example.com",), "k", ["ok", "ok"]),
+        (None, ("*.example.com",), "k", ["stop", "ok"]),
+        ("6", ("other.example.com",), "k", ["ok", "stop"]),
+        ("6", ("hooks.example.com",), None, ["ok", "ok", "note"]),
+    ],
+)
+def test_what_a_front_needs_is_looked_for_in_its_own_region(
+    aws: Aws, bootstrapped: str | None, names: tuple[str, ...], key: str | None, verdicts: list[str]
+) -> None:
+    there = aws.elsewhere["us-east-1"] = Aws()
+    there.says("/cdk-bootstrap/hnb659fds/version", bootstrapped)
+    issued(there, *names)
+    there.says("/checkback/production/front-key", key)
+
+    assert [verdict for verdict, _ in found(aws, preflight.front, FRONTED)] == verdicts
+
+
+def test_the_apis_own_certificate_covers_the_name_behind_the_front(aws: Aws) -> None:
+    issued(aws, "hooks.example.com")
+
+    assert [verdict for verdict, _ in found(aws, preflight.certificate, FRONTED)] == ["stop"]
