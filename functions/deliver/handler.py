@@ -37,7 +37,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str
             "delivery_handled",
             subject=_subject(message),
             outcome=result.outcome,
-            correlation_id=message.correlation_id if isinstance(message, DeliveryMessage) else None,
+            correlation_id=message.correlation_id,
         )
         if result.retry_message:
             failed.append(message_id)

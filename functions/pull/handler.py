@@ -39,5 +39,12 @@ def _worked_off(record: dict[str, Any]) -> bool:
         else:
             logger.exception("pull_defect", message_id=message_id)
         return False
-    logger.info("pull", message_id=message_id, source_id=pulled.source_id, outcome=pulled.outcome, reason=pulled.reason)
+    logger.info(
+        "pull",
+        message_id=message_id,
+        source_id=pulled.source_id,
+        outcome=pulled.outcome,
+        reason=pulled.reason,
+        correlation_id=message.correlation_id,
+    )
     return True

@@ -27,6 +27,7 @@ class ContentMessage:
     """What one webhook points to. ``asked_at`` is the webhook's arrival; ``attempts`` counts answers that failed.
 
     ``hops``: how many messages led to this one. ``place``: the instant that is reserved in the source's rate.
+    ``correlation_id``: the webhook's request, or what else asked for it.
     """
 
     source_id: SourceId
@@ -36,6 +37,7 @@ class ContentMessage:
     attempts: int = 0
     hops: int = 0
     place: datetime | None = None
+    correlation_id: str | None = None
 
     def again(self) -> "ContentMessage":
         """The message of the next attempt."""
@@ -54,6 +56,7 @@ class ContentMessage:
             "at": to_ms(self.asked_at),
             "n": self.attempts,
             **_waited(self.hops, self.place),
+            **({} if self.correlation_id is None else {"cid": self.correlation_id}),
         }
 
 
@@ -70,6 +73,11 @@ class PageMessage:
     page: int = 0
     hops: int = 0
     place: datetime | None = None
+
+    @property
+    def correlation_id(self) -> str:
+        """What a backfill brings was caused by no webhook, but by its job."""
+        return self.job_id
 
     def as_json(self) -> dict[str, Any]:
         """The message's body."""
@@ -91,6 +99,7 @@ def read_message(body: str) -> PullMessage:
         return ContentMessage(
             *(SourceId(plain["source_id"]), merchant_id, wanted, from_ms(int(plain["at"])), int(plain["n"])),
             *_waiting(plain),
+            correlation_id=str(plain["cid"]) if "cid" in plain else None,
         )
     except (KeyError, TypeError) as malformed:
         raise ValueError("not a pull message") from malformed
@@ -135,7 +144,12 @@ class PullQueue:
 
 
 def content_message(
-    source_id: SourceId, merchant_id: MerchantId, wanted: Sequence[tuple[str, Mapping[str, str]]], asked_at: datetime
+    source_id: SourceId,
+    merchant_id: MerchantId,
+    wanted: Sequence[tuple[str, Mapping[str, str]]],
+    asked_at: datetime,
+    correlation_id: str | None,
 ) -> ContentMessage:
-    """What a webhook asks for: kinds and references."""
-    return ContentMessage(source_id, merchant_id, tuple(Wanted(kind, dict(own)) for kind, own in wanted), asked_at)
+    """What a webhook (or a page of a backfill) asks for: kinds and references."""
+    named = tuple(Wanted(kind, dict(own)) for kind, own in wanted)
+    return ContentMessage(source_id, merchant_id, named, asked_at, correlation_id=correlation_id)

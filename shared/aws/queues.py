@@ -118,7 +118,8 @@ class StepMessage:
     """An episode whose next step is due; which one, and whether at all, is read when it is handled.
 
     ``lost`` names a step whose worker vanished instead: its end is to be written down, nothing is sent. ``place``: the
-    instant reserved for ``step`` in its endpoint's rate. ``slow``: it goes by the slow lane.
+    instant reserved for ``step`` in its endpoint's rate. ``slow``: it goes by the slow lane. ``correlation_id``: the
+    request whose webhook caused the episode's abandonment, for the log.
     """
 
     episode_id: EpisodeId
@@ -127,6 +128,7 @@ class StepMessage:
     step: int | None = None
     place: datetime | None = None
     slow: bool = False
+    correlation_id: str | None = None
 
     def text(self) -> str:
         """The message body."""
@@ -137,6 +139,8 @@ class StepMessage:
             plain |= {"step": self.step, "place": to_ms(self.place)}
         if self.slow:
             plain["slow"] = 1
+        if self.correlation_id is not None:
+            plain["cid"] = self.correlation_id
         return json.dumps(plain, separators=(",", ":"))
 
     @classmethod
@@ -151,6 +155,7 @@ class StepMessage:
             step=int(plain["step"]) if reserved else None,
             place=from_ms(int(plain["place"])) if reserved else None,
             slow=bool(plain.get("slow")),
+            correlation_id=str(plain["cid"]) if "cid" in plain else None,
         )
 
 

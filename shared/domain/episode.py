@@ -24,7 +24,8 @@ class Episode:
     """``anchor`` is the last activity that steps count from; ``checkouts`` are digests, newest last.
 
     The campaign stays the version it was chosen at. ``steps`` are numbered from 1 as in the campaign; one that was
-    never planned is absent. ``closed_channels`` are refused for the rest of the episode.
+    never planned is absent. ``closed_channels`` are refused for the rest of the episode. ``correlation_id`` is the
+    request whose webhook led to what is planned: that of the newest abandonment.
     """
 
     id: EpisodeId
@@ -42,6 +43,7 @@ class Episode:
     holdout: bool = False
     steps: tuple[EpisodeStep, ...] = ()
     closed_channels: frozenset[str] = frozenset()
+    correlation_id: str | None = None
 
     def step(self, number: int) -> EpisodeStep | None:
         """The step with this number, or None where it was never planned."""

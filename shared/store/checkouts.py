@@ -246,6 +246,11 @@ class CheckoutStore:
         )
         return [item["pk"].removeprefix("C#") for item in page.items], page.next_key
 
+    def cause_of(self, digest: str) -> str | None:
+        """The request that last had a say in the checkout, where one is known."""
+        item = self._table.get(keys.checkout(digest))
+        return None if item is None else item.get(CAUSE)
+
     def forget(self, digest: str) -> Sequence[ItemKey]:
         """The keys of everything kept with a checkout: itself, its events, its timeline."""
         return self._table.keys_of(keys.checkout(digest)[0])

@@ -138,6 +138,7 @@ class EpisodeStore:
             "ho": episode.holdout or None,
             "steps": {str(own.number): _step_item(own) for own in episode.steps} or None,
             "shut": sorted(episode.closed_channels) or None,
+            "cid": episode.correlation_id,
         }
         if due_at is not None and episode.status is not EpisodeStatus.ENDED:
             if self._due_shards is None:
@@ -169,6 +170,7 @@ def read_episode(item: Item) -> Episode:
             for number, step in sorted(item.get("steps", {}).items(), key=lambda own: int(own[0]))
         ),
         closed_channels=frozenset(item.get("shut", ())),
+        correlation_id=item.get("cid"),
     )
     return _with_outcomes(episode)
 

@@ -22,7 +22,7 @@ _PLACE = re.compile(r"([0-9]{15})(qrn_[0-9A-Za-z]{26})")
 class QuarantineRecord:
     """One authentic body that was not understood. ``event`` is the event name from the URL, where it had one.
 
-    ``headers`` are those a replay may need, none that proves the sender.
+    ``headers`` are those a replay may need, none that proves the sender; ``correlation_id`` is the webhook's request.
     """
 
     id: QuarantineId
@@ -37,6 +37,7 @@ class QuarantineRecord:
     headers: Mapping[str, str] = field(default_factory=dict)
     replayed_at: datetime | None = None
     replay_status: str | None = None
+    correlation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def _item(record: QuarantineRecord) -> Item:
         "ca": to_ms(record.received_at),
         "ev": record.event,
         "hd": dict(record.headers) or None,
+        "cid": record.correlation_id,
         "lp": keys.list_partition(record.merchant_id, _LIST),
         "ls": f"{to_ms(record.received_at):015d}",
         "ttl": to_ms(record.received_at + KEPT_FOR) // 1000,
@@ -162,6 +164,7 @@ def _record(item: Item) -> QuarantineRecord:
         headers=item.get("hd", {}),
         replayed_at=from_ms(int(item["ra"])) if "ra" in item else None,
         replay_status=item.get("rs"),
+        correlation_id=item.get("cid"),
     )
 
 

@@ -109,7 +109,8 @@ class EpisodeStarter:
             )
             # The abandonment's own episode may have ended before: this one is the run's.
             own_id = EpisodeId("epi_" + derived_ulid(now, checkout.digest, campaign.id))
-            opened = replace(opened, id=own_id, started_at=now)
+            cause = self._checkouts.cause_of(checkout.digest)
+            opened = replace(opened, id=own_id, started_at=now, correlation_id=cause)
             return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
         adopted = replace(
             open_one,

@@ -122,4 +122,5 @@ def _delivery(
         next_attempt_at=next_attempt_at,
         episode_id=case.episode.id,
         step=case.step.number,
+        correlation_id=case.episode.correlation_id,
     )

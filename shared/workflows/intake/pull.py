@@ -133,7 +133,8 @@ class Puller:
             asked.api.read_content(content, pull, at, asked.context)
             for content, pull in zip(contents, pulls, strict=True)
         )
-        return combined(change for one in said for change in one.changes)
+        changes = combined(change for one in said for change in one.changes)
+        return [replace(own, correlation_id=message.correlation_id) for own in changes]
 
     def _place(self, message: PullMessage) -> datetime | None:
         """The place that the message brings back."""
@@ -230,13 +231,13 @@ class Puller:
             counts = counts.plus(self._one(change, job, asked, arrival))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]
-            self._queue.send(content_message(job.source_id, job.merchant_id, wanted, self._now()))
+            self._queue.send(content_message(job.source_id, job.merchant_id, wanted, self._now(), job.id))
         return counts
 
     def _one(self, change: CheckoutChange, job: Job, asked: AskedSource, arrival: Arrival) -> JobCounts:
         """What became of one checkout. One that will never be stored holds up neither its page nor its job."""
         try:
-            return self._listed.merge(change, asked, arrival, since=job.since)
+            return self._listed.merge(replace(change, correlation_id=job.id), asked, arrival, since=job.since)
         except (*AWS_ERRORS, *DEFECTS) as failure:
             if is_temporary(failure):
                 raise

@@ -210,7 +210,7 @@ class Receiver:
         merged, refused = self._merged(changes, arrival_at(request.arrived_at, source, merchant))
         if asking:
             wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]
-            self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at))
+            self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at, request.id))
         if refused is not None:
             raise NotUnderstood(f"cannot be stored: {code_of(refused)}") from refused
         repeated = bool(merged) and all(own.effect is Effect.DUPLICATE for own in merged)
@@ -255,6 +255,7 @@ class Receiver:
                 received_at=request.arrived_at,
                 event=request.event,
                 headers=kept_headers(request.headers, context.credentials),
+                correlation_id=request.id,
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)

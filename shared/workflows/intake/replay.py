@@ -47,6 +47,7 @@ class Replays:
             body=self._bodies().body(record.object_key),
             arrived_at=record.received_at,
             event=record.event,
+            id=record.correlation_id,
         )
         try:
             receipt = self._receiver().replay(SourceId(record.source_id), request)

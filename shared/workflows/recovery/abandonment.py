@@ -57,7 +57,8 @@ class Abandonments:
             bought_at = last_purchase(records)
             if bought_at is not None and bought_elsewhere(checkout, bought_at):
                 return BoughtElsewhere(bought_at)
-            episode, episode_writes = self._planner.planned(checkout, records, audience, now)
+            cause = transition.correlation_id
+            episode, episode_writes = self._planner.planned(checkout, records, audience, now, cause=cause)
             held = episode.id if episode else None
             event = self._events.made(transition, audience, hearers, episode, now)
             writes: list[Write] = [

@@ -99,5 +99,5 @@ class Announcer:
             self._planner.note_planned(transition, announced.episode, settings)
             for digest in announced.episode.checkouts:
                 if digest != checkout.digest:
-                    self._superseder.give_way(digest, settings, now)
+                    self._superseder.give_way(digest, settings, now, transition.correlation_id)
         return "abandoned"

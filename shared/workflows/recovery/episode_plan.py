@@ -1,6 +1,7 @@
 """The episode of an abandoned checkout: opened or joined, its messages planned; paused while the shopper is back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -49,11 +50,17 @@ class EpisodePlanner:
         self._activities = activities
 
     def planned(
-        self, checkout: Checkout, records: ShopperRecords, audience: Audience, now: datetime
+        self,
+        checkout: Checkout,
+        records: ShopperRecords,
+        audience: Audience,
+        now: datetime,
+        *,
+        cause: str | None = None,
     ) -> tuple[Episode | None, list[Write]]:
-        """The episode to open or join, planned, and its writes; an anonymous checkout has none.
+        """The episode that an abandonment opens or joins, planned, and its writes; an anonymous checkout has none.
 
-        Of two open ones the older stays.
+        Of two open ones the older stays. ``cause``: the abandonment's correlation id.
         """
         if not records:
             return None, []
@@ -63,12 +70,14 @@ class EpisodePlanner:
             campaign = campaigns.chosen(audience.campaigns, checkout, now)
             holdout = in_holdout(records, settings.holdout_percent)
             opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
+            opened = replace(opened, correlation_id=cause)
             return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
         oldest, *younger = alive
         identities = {*records, *(one for own in younger for one in own.identities)}
         joined = planning.joined(
             oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
         )
+        joined = replace(joined, correlation_id=cause)
         writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, planning.due_of(joined, settings))]
         for own in younger:
             writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))

@@ -54,8 +54,10 @@ class Superseder:
                 return True
         raise StoreUnavailable("the checkout kept changing")
 
-    def give_way(self, digest: str, settings: Settings, now: datetime) -> None:
+    def give_way(self, digest: str, settings: Settings, now: datetime, cause: str | None = None) -> None:
         """An older abandoned checkout of the episode gives way to the newer one; one that moved on is left alone.
+
+        ``cause``: the newer one's correlation id.
 
         Raises StoreUnavailable when others kept writing it.
         """
@@ -64,7 +66,7 @@ class Superseder:
             if older is None or older.status is not Status.ABANDONED:
                 return
             try:
-                self._checkouts.replace(older, replaced(older, now), superseded_mark(older), settings)
+                self._checkouts.replace(older, replaced(older, now), superseded_mark(older), settings, cause=cause)
             except StaleVersion:
                 continue
             return

@@ -54,11 +54,11 @@ class EpisodeSweeper:
             raise Unreadable
         if not self._sendable(episode, now):
             # Asked for before it is written: a sweep that dies in between asks again.
-            self._queues.steps([StepMessage(episode.id, episode.merchant_id, own) for own in _lost(episode, now)])
+            self._queues.steps([_message(episode, lost=own) for own in _lost(episode, now)])
             return self._moved(episode, now)
         if not self._episodes.lease(keys.episode(episode.id), row.seen, now + STEP_LEASE):
             return None
-        messages.append(StepMessage(episode.id, episode.merchant_id))
+        messages.append(_message(episode))
         return "step_queued"
 
     def _sendable(self, episode: Episode, now: datetime) -> bool:
@@ -95,6 +95,10 @@ class EpisodeSweeper:
                 self._shoppers.write(self._shoppers.released(identity, episode.id))
             except ConditionFailed:
                 continue
+
+
+def _message(episode: Episode, lost: int | None = None) -> StepMessage:
+    return StepMessage(episode.id, episode.merchant_id, lost, correlation_id=episode.correlation_id)
 
 
 def _lost(episode: Episode, now: datetime) -> list[int]:

@@ -11,12 +11,15 @@ import pytest
 
 from functions.ingest.composition import receiver
 from functions.ingest.handler import handler as ingest
+from functions.merchant_api import services
+from shared.domain.ids import digest_of
 from tests.integration.api.conftest import Api, new_merchant
 
 SECRET = "the-secret-of-a-custom-shop"
 BODY = (
     '{"basket": {"nr": "B-77", "sum": "49.90", "note": "für später"},\n  "mail": "asha@example.com", "kind": "left"}\n'
 ).encode()
+REQUEST = "JKJaXmPLvHcESHA="
 MAPPING = {
     "external_id": "basket.nr",
     "totals.total": "basket.sum",
@@ -48,6 +51,7 @@ def post(source: dict[str, Any], body: bytes = BODY) -> dict[str, Any]:
         "authorization": "Basic c2VjcmV0",
     }
     event = {
+        "requestContext": {"requestId": REQUEST},
         "pathParameters": {"source_id": source["id"]},
         "headers": headers,
         "body": base64.b64encode(body).decode(),
@@ -81,6 +85,9 @@ def test_a_replay_after_a_mapping_change_makes_the_checkout_of_that_day_and_repe
     assert (checkout["external_id"], checkout["status"]) == ("B-77", "abandoned")
     assert checkout["totals"]["total"]["amount"] == "49.90"
     assert checkout["created_at"] == received_at
+    assert services.services().checkouts.cause_of(str(digest_of(checkout["id"]))) == REQUEST, (
+        "still that webhook's doing"
+    )
     shown = merchant("GET", f"/v1/quarantine/{quarantine_id}").json
     assert shown["replay_status"] == "accepted"
 

@@ -29,7 +29,7 @@ from shared.store.writes import Update
 from shared.workflows.campaigns import run_page
 from tests.integration.conftest import Stage
 from tests.integration.plain_source import PlainSource
-from tests.integration.shop import SESSION, Invocation, Shop
+from tests.integration.shop import SESSION, Invocation, Shop, aws_event
 from tests.unit.domain.sessions import MERCHANT
 
 WINDOW = Window(modified_after=timedelta(days=1), modified_before=timedelta(minutes=10))
@@ -130,6 +130,15 @@ def test_a_shopper_is_reached_by_whatever_was_left(shop: Shop, campaign: Campaig
 
     (episode,) = episodes(shop)
     assert [own.kind.value for own in episode.identities] == [identifier]
+
+
+def test_what_a_run_starts_is_the_doing_of_the_shoppers_last_webhook(shop: Shop, campaign: Campaign) -> None:
+    shop.webhook()
+    shop.wait(minutes=20)
+    fire(shop)
+
+    (episode,) = episodes(shop)
+    assert episode.correlation_id == aws_event("webhook")["requestContext"]["requestId"]
 
 
 def test_an_abandoned_cart_keeps_its_episode_which_becomes_the_campaigns(shop: Shop, campaign: Campaign) -> None:

@@ -1,6 +1,8 @@
 """From a webhook to every delivery of the feed that it caused: one id, in logs, rows and the API. What logs cost."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +10,14 @@ import pytest
 from infra.local.engine import PROJECT
 from shared.api.checkouts import delivery_json
 from shared.aws.function_log import function_logger
+from shared.aws.queues import StepMessage, read_message
 from shared.delivery.exchange import Answer
-from tests.integration.shop import Shop, aws_event
+from shared.domain.campaign import Campaign, CampaignId, CampaignStep
+from shared.domain.ids import EpisodeId
+from shared.domain.settings import Settings
+from shared.store.campaigns import CampaignStore
+from shared.store.configuration import MerchantStore
+from tests.integration.shop import MERCHANT, Shop, aws_event
 
 FIRST, SECOND = "JKJaXmPLvHcESHA=", "KLmNoPqRsTuVwXy="
 
@@ -101,6 +109,80 @@ def test_what_a_purchase_calls_off_is_the_purchases_doing(shop: Shop) -> None:
     shop.deliver()
 
     assert causes(shop) == {"checkout.abandoned": FIRST, "checkout.superseded": SECOND}
+
+
+def mailing_to(shop: Shop) -> None:
+    """A message an hour after each abandonment, to a receiver of its own."""
+    merchants = MerchantStore(shop.table)
+    stored = merchants.get(MERCHANT)
+    assert stored is not None
+    settings = Settings(quiet_hours=None, consent="unknown_allowed", holdout_percent=0)
+    merchants.replace(replace(stored.value, settings=settings), stored.version)
+    made = Campaign(
+        id=CampaignId("cmp_1"),
+        merchant_id=MERCHANT,
+        version=1,
+        name="Come back",
+        created_at=shop.now,
+        steps=(CampaignStep(timedelta(hours=1), shop.endpoint("endpoint.test").id),),
+        activated_at=shop.now,
+    )
+    CampaignStore(shop.table).create(made)
+
+
+def test_a_campaigns_message_is_the_doing_of_the_webhook_before_its_abandonment(shop: Shop, log: Log) -> None:
+    mailing_to(shop)
+    webhook(shop, FIRST)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    shop.wait(hours=1)
+    shop.sweep()
+    log.lines()
+    shop.deliver()
+
+    assert log.told("delivery_handled") == [FIRST]
+    assert causes(shop) == {"campaign.step": FIRST}
+
+
+def test_after_a_return_it_is_the_newer_abandonments(shop: Shop) -> None:
+    mailing_to(shop)
+    webhook(shop, FIRST)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    webhook(shop, SECOND, session_state="PAYMENT_LOADED")
+    shop.settle()
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    shop.wait(hours=1)
+    shop.sweep()
+    shop.deliver()
+
+    assert causes(shop) == {"campaign.step": SECOND}
+
+
+def test_the_message_about_a_worker_that_vanished_carries_it_too() -> None:
+    message = StepMessage(EpisodeId("epi_1"), MERCHANT, lost=1, correlation_id=FIRST)
+
+    assert read_message(message.text()) == message
+
+
+def test_an_older_cart_gives_way_by_the_doing_of_the_newer(shop: Shop) -> None:
+    shop.endpoint("checkout.superseded", "checkout.abandoned")
+    webhook(shop, FIRST, session="older")
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    shop.deliver()
+    webhook(shop, SECOND, session="newer")
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+
+    told = {(own.event_type, delivery_json(own)["correlation_id"]) for own in shop.deliveries()}
+    assert told == {("checkout.abandoned", FIRST), ("checkout.abandoned", SECOND), ("checkout.superseded", SECOND)}
 
 
 @pytest.mark.parametrize("odd", ["a b", "x" * 65, "", "ä", 7, None])

@@ -47,6 +47,7 @@ EVENTS = Path(__file__).parents[3] / "events"
 MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
 SECRET = "a-secret-of-the-source"
 ACCOUNT_ID = "123456789012"
+REQUEST = "JKJaXmPLvHcESHA="
 CART = "3f0b6a0e-8a52-4a0e-b7c7-c1f2f9b4d001"
 CART_PATH = f"/stores/ab12cd34ef/v3/carts/{CART}"
 CHECKOUT_PATH = f"/stores/ab12cd34ef/v3/checkouts/{CART}"
@@ -252,6 +253,24 @@ class TestLightWebhooks:
 
         assert (status, answer["status"]) == (200, "quarantined")
         assert "credentials.api" in answer["reason"]
+
+    def test_what_a_webhook_only_points_to_is_still_its_doing(
+        self, desk: Desk, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        source = desk.bigcommerce()
+        contents(desk)
+        body = sample("bigcommerce/cart-abandoned.json") | {"created_at": int(now().timestamp()) - 60}
+        event = {"pathParameters": {"source_id": source.id}, "headers": {"x-checkback-secret": SECRET}}
+        event |= {"body": json.dumps(body), "requestContext": {"requestId": REQUEST}}
+        assert ingest(event, None)["statusCode"] == 200
+        desk.api.on(CART_PATH, Reply({}, 503), *desk.api._replies[CART_PATH])
+        desk.work()
+        desk.work()
+
+        found = [own.correlation_id for own in caplog.records if own.msg == "pull"]  # type: ignore[attr-defined]
+        assert found == [REQUEST, REQUEST], "the attempt that failed, and the next"
+        digest = desk.checkout(source, CART).digest
+        assert desk.stores.checkouts.cause_of(digest) == REQUEST
 
     def test_an_order_whose_cart_the_api_does_not_name_is_the_shoppers_by_any_identifier(self, desk: Desk) -> None:
         source = desk.bigcommerce()
@@ -503,6 +522,8 @@ class TestEmporix:
 
         assert (done.status, done.page) == ("completed", 2)
         assert (done.counts.read, done.counts.created) == (65, 65)
+        causes = {desk.stores.checkouts.cause_of(desk.checkout(source, f"cart-{n}").digest) for n in range(65)}
+        assert causes == {job.id}, "no webhook's doing, but the job's"
         first, second = desk.api.asked_at("/cart/exampleshop/carts/search")
         assert first.json == {"q": "status:OPEN customerId:45620911"}
         assert (first.query["pageNumber"], second.query["pageNumber"]) == (["1"], ["2"])
