@@ -84,7 +84,7 @@ chaos: setup ## the deployed stack while AWS, workers, clocks and vendors fail: 
 	$(PYTHON) -m tests.chaos
 
 chaos-short: ## every kind of fault and 100 checkouts, on the engine that stands in LOCAL_DIR
-	@SEEDS="$(or $(SEEDS),1)" CHECKOUTS="$(or $(CHECKOUTS),100)" $(PYTHON) -m tests.chaos
+	@SEEDS="$(or $(SEEDS),1)" CHECKOUTS="$(or $(CHECKOUTS),100)" SPARE_SEEDS="$(or $(SPARE_SEEDS),1)" $(PYTHON) -m tests.chaos
 
 e2e: ## tests against the stack on a local engine of their own
 	@export LOCAL_DIR=.local-e2e; unset PORT; \
@@ -92,6 +92,7 @@ e2e: ## tests against the stack on a local engine of their own
 	$(PYTHON) -m infra.local up; \
 	$(PYTHON) -m tests.permissions.workers .recorded/e2e; \
 	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
+	$(MAKE) chaos-short; \
 	$(MAKE) rehearse
 
 rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another name, deploy onto it

@@ -1,7 +1,7 @@
 """A run in words: what was played, what became of everything, and every finding with the faults around it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tests.chaos.books import Finding, Ledger
 from tests.chaos.faults import FAULTS
@@ -37,6 +37,21 @@ def met(outcome: Outcome) -> dict[str, int]:
 def unmet(outcome: Outcome) -> list[str]:
     """The kinds of fault that nothing met: what a run proves it proves of the others only."""
     return [kind for kind, count in met(outcome).items() if not count]
+
+
+def holds(play: Callable[[int], Outcome], seeds: list[int], spare: int) -> bool:
+    """Whether the books balance for each seed and every kind of fault was met.
+
+    By each seed; or, where ``spare`` further seeds may be played, by one of all that were.
+    """
+    outcomes = [play(seed) for seed in seeds]
+    missed = [set(unmet(own)) for own in outcomes]
+    for seed in range(max(seeds) + 1, max(seeds) + 1 + spare):
+        if not any(missed) or any(own.findings for own in outcomes):
+            break
+        outcomes.append(play(seed))
+        missed = [set.intersection(*missed, set(unmet(outcomes[-1])))]
+    return not any(missed) and not any(own.findings for own in outcomes)
 
 
 def _lines(outcome: Outcome) -> Iterator[str]:

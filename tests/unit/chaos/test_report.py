@@ -1,12 +1,13 @@
 """A run that plays a fault which nothing met has proved nothing of it, and says so."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from tests.chaos.books import Case, Ledger, Posted, Received
+from tests.chaos.books import Case, Finding, Ledger, Posted, Received
 from tests.chaos.faults import FAULTS
-from tests.chaos.report import met, told, unmet
+from tests.chaos.report import holds, met, told, unmet
 from tests.chaos.run import Outcome
 from tests.chaos.storm import Plan
 from tests.chaos.vendors import MOODS
@@ -52,3 +53,42 @@ def test_a_mood_that_no_vendor_had_and_a_clock_that_was_never_wrong_are_missed_t
 
 def test_there_are_many_kinds() -> None:
     assert len(met(outcome(faults=EVERY))) >= 40
+
+
+def missing(*faults: str) -> Outcome:
+    return outcome(faults=Counter({name: 0 if name in faults else 1 for name in EVERY}))
+
+
+class TestSpareSeeds:
+    """A short run may play a further seed for what its own did not meet."""
+
+    NAMES = tuple(EVERY)
+
+    def holds(self, outcomes: dict[int, Outcome], seeds: list[int], spare: int) -> tuple[bool, list[int]]:
+        played: list[int] = []
+
+        def play(seed: int) -> Outcome:
+            played.append(seed)
+            return outcomes[seed]
+
+        return holds(play, seeds, spare), played
+
+    def test_none_is_played_where_everything_was_met(self) -> None:
+        assert self.holds({1: missing()}, [1], 1) == (True, [1])
+
+    def test_what_the_first_missed_the_next_may_meet(self) -> None:
+        first, second = self.NAMES[:2]
+        assert self.holds({1: missing(first), 2: missing(second)}, [1], 1) == (True, [1, 2])
+
+    def test_what_both_missed_is_wrong(self) -> None:
+        first = missing(self.NAMES[0])
+        assert self.holds({1: first, 2: first}, [1], 1) == (False, [1, 2])
+
+    def test_without_a_spare_one_each_seed_must_meet_everything(self) -> None:
+        first, second = self.NAMES[:2]
+        assert self.holds({1: missing(first), 2: missing(second)}, [1, 2], 0) == (False, [1, 2])
+
+    def test_books_that_do_not_balance_are_not_played_away(self) -> None:
+        wrong = replace(missing(self.NAMES[0]), findings=[Finding("a promise", "is broken")])
+        assert self.holds({1: wrong, 2: missing()}, [1], 1) == (False, [1])
+        assert self.holds({1: replace(missing(), findings=wrong.findings)}, [1], 1) == (False, [1])
