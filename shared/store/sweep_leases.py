@@ -11,10 +11,11 @@ from shared.store.writes import Put, Update
 
 LEASE = timedelta(minutes=2)
 """How long a sweep that died keeps others out: two ticks are missed, SweepLate fires after five minutes."""
+_NOBODY = "-"
 
 
 class SweepLeases:
-    """A row for each kind and shard, which is free where there is none or its time is over.
+    """A row for each kind and shard, which is free where there is none, its time is over, or nobody's name is in it.
 
     Taking and letting go are one write unit each, and none is made where nothing is due.
     """
@@ -31,15 +32,17 @@ class SweepLeases:
         pk, sk = keys.sweep_lease(kind, shard)
         row = {"pk": pk, "sk": sk, "by": sweep, "ttl": -(-to_ms(now + LEASE) // 1000)}
         try:
-            self._table.put(Put(row, Attr("pk").not_exists() | Attr("by").eq(sweep)))
+            self._table.put(Put(row, Attr("pk").not_exists() | Attr("by").is_in([sweep, _NOBODY])))
         except ConditionFailed:
             return False
         return True
 
     def let_go(self, kind: str, shard: int, sweep: str, now: datetime) -> None:
-        """Another may have the shard at once; nothing happens where this sweep's lease is over."""
+        """Another may have the shard at once, whatever its clock shows; nothing happens where this lease is over."""
         over = Update(
-            keys.sweep_lease(kind, shard), set={"ttl": int(now.timestamp()) - 1}, condition=Attr("by").eq(sweep)
+            keys.sweep_lease(kind, shard),
+            set={"by": _NOBODY, "ttl": int(now.timestamp()) - 1},
+            condition=Attr("by").eq(sweep),
         )
         try:
             self._table.update(over)

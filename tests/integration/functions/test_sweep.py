@@ -261,6 +261,14 @@ def test_a_sweep_that_was_overtaken_begins_no_further_page(shop: Shop) -> None:
     assert leases.take("C", 0, "a third", shop.now)
 
 
+def test_a_shard_that_was_let_go_by_a_clock_ahead_of_ours_is_free(shop: Shop) -> None:
+    leases = SweepLeases(shop.table)
+    ahead = shop.now + timedelta(minutes=8)
+    assert leases.take("C", 0, "ahead", ahead)
+    leases.let_go("C", 0, "ahead", ahead)
+    assert leases.take("C", 0, "next", shop.now)
+
+
 def test_a_lease_is_held_on_to_by_a_sweep_that_takes_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """One by hand moves page after page, each in half a minute, for longer than a lease."""
     for number in range(8):
