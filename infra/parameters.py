@@ -1,9 +1,14 @@
-"""Names of the SSM parameters in which a stage says where its state is."""
+"""Names that a stage's stacks and commands agree on: its SSM parameters, its configuration set."""
 
 
 def parameter_name(stage: str, said: str) -> str:
     """The parameter by which the stage's state stack says one thing of itself."""
     return f"/checkback/{stage}/{said}"
+
+
+def configuration_set_name(stage: str) -> str:
+    """The configuration set with which mails of the stage's own SES go out."""
+    return f"checkback-{stage}"
 
 
 def restored_stream_parameter(stage: str, table: str) -> str:

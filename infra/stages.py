@@ -6,6 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 Architecture = Literal["arm64", "native"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+StageMail = Literal["off", "tenants", "shared"]
 
 
 RETENTION_DAYS = (1, 7, 14, 30, 90, 180, 365)
@@ -87,10 +88,11 @@ class Stage:
     """A table restored from a backup, once ``infra.operations.adopt_table`` adopted it: the functions use it."""
     keys_replica_region: str | None = None
     """Where a copy of the secret ``Keys`` is kept, which nothing else can bring back."""
-    ses_tenants: bool = True
-    """Whether mail by the stage's own SES goes out as the SES tenant named by the merchant's id.
+    stage_mail: StageMail = "off"
+    """Whether merchants without an AWS account of their own may send mail by the stage's SES.
 
-    Without it any merchant may send from any identity of the account: for a stage whose merchants trust each other.
+    ``tenants``: each as an SES tenant named by its id, from the identities that ``infra.operations.mail_tenant`` bound
+    to it. ``shared``: any from any identity of the account, for merchants who trust each other.
     """
 
     @property

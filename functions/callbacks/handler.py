@@ -14,8 +14,9 @@ from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, problem, query_of, raw_query_of
 from shared.aws.snapshot import renew_after_restore
+from shared.destinations.ses_events import delivery_of
 from shared.destinations.status import CallbackRequest, NotAuthentic
-from shared.domain.ids import EndpointId, IdKind, is_id
+from shared.domain.ids import EndpointId, IdKind, endpoint_of, is_id
 from shared.workflows.delivering.report_subjects import UnknownEndpoint
 
 logger = function_logger("callbacks")
@@ -25,9 +26,33 @@ _LARGEST_BODY = 1024 * 1024
 
 
 @last_net
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Answer one HTTP API (payload 2.0) request, or hear what the stage's own topic says of its mails."""
+    return _answered(event, context) if "Records" not in event else _heard(event["Records"])
+
+
+def _heard(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What SNS brings: only the stage's own topic may invoke the function so (its permission says it).
+
+    Raises what fails for now: Lambda repeats it, twice.
+    """
+    heard = 0
+    for record in records:
+        body = str(record["Sns"]["Message"]).encode()
+        endpoint_id = endpoint_of(delivery_of(body) or "")
+        if endpoint_id is None:
+            continue
+        try:
+            taken = status_reports().hear(endpoint_id, CallbackRequest("POST", "", {}, {}, body))
+        except UnknownEndpoint:
+            continue
+        heard += taken.reports
+        logger.info("mail_event_heard", endpoint_id=endpoint_id, reports=taken.reports, unknown=taken.unknown)
+    return {"reports": heard}
+
+
 @behind_front
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Answer one HTTP API (payload 2.0) request."""
+def _answered(event: dict[str, Any], _: object) -> dict[str, Any]:
     named = path_parameter(event, "endpoint_id")
     if not is_id(IdKind.ENDPOINT, named):
         return _refused(None, 404, "There is no such endpoint.")

@@ -148,6 +148,9 @@ def _issued(acm: Any, setting: str, arn: str, names: Sequence[str]) -> Finding:
 
 def mail(client: Clients, stage: Stage) -> Iterator[Finding]:
     """Whether the account may send mail to anybody; only merchants without an SES of their own need it."""
+    if stage.stage_mail == "off":
+        yield Finding("ok", "merchants send mail by AWS accounts of their own")
+        return
     ses = client("sesv2")
     account = ses.get_account()
     if not account.get("ProductionAccessEnabled"):
@@ -164,8 +167,13 @@ def mail(client: Clients, stage: Stage) -> Iterator[Finding]:
         yield Finding("note", "SES has no verified identity", "verify the domain that merchants send from")
     else:
         yield Finding("ok", f"SES may send as {', '.join(sorted(verified))}")
-    if stage.ses_tenants and not stage.removable and not verified:
-        yield Finding("note", "ses_tenants is on: each merchant's identity must be associated with its tenant")
+    if stage.stage_mail == "tenants":
+        bind = f"python -m infra.operations.mail_tenant --stage {stage.name} add mer_… --identity …"
+        yield Finding(
+            "note", "stage_mail is tenants: a merchant sends nothing before its identity is bound to it", bind
+        )
+    if stage.stage_mail == "shared" and not stage.removable:
+        yield Finding("note", "stage_mail is shared: any merchant may send from any identity", "set it to tenants")
 
 
 def schedules(client: Clients, stage: Stage) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from infra.constructs.dashboard import Dashboard
 from infra.constructs.given_up import WholeBatches
 from infra.constructs.gradual_deployment import GradualDeployment
 from infra.constructs.kept_state import KeptState
+from infra.constructs.mail_events import MailEvents
 from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
@@ -251,13 +252,19 @@ class ServiceStack(Stack):
                     self.functions[name].tell(**{FRONT_ONLY: "on"})
 
     def _allow_mail(self) -> None:
-        """E-mail of merchants without an SES of their own goes out by the stage's."""
-        resources = ["identity/*", "configuration-set/*"]
-        if self._stage.ses_tenants:
-            resources.append("tenant/*")
-        self.functions["deliver"].tell(SES_TENANTS="on" if self._stage.ses_tenants else "off")
+        """E-mail of merchants without an SES of their own goes out by the stage's, where the stage wants that."""
+        mail, deliver = self._stage.stage_mail, self.functions["deliver"]
+        for own in (self.functions["merchant_api"], deliver):
+            own.tell(STAGE_MAIL=mail)
+        deliver.tell(SES_TENANTS="on" if mail == "tenants" else "off")
+        if mail == "off":
+            return
+        resources = ["identity/*", "configuration-set/*", *(["tenant/*"] if mail == "tenants" else [])]
         arns = [self.format_arn(service="ses", resource=own) for own in resources]
-        self.functions["deliver"].allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
+        deliver.allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
+        if not self._stage.is_local:
+            events = MailEvents(self, "MailEvents", stage=self._stage, callbacks=self.functions["callbacks"].entry)
+            deliver.tell(SES_CONFIGURATION_SET=events.configuration_set)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
         self.functions[name].allow(_READ_FOR, [queue.queue_arn])

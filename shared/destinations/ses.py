@@ -5,8 +5,9 @@ event. The request is signed by botocore and goes out through the guarded client
 headers of RFC 8058 (one-click unsubscribe), which Gmail and Yahoo ask of senders of marketing mail.
 
 Who sends: the merchant's own AWS account where the endpoint has its keys; else the function's role, which needs
-``ses:SendEmail``. With ``SES_TENANTS=on`` in the environment, mails of the role go out as SES tenants named by the
-merchant's id: SES then refuses an identity that is not that merchant's.
+``ses:SendEmail``; with ``STAGE_MAIL=off`` in the environment nobody else. With ``SES_TENANTS=on``, mails of the role go
+out as SES tenants named by the merchant's id: SES then refuses an identity that is not that merchant's. What becomes of
+them is told by the stage's own ``SES_CONFIGURATION_SET``.
 
 Sources: botocore's model ``sesv2`` (``SendEmail``), docs.aws.amazon.com/ses "Contents of event data" (events),
 RFC 8058. There is no idempotency key, so an attempt without a usable answer is never repeated.
@@ -142,6 +143,8 @@ class SesDestination:
         for one, other in (("access_key_id", "secret_access_key"), ("secret_access_key", "access_key_id")):
             if given.get(one) and not given.get(other):
                 found.append((f"/settings/{other}", f"required together with {one}"))
+        if not given.get("access_key_id") and _stage_sends_none():
+            found.append(("/settings/access_key_id", "this stage sends no mail itself: keys of your own AWS account"))
         if given.get("region") is not None and not _REGION.fullmatch(str(given["region"])):
             found.append(("/settings/region", "an AWS Region like ap-south-1"))
         elif given.get("region") not in {None, os.environ.get("AWS_REGION")} and not given.get("access_key_id"):
@@ -202,9 +205,11 @@ def _body(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> di
     reply_to = _mailbox(endpoint.settings.get("reply_to"))
     if reply_to is not None:
         body["ReplyToAddresses"] = [formataddr(reply_to)]
-    if endpoint.settings.get("configuration_set"):
-        body["ConfigurationSetName"] = str(endpoint.settings["configuration_set"])
-    if not endpoint.settings.get("access_key_id") and os.environ.get("SES_TENANTS") == "on":
+    by_the_stage = not endpoint.settings.get("access_key_id")
+    told_by = endpoint.settings.get("configuration_set") or (by_the_stage and os.environ.get("SES_CONFIGURATION_SET"))
+    if told_by:
+        body["ConfigurationSetName"] = str(told_by)
+    if by_the_stage and os.environ.get("SES_TENANTS") == "on":
         body["TenantName"] = _tenant(delivery)
     return body
 
@@ -328,10 +333,14 @@ def _credentials(endpoint: Endpoint) -> "ReadOnlyCredentials":
     key_id, secret = endpoint.settings.get("access_key_id"), endpoint.settings.get("secret_access_key")
     if key_id:
         return ReadOnlyCredentials(str(key_id), str(secret or ""), None)
-    own = _role()
+    own = None if _stage_sends_none() else _role()
     if own is None:
         raise Unsendable(Outcome.FAIL_CONFIG, "there are no AWS credentials to send with")
     return own.get_frozen_credentials()
+
+
+def _stage_sends_none() -> bool:
+    return os.environ.get("STAGE_MAIL") == "off"
 
 
 @cache

@@ -59,17 +59,26 @@ class SesStatuses(TokenProved):
             return []
         mail = mapping(event.get("mail"))
         told = mapping(event.get(_EVENT_PARTS.get(kind, kind.lower())))
-        tagged = mapping(mail.get("tags")).get("delivery_id")
         return [
             StatusReport(
                 status=status,
                 vendor_message_id=text_of(mail.get("messageId")),
                 at=parse_instant(told.get("timestamp")) or parse_instant(mail.get("timestamp")),
                 reason=_failure(kind, told),
-                delivery_id=own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged),
+                delivery_id=_tagged(mail),
                 recipient_email=_refused(told),
             )
         ]
+
+
+def delivery_of(body: bytes) -> str | None:
+    """The delivery that an event's mail was sent for, as its tag names it; None where it is none of ours."""
+    return _tagged(mapping((json_object(body) or {}).get("mail")))
+
+
+def _tagged(mail: Mapping[str, Any]) -> str | None:
+    tagged = mapping(mail.get("tags")).get("delivery_id")
+    return own_delivery(next(iter(tagged), None) if isinstance(tagged, list) else tagged)
 
 
 def _refused(told: Mapping[str, Any]) -> str | None:

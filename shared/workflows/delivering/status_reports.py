@@ -21,7 +21,13 @@ from shared.domain.merchant import Endpoint
 from shared.domain.suppression import SuppressionReason
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStore
-from shared.workflows.delivering.report_subjects import ReportingEndpoints, ReportSubjects, Subject
+from shared.workflows.delivering.report_subjects import (
+    ReportingEndpoint,
+    ReportingEndpoints,
+    ReportSubjects,
+    Subject,
+    UnknownEndpoint,
+)
 
 _ACTIVITY_KEPT_FOR = timedelta(days=37)
 _NOT_AHEAD = timedelta(minutes=5)
@@ -116,6 +122,19 @@ class StatusReports:
         if asked is not None:
             self._confirm(asked)
             return Answered()
+        return self._take(own, request)
+
+    def hear(self, endpoint_id: EndpointId, request: CallbackRequest) -> Answered:
+        """Take in what a service of the stage's own account told us of an endpoint: nobody else could have.
+
+        Raises UnknownEndpoint, also where the endpoint sends by an account of its own, and as ``take``.
+        """
+        own = self._endpoints.find(endpoint_id, self._now())
+        if own.endpoint.kind != "ses" or own.target.settings.get("access_key_id"):
+            raise UnknownEndpoint(endpoint_id)
+        return self._take(own, request)
+
+    def _take(self, own: ReportingEndpoint, request: CallbackRequest) -> Answered:
         reports = own.source.read_statuses(request)
         told = [self._alone(own.endpoint, report) for report in reports]
         temporary = [failure for failure in told if isinstance(failure, Exception)]

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from functions.callbacks import composition
 from functions.callbacks.handler import handler
@@ -13,6 +15,7 @@ from shared.delivery.send_pool import SendPool
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityKind
 from shared.store.activities import ActivityStore
+from shared.store.configuration import EndpointStore
 from shared.store.shoppers import ShopperStore
 from tests.integration.functions.reported import taken_message
 from tests.integration.shop import MERCHANT, Shop
@@ -177,3 +180,69 @@ def test_sns_asks_again_where_it_could_not_be_reached(mailer: Mailer, monkeypatc
     late = SendResult(NOON, NOON, 5000, sent=True, error=DestinationTimeout("no answer in time"))
     monkeypatch.setattr(SendPool, "send_all", lambda _, given: [late for _ in given])
     assert mailer.tells(asks()) == 503
+
+
+class TestByTheStagesOwnTopic:
+    """Mail by the stage's SES: SNS invokes the function, with nothing but its own permission for a proof."""
+
+    def brings(self, told: dict[str, Any]) -> int:
+        """How many reports were taken in of what SNS brings, as the Lambda Developer Guide shows it."""
+        record = {
+            "EventSource": "aws:sns",
+            "EventVersion": "1.0",
+            "Sns": {"Type": "Notification", "Message": json.dumps(told)},
+        }
+        answer: dict[str, Any] = handler({"Records": [record]}, None)
+        return int(answer["reports"])
+
+    def about(self, delivery_id: str, kind: str = "Bounce", told: dict[str, Any] = PERMANENT) -> dict[str, Any]:
+        mail = {"messageId": "m-1", "tags": {"delivery_id": [delivery_id], "ses:configuration-set": ["checkback-dev"]}}
+        return {"eventType": kind, "mail": mail, kind.lower(): {"timestamp": "2026-11-21T12:00:05Z", **told}}
+
+    @pytest.mark.parametrize(
+        ("kind", "told", "reason"), [("Bounce", PERMANENT, "hard_bounce"), ("Complaint", COMPLAINT, "complaint")]
+    )
+    def test_a_bounce_and_a_complaint_close_the_address(
+        self, mailer: Mailer, kind: str, told: dict[str, Any], reason: str
+    ) -> None:
+        for _ in range(2):
+            assert self.brings(self.about(mailer.delivery.id, kind, told)) == 1
+        assert mailer.closed() == {Channel.EMAIL: reason}
+
+    def test_a_front_that_everybody_must_come_by_is_none_of_snss_business(
+        self, mailer: Mailer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FRONT_ONLY", "on")
+        assert self.brings(self.about(mailer.delivery.id)) == 1
+
+    @pytest.mark.parametrize(
+        "named", ["dlv_of_somebody_else", "dlv_01KAHJ0000000000000000000E01KAHJ00000000000000N0NE00"]
+    )
+    def test_a_mail_that_is_none_of_ours_is_no_trouble(self, mailer: Mailer, named: str) -> None:
+        assert self.brings(self.about(named)) == 0
+        assert self.brings({"eventType": "Bounce"}) == 0
+        assert mailer.closed() == {}
+
+    def test_of_an_endpoint_that_sends_by_an_account_of_its_own_the_stages_topic_says_nothing(
+        self, mailer: Mailer, shop: Shop
+    ) -> None:
+        endpoints = EndpointStore(shop.table)
+        stored = endpoints.get(MERCHANT, mailer.endpoint_id)
+        assert stored is not None
+        own = replace(stored.value, settings={**stored.value.settings, "access_key_id": "AKIAOWN0000000000"})
+        endpoints.replace(own, stored.version)
+        assert self.brings(self.about(mailer.delivery.id)) == 0
+        assert mailer.closed() == {}
+
+    def test_what_fails_for_now_is_repeated_by_lambda(self, mailer: Mailer, monkeypatch: pytest.MonkeyPatch) -> None:
+        told = self.about(mailer.delivery.id)
+        with monkeypatch.context() as broken:
+
+            def fails(*_: object, **__: object) -> Any:
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+            broken.setattr("shared.workflows.campaigns.suppress.Suppressions.suppress", fails)
+            with pytest.raises(EndpointConnectionError):
+                self.brings(told)
+        assert self.brings(told) == 1
+        assert mailer.closed() == {Channel.EMAIL: "hard_bounce"}

@@ -42,7 +42,14 @@ MESSAGE_ID = "0109019a-1f2e-4c3d-9b7a-0c1d2e3f4a5b-000000"
 @pytest.fixture(autouse=True)
 def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The function's own credentials, as Lambda gives them."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SESV2", "SES_TENANTS", "AWS_PROFILE"):
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SESV2",
+        "SES_TENANTS",
+        "STAGE_MAIL",
+        "SES_CONFIGURATION_SET",
+        "AWS_PROFILE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ASIAROLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "role-secret")
@@ -221,6 +228,28 @@ class TestWhoMaySendAsWhom:
         with pytest.raises(Unsendable) as caught:
             destination.build(delivery(), endpoint())
         assert caught.value.outcome is Outcome.FAIL_CONFIG
+
+    def test_a_stage_that_sends_no_mail_wants_keys_of_the_merchants_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("STAGE_MAIL", "off")
+        assert [where for where, _ in destination.problems(endpoint())] == ["/settings/access_key_id"]
+        assert destination.problems(endpoint(**OWN_KEYS)) == []
+        with pytest.raises(Unsendable) as caught:
+            destination.build(delivery(), endpoint())
+        assert caught.value.outcome is Outcome.FAIL_CONFIG
+        assert destination.build(delivery(), endpoint(**OWN_KEYS)).url
+
+    def test_what_becomes_of_the_stages_mail_is_told_by_its_own_configuration_set(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SES_CONFIGURATION_SET", "checkback-production")
+        plain = {name: own for name, own in SETTINGS.items() if name != "configuration_set"}
+        by_the_stage, by_the_merchant = (
+            body_of(destination.build(delivery(), Endpoint("ep_1", "ses", "", settings={**plain, **keys})))
+            for keys in ({}, OWN_KEYS)
+        )
+        assert by_the_stage["ConfigurationSetName"] == "checkback-production"
+        assert "ConfigurationSetName" not in by_the_merchant, "the stage's is of another account"
+        assert built(configuration_set="mine")["ConfigurationSetName"] == "mine"
 
     def test_without_any_credentials_it_is_a_matter_of_set_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ses, "_role", lambda: None)

@@ -30,6 +30,14 @@ FRONTED: Mapping[str, object] = {
 }
 """Settings of a stage with a front."""
 
+WITH_EVERYTHING: Mapping[str, object] = {
+    **FRONTED,
+    "stage_mail": "tenants",
+    "snap_start": True,
+    "monthly_budget_usd": 50,
+}
+"""Settings of a stage with all that is optional."""
+
 type Resource = Mapping[str, Any]
 
 

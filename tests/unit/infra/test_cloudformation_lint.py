@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.infra.conftest import FRONTED, StackTemplate, Synthesise
+from tests.unit.infra.conftest import WITH_EVERYTHING, StackTemplate, Synthesise
 
 GENERATED = {
     "W3005": "the CDK writes a dependency beside the reference that already makes it",
@@ -58,11 +58,12 @@ def test_nothing_is_wrong_in_the_templates_of_dev_and_production(synthesise: Syn
 
 
 @pytest.mark.long
-def test_nothing_is_wrong_in_the_template_of_a_front_and_in_what_it_changes(synthesise: Synthesise) -> None:
-    plain, fronted = synthesise("production"), synthesise("production", **FRONTED)
+def test_nothing_is_wrong_in_what_a_stage_may_have_besides(synthesise: Synthesise) -> None:
+    plain, fronted = synthesise("production"), synthesise("production", **WITH_EVERYTHING)
 
     assert complaints(fronted.front.json, "us-east-1") == []
     assert complaints(both(fronted.state, plain.state)) == []
+    assert complaints(both(fronted.service, plain.service)) == []
 
 
 @pytest.mark.long

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.unit.infra.conftest import FRONTED, Synthesise, Templates
+from tests.unit.infra.conftest import WITH_EVERYTHING, Synthesise, Templates
 
 STAGES: Mapping[str, tuple[str, Mapping[str, object]]] = {
     "dev": ("dev", {}),
     "production": ("production", {}),
-    "production behind a front": ("production", FRONTED),
+    "production with everything": ("production", WITH_EVERYTHING),
 }
 
 

@@ -12,7 +12,7 @@ from botocore.stub import Stubber
 from infra.operations import preflight
 from infra.operations.preflight import Finding
 from infra.parameters import parameter_name, restored_stream_parameter
-from infra.stages import Stage
+from infra.stages import Stage, StageMail
 from infra.table_schema import INDEXES, Indexes
 
 CERTIFICATE = "arn:aws:acm:ap-south-1:111122223333:certificate/12345678-1234-1234-1234-123456789012"
@@ -175,7 +175,7 @@ def test_the_sandbox_of_ses_and_missing_identities_are_said(aws: Aws) -> None:
     aws.answers("sesv2", "get_account", {"ProductionAccessEnabled": False, "SendingEnabled": True})
     aws.answers("sesv2", "list_email_identities", {"EmailIdentities": []})
 
-    told = [own.what for own in preflight.mail(aws.client, replace(PRODUCTION, ses_tenants=False))]
+    told = [own.what for own in preflight.mail(aws.client, replace(DEV, stage_mail="shared"))]
     assert told == ["SES is in its sandbox: mail goes to verified addresses alone", "SES has no verified identity"]
 
 
@@ -187,7 +187,22 @@ def test_who_may_send_is_named(aws: Aws) -> None:
     ]
     aws.answers("sesv2", "list_email_identities", {"EmailIdentities": identities})
 
-    assert found(aws, preflight.mail) == [("ok", "SES may send as shop.example")]
+    assert found(aws, preflight.mail, replace(DEV, stage_mail="shared")) == [("ok", "SES may send as shop.example")]
+
+
+def test_a_stage_that_sends_no_mail_needs_no_ses(aws: Aws) -> None:
+    assert [own for own, _ in found(aws, preflight.mail)] == ["ok"]
+
+
+@pytest.mark.parametrize(("mail", "do"), [("tenants", "infra.operations.mail_tenant"), ("shared", "tenants")])
+def test_what_the_operator_has_to_know_of_the_stages_mail_is_said(aws: Aws, mail: StageMail, do: str) -> None:
+    aws.answers("sesv2", "get_account", {"ProductionAccessEnabled": True, "SendingEnabled": True})
+    identity = {"IdentityType": "DOMAIN", "IdentityName": "shop.example", "SendingEnabled": True}
+    aws.answers("sesv2", "list_email_identities", {"EmailIdentities": [identity]})
+
+    _, (verdict, said) = found(aws, preflight.mail, replace(PRODUCTION, stage_mail=mail))
+    assert verdict == "note"
+    assert do in said
 
 
 GROUP = parameter_name("production", "schedule-group-name")
