@@ -8,6 +8,8 @@ answer is an error, and wherever moto's answer is not made of plain values, the 
 
 import json
 import marshal
+from base64 import b64decode
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -23,11 +25,17 @@ from moto.dynamodb.responses import DynamoHandler
 from werkzeug.exceptions import HTTPException
 
 _DIRECT = frozenset(
-    ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "BatchGetItem", "BatchWriteItem", "TransactWriteItems")
+    ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan", "BatchGetItem", "BatchWriteItem")
+    + ("TransactWriteItems",)
 )
+_OF_TABLES = frozenset(("DescribeTable", "UpdateTable", "DescribeTimeToLive"))
+"""What tells of a table has times in it, which only the answer's JSON has as they are told."""
 _one_at_a_time = Lock()
 """DynamoDB takes the writes of a row one after the other; moto's dictionaries are not made for threads."""
 _OK = {"RequestId": "", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
+
+
+_method_of = cache(camelcase_to_underscores)
 
 
 def install() -> None:
@@ -37,9 +45,9 @@ def install() -> None:
         return
 
     def made(self: Any, operation: Any, request: dict[str, Any], context: Any) -> Any:
-        if operation.name not in _DIRECT or self.meta.service_model.service_name != "dynamodb":
+        if operation.name not in _DIRECT | _OF_TABLES or self.meta.service_model.service_name != "dynamodb":
             return make(self, operation, request, context)
-        if b'"B' in request["body"] or not _is_moto_next(self, operation.name):
+        if not _is_moto_next(self, operation.name):
             return make(self, operation, request, context)
         return _answered(self, operation, request)
 
@@ -57,14 +65,14 @@ def _is_moto_next(client: Any, operation: str) -> bool:
 
 def _answered(client: Any, operation: Any, request: dict[str, Any]) -> Any:
     handler: Any = DynamoHandler()
-    handler.params = handler.body = json.loads(request["body"])
+    handler.params = handler.body = _read(request["body"])
     handler.region, handler.current_account = client.meta.region_name, DEFAULT_ACCOUNT_ID
     handler.headers = request["headers"]
-    handler.response_headers = {}
+    handler.response_headers, handler.querystring = {}, {}
     try:
         with _one_at_a_time:
-            result = getattr(handler, camelcase_to_underscores(operation.name))()
-            plain = _plain(result, operation.output_shape)
+            result = getattr(handler, _method_of(operation.name))()
+            plain = None if operation.name in _OF_TABLES else _plain(result, operation.output_shape)
     except ServiceException as refused:
         return _parsed(client, operation, handler.serialized(ActionResult(refused)))
     except HTTPException as refused:
@@ -72,6 +80,20 @@ def _answered(client: Any, operation: Any, request: dict[str, Any]) -> Any:
     if plain is None:
         return _parsed(client, operation, handler.serialized(result))
     return AWSResponse("", 200, HTTPHeaders(), None), plain | {"ResponseMetadata": dict(_OK)}
+
+
+def _read(body: bytes) -> Any:
+    """A request's parameters as moto has them: bytes where the wire has them in base64."""
+    return json.loads(body, object_hook=_decoded if b'"B":' in body or b'"BS":' in body else None)
+
+
+def _decoded(read: dict[str, Any]) -> dict[str, Any]:
+    """An attribute of bytes; what has an attribute of the name ``B`` has a structure under it."""
+    if type(read.get("B")) is str:
+        return {"B": b64decode(read["B"])}
+    if type(read.get("BS")) is list:
+        return {"BS": [b64decode(own) for own in read["BS"]]}
+    return read
 
 
 def _parsed(client: Any, operation: Any, answer: Any) -> Any:

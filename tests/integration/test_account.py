@@ -164,13 +164,16 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
     assert {len(own[0]) for own in quick} > {0, 3, 8}
 
 
-def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_request(stage: Stage) -> None:
+def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_request(
+    stage: Stage, staged_account: tuple[Account, Stage]
+) -> None:
     client, table = clients.dynamodb(), stage.table_name
 
     def answers(partition: str) -> list[Any]:
         return [_answer(client, name, arguments) for name, arguments in _every_kind_of_call(table, partition)]
 
     directly = answers("a")
+    staged_account[0].put_back()
     sent: list[str] = []
     client.meta.events.register("before-send.dynamodb", lambda event_name, **_: sent.append(event_name))
     requested = answers("b")
@@ -213,6 +216,8 @@ def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[
         "of": {"M": {"list": {"L": [{"S": "\u00e9"}, {"NULL": True}, {"BOOL": False}, {"M": {}}]}, "bare": {"S": ""}}},
         "set": {"SS": ["b", "a"]},
         "numbers": {"NS": ["1", "2.5"]},
+        "B": {"B": b"\x00\xff bytes"},
+        "within": {"L": [{"M": {"B": {"S": "text"}, "BS": {"BS": [b"a", b"\xfe"]}}}, {"B": b""}]},
     }
     row, old, own = {**key("row"), **held}, {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}, {"TableName": table}
     absent = {"ConditionExpression": "attribute_not_exists(#k)", "ExpressionAttributeNames": {"#k": "pk"}}
@@ -248,6 +253,22 @@ def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[
     yield "query", own | of_this | {"Limit": 1, "ReturnConsumedCapacity": "TOTAL"}
     yield "query", own | of_this | {"ProjectionExpression": "sk"}
     yield "query", own | of_this | {"KeyConditionExpression": "sk = :p"}
+    packed = {"UpdateExpression": "SET packed = :bytes, #w[1] = :bytes", **_named("within"), **_given("bytes")}
+    yield "update_item", own | {"Key": key("row"), **packed, "ReturnValues": "ALL_NEW"}
+    yield "update_item", own | {"Key": key("row"), **packed, "ConditionExpression": "packed <> :bytes", **old}
+    yield "update_item", own | {"Key": key("row"), **packed, "ConditionExpression": "begins_with(packed, :bytes)"}
+    yield "query", own | of_this | {"FilterExpression": "packed = :b"} | _also(of_this, ":b", b"\x80\x00")
+    yield "scan", own
+    yield "scan", own | {"Limit": 1, "ConsistentRead": True}
+    yield "scan", own | {"ProjectionExpression": "sk, packed", "Segment": 0, "TotalSegments": 1}
+    yield "scan", own | {"FilterExpression": "packed = :bytes", **_given("bytes")}
+    yield "scan", {"TableName": "another"}
+    yield "describe_table", own
+    yield "describe_table", {"TableName": "another"}
+    yield "describe_time_to_live", own
+    changed = {"ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}}
+    yield "update_table", own | {"BillingMode": "PROVISIONED", **changed}
+    yield "update_table", own | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
     yield "batch_get_item", {"RequestItems": {table: {"Keys": [key("row"), key("nobody"), key("new")]}}}
     written = [{"PutRequest": {"Item": key("one")}}, {"DeleteRequest": {"Key": key("new")}}]
     yield "batch_write_item", {"RequestItems": {table: written}}
@@ -265,6 +286,10 @@ def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[
     yield "query", own | of_this
 
 
+def _also(asked: dict[str, Any], name: str, held: bytes) -> dict[str, Any]:
+    return {"ExpressionAttributeValues": {**asked["ExpressionAttributeValues"], name: {"B": held}}}
+
+
 def _named(*names: str) -> dict[str, Any]:
     return {"ExpressionAttributeNames": {f"#{name[0]}": name for name in names}} if names else {}
 
@@ -274,6 +299,7 @@ def _given(*names: str) -> dict[str, Any]:
         "one": {"N": "1"},
         "text": {"S": "text"},
         "set": {"SS": ["c"]},
+        "bytes": {"B": b"\x80\x00"},
         "list": {"L": [{"S": "a"}, {"M": {"x": {"N": "1"}}}]},
     }
     return {"ExpressionAttributeValues": {f":{name}": values[name] for name in names}}
