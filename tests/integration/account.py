@@ -8,9 +8,11 @@ secrets, whatever else it created, and the handlers it registered with the share
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from threading import Condition
 from typing import Any
 
+import boto3
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
@@ -38,6 +40,15 @@ _SERVICES: tuple[BackendDict[Any], ...] = (
     secretsmanager_backends,
     scheduler_backends,
 )
+
+
+@cache
+def onlookers_client(service: str) -> Any:
+    """A client by which a test looks on, apart from the shared ones: what is made to fail for those leaves it alone.
+
+    One per process, for making one takes longer than most calls; who registers something with a client makes its own.
+    """
+    return boto3.client(service)  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True, slots=True)

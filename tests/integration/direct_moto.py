@@ -24,12 +24,12 @@ from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
 from werkzeug.exceptions import HTTPException
 
-_DIRECT = frozenset(
-    ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan", "BatchGetItem", "BatchWriteItem")
-    + ("TransactWriteItems",)
+_OF_ROWS = frozenset(("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")) | frozenset(
+    ("BatchGetItem", "BatchWriteItem", "TransactWriteItems")
 )
 _OF_TABLES = frozenset(("DescribeTable", "UpdateTable", "DescribeTimeToLive"))
 """What tells of a table has times in it, which only the answer's JSON has as they are told."""
+_DIRECT = _OF_ROWS | _OF_TABLES
 _one_at_a_time = Lock()
 """DynamoDB takes the writes of a row one after the other; moto's dictionaries are not made for threads."""
 _OK = {"RequestId": "", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
@@ -45,7 +45,7 @@ def install() -> None:
         return
 
     def made(self: Any, operation: Any, request: dict[str, Any], context: Any) -> Any:
-        if operation.name not in _DIRECT | _OF_TABLES or self.meta.service_model.service_name != "dynamodb":
+        if operation.name not in _DIRECT or self.meta.service_model.service_name != "dynamodb":
             return make(self, operation, request, context)
         if not _is_moto_next(self, operation.name):
             return make(self, operation, request, context)

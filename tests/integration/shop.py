@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import time_machine
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
@@ -40,6 +39,7 @@ from shared.store.configuration import EndpointStore, MerchantStore, SourceStore
 from shared.store.deliveries import DeliveryRecord, read_delivery
 from shared.store.events import EventRecord, EventStore
 from shared.store.wire import from_wire
+from tests.integration.account import onlookers_client
 from tests.unit.domain.sessions import MERCHANT, NOON, SOURCE
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -162,8 +162,9 @@ class Shop:
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything in the table but configuration."""
-        client = boto3.client("dynamodb")
-        pages = client.get_paginator("scan").paginate(TableName=self.stores.environment.table_name)
+        pages = (
+            onlookers_client("dynamodb").get_paginator("scan").paginate(TableName=self.stores.environment.table_name)
+        )
         raw = (own for page in pages for own in page["Items"])
         return [row for row in map(from_wire, raw) if row["pk"][:2] not in {"M#", "S#", "K#", "ME"}]
 
@@ -196,7 +197,7 @@ class Shop:
         """Take the visible messages off queues, named by their variables; else fresh deliveries and steps."""
         bodies: list[str] = []
         for name in names or ("DELIVERIES_QUEUE_URL", "STEPS_QUEUE_URL"):
-            sqs, url = boto3.client("sqs"), self.environment[name]
+            sqs, url = onlookers_client("sqs"), self.environment[name]
             while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
                 for message in messages:
                     sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])

@@ -253,22 +253,7 @@ def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[
     yield "query", own | of_this | {"Limit": 1, "ReturnConsumedCapacity": "TOTAL"}
     yield "query", own | of_this | {"ProjectionExpression": "sk"}
     yield "query", own | of_this | {"KeyConditionExpression": "sk = :p"}
-    packed = {"UpdateExpression": "SET packed = :bytes, #w[1] = :bytes", **_named("within"), **_given("bytes")}
-    yield "update_item", own | {"Key": key("row"), **packed, "ReturnValues": "ALL_NEW"}
-    yield "update_item", own | {"Key": key("row"), **packed, "ConditionExpression": "packed <> :bytes", **old}
-    yield "update_item", own | {"Key": key("row"), **packed, "ConditionExpression": "begins_with(packed, :bytes)"}
-    yield "query", own | of_this | {"FilterExpression": "packed = :b"} | _also(of_this, ":b", b"\x80\x00")
-    yield "scan", own
-    yield "scan", own | {"Limit": 1, "ConsistentRead": True}
-    yield "scan", own | {"ProjectionExpression": "sk, packed", "Segment": 0, "TotalSegments": 1}
-    yield "scan", own | {"FilterExpression": "packed = :bytes", **_given("bytes")}
-    yield "scan", {"TableName": "another"}
-    yield "describe_table", own
-    yield "describe_table", {"TableName": "another"}
-    yield "describe_time_to_live", own
-    changed = {"ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}}
-    yield "update_table", own | {"BillingMode": "PROVISIONED", **changed}
-    yield "update_table", own | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
+    yield from _every_kind_with_bytes(own, of_this, key("row"))
     yield "batch_get_item", {"RequestItems": {table: {"Keys": [key("row"), key("nobody"), key("new")]}}}
     written = [{"PutRequest": {"Item": key("one")}}, {"DeleteRequest": {"Key": key("new")}}]
     yield "batch_write_item", {"RequestItems": {table: written}}
@@ -284,6 +269,29 @@ def _every_kind_of_call(table: str, partition: str) -> Iterator[tuple[str, dict[
     yield "delete_item", own | {"Key": key("row"), "ReturnValues": "ALL_OLD"}
     yield "delete_item", own | {"Key": key("nobody")}
     yield "query", own | of_this
+
+
+def _every_kind_with_bytes(
+    own: dict[str, Any], of_this: dict[str, Any], row: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Updates and queries by bytes, scans, and what is asked about a table."""
+    packed = {"UpdateExpression": "SET packed = :bytes, #w[1] = :bytes", **_named("within"), **_given("bytes")}
+    yield "update_item", own | {"Key": row, **packed, "ReturnValues": "ALL_NEW"}
+    told = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+    yield "update_item", own | {"Key": row, **packed, "ConditionExpression": "packed <> :bytes", **told}
+    yield "update_item", own | {"Key": row, **packed, "ConditionExpression": "begins_with(packed, :bytes)"}
+    yield "query", own | of_this | {"FilterExpression": "packed = :b"} | _also(of_this, ":b", b"\x80\x00")
+    yield "scan", own
+    yield "scan", own | {"Limit": 1, "ConsistentRead": True}
+    yield "scan", own | {"ProjectionExpression": "sk, packed", "Segment": 0, "TotalSegments": 1}
+    yield "scan", own | {"FilterExpression": "packed = :bytes", **_given("bytes")}
+    yield "scan", {"TableName": "another"}
+    yield "describe_table", own
+    yield "describe_table", {"TableName": "another"}
+    yield "describe_time_to_live", own
+    provisioned = {"ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 5}}
+    yield "update_table", own | {"BillingMode": "PROVISIONED", **provisioned}
+    yield "update_table", own | {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}}
 
 
 def _also(asked: dict[str, Any], name: str, held: bytes) -> dict[str, Any]:

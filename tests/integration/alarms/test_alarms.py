@@ -7,13 +7,13 @@ that fires on a healthy day.
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
 from functions.ingest import answers
 from infra.functions import FunctionName
 from shared.store import keys
 from shared.store.configuration import MerchantStore
+from tests.integration.account import onlookers_client
 from tests.integration.alarms.cloudwatch import Series
 from tests.integration.alarms.stage_watch import StageWatch
 from tests.integration.shop import MERCHANT, Shop, forget_compositions, stranger
@@ -133,7 +133,7 @@ def a_record_is_poison(watch: StageWatch, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("shared.workflows.recovery.announce.Announcer.announce", stumble)
     watch.shop.dispatch()
     url = watch.shop.environment["DEAD_LETTERS_QUEUE_URL"]
-    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    attributes = onlookers_client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     watch.put("recorddeadletters", int(attributes["ApproximateNumberOfMessages"]))
     watch.shop.wait(minutes=5)
 

@@ -4,11 +4,11 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 
 from shared.aws.pull_queue import PullQueue
 from shared.aws.queues import QueueUnavailable
+from tests.integration.account import onlookers_client
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.conftest import Stage
 
@@ -29,12 +29,12 @@ def test_a_job_is_accepted_enqueued_and_shown(stage: Stage, merchant: Api, shopi
     assert answer.json["status"] == "queued"
     assert answer.json["since"] == since
     assert merchant("GET", f"/v1/jobs/{answer.json['id']}").json == answer.json
-    (message,) = boto3.client("sqs").receive_message(QueueUrl=stage.pulls_url)["Messages"]
+    (message,) = onlookers_client("sqs").receive_message(QueueUrl=stage.pulls_url)["Messages"]
     assert json.loads(message["Body"])["job_id"] == answer.json["id"]
 
 
 def jobs() -> list[dict[str, Any]]:
-    rows = boto3.client("dynamodb").scan(TableName="checkback")["Items"]
+    rows = onlookers_client("dynamodb").scan(TableName="checkback")["Items"]
     return [dict(row) for row in rows if row["pk"]["S"].startswith("J#")]
 
 

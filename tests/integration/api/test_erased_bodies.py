@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -14,6 +13,7 @@ from shared.domain.ids import MerchantId, QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineStore
 from shared.store.writes import Put
+from tests.integration.account import onlookers_client
 from tests.integration.api.conftest import Api
 from tests.integration.api.test_customers import EMAIL, PHONE, erase, merchant, quarantined, shop
 from tests.integration.shop import Shop
@@ -24,13 +24,13 @@ OTHER = MerchantId("mer_01KAHJ00000000000000000THR")
 
 def objects() -> set[str]:
     """The bucket's keys."""
-    found = boto3.client("s3").list_objects_v2(Bucket="quarantine").get("Contents", [])
+    found = onlookers_client("s3").list_objects_v2(Bucket="quarantine").get("Contents", [])
     return {own["Key"] for own in found}
 
 
 def drop_from_bucket(key: str) -> None:
     """The bucket's lifecycle comes by."""
-    boto3.client("s3").delete_object(Bucket="quarantine", Key=key)
+    onlookers_client("s3").delete_object(Bucket="quarantine", Key=key)
 
 
 @pytest.fixture

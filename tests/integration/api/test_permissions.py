@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import boto3
 import pytest
 
 from functions.merchant_api.operations import MERCHANT, NotDeclared, Security
 from functions.merchant_api.resolver import Resolver
+from tests.integration.account import onlookers_client
 from tests.integration.api.conftest import Api
 from tests.integration.api.town import Town, a_town
 from tests.integration.shop import Shop
@@ -19,7 +19,7 @@ def town(operator: Api, shop: Shop) -> Town:
 
 def stored(shop: Shop) -> list[Any]:
     """Every row of the table, configuration included."""
-    rows = boto3.client("dynamodb").scan(TableName=shop.stores.environment.table_name)["Items"]
+    rows = onlookers_client("dynamodb").scan(TableName=shop.stores.environment.table_name)["Items"]
     return sorted(rows, key=lambda row: (row["pk"]["S"], row["sk"]["S"]))
 
 

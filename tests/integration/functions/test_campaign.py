@@ -27,6 +27,7 @@ from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.writes import Update
 from shared.workflows.campaigns import run_page
+from tests.integration.account import onlookers_client
 from tests.integration.conftest import Stage
 from tests.integration.plain_source import PlainSource
 from tests.integration.shop import SESSION, Invocation, Shop, aws_event
@@ -323,9 +324,8 @@ def test_a_message_that_is_no_run_comes_back_until_it_is_a_dead_letter(shop: Sho
 
 def shop_queue(shop: Shop) -> list[str]:
     """What the function enqueued to go on."""
-    import boto3
 
-    sqs = boto3.client("sqs")
+    sqs = onlookers_client("sqs")
     url = sqs.get_queue_url(QueueName="campaign-runs")["QueueUrl"]
     found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     for message in found:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
@@ -25,6 +24,7 @@ from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreRefused, StoreUnavailable, Table
 from shared.workflows.recovery.episode_plan import EpisodePlanner
+from tests.integration.account import onlookers_client
 from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, forget_compositions, stranger
 from tests.unit.domain.sessions import after
 
@@ -226,7 +226,7 @@ def test_a_poison_record_is_kept_whole_and_the_rest_is_told(shop: Shop) -> None:
     }
     shop.dispatch([poison, {"eventID": "p2", "dynamodb": {}}, *shop.stream()])
     assert len(shop.deliveries()) == 1
-    kept = boto3.client("s3").get_object(Bucket="quarantine", Key="poison/p1.json")["Body"].read()
+    kept = onlookers_client("s3").get_object(Bucket="quarantine", Key="poison/p1.json")["Body"].read()
     assert json.loads(kept) == poison
     letters = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
     assert letters == [{"poison": f"poison/p{at}.json", "cause": "MalformedRecord"} for at in (1, 2)]
@@ -285,7 +285,7 @@ def test_a_write_that_the_table_never_takes_costs_its_record_and_not_its_shard(
     (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
     name = f"poison/{MERCHANT}/{shop.digest('absurd')}/{records[0]['eventID']}.json"
     assert letter == {"poison": name, "cause": code_of(error)}
-    kept = boto3.client("s3").get_object(Bucket="quarantine", Key=name)["Body"].read()
+    kept = onlookers_client("s3").get_object(Bucket="quarantine", Key=name)["Body"].read()
     assert json.loads(kept) == records[0]
 
 
@@ -386,7 +386,7 @@ def test_a_record_that_outlasts_the_functions_time_is_set_aside_and_its_shard_go
     assert [own.checkout_digest for own in shop.deliveries()] == [shop.digest("behind it")]
     (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
     assert letter["cause"] == "NeverEnded"
-    kept = boto3.client("s3").get_object(Bucket="quarantine", Key=letter["poison"])["Body"].read()
+    kept = onlookers_client("s3").get_object(Bucket="quarantine", Key=letter["poison"])["Body"].read()
     assert json.loads(kept) == records[0]
 
 
@@ -498,7 +498,7 @@ def test_poison_of_a_checkout_that_was_erased_meanwhile_is_not_kept(
         patched.setattr(CheckoutStore, "get", lambda _, digest: stands if digest == found.digest else found)
         record["dynamodb"]["NewImage"]["te"] = {"S": "no such mark"}
         shop.dispatch([record])
-    assert "Contents" not in boto3.client("s3").list_objects_v2(Bucket="quarantine")
+    assert "Contents" not in onlookers_client("s3").list_objects_v2(Bucket="quarantine")
     assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
     shop.dispatch([record])
     assert len(shop.queued("DEAD_LETTERS_QUEUE_URL")) == 1

@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
@@ -17,11 +16,12 @@ from shared.store import keys
 from shared.store.configuration import SourceStore
 from shared.store.table import StoreUnavailable
 from shared.store.writes import Update
+from tests.integration.account import onlookers_client
 from tests.integration.shop import SOURCE, Shop, aws_event
 
 
 def kept_bodies() -> dict[str, bytes]:
-    s3 = boto3.client("s3")
+    s3 = onlookers_client("s3")
     found = s3.list_objects_v2(Bucket="quarantine").get("Contents", [])
     return {own["Key"]: s3.get_object(Bucket="quarantine", Key=own["Key"])["Body"].read() for own in found}
 

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from moto.sqs.models import sqs_backends
 
@@ -40,6 +39,7 @@ from shared.workflows.delivering.refusals import Conflict, Invalid
 from shared.workflows.intake import provider_api
 from shared.workflows.intake.backfill import Backfills
 from shared.workflows.intake.merge import Merger
+from tests.integration.account import onlookers_client
 from tests.integration.conftest import DUE_SHARDS, REGION, Stage
 from tests.integration.stand_in import Reply, StandIn
 
@@ -138,7 +138,7 @@ class Desk:
         return found
 
     def unpause(self, source: Source) -> None:
-        boto3.client("dynamodb").delete_item(
+        onlookers_client("dynamodb").delete_item(
             TableName=self.stage.table_name, Key={"pk": {"S": f"B#{source.id}"}, "sk": {"S": "B"}}
         )
 
@@ -343,7 +343,7 @@ class TestAnAwkwardProvider:
             desk.work()
             ((body, delay),) = desk.queued()
             delays.append(delay)
-            boto3.client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody=body)
+            onlookers_client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody=body)
         contents(desk)
         desk.work()
 
@@ -414,7 +414,7 @@ class TestAnAwkwardProvider:
         source = desk.bigcommerce()
         contents(desk)
         desk.abandoned(source)
-        boto3.client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody="not ours")
+        onlookers_client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody="not ours")
 
         assert desk.work() == ["m1"]
         assert desk.checkout(source, CART).status is Status.ABANDONED
@@ -670,7 +670,7 @@ class TestShopifyBackfill:
         done = desk.finish(self.start(desk, source))
 
         assert done.counts.unchanged == 1
-        orders = boto3.client("dynamodb").scan(TableName=desk.stage.table_name)["Items"]
+        orders = onlookers_client("dynamodb").scan(TableName=desk.stage.table_name)["Items"]
         assert sum(row["pk"]["S"].startswith("O#") for row in orders) == 1
 
     def test_a_checkout_in_use_is_not_declared_abandoned(self, desk: Desk) -> None:
@@ -706,7 +706,7 @@ class TestShopifyBackfill:
         job = self.start(desk, source)
         desk.work()
         ((body, delay),) = desk.queued()
-        boto3.client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody=body)
+        onlookers_client("sqs").send_message(QueueUrl=desk.stage.pulls_url, MessageBody=body)
 
         assert 11 < delay <= 13
         assert desk.finish(job).status == "completed"
@@ -731,7 +731,7 @@ class TestShopifyBackfill:
 
     @staticmethod
     def lease_over(desk: Desk, job: Job) -> None:
-        boto3.client("dynamodb").update_item(
+        onlookers_client("dynamodb").update_item(
             TableName=desk.stage.table_name,
             Key={"pk": {"S": f"J#{job.id}"}, "sk": {"S": "J"}},
             UpdateExpression="SET #l = :past",

@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import boto3
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 from shared.aws.stores import Stores
 from shared.store.wire import from_wire
+from tests.integration.account import onlookers_client
 from tests.integration.conftest import REGION
 
 _DEEPEST = 5
@@ -60,13 +60,13 @@ def stage_texts(stores: Stores) -> Iterator[tuple[str, str]]:
         if row["pk"].startswith("X#") and "answer" in row:
             yield place, stores.cipher.answer(bytes(row["answer"]), row["pk"][2:], row["sk"])
         yield from ((place, own) for own in texts(row))
-    s3 = boto3.client("s3")
+    s3 = onlookers_client("s3")
     for own in s3.list_objects_v2(Bucket="quarantine").get("Contents", []):
         body = s3.get_object(Bucket="quarantine", Key=own["Key"])["Body"].read()
         yield from ((own["Key"], text) for text in (own["Key"], *texts(body)))
     for name, queue in sqs_backends[ACCOUNT_ID][REGION].queues.items():
         yield from ((name, text) for message in queue._messages for text in texts(message.body))
-    scheduler: Any = boto3.client("scheduler")
+    scheduler: Any = onlookers_client("scheduler")
     for schedule in scheduler.list_schedules()["Schedules"]:
         whole = scheduler.get_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
         yield from ((schedule["Name"], text) for text in texts(json.loads(json.dumps(whole, default=str))))

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import boto3
 import pytest
 
 from shared.aws.quarantine_bucket import QuarantineBucket
@@ -22,6 +21,7 @@ from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.recovery.event_making import EventMaker
+from tests.integration.account import onlookers_client
 from tests.integration.shop import MERCHANT, Shop
 from tests.integration.workflows.campaigns.test_campaign_steps import abandoned, endpoint
 from tests.unit.domain.sessions import XID, after, arrival, told
@@ -49,7 +49,7 @@ def left(shop: Shop) -> str:
 
 def objects() -> dict[str, bytes]:
     """The bucket."""
-    s3 = boto3.client("s3")
+    s3 = onlookers_client("s3")
     found = s3.list_objects_v2(Bucket="quarantine").get("Contents", [])
     return {own["Key"]: s3.get_object(Bucket="quarantine", Key=own["Key"])["Body"].read() for own in found}
 

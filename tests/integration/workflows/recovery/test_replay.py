@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import boto3
 import pytest
 
 import functions.dispatch.handler as dispatch_function
 from infra.operations.replay_stream_records import Record, Refused, replay
 from shared.store.table import StoreUnavailable, Table
+from tests.integration.account import onlookers_client
 from tests.integration.shop import MERCHANT, Invocation, Shop, aws_event, stranger
 
 KEY = "aws/lambda/9f1c/shardId-1/2026/11/22/2026-11-22T11.30.00-1"
@@ -17,7 +17,7 @@ WAYS = pytest.mark.parametrize("packed", [json.dumps, lambda payload: payload], 
 
 
 def kept() -> list[str]:
-    return [own["Key"] for own in boto3.client("s3").list_objects_v2(Bucket="quarantine").get("Contents", [])]
+    return [own["Key"] for own in onlookers_client("s3").list_objects_v2(Bucket="quarantine").get("Contents", [])]
 
 
 def give_up(records: Sequence[Record], packed: Any = json.dumps) -> None:
@@ -27,7 +27,7 @@ def give_up(records: Sequence[Record], packed: Any = json.dumps) -> None:
     """
     batch = aws_event("stream-records-given-up")
     batch["payload"] = packed({"Records": list(records)})
-    boto3.client("s3").put_object(Bucket="quarantine", Key=KEY, Body=json.dumps(batch).encode())
+    onlookers_client("s3").put_object(Bucket="quarantine", Key=KEY, Body=json.dumps(batch).encode())
 
 
 def dispatching(records: Sequence[Record], replayed: bool) -> None:
@@ -40,7 +40,7 @@ def dispatching(records: Sequence[Record], replayed: bool) -> None:
 
 
 def replayed(*prefixes: str) -> list[tuple[str, int | None]]:
-    return list(replay(boto3.client("s3"), "quarantine", prefixes, dispatching))
+    return list(replay(onlookers_client("s3"), "quarantine", prefixes, dispatching))
 
 
 @pytest.mark.long
