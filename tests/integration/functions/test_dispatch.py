@@ -123,10 +123,10 @@ def test_a_purchase_between_reading_and_announcing_supersedes_too(shop: Shop, mo
     original = module.EpisodePlanner.planned
     done: list[object] = []
 
-    def bought_meanwhile(self: Any, *arguments: Any) -> Any:
+    def bought_meanwhile(self: Any, *arguments: Any, **named: Any) -> Any:
         if not done:
             done.append(shop.webhook(session="other-device", session_state="COMPLETED"))
-        return original(self, *arguments)
+        return original(self, *arguments, **named)
 
     monkeypatch.setattr(module.EpisodePlanner, "planned", bought_meanwhile)
     shop.dispatch(announcement)
@@ -347,11 +347,11 @@ def never_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     tried: list[str] = []
     original = EpisodePlanner.planned
 
-    def planned(self: EpisodePlanner, checkout: Checkout, *arguments: Any) -> Any:
+    def planned(self: EpisodePlanner, checkout: Checkout, *arguments: Any, **named: Any) -> Any:
         if checkout.digest == shop.digest("endless"):
             tried.append(checkout.digest)
             raise Killed
-        return original(self, checkout, *arguments)
+        return original(self, checkout, *arguments, **named)
 
     monkeypatch.setattr(EpisodePlanner, "planned", planned)
     return tried
@@ -400,10 +400,10 @@ def test_a_record_whose_workers_are_killed_is_no_record_that_never_ends(
     shop.wait(seconds=31)
     original, lives = EpisodePlanner.planned, iter((False, False, False, False, True))
 
-    def planned(self: EpisodePlanner, *arguments: Any) -> Any:
+    def planned(self: EpisodePlanner, *arguments: Any, **named: Any) -> Any:
         if not next(lives):
             raise Killed
-        return original(self, *arguments)
+        return original(self, *arguments, **named)
 
     monkeypatch.setattr(EpisodePlanner, "planned", planned)
     for _ in range(4):
