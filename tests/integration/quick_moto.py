@@ -56,12 +56,10 @@ def install() -> None:
 
 
 def _look_at_clauses_once() -> None:
-    def at_the_root(verify: Any) -> Any:
-        return lambda self, node: node if isinstance(node.parent, validators.UpdateExpression) else verify(self, node)
-
+    """At the root, which has all of them: what stands further down is part of it."""
     count, overlap = validators.ActionCountValidator, validators.OverlappingPathsValidator
-    count.verify_action_counts = at_the_root(count.verify_action_counts)
-    overlap.check_for_overlapping_paths = at_the_root(overlap.check_for_overlapping_paths)
+    count.traverse = lambda self, root: self.verify_action_counts(root)
+    overlap.traverse = lambda self, root: self.check_for_overlapping_paths(root)
 
 
 @lru_cache(maxsize=512)
@@ -70,7 +68,9 @@ def _pickled(tree: Any) -> bytes:
 
 
 def _tree_copied(tree: Any) -> Any:
-    """A copy of an update's tree, which is asked for as often as the update is made."""
+    """A copy of an update's tree, which is asked for as often as the update is made; of a list as it is elsewhere."""
+    if not _is_node(type(tree)):
+        return copy.deepcopy(tree)
     return pickle.loads(_pickled(tree))  # noqa: S301 - what was written here
 
 
@@ -121,34 +121,59 @@ def _lex_once(parser: Any) -> None:
     parser._lex_condition_expression = lambda self: deque(words(self.condition_expression))
 
 
-_is_a: Any = cache(issubclass)
-"""Asking is slow for moto's nodes: their classes are abstract."""
-
-
-@cache
-def _kind_of(node: type, kinds: tuple[type, ...]) -> type | None:
-    return next((kind for kind in kinds if issubclass(node, kind)), None)
-
-
 @cache
 def _looks_at_children(traverser: Any) -> bool:
     return traverser.pre_processing_of_child is not ast_nodes.DepthFirstTraverser.pre_processing_of_child
 
 
+_IN_A_PATH: tuple[type, ...] = (
+    *(ast_nodes.ExpressionAttribute, ast_nodes.ExpressionAttributeName),
+    *(ast_nodes.ExpressionPathDescender, ast_nodes.ExpressionSelector),
+)
+
+
+class _Wanted(dict[type, type | None]):
+    """Under which of a traverser's kinds a class's nodes are processed. Asking is slow: moto's classes are abstract."""
+
+    def __init__(self, kinds: tuple[type, ...]) -> None:
+        super().__init__()
+        self._kinds = kinds
+        self.in_paths = any(issubclass(own, kinds) for own in _IN_A_PATH)
+
+    def __missing__(self, node: type) -> type | None:
+        found = self[node] = next((own for own in self._kinds if issubclass(node, own)), None)
+        return found
+
+
+_wanted = cache(_Wanted)
+
+
+@cache
+def _is_node(found: type) -> bool:
+    return issubclass(found, ast_nodes.Node)
+
+
+@cache
+def _has_nodes_below(node: type) -> bool:
+    return not issubclass(node, ast_nodes.LeafNode)
+
+
 def _traversed(self: Any, root: Any) -> Any:
-    """As moto's, asking once per expression, not once per node, what is to be processed."""
+    """As moto's, asking once per class, not once per node, what is to be processed, and going where it can stand."""
     processors = self._processing_map()
-    kinds = tuple(processors)
+    wanted = _wanted(tuple(processors))
     before_child = self.pre_processing_of_child if _looks_at_children(type(self)) else None
+    closed = None if wanted.in_paths else ast_nodes.UpdateExpressionPath
 
     def visited(node: Any, child_id: int = -1) -> Any:
-        parent = node.parent
-        for at, child in enumerate(node.children or ()):
-            if before_child is not None:
-                before_child(node, at)
-            if _is_a(type(child), ast_nodes.Node):
-                visited(child, at)
-        if (kind := _kind_of(type(node), kinds)) is not None:
+        own, parent = type(node), node.parent
+        if own is not closed and _has_nodes_below(own):
+            for at, child in enumerate(node.children or ()):
+                if before_child is not None:
+                    before_child(node, at)
+                if _is_node(type(child)):
+                    visited(child, at)
+        if (kind := wanted[own]) is not None:
             node = processors[kind](node)
             node.parent = parent
             if parent:

@@ -1,11 +1,13 @@
 """What the tests stand on: an account put back between tests, and transactions that undo themselves."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 from moto.dynamodb.models import table as moto_table
+from moto.dynamodb.parsing import ast_nodes as moto_nodes
+from moto.dynamodb.parsing import validators as moto_validators
 
 from shared.aws import clients
 from tests.integration.account import Account
@@ -189,6 +191,61 @@ def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_reques
         "ResourceNotFoundException",
     }
     assert len(refused) < len(directly) / 2
+
+
+def test_an_update_answers_what_moto_alone_answers(
+    stage: Stage, staged_account: tuple[Account, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+
+    def answers() -> list[Any]:
+        calls = (*_every_kind_of_call(table, "a"), *_every_kind_of_update(table))
+        return [_answer(client, name, arguments) for name, arguments in calls]
+
+    quick = answers()
+    staged_account[0].put_back()
+    ast_nodes, validators = cast("Any", moto_nodes), cast("Any", moto_validators)
+    traversers = (ast_nodes.DepthFirstTraverser, validators.ActionCountValidator, validators.OverlappingPathsValidator)
+    for traverser in traversers:
+        monkeypatch.setattr(traverser, "traverse", ast_nodes.DepthFirstTraverser.traverse_node_recursively)
+
+    assert quick == answers()
+    refused = {own["Error"]["Message"] for own in quick if "Error" in own}
+    assert {own for own in refused if "one section" in own or "overlap" in own or "two document paths" in own}
+
+
+def _every_kind_of_update(table: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    key = {"pk": {"S": "updated"}, "sk": {"S": "row"}}
+    held = {"n": {"N": "1"}, "m": {"M": {"in": {"M": {"n": {"N": "7"}}}}}, "l": {"L": [{"N": "1"}, {"N": "2"}]}}
+    for expression in (
+        "SET n = n + :one, m.#i.n = m.#i.n - :one",
+        "SET l[1] = :one, l[9] = :one, m.fresh = :one",
+        "SET l = list_append(l, :list), fresh = list_append(if_not_exists(nobody, :list), :list)",
+        "SET fresh = if_not_exists(m.#i.n, :one), other = if_not_exists(nobody, :one) + :one",
+        "SET fresh = nobody",
+        "SET fresh = nobody + :one",
+        "SET m.nobody.n = :one",
+        "SET l.n = :one",
+        "SET n = :one SET fresh = :one",
+        "REMOVE n REMOVE l",
+        "ADD n :one ADD fresh :one",
+        "SET m.#i.n = :one, m.#i = :one",
+        "SET n = :one, n = :one",
+        "SET n = :one REMOVE n",
+        "REMOVE l[0], l[1], m.#i.n",
+        "SET fresh = :one REMOVE l ADD n :one DELETE s :set",
+        "ADD l :one",
+        "SET sk = :one",
+        "SET lp = :one",
+        "SET name = :one",
+        "SET",
+        "SET n = :nobody",
+    ):
+        yield "put_item", {"TableName": table, "Item": {**key, **held, "s": {"SS": ["a", "c"]}}}
+        given = tuple(name for name in ("one", "list", "set") if f":{name}" in expression)
+        named = _named("in") if "#i" in expression else {}
+        changed = {"UpdateExpression": expression, **named, **(_given(*given) if given else {})}
+        yield "update_item", {"TableName": table, "Key": key, **changed, "ReturnValues": "ALL_NEW"}
 
 
 def _answer(client: Any, name: str, arguments: dict[str, Any]) -> Any:
