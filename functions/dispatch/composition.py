@@ -12,6 +12,7 @@ from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
+from shared.store.orders import OrderStore
 from shared.store.shoppers import ShopperStore
 from shared.store.tellings import Tellings
 from shared.workflows.campaigns.episode_coupons import fact_recorder_over
@@ -22,6 +23,7 @@ from shared.workflows.recovery.audience import Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.known_shopper import KnownShoppers
+from shared.workflows.recovery.reverse import Reverser
 from shared.workflows.recovery.supersede import Superseder
 
 
@@ -48,6 +50,7 @@ def announcer() -> Announcer:
         abandonments=Abandonments(table, known, planner, maker),
         planner=planner,
         superseder=Superseder(stores.checkouts),
+        reverser=Reverser(OrderStore(table), stores.checkouts),
         fan_out=FanOut(stores.deliveries, stores.queues),
         facts=fact_recorder_over(stores),
     )

@@ -18,7 +18,7 @@ GroupBy = Literal["day", "endpoint", "campaign", "step", "provider"]
 DEFAULT_DAYS = 30
 COUNTS = (
     *("abandoned", "direct", "contactable", "messaged", "messages", "not_sent", "delivered", "read", "clicked"),
-    *("recovered", "attributed", "treated", "treated_converted", "holdout", "holdout_converted"),
+    *("recovered", "reversed", "attributed", "treated", "treated_converted", "holdout", "holdout_converted"),
 )
 _COUNT_DEFINITIONS = {
     "direct": "checkouts bought without an abandonment that counts; by day of purchase",
@@ -31,6 +31,7 @@ _COUNT_DEFINITIONS = {
     "attributed": "recovered with a click (not a bot's) or our coupon at most 5 days before the order (tier 1)",
     "treated": "episodes of a campaign whose shopper may be messaged; holdout: those left without a message",
     "recovered_revenue": "totals of the recovered orders, per currency; currencies are never added",
+    "reversed_revenue": "what is taken back of the recovered orders by now, no order by more than its total",
     "attributed_revenue": "totals of the attributed orders, per currency",
     "coupon_cost": "discounts of recovered orders that carry one of our codes, per currency; not taken off net_revenue",
     "cohort": "everything is dated by the day of the first abandonment on the merchant's clock",

@@ -23,6 +23,7 @@ class EventType(StrEnum):
     SUPERSEDED = "checkout.superseded"
     RECOVERED = "checkout.recovered"
     COMPLETED = "checkout.completed"
+    REVERSED = "checkout.reversed"
     DISCARDED = "checkout.discarded"
     EXPIRED = "checkout.expired"
     CUSTOMER_ERASED = "customer.erased"

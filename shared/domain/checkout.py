@@ -84,11 +84,18 @@ LEAVES = (*TEXT_LEAVES, *PAIR_LEAVES, *MAP_LEAVES)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The purchase that ended a checkout."""
+    """The purchase that ended a checkout.
+
+    ``stands_at``: as of when the provider showed it as placed, where a cancellation may be undone there.
+    ``reversed``: what was taken back of it, one amount per currency.
+    """
 
     id: str | None
     at: datetime | None
     total: Money | None = None
+    stands_at: datetime | None = None
+    reversed: tuple[Money, ...] = ()
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

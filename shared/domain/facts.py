@@ -136,22 +136,14 @@ def click(checkout: Checkout, episode: Episode | None, visit: Click, zone: str) 
     return (replace(fact, part=str(visit.step), step=visit.step or None),)
 
 
-def reversal(checkout: Checkout, episode: Episode | None, amount: Money, name: str, at: datetime, zone: str) -> Fact:
-    """A cancellation, refund or return of the recovered order; ``name`` tells one from the next.
-
-    The checkout must have been bought.
-    """
+def reversals(checkout: Checkout, zone: str) -> tuple[Fact, ...]:
+    """What is taken back of a bought checkout's order by now, a fact per currency: each replaces the one before it."""
     cohort = cohort_day(checkout, zone)
-    if cohort is None:
-        raise ValueError("nothing to reverse: the checkout was not bought")
-    fact = _about(checkout, FactKind.REVERSED, cohort, at)
-    return replace(
-        fact,
-        part=name,
-        episode=checkout.episode_id,
-        campaign=None if episode is None else episode.campaign_id,
-        amount=Money(abs(amount.minor), amount.currency),
-    )
+    if cohort is None or checkout.order is None or checkout.test:
+        return ()
+    base = _about(checkout, FactKind.REVERSED, cohort, checkout.updated_at)
+    base = replace(base, episode=checkout.episode_id)
+    return tuple(replace(base, part=own.currency, amount=own) for own in checkout.order.reversed)
 
 
 def touches(episode: Episode, delivered_at: Mapping[int, datetime], coupons: Mapping[int, str]) -> tuple[Touch, ...]:

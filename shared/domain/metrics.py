@@ -40,7 +40,7 @@ class FactKind(StrEnum):
     READ = "read"
     CLICKED = "clicked"
     REVERSED = "reversed"
-    """Cancelled, refunded or returned, with the amount."""
+    """What is taken back of an order by now, in one currency: cancelled, refunded or returned."""
     COUPON_COST = "coupon_cost"
     """What a used coupon took off an order."""
 
@@ -115,12 +115,16 @@ def immature(cohort: date, zone: str, horizon: timedelta, now: datetime) -> bool
 def roll_up(facts: Iterable[Fact]) -> dict[str, Sums]:
     """The sums of one cohort's facts, by dimension: all facts of the cohort at once, in any order, repeats allowed."""
     distinct = list({fact.id: fact for fact in facts}.values())
-    recovered_checkouts = {fact.subject for fact in distinct if fact.kind is FactKind.RECOVERED}
+    recovered = sorted((own for own in distinct if own.kind is FactKind.RECOVERED), key=_by_time, reverse=True)
+    orders = {fact.episode: fact for fact in recovered if fact.episode} | {fact.subject: fact for fact in recovered}
+    recovered_checkouts = {fact.subject for fact in recovered}
     left_out = {fact.subject for fact in distinct if fact.kind is FactKind.SUPERSEDED} - recovered_checkouts
     by_dimension: dict[str, list[Fact]] = defaultdict(list)
     for fact in distinct:
         if fact.subject not in left_out:
-            for key in fact.dimensions:
+            # What is taken back counts wherever its order does, and of no other.
+            counted = orders.get(fact.subject) if fact.kind is FactKind.REVERSED else fact
+            for key in counted.dimensions if counted is not None else ():
                 by_dimension[key].append(fact)
     return {key: _sums(own) for key, own in by_dimension.items()}
 
@@ -136,9 +140,11 @@ def _sums(facts: list[Fact]) -> Sums:
         subjects = {_whose(fact) if kind in _PER_EPISODE else fact.subject for fact in facts if fact.kind is kind}
         counts[kind.value] = len(subjects)
     orders: dict[str, Fact] = {}
-    for fact in sorted((own for own in facts if own.kind is FactKind.RECOVERED), key=lambda own: (own.at, own.id)):
+    for fact in sorted((own for own in facts if own.kind is FactKind.RECOVERED), key=_by_time):
         orders.setdefault(_whose(fact), fact)
     counts["recovered"] = len(orders)
+    taken_back = [own for own in facts if own.kind is FactKind.REVERSED and _counts(own, orders.get(_whose(own)))]
+    counts["reversed"] = len({_whose(own) for own in taken_back})
     counts["attributed"] = sum(own.tier == Tier.CLICKED for own in orders.values())
     counts["messages"] = sum(own.kind is FactKind.MESSAGED for own in facts)
     counts["not_sent"] = sum(own.kind is FactKind.NOT_SENT for own in facts)
@@ -151,13 +157,23 @@ def _sums(facts: list[Fact]) -> Sums:
     attributed = [own for own in orders.values() if own.tier == Tier.CLICKED]
     _add(amounts, "recovered", orders.values())
     _add(amounts, "attributed", attributed)
-    _add(amounts, "reversed", (own for own in facts if own.kind is FactKind.REVERSED))
+    _add(amounts, "reversed", taken_back)
     _add(amounts, "coupon_cost", (own for own in facts if own.kind is FactKind.COUPON_COST))
     return Sums({name: count for name, count in counts.items() if count}, amounts)
 
 
+def _by_time(fact: Fact) -> tuple[datetime, str]:
+    return fact.at, fact.id
+
+
 def _whose(fact: Fact) -> str:
     return fact.episode or fact.subject
+
+
+def _counts(reversal: Fact, order: Fact | None) -> bool:
+    """Whether something is taken back of the order that counts: one does per episode."""
+    something = reversal.amount is not None and reversal.amount.minor != 0
+    return something and order is not None and reversal.subject in {order.subject, order.episode}
 
 
 def _add(amounts: dict[str, dict[str, int]], name: str, facts: Iterable[Fact]) -> None:
@@ -185,6 +201,7 @@ DEFINITIONS: Mapping[str, str] = {
     "attributed_rate": "orders of tier 1 / episodes messaged",
     "lift": "conversion of treated minus conversion of holdout, Newcombe interval",
     "abandoned": "ever abandoned, whatever came later, without superseded; by day of abandonment",
+    "reversed": "recovered orders of which something was cancelled, refunded or returned",
     "net_revenue": "recovered orders less cancellations, refunds and returns, per currency; coupon cost beside it",
 }
 """What is printed beside the figures."""

@@ -145,6 +145,8 @@ def _order(checkout: Checkout) -> dict[str, Any] | None:
         "id": checkout.order.id,
         "at": to_rfc3339(checkout.completed_at),
         "total": _money(checkout.order.total),
+        "reversed": [own.as_json() for own in checkout.order.reversed if own.minor],
+        "cancelled": checkout.order.cancelled,
     }
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.change import CheckoutChange, Signal, share_a_scale
-from shared.domain.checkout import Checkout, LeafValue, Reason, Status
+from shared.domain.checkout import Checkout, LeafValue, Order, Reason, Status
 from shared.domain.ids import MerchantId, SourceId, checkout_digest, digest
 from shared.domain.instants import trustworthy
 from shared.domain.settings import Settings
@@ -38,6 +38,7 @@ class Mark(StrEnum):
     SUPERSEDED = "superseded"
     RECOVERED = "recovered"
     COMPLETED = "completed"
+    REVERSED = "reversed"
     DISCARDED = "discarded"
     EXPIRED = "expired"
 
@@ -86,7 +87,7 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
     if is_duplicate(old, change):
         return Applied(old, Effect.DUPLICATE, None)
     stale = is_stale(old, change, arrival.at)
-    merged = _merge(old, change, arrival, fill_only=stale or old.status.purchased)
+    merged = _named(_merge(old, change, arrival, fill_only=stale or old.status.purchased), change)
     effect = Effect.STALE if stale else Effect.MERGED
     if change.signal is Signal.PURCHASED and not old.status.purchased:
         return Applied(*_purchase(merged, change, arrival, effect))
@@ -101,6 +102,15 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
     if moved.status is not old.status or mark not in {None, Mark.UPDATED}:
         moved = replace(moved, sequence=moved.version)
     return Applied(moved, effect, mark)
+
+
+def _named(checkout: Checkout, change: CheckoutChange) -> Checkout:
+    """The checkout, its order under its id, which only a later word of the same purchase may have told."""
+    named = change.order.id if change.order else None
+    if named is None or not checkout.status.purchased or (checkout.order is not None and checkout.order.id is not None):
+        return checkout
+    known = checkout.order or Order(None, None)
+    return replace(checkout, order=replace(known, id=named, total=known.total or (change.order and change.order.total)))
 
 
 def is_duplicate(old: Checkout, change: CheckoutChange) -> bool:

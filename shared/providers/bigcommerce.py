@@ -20,6 +20,7 @@ from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clo
 from shared.domain.checkout import Order
 from shared.domain.instants import from_ms, parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
+from shared.domain.reversal import Reversal
 from shared.providers.authentication import fresh, hmac_signature, shared_secret
 from shared.providers.mapping import overridden
 from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_object, recovery_link, text
@@ -50,6 +51,9 @@ SECRET_HEADER = "x-checkback-secret"  # noqa: S105 - a header's name
 ACTIVITIES = frozenset({"created", "updated", "couponApplied"})
 NOT_PLACED = frozenset({0, 6})
 """Order statuses that are no purchase: incomplete, declined. A cancelled order was placed."""
+
+CALLED_OFF = frozenset({4, 5})
+"""Order statuses of an order that was refunded whole, or cancelled. Of a refund in part (14) no amount is told."""
 
 _TOLERANCE = timedelta(minutes=5)
 _SCOPE = re.compile(r"store(?:/channel/[^/]+)?/(?P<entity>cart|order)/(?P<event>.+)")
@@ -126,7 +130,7 @@ class BigCommerce:
         declares_abandonment=True,
         events=(
             *(f"store/cart/{event}" for event in (*sorted(ACTIVITIES), "abandoned", "converted", "deleted")),
-            *("store/cart/lineItem/*", "store/order/created"),
+            *("store/cart/lineItem/*", "store/order/created", "store/order/statusUpdated"),
         ),
     )
 
@@ -271,9 +275,12 @@ class BigCommerce:
     @staticmethod
     def _order_webhook(event: str, data: Mapping[str, Any], payload: Mapping[str, Any], at: datetime) -> Normalised:
         """An order's id. Whose cart and contact it was is in the order itself; later states are no new purchase."""
-        if event != "created":
-            return Normalised(ignored="a later state of an order")
         order_id = first_text(data.get("id"), data.get("orderId"), data.get("order_id"))
+        if event != "created":
+            becomes = parse_decimal(mapping(data.get("status")).get("new_status_id"))
+            off = event == "statusUpdated" and order_id is not None and becomes in CALLED_OFF
+            backs = (Reversal(order_id, cancelled=True, at=at),) if off else ()
+            return Normalised(ignored="a later state of an order", reversals=backs)
         if order_id is None:
             raise NotUnderstood("data names no order")
         return Normalised(pulls=(_pull("order", payload, at, order_id=order_id),), missing=("external_id",))

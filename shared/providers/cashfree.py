@@ -14,6 +14,7 @@ from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import CheckoutChange, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.money import Money, currency_code, parse_money
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.authentication import fresh, hmac_signature
 from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden, units
 from shared.providers.payload import Leaves, first_text, mapping, objects, query_pairs, read_object, text
@@ -32,11 +33,15 @@ TOLERANCE = timedelta(minutes=5)
 may write into it what they like."""
 
 _PAYMENTS = frozenset({"PAYMENT_SUCCESS_WEBHOOK", "PAYMENT_FAILED_WEBHOOK", "PAYMENT_USER_DROPPED_WEBHOOK"})
+REFUND_STATUS = "REFUND_STATUS"
+"""``AUTO_REFUND_STATUS`` gives back what was paid for no order."""
 _NOT_CHECKOUTS = (
     *("WEBHOOK", "TEST", "PAYMENT_CHARGES", "REFUND", "AUTO_REFUND", "SETTLEMENT", "DISPUTE", "SUBSCRIPTION"),
     *("PAYMENT_LINK", "VENDOR", "CARD_TOKEN", "TOKEN", "RECON", "PAYOUT", "TRANSFER"),
 )
 """Beginnings of the types Cashfree has for other things; ``WEBHOOK`` alone is the dashboard's test."""
+
+_REFUNDS_ENDED = frozenset({"SUCCESS", "CANCELLED", "FAILED"})
 
 _ALGORITHMS: Mapping[str, Callable[..., Any]] = {
     "sha1": hashlib.sha1,
@@ -61,10 +66,10 @@ class Cashfree:
             ),
             CredentialField("secrets", "both of them, or old and new during rotation"),
         ),
-        setup="Cashfree dashboard, Payment Gateway, Developers, Webhooks: add url for abandoned checkouts and for "
-        "payments (version 2025-01-01). Ecom360: brands.zecpe.com, callback URL, topic abandonedCheckout.",
+        setup="Cashfree dashboard, Payment Gateway, Developers, Webhooks: add url for abandoned checkouts, "
+        "payments and refunds (version 2025-01-01). Ecom360: brands.zecpe.com, callback URL, topic abandonedCheckout.",
         declares_abandonment=True,
-        events=("ABANDONED_CHECKOUT_WEBHOOK", "abandonedCheckout", *sorted(_PAYMENTS)),
+        events=("ABANDONED_CHECKOUT_WEBHOOK", "abandonedCheckout", *sorted(_PAYMENTS), f"{REFUND_STATUS}_WEBHOOK"),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
@@ -103,6 +108,8 @@ class Cashfree:
             return overridden(_payment(upper.removesuffix("_WEBHOOK"), payload, request, source), payload, source)
         if "ABANDON" in upper or kind is None:
             return _abandoned(kind, payload, request, source)
+        if upper.removesuffix("_WEBHOOK") == REFUND_STATUS:
+            return _refund(payload, source)
         if upper.startswith(_NOT_CHECKOUTS):
             return Normalised(ignored=f"not about a checkout: {upper.lower()}"[:100])
         if found_in(payload, source).text("external_id") is not None:
@@ -169,6 +176,20 @@ def _payment(kind: str, payload: Mapping[str, Any], request: WebhookRequest, sou
     )
     assumed = ("currency",) if total and currency is None else ()
     return Normalised(changes=(change,), missing=("items", "checkout_url"), assumed=assumed)
+
+
+def _refund(payload: Mapping[str, Any], source: SourceContext) -> Normalised:
+    """A refund that Cashfree has made, or has given up. What is on its way counts once it has arrived."""
+    refund = mapping(mapping(payload.get("data")).get("refund"))
+    order_id = text(refund.get("order_id"))
+    name = first_text(refund.get("cf_refund_id"), refund.get("refund_id"))
+    status = (text(refund.get("refund_status")) or "").upper()
+    if order_id is None or name is None or status not in _REFUNDS_ENDED:
+        return Normalised(ignored="a refund that is not made, or of no order")
+    currency = currency_code(refund.get("refund_currency")) or source.currency
+    amount = parse_money(refund.get("refund_amount"), currency)
+    told = Refund(name, () if amount is None else (amount,), failed=status != "SUCCESS")
+    return Normalised(ignored="a refund changes no checkout", reversals=(Reversal(order_id, refunds=(told,)),))
 
 
 def _payment_signal(kind: str, status: str, source: SourceContext) -> Signal:

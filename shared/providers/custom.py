@@ -30,6 +30,7 @@ from shared.providers.mapping import (
     found_in,
     instant,
     order_of,
+    reversal_of,
     set_leaves,
 )
 from shared.providers.payload import Leaves, read_json, recovery_link, text
@@ -58,6 +59,9 @@ _MOST_SIGNATURES = 8
 
 IGNORED = frozenset({"ignored", "ignore"})
 """What a mapped ``status`` says of an event that is about no checkout."""
+REFUNDED = frozenset({"refunded", "returned", "reversed"})
+CANCELLED = frozenset({"cancelled", "canceled"})
+"""What it says of an order of which something, or everything, was taken back."""
 
 _ARRIVAL_ORDER = OrderKey("0", clockless=True)
 """Neither time nor sequence is known: of two events the one that arrives later is newer."""
@@ -106,6 +110,12 @@ class Custom:
         word = (found.text("status") or "").lower()
         if word in IGNORED:
             return Normalised(ignored="an event about no checkout, says the mapping")
+        reversed_ = word or (request.event or "").lower()
+        body_digest = hashlib.sha256(request.body).digest()[:16]
+        if reversed_ in REFUNDED | CANCELLED:
+            event = found.text("event_id") or _message_id(request.headers) or body_digest.hex()
+            told = reversal_of(found, source, event, cancelled=reversed_ in CANCELLED)
+            return Normalised(ignored="a refund changes no checkout", reversals=(told,))
         signal = _signal(found, request, source)
         cart = cart_of(found, source)
         order = None
@@ -121,7 +131,6 @@ class Custom:
                 raise NotUnderstood("neither external_id nor, of a purchase, order.id was found")
             external_id = f"order:{order.id}"
         occurred_at = found.instant("updated_at", "last_activity_at")
-        body_digest = hashlib.sha256(request.body).digest()[:16]
         change = CheckoutChange(
             external_id=external_id,
             signal=signal,

@@ -24,6 +24,7 @@ from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clo
 from shared.domain.checkout import Order
 from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money
+from shared.domain.reversal import Reversal
 from shared.providers.authentication import fresh, hmac_signature
 from shared.providers.mapping import overridden
 from shared.providers.payload import Leaves, first_text, mapping, objects, quantity, read_json, recovery_link, text
@@ -352,8 +353,11 @@ class Emporix:
         if signal is None:
             raise NotUnderstood("the order's status is missing or unknown")
         cart_id = text(body.get("cartId"))
+        backs: tuple[Reversal, ...] = ()
+        if status == "DECLINED":
+            backs = (Reversal(order_id, cancelled=True, at=parse_instant(body.get("lastStatusChange"))),)
         if cart_id is None and signal is not Signal.PURCHASED:
-            return Normalised(ignored="an order that is not placed and names no cart")
+            return Normalised(ignored="an order that is not placed and names no cart", reversals=backs)
         created_at = parse_instant(body.get("created")) or parse_instant(mapping(body.get("metadata")).get("createdAt"))
         placed_at = created_at
         changed_at = parse_instant(body.get("lastStatusChange"))
@@ -367,12 +371,15 @@ class Emporix:
             body_digest=digest,
             event_id=_event_id(request),
             occurred_at=_modified_at(body) or _published_at(request),
-            order=Order(order_id, placed_at, cart.total() if cart else None) if signal is Signal.PURCHASED else None,
+            order=None
+            if signal is not Signal.PURCHASED
+            else Order(order_id, placed_at, cart.total() if cart else None, stands_at=changed_at or created_at),
             leaves=self._order_leaves(body, cart_id, source).found,
             cart=cart,
             join_contact=cart_id is None,
         )
-        return Normalised((change,), assumed=("currency",) if cart is not None and cart.currency_assumed else ())
+        assumed = ("currency",) if cart is not None and cart.currency_assumed else ()
+        return Normalised((change,), assumed=assumed, reversals=backs)
 
     def _customer(
         self, content: Mapping[str, Any], pull: Pull, at: datetime | None, source: SourceContext

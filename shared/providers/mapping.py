@@ -5,9 +5,10 @@ Form: ``{"<field>": "<JMESPath over the whole payload>"}``. Fields are those of 
 - texts: ``external_id``, ``cart_id``, ``cart_type``, ``name``, ``stage``, ``note``, ``checkout_url``, ``customer.*``,
   ``shipping_address.*``, ``billing_address.*``, ``attribution.*``, ``attributes.<any name>``, ``order.id``;
 - times (RFC 3339, or epoch seconds or milliseconds): ``started_at``, ``updated_at`` (the event's own time),
-  ``abandoned_at``, ``completed_at``, ``expires_at``, ``order.at``;
+  ``abandoned_at``, ``completed_at``, ``expires_at``, ``order.at``, ``refund.at``;
 - money in the source's unit and currency (a number, a numeric text, or ``{amount, currency}`` in major units):
-  ``totals.*``, ``order.total``; beside it ``currency`` and ``totals.tax_included``;
+  ``totals.*``, ``order.total``, ``refund.amount`` (one refund, by ``refund.id``) and ``refund.total`` (all of the
+  order's so far); beside it ``currency`` and ``totals.tax_included``;
 - ``consent.marketing`` and ``consent.channels.*``: a boolean, or granted, denied, unknown;
 - ``discount_codes``: a list of texts, or one; ``test``: a boolean;
 - ``status``: one of the words in ``SIGNALS`` (``type == 'paid' && 'completed' || 'open'`` makes one of anything);
@@ -50,6 +51,7 @@ from shared.domain.checkout import (
 )
 from shared.domain.instants import from_ms, parse_instant
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_decimal, parse_money
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.bounded_search import (
     FAILURES,
     Budget,
@@ -89,6 +91,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "consent": ("marketing", "channels", "source", "at"),
     "consent.channels": CHANNELS,
     "order": ("id", "at", "total"),
+    "refund": ("id", "at", "amount", "total"),
 }
 _ALIASES = {
     **dict.fromkeys(("id", "checkout_id"), "external_id"),
@@ -388,6 +391,29 @@ def order_of(found: Found, source: SourceContext, *, currency: str | None, unit:
     money = _MoneyReader(currency or source.currency, source.settings.money_unit or unit or "major")
     total = money(found.values.get("order.total"))
     return Order(found.text("order.id"), found.instant("order.at", "completed_at"), total)
+
+
+def reversal_of(found: Found, source: SourceContext, event: str, *, cancelled: bool) -> Reversal:
+    """What the mapping finds to be taken back: one refund, the sum of them so far, or else the whole order.
+
+    ``event`` names the webhook: a refund without an id is known by it. Raises NotUnderstood where no order is named.
+    """
+    order_id, external_id = found.text("order.id"), found.text("external_id")
+    if order_id is None and external_id is None:
+        raise NotUnderstood("of a refund, neither order.id nor external_id was found")
+    money = _MoneyReader(
+        currency_code(found.values.get("currency")) or source.currency, source.settings.money_unit or "major"
+    )
+    amount, so_far = money(found.values.get("refund.amount")), money(found.values.get("refund.total"))
+    whole = cancelled or (amount is None and so_far is None)
+    return Reversal(
+        order_id,
+        external_id,
+        refunds=() if amount is None else (Refund(found.text("refund.id") or event, (amount,)),),
+        refunded=() if so_far is None else (so_far,),
+        cancelled=whole,
+        at=found.instant("refund.at", "updated_at") if whole else None,
+    )
 
 
 def overridden(

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from shared.domain.change import CheckoutChange
 from shared.domain.coupon import CouponLink
 from shared.domain.merchant import SourceCredentials, SourceSettings
+from shared.domain.reversal import Reversal
 
 
 class AuthenticationFailed(Exception):
@@ -66,13 +67,17 @@ DEFECTS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeErr
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """What a webhook says: changes, or why it is ignored; ``missing`` and ``assumed`` explain a preview."""
+    """What a webhook says: changes, or why it changes no checkout; ``missing`` and ``assumed`` explain a preview.
+
+    ``reversals`` are what it says was taken back of orders, beside the changes or without any.
+    """
 
     changes: tuple[CheckoutChange, ...] = ()
     ignored: str | None = None
     pulls: tuple[Pull, ...] = ()
     missing: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
+    reversals: tuple[Reversal, ...] = ()
 
 
 def _fits(_: str) -> None:

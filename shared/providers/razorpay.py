@@ -13,6 +13,7 @@ from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Order
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_money, total_of
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.authentication import hmac_signature
 from shared.providers.mapping import codes, found_in, instant, overridden, units
 from shared.providers.payload import Leaves, first_text, mapping, objects, read_object, text
@@ -29,6 +30,8 @@ from shared.providers.provider import (
 _ARRIVAL_ORDER = OrderKey("0", clockless=True)
 """The body carries neither time nor sequence: of two abandoned carts the one that arrives later is newer."""
 
+REFUNDS = frozenset({"refund.processed", "refund.failed"})
+"""``refund.created`` comes before either of them."""
 _TOKEN_NOTES = ("checkout_token", "magic_checkout_token", "token", "cart_token", "cart_id", "checkout_id")
 """Where the notes of a Razorpay order may name the abandoned cart: merchants and plugins fill them as they like."""
 
@@ -47,9 +50,10 @@ class Razorpay:
             CredentialField("secrets", "old and new during rotation"),
         ),
         setup="Razorpay dashboard, Magic Checkout, Setup & Settings, Checkout Setup: enable the abandoned webhook and "
-        "paste url. Then Account & Settings, Webhooks: url, a secret, events order.paid and payment.captured.",
+        "paste url. Then Account & Settings, Webhooks: url, a secret, events order.paid, payment.captured, "
+        "refund.processed and refund.failed.",
         declares_abandonment=True,
-        events=("abandoned cart", "order.paid", "payment.captured", "payment.pending"),
+        events=("abandoned cart", "order.paid", "payment.captured", "payment.pending", *sorted(REFUNDS)),
         required_settings=("money_unit",),
         url_token=True,
     )
@@ -81,6 +85,8 @@ def _ordinary(event: str, payload: Mapping[str, Any], request: WebhookRequest, s
     carried = mapping(payload.get("payload"))
     order = mapping(mapping(carried.get("order")).get("entity"))
     payment = mapping(mapping(carried.get("payment")).get("entity"))
+    if event in REFUNDS:
+        return _refund(event, mapping(mapping(carried.get("refund")).get("entity")), payment, source)
     on_delivery = event == "payment.pending" and (text(payment.get("method")) or "").lower() == "cod"
     if event not in {"order.paid", "payment.captured"} and not on_delivery:
         return Normalised(ignored=f"no purchase: {event}"[:100])
@@ -104,6 +110,21 @@ def _ordinary(event: str, payload: Mapping[str, Any], request: WebhookRequest, s
         join_contact=True,
     )
     return Normalised(changes=(change,), assumed=("currency",) if currency is None else ())
+
+
+def _refund(event: str, refund: Mapping[str, Any], payment: Mapping[str, Any], source: SourceContext) -> Normalised:
+    """A refund that arrived, or failed after all. Of a payment that was never captured it takes nothing back."""
+    name, order_id = text(refund.get("id")), first_text(payment.get("order_id"), payment.get("id"))
+    if name is None or order_id is None or payment.get("captured") is False:
+        return Normalised(ignored="a refund of no order")
+    currency = currency_code(refund.get("currency")) or currency_code(payment.get("currency"))
+    amount = parse_money(refund.get("amount"), currency or source.currency, "minor")
+    told = Refund(name, () if amount is None else (amount,), failed=event == "refund.failed")
+    return Normalised(
+        ignored="a refund changes no checkout",
+        assumed=("currency",) if currency is None else (),
+        reversals=(Reversal(order_id, refunds=(told,)),),
+    )
 
 
 def _tokens(order: Mapping[str, Any], payment: Mapping[str, Any]) -> Iterator[str]:

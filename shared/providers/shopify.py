@@ -8,7 +8,7 @@ and an order by ``checkout_token``; ids above 2^53 are kept digit for digit. Any
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from shared.domain.checkout import Order
 from shared.domain.coupon import SHOPIFY_DISCOUNT
 from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.authentication import hmac_signature
 from shared.providers.mapping import overridden
 from shared.providers.payload import (
@@ -66,6 +67,10 @@ CHECKOUT_DELETED = "checkouts/delete"
 CARTS = frozenset({"carts/create", "carts/update"})
 ORDER_PLACED = frozenset({"orders/create", "orders/paid"})
 """``orders/updated`` is none: it also fires when a year-old order is edited."""
+ORDER_CHANGED = frozenset({"orders/updated", "orders/cancelled", "orders/edited"})
+REFUNDED = "refunds/create"
+_FAILED = frozenset({"failure", "error"})
+"""Of a refund's transaction; one that is ``pending`` counts: its success has no event of its own."""
 
 
 API_VERSION = "2026-04"
@@ -235,11 +240,14 @@ class Shopify:
             ),
         ),
         setup=(
-            "Subscribe the app to checkouts/create, checkouts/update, checkouts/delete and orders/create with this url "
-            "(API version 2026-04 or older)."
+            "Subscribe the app to checkouts/create, checkouts/update, checkouts/delete, orders/create, "
+            "orders/cancelled and refunds/create with this url (API version 2026-04 or older)."
         ),
         declares_abandonment=False,
-        events=(*sorted(CHECKOUT_CHANGED), CHECKOUT_DELETED, *sorted(ORDER_PLACED)),
+        events=(
+            *(*sorted(CHECKOUT_CHANGED), CHECKOUT_DELETED, *sorted(ORDER_PLACED)),
+            *("orders/cancelled", "orders/updated", REFUNDED),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
@@ -264,6 +272,10 @@ class Shopify:
             normalised = self._deleted(payload, request)
         elif topic in CARTS:
             return Normalised(ignored="a cart event carries no contact; its checkout has events of its own")
+        elif topic == REFUNDED:
+            return _refund_told(payload)
+        elif topic in ORDER_CHANGED:
+            return _order_changed(payload, topic)
         elif topic.startswith("checkouts/"):
             raise NotUnderstood("unknown checkouts topic")
         else:
@@ -437,6 +449,60 @@ class Shopify:
         leaves.attributes(_pairs(node.get("customAttributes")))
         leaves.moment("started_at", parse_instant(node.get("createdAt")))
         return leaves
+
+
+def _refund_told(payload: Mapping[str, Any]) -> Normalised:
+    """One refund of an order. Raises NotUnderstood."""
+    order_id = _id(payload.get("order_id"))
+    if order_id is None or _id(payload.get("id")) is None:
+        raise NotUnderstood("the refund names neither itself nor its order")
+    return Normalised(
+        ignored="a refund changes no checkout", reversals=(Reversal(order_id, refunds=tuple(_refunds([payload]))),)
+    )
+
+
+def _order_changed(payload: Mapping[str, Any], topic: str) -> Normalised:
+    """An order as it is now: what is taken back of it, if anything. It is no new purchase."""
+    order_id = first_text(_id(payload.get("id")), _id(payload.get("admin_graphql_api_id")))
+    cancelled_at = parse_instant(payload.get("cancelled_at"))
+    refunds = tuple(_refunds(objects(payload.get("refunds"))))
+    # A subscription may leave the time of the cancellation out.
+    cancelled = cancelled_at is not None or (topic == "orders/cancelled" and (order_id or "").isdigit())
+    if order_id is None or not (cancelled or refunds):
+        return Normalised(ignored="an order of which nothing is taken back")
+    return Normalised(
+        ignored="a later state of an order",
+        reversals=(Reversal(order_id, refunds=refunds, cancelled=cancelled, at=cancelled_at),),
+    )
+
+
+def _refunds(sent: Iterable[Mapping[str, Any]]) -> Iterator[Refund]:
+    """Refunds by id: the money given back, in the currency it was paid in and in the shop's.
+
+    A refund without a transaction restocks, or corrects what was not paid yet: no money went back.
+    """
+    for refund in sent:
+        name = _id(refund.get("id"))
+        if name is None:
+            continue
+        tried = [own for own in objects(refund.get("transactions")) if text(own.get("kind")) == "refund"]
+        back = [own for own in tried if text(own.get("status")) not in _FAILED]
+        sums: dict[str, Money] = {}
+        for own in back:
+            for money in _told(own):
+                sums[money.currency] = sums.get(money.currency, Money(0, money.currency)) + money
+        if tried:
+            yield Refund(name, tuple(sums.values()), failed=not back)
+
+
+def _told(transaction: Mapping[str, Any]) -> Iterable[Money]:
+    """A transaction's amount by currency: plain, and where money bags are sent, both of their sides."""
+    currency = currency_code(transaction.get("currency"))
+    plain = None if currency is None else parse_money(transaction.get("amount"), currency)
+    bags = mapping(transaction.get("amount_set"))
+    sides = (_bag_money(bags.get(side)) for side in ("presentment_money", "shop_money"))
+    told = {own.currency: own for own in (*sides, plain) if own is not None}
+    return told.values()
 
 
 def _page(payload: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:

@@ -19,6 +19,7 @@ from shared.domain.change import CheckoutChange, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.instants import from_ms
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_decimal, parse_money
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.authentication import fresh, hmac_signature
 from shared.providers.mapping import overridden
 from shared.providers.payload import CLICK_IDS, Leaves, first_text, mapping, objects, quantity, read_object, text
@@ -44,6 +45,10 @@ SIGNALS: Mapping[str, Signal] = {
     "checkout.session.async_payment_failed": Signal.PAYMENT_FAILED,
 }
 _SESSION_EVENTS = "checkout.session."
+CHARGE_REFUNDED = "charge.refunded"
+REFUND_EVENTS = frozenset({"refund.created", "refund.updated", "refund.failed", "charge.refund.updated"})
+"""``charge.refund.updated`` is what ``refund.updated`` was called before 2024-10-28."""
+_NOT_BACK = frozenset({"failed", "canceled"})
 
 DECIMALS: Mapping[str, int] = {"ISK": 2, "UGX": 2, "MGA": 0}
 """Where Stripe's minor unit is not that of ISO 4217 (docs.stripe.com/currencies, special cases)."""
@@ -64,11 +69,11 @@ class Stripe:
             CredentialField("secret", "the endpoint's signing secret (whsec_...) from Stripe", required=True),
         ),
         setup=(
-            "Stripe, Developers, Webhooks: add an endpoint with url, choose the checkout.session events listed, put "
+            "Stripe, Developers, Webhooks: add an endpoint with url, choose the events listed, put "
             "its signing secret here. For a link back, create sessions with after_expiration.recovery.enabled."
         ),
         declares_abandonment=True,
-        events=tuple(SIGNALS),
+        events=(*SIGNALS, CHARGE_REFUNDED, "refund.created", "refund.updated", "refund.failed"),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
@@ -92,6 +97,8 @@ class Stripe:
         if signal is None:
             if event_type.startswith(_SESSION_EVENTS):
                 raise NotUnderstood("an unknown event of a Checkout session")
+            if event_type == CHARGE_REFUNDED or event_type in REFUND_EVENTS:
+                return _taken_back(event_type, mapping(mapping(payload.get("data")).get("object")), source)
             return Normalised(ignored="not an event of a Checkout session")
         session = mapping(mapping(payload.get("data")).get("object"))
         session_id = text(session.get("id"))
@@ -213,6 +220,29 @@ def _id(value: Any) -> str | None:
 
 def _order_id(session: Mapping[str, Any]) -> str | None:
     return first_text(*(_id(session.get(name)) for name in ("payment_intent", "subscription", "invoice")))
+
+
+def _taken_back(event_type: str, said: Mapping[str, Any], source: SourceContext) -> Normalised:
+    """A charge of which so much was refunded so far, or one refund of it. Its order is the payment intent's.
+
+    A refund that is ``pending`` counts, as Stripe counts it in ``amount_refunded``; once it fails it counts no more.
+    """
+    intent = _id(said.get("payment_intent"))
+    currency = currency_code(said.get("currency"))
+    whole = "charge" if event_type == CHARGE_REFUNDED else "refund"
+    if intent is None or currency is None or said.get("object") != whole:
+        return Normalised(ignored="a refund of no Checkout session")
+    unit: MoneyUnit = source.settings.money_unit or "minor"
+    if event_type == CHARGE_REFUNDED:
+        so_far = _money(said.get("amount_refunded"), currency, unit)
+        told = Reversal(intent, refunded=() if so_far is None else (so_far,))
+    else:
+        name, amount = text(said.get("id")), _money(said.get("amount"), currency, unit)
+        if name is None:
+            raise NotUnderstood("the refund has no id")
+        failed = event_type == "refund.failed" or text(said.get("status")) in _NOT_BACK
+        told = Reversal(intent, refunds=(Refund(name, () if amount is None else (amount,), failed=failed),))
+    return Normalised(ignored="a refund changes no checkout", reversals=(told,))
 
 
 def _shipping(session: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -19,7 +19,8 @@ from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key, sequence_key
 from shared.domain.checkout import Order
 from shared.domain.instants import EPOCH, parse_instant, to_rfc3339
-from shared.domain.money import Money, currency_code, parse_decimal, parse_money
+from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.mapping import codes, overridden, units
 from shared.providers.payload import (
     Leaves,
@@ -61,6 +62,7 @@ if TYPE_CHECKING:  # cryptography is loaded with the first token
 
 ABANDONED_CHECKOUT = "wix.ecom.v1.abandoned_checkout"
 ORDER = "wix.ecom.v1.order"
+TRANSACTIONS = "wix.ecom.v1.order_transactions"
 _LEEWAY = timedelta(minutes=1)
 _STALE_ORDER = timedelta(days=7)
 """An order this old that is merely updated (fulfilled, archived) says nothing about a checkout."""
@@ -250,6 +252,8 @@ class Wix:
         kind, slug = _kind(payload, event)
         if kind == ABANDONED_CHECKOUT:
             return overridden(_checkout_event(slug, payload, request, source), payload, source)
+        if kind == TRANSACTIONS:
+            return _transactions_event(payload, source)
         if kind == ORDER:
             return overridden(_order_event(slug, payload, request, source), payload, source)
         return Normalised(ignored=f"not about a checkout: {kind}")
@@ -340,7 +344,7 @@ def _kind(payload: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[str, st
     if kind and slug:
         return kind, slug.lower()
     named = text(payload.get("eventType")) or ""
-    for known in (ABANDONED_CHECKOUT, ORDER):
+    for known in (ABANDONED_CHECKOUT, TRANSACTIONS, ORDER):
         if named.startswith(f"{known}_"):
             return known, named.removeprefix(f"{known}_").lower()
     if not named:
@@ -404,14 +408,15 @@ def _order_event(slug: str, payload: Mapping[str, Any], request: WebhookRequest,
     """An approved order is the purchase; the checkout it ends is named by ``checkoutId``."""
     event, order = mapping(payload["event"]), mapping(payload.get("entity"))
     placed_at = _instant(order, "createdDate")
+    order_id = first_text(order.get("id"), order.get("_id"), event.get("entityId"))
+    backs = () if order_id is None else _taken_back(order_id, slug, event, order)
     if slug in {"canceled", "deleted"}:
-        return Normalised(ignored=f"an order {slug}")
+        return Normalised(ignored=f"an order {slug}", reversals=backs)
     if slug != "approved":
         if (text(order.get("status")) or "").upper() != "APPROVED":
-            return Normalised(ignored="the order is not approved")
+            return Normalised(ignored="the order is not approved", reversals=backs)
         if placed_at is not None and request.arrived_at - placed_at > _STALE_ORDER:
-            return Normalised(ignored="an old order's update")
-    order_id = first_text(order.get("id"), order.get("_id"), event.get("entityId"))
+            return Normalised(ignored="an old order's update", reversals=backs)
     if order_id is None:
         raise NotUnderstood("the event names no order")
     currency = currency_code(order.get("currency")) or source.currency
@@ -429,7 +434,49 @@ def _order_event(slug: str, payload: Mapping[str, Any], request: WebhookRequest,
         join_tokens=tuple(dict.fromkeys(token for token in tokens if token)),
         join_contact=True,
     )
-    return Normalised(changes=(change,))
+    return Normalised(changes=(change,), reversals=backs)
+
+
+def _taken_back(order_id: str, slug: str, event: Mapping[str, Any], order: Mapping[str, Any]) -> tuple[Reversal, ...]:
+    """What the order shows as taken back: the sum refunded so far, in the order's own currency, or all of it."""
+    off = slug == "canceled" or (text(order.get("status")) or "").upper() == "CANCELED"
+    off = off or (text(order.get("paymentStatus")) or "").upper() == "FULLY_REFUNDED"
+    currency = currency_code(order.get("currency"))
+    so_far = None if currency is None else _amount(mapping(order.get("balanceSummary")).get("refunded"), currency)
+    refunded = () if so_far is None or so_far.minor == 0 else (so_far,)
+    if not off and not refunded:
+        return ()
+    at = parse_instant(event.get("eventTime")) if off else None
+    return (Reversal(order_id, refunded=refunded, cancelled=off, at=at),)
+
+
+def _transactions_event(payload: Mapping[str, Any], source: SourceContext) -> Normalised:
+    """Payments and refunds of an order, whose prices name no currency: the source's is taken."""
+    entity = mapping(payload.get("entity"))
+    held = mapping(entity.get("orderTransactions")) or entity
+    order_id = first_text(entity.get("orderId"), held.get("orderId"), mapping(payload["event"]).get("entityId"))
+    told = [mapping(entity.get("refund")), *objects(held.get("refunds"))]
+    refunds = tuple(refund for own in told if (refund := _refund(own, source.currency)) is not None)
+    if order_id is None or not refunds:
+        return Normalised(ignored="no refund of an order that is made")
+    return Normalised(
+        ignored="a refund changes no checkout",
+        assumed=("currency",),
+        reversals=(Reversal(order_id, refunds=refunds),),
+    )
+
+
+def _refund(refund: Mapping[str, Any], currency: str) -> Refund | None:
+    """One refund, of one payment or several; None while none of its transactions has succeeded or all failed."""
+    name = first_text(refund.get("id"), refund.get("_id"))
+    tried = objects(refund.get("transactions"))
+    ends = [(text(own.get("refundStatus")) or "").upper() for own in tried]
+    back = [own for own, end in zip(tried, ends, strict=True) if end == "SUCCEEDED"]
+    failed = bool(ends) and set(ends) == {"FAILED"}
+    if name is None or not (back or failed):
+        return None
+    amount = total_of(_amount(own.get("amount"), currency) for own in (back or tried))
+    return Refund(name, () if amount is None else (amount,), failed=failed)
 
 
 def _answered(payload: Mapping[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:

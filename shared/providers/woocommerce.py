@@ -11,6 +11,7 @@ must be answered with 200.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,6 +21,7 @@ from shared.domain.change import CheckoutChange, OrderKey, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.instants import parse_instant, trustworthy
 from shared.domain.money import MoneyUnit, currency_code, parse_decimal, parse_money, total_of
+from shared.domain.reversal import Refund, Reversal
 from shared.providers.authentication import hmac_signature
 from shared.providers.mapping import overridden
 from shared.providers.payload import CLICK_IDS, Leaves, first_text, mapping, objects, quantity, read_object, text
@@ -104,11 +106,12 @@ class WooCommerce:
         if status == "auto-draft":
             return Normalised(ignored="an order being written in the shop's admin")
         signal = _signal(status, order)
+        backs = _taken_back(order_id, status, order, source)
         if status == "refunded" and not _paid_lately(order, request.arrived_at):
-            return Normalised(ignored="the refund of an order of long ago")
+            return Normalised(ignored="the refund of an order of long ago", reversals=backs)
         if signal is not Signal.PURCHASED and text(order.get("created_via")) in NOT_THE_SHOPPERS:
             return Normalised(ignored="an order made in the shop, not a checkout")
-        return self._changed(order_id, status, signal, order, payload, request, source)
+        return replace(self._changed(order_id, status, signal, order, payload, request, source), reversals=backs)
 
     @staticmethod
     def _deleted(order_id: str, request: WebhookRequest) -> Normalised:
@@ -137,7 +140,8 @@ class WooCommerce:
         placed = None
         if signal is Signal.PURCHASED:
             placed_at = _instant(order, "date_paid_gmt", "date_completed_gmt", "completed_at") or modified_at
-            placed = Order(order_id, placed_at, cart.total() if cart else None)
+            stands_at = None if status == "refunded" else modified_at
+            placed = Order(order_id, placed_at, cart.total() if cart else None, stands_at=stands_at)
         leaves = self._leaves(status, order, source)
         change = CheckoutChange(
             external_id=order_id,
@@ -197,6 +201,24 @@ def _signal(status: str, order: Mapping[str, Any]) -> Signal:
     if status and _instant(order, "date_paid_gmt", "date_completed_gmt") is not None:
         return Signal.PURCHASED
     raise NotUnderstood("the order's status is missing or unknown")
+
+
+def _taken_back(order_id: str, status: str, order: Mapping[str, Any], source: SourceContext) -> tuple[Reversal, ...]:
+    """What the order shows as taken back: its refunds by id, or all of it. Refunds have negative totals."""
+    currency = currency_code(order.get("currency")) or source.currency
+    unit: MoneyUnit = source.settings.money_unit or "major"
+    refunds = tuple(
+        Refund(name, (amount,))
+        for own in objects(order.get("refunds"))
+        if (name := text(own.get("id"))) and (amount := parse_money(own.get("total"), currency, unit))
+    )
+    paid = _instant(order, "date_paid_gmt", "date_completed_gmt", "completed_at") is not None
+    # One on hold or to be paid on delivery is placed without being paid, so a cancellation always counts.
+    off = status == "cancelled" or (status == "failed" and paid) or (status == "refunded" and not refunds)
+    if not refunds and not off:
+        return ()
+    at = _instant(order, "date_modified_gmt", "updated_at")
+    return (Reversal(order_id, refunds=refunds, cancelled=off, at=at if off else None),)
 
 
 def _paid_lately(order: Mapping[str, Any], arrived_at: datetime) -> bool:

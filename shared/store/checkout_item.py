@@ -211,10 +211,18 @@ def _order(order: Order | None) -> dict[str, Any] | None:
         "at": _ms(order.at),
         "minor": order.total.minor if order.total else None,
         "currency": order.total.currency if order.total else None,
+        "back": {own.currency: own.minor for own in order.reversed} or None,
+        "off": order.cancelled or None,
     }
     return {name: value for name, value in plain.items() if value is not None}
 
 
 def _read_order(plain: dict[str, Any]) -> Order:
     total = Money(int(plain["minor"]), plain["currency"]) if "minor" in plain else None
-    return Order(plain.get("id"), from_ms(int(plain["at"])) if "at" in plain else None, total)
+    return Order(
+        plain.get("id"),
+        from_ms(int(plain["at"])) if "at" in plain else None,
+        total,
+        reversed=tuple(Money(int(minor), code) for code, minor in sorted(plain.get("back", {}).items())),
+        cancelled=bool(plain.get("off", False)),
+    )

@@ -43,6 +43,13 @@ class FactStore:
             return False
         return True
 
+    def put_newest(self, merchant_id: MerchantId, fact: Fact, revision: int) -> None:
+        """Write a fact whose amount may change, unless it is known as of the same or a later revision."""
+        self._enter(merchant_id, fact.cohort)
+        newer = Attr("rev").not_exists() | Attr("rev").lt(revision)
+        with contextlib.suppress(ConditionFailed):
+            self._table.put(Put(_item(merchant_id, fact) | {"rev": revision}, newer))
+
     def get_many(self, merchant_id: MerchantId, wanted: Iterable[Fact]) -> dict[str, Fact]:
         """The stored facts among those named by kind, cohort, subject and part, by id."""
         found = self._table.batch_get(keys.fact(merchant_id, own.cohort, own.id) for own in wanted)

@@ -1,17 +1,29 @@
-"""Orders: each purchase once. A new row carries the outbox mark: dispatch then settles the shopper's other carts."""
+"""Orders: each purchase once. A new row carries the outbox mark: dispatch then settles the shopper's other carts.
 
+What is taken back of an order is kept in its row, and may be there before the order is: then the row waits for it,
+nameless and without a mark. So an order and its refunds can never miss each other.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
+from shared.domain.checkout import Checkout
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
+from shared.domain.reversal import TakenBack
 from shared.store import keys
+from shared.store.expiry import emptied
+from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 
 ORDER_MARK = "ordered"
+TAKEN_BACK_MARK = "taken_back"
+_FORGOTTEN = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +37,72 @@ class OrderRecord:
     bought_at: datetime
     identities: tuple[Identity, ...]
     correlation_id: str | None = None
+    taken_back: TakenBack | None = None
+    revision: int = 0
+    """Counts what was taken back; 0 while nothing is."""
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether its shopper was erased."""
+        return self.order_id == _FORGOTTEN
 
 
-def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
-    """The order row, only where the order is new."""
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """What stands under an order's key: the order, what is taken back of it, or both."""
+
+    order: OrderRecord | None = None
+    taken_back: TakenBack | None = None
+    revision: int = 0
+
+
+NO_ROW = OrderRow()
+
+
+class OrderStore:
+    """Order rows by source and the name of the order."""
+
+    def __init__(self, table: Table) -> None:
+        """Share one table per process."""
+        self._table = table
+
+    def get(self, source_id: SourceId, order_id: str) -> OrderRow:
+        """The row, consistently read."""
+        return order_row(self._table.get(keys.order(source_id, order_id)))
+
+    def take_back(self, update: Update) -> OrderRow | None:
+        """Write what is taken back; what stands there instead where the row was written meanwhile."""
+        try:
+            self._table.update(update)
+        except ConditionFailed as failed:
+            return order_row(failed.old)
+        return None
+
+
+def order_row(item: Item | None) -> OrderRow:
+    """What a row, or its absence, says."""
+    if item is None:
+        return NO_ROW
+    order = read_order(item) if "chk" in item else None
+    return OrderRow(order, _read_taken_back(item), int(item.get("rn", 0)))
+
+
+def name_of_order(order_id: str | None, external_id: str) -> str:
+    """What names an order: its own id, else the checkout it ends."""
+    return f"id:{order_id}" if order_id else f"checkout:{external_id}"
+
+
+def names_of_order(checkout: Checkout) -> set[str]:
+    """The names of the order that the checkout's own row leads to."""
+    own = checkout.order.id if checkout.order else None
+    return {name_of_order(None, checkout.external_id), name_of_order(own, checkout.external_id)}
+
+
+def order_put(record: OrderRecord, now: datetime, kept_for: timedelta, waiting: OrderRow = NO_ROW) -> Put:
+    """The order row, only where the order is new and what is taken back of it is as read.
+
+    ``waiting`` is the row as read, without an order yet.
+    """
     pk, sk = keys.order(record.source_id, record.order_id)
     item: Item = {
         "pk": pk,
@@ -44,8 +118,74 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
         "tr": 1,
         "te": ORDER_MARK,
         "ttl": to_ms(now + kept_for) // 1000,
+        **({} if record.taken_back is None else _plain_taken_back(record.taken_back, max(waiting.revision, 1))),
     }
-    return Put(item, Attr("pk").not_exists())
+    if waiting.revision == 0:
+        return Put(item, Attr("pk").not_exists())
+    return Put(item, Attr("chk").not_exists() & Attr("rn").eq(waiting.revision))
+
+
+def order_moved(record: OrderRecord, now: datetime) -> Put:
+    """Nothing in place of a row whose order has come under another name, as long as it is as read."""
+    gone = emptied(keys.order(record.source_id, record.order_id), now)
+    return Put(gone.item, _as_read(record.revision))
+
+
+def taken_back(
+    key: tuple[SourceId, str],
+    row: OrderRow,
+    known: TakenBack,
+    owner: MerchantId,
+    *,
+    ends: datetime,
+    cause: str | None,
+) -> Update:
+    """What is now known to be taken back of an order, over the row as read; marked where the order is known.
+
+    A row that waits for its order ``ends`` as the order would.
+    """
+    order_key = keys.order(*key)
+    own = {"mer": owner, "src": key[0], **keys.owned(owner, order_key[0]), "ttl": to_ms(ends) // 1000}
+    mark: Mapping[str, Any] = {} if row.order is None else {"tr": row.revision + 1, "te": TAKEN_BACK_MARK}
+    there = Attr("chk").not_exists() if row.order is None else Attr("chk").exists()
+    return Update(
+        order_key,
+        set={**_plain_taken_back(known, row.revision + 1), **mark, **({} if cause is None else {"cid": cause})},
+        set_if_absent=own,
+        condition=there & _as_read(row.revision),
+    )
+
+
+def _as_read(revision: int) -> ConditionBase:
+    return Attr("rn").eq(revision) if revision else Attr("rn").not_exists()
+
+
+def _plain_taken_back(known: TakenBack, revision: int) -> Item:
+    plain = {
+        "r": {name: dict(amounts) for name, amounts in known.refunds.items()} or None,
+        "f": sorted(known.failed) or None,
+        "s": dict(known.refunded) or None,
+        "c": None if known.cancelled_at is None else to_ms(known.cancelled_at),
+        "p": None if known.stands_at is None else to_ms(known.stands_at),
+    }
+    return {"rb": {name: value for name, value in plain.items() if value is not None}, "rn": revision}
+
+
+def _read_taken_back(item: Item) -> TakenBack | None:
+    if "rb" not in item:
+        return None
+    plain = item["rb"]
+    return TakenBack(
+        refunds={name: _read_amounts(amounts) for name, amounts in plain.get("r", {}).items()},
+        failed=frozenset(plain.get("f", ())),
+        refunded=_read_amounts(plain.get("s", {})),
+        cancelled_at=from_ms(int(plain["c"])) if "c" in plain else None,
+        stands_at=from_ms(int(plain["p"])) if "p" in plain else None,
+    )
+
+
+def _read_amounts(plain: Mapping[str, Any]) -> dict[str, int]:
+    return {code: int(minor) for code, minor in plain.items()}
 
 
 def order_noted(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
@@ -55,9 +195,9 @@ def order_noted(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
 
 
 def order_forgotten(key: ItemKey) -> Update:
-    """Of an order row only that there was one, and when: not whose, nor what its provider calls it."""
-    gone = ("tr", "te")
-    return Update(key, set={"who": {}, "oid": "erased"}, remove=gone, condition=Attr("pk").exists())
+    """Of an order row only that there was one, and when: not whose, nor what its provider calls it or its refunds."""
+    gone = ("tr", "te", "rb", "rn")
+    return Update(key, set={"who": {}, "oid": _FORGOTTEN}, remove=gone, condition=Attr("pk").exists())
 
 
 def read_order(item: Item) -> OrderRecord:
@@ -71,4 +211,6 @@ def read_order(item: Item) -> OrderRecord:
         bought_at=from_ms(int(item["at"])),
         identities=tuple(Identity(merchant_id, IdentityKind(kind), mac) for kind, mac in sorted(item["who"].items())),
         correlation_id=item.get("cid"),
+        taken_back=_read_taken_back(item),
+        revision=int(item.get("rn", 0)),
     )

@@ -11,12 +11,24 @@ from shared.domain.change import CheckoutChange
 from shared.domain.checkout import Checkout
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, checkout_digest
+from shared.domain.reversal import TakenBack, together
 from shared.domain.transitions import Applied, Arrival, Effect, apply, is_duplicate, purchased_at
 from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
-from shared.store.orders import OrderRecord, order_noted, order_put, read_order
+from shared.store.orders import (
+    OrderRecord,
+    OrderRow,
+    OrderStore,
+    name_of_order,
+    names_of_order,
+    order_moved,
+    order_noted,
+    order_put,
+    order_row,
+    taken_back,
+)
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Write
@@ -30,9 +42,18 @@ class _Known:
     """What stands in the table before the purchase is written."""
 
     checkout: Checkout | None
-    order: OrderRecord | None
-    """The order as recorded before, where it is known."""
+    row: OrderRow
+    """What stands under the order's name: the order, or only what was taken back of it."""
+    before: OrderRecord | None
+    """The same purchase as recorded under its other name: one of its two webhooks names the order, one only the
+    checkout."""
     shoppers: dict[Identity, ShopperRecord]
+
+    @property
+    def bought_at(self) -> datetime | None:
+        """When the purchase was, where it is recorded already."""
+        known = self.row.order or self.before
+        return None if known is None else known.bought_at
 
 
 class Purchases:
@@ -51,6 +72,7 @@ class Purchases:
         self._checkouts = checkouts
         self._shoppers = shoppers
         self._episodes = episodes
+        self._orders = OrderStore(table)
         self._hasher = hasher
 
     def record(self, change: CheckoutChange, arrival: Arrival) -> Applied:
@@ -62,7 +84,7 @@ class Purchases:
             if known.checkout is not None and (known.checkout.erased or is_duplicate(known.checkout, joined)):
                 return Applied(known.checkout, Effect.DUPLICATE, None)
             applied = apply(known.checkout, joined, arrival)
-            if known.order is not None and applied.mark is None:
+            if known.bought_at is not None and applied.mark is None:
                 applied = replace(applied, effect=Effect.DUPLICATE)
             writes, episodes = self._writes(joined, arrival, known, applied, missing_episodes)
             try:
@@ -111,15 +133,17 @@ class Purchases:
         of_payload += [
             self._hasher.identity(arrival.merchant_id, IdentityKind.CART, token) for token in change.join_tokens
         ]
-        checkout_key, order_key = keys.checkout(digest), keys.order(arrival.source_id, _order_id(change))
+        checkout_key, order_key = keys.checkout(digest), keys.order(arrival.source_id, _order_name(change))
         rows = self._table.batch_get([checkout_key, order_key, *map(keys.identity, of_payload)])
         shoppers = {own: record_of(own, rows.get(keys.identity(own))) for own in of_payload}
         checkout = from_item(rows[checkout_key]) if checkout_key in rows else None
+        row, before = order_row(rows.get(order_key)), None
         if checkout is not None:
             others = [own for own in self._hasher.of_checkout(checkout).values() if own not in shoppers]
             shoppers |= self._shoppers.get_many(others) if others else {}
-        order = read_order(rows[order_key]) if order_key in rows else None
-        return _Known(checkout, order, shoppers)
+            if row.order is None and _may_be_told_again(checkout, change):
+                before = self._orders.get(arrival.source_id, _name_of_order(checkout)).order
+        return _Known(checkout, row, before, shoppers)
 
     def _writes(
         self,
@@ -130,36 +154,61 @@ class Purchases:
         missing_episodes: frozenset[EpisodeId],
     ) -> tuple[list[Write], list[EpisodeId]]:
         """The transaction, its episodes last."""
-        bought_at = purchased_at(change, arrival) if known.order is None else known.order.bought_at
+        bought_at = known.bought_at or purchased_at(change, arrival)
         settings = arrival.settings
         writes: list[Write] = [
             self._checkouts.replacement(
                 known.checkout, applied.checkout, applied.mark, settings, change=change, at=arrival.at
             )
         ]
-        if known.order is None:
-            order = OrderRecord(
-                merchant_id=arrival.merchant_id,
-                source_id=arrival.source_id,
-                order_id=_order_id(change),
-                checkout_digest=applied.checkout.digest,
-                bought_at=bought_at,
-                identities=tuple(known.shoppers),
-                correlation_id=change.correlation_id,
-            )
-            kept_for = settings.recovery_horizon + settings.retention
-            writes.append(order_put(order, arrival.at, kept_for))
-            if order.order_id not in _named_by(applied.checkout):
-                writes.append(order_noted(order, arrival.at, kept_for))
+        writes += self._order_writes(change, arrival, known, applied.checkout, bought_at)
         cooldown_until = bought_at + settings.cooldown
-        fresh = [own for own in known.shoppers.values() if known.order is None or not _knows(own, bought_at)]
+        repeated = known.bought_at is not None
+        fresh = [own for own in known.shoppers.values() if not repeated or not _knows(own, bought_at)]
         writes += [self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in fresh]
         open_episodes = {own.episode_id for own in fresh if own.episode_id is not None}
-        if known.order is None and known.checkout is not None and known.checkout.episode_id is not None:
+        if not repeated and known.checkout is not None and known.checkout.episode_id is not None:
             open_episodes.add(EpisodeId(known.checkout.episode_id))
         ended = sorted(open_episodes - missing_episodes)
         writes += [self._episodes.ended(own, _EPISODE_ENDED_BY_PURCHASE, arrival.at) for own in ended]
         return writes, ended
+
+    @staticmethod
+    def _order_writes(
+        change: CheckoutChange, arrival: Arrival, known: _Known, checkout: Checkout, bought_at: datetime
+    ) -> list[Write]:
+        """One row for one purchase: new, or in place of the row that it had before its order's id was told."""
+        row, before = known.row, known.before
+        if row.order is not None:
+            return _reinstated(row, row.order, change, arrival)
+        if before is not None and (change.order is None or change.order.id is None):
+            return []
+        kept_for = arrival.settings.recovery_horizon + arrival.settings.retention
+        order = OrderRecord(
+            merchant_id=arrival.merchant_id,
+            source_id=arrival.source_id,
+            order_id=_order_name(change),
+            checkout_digest=checkout.digest,
+            bought_at=bought_at,
+            identities=tuple(known.shoppers),
+            correlation_id=change.correlation_id,
+            taken_back=together(row.taken_back, before and before.taken_back, _standing(change)),
+        )
+        writes: list[Write] = [order_put(order, arrival.at, kept_for, row)]
+        if before is not None:
+            writes.append(order_moved(before, arrival.at))
+        if order.order_id not in names_of_order(checkout):
+            writes.append(order_noted(order, arrival.at, kept_for))
+        return writes
+
+
+def _reinstated(row: OrderRow, order: OrderRecord, change: CheckoutChange, arrival: Arrival) -> list[Write]:
+    """The provider shows a cancelled order as placed again. That it stands is no news of any other."""
+    known = together(row.taken_back, _standing(change))
+    if known is None or row.taken_back is None or known.cancelled is row.taken_back.cancelled or order.forgotten:
+        return []
+    key = (arrival.source_id, order.order_id)
+    return [taken_back(key, row, known, arrival.merchant_id, ends=arrival.at, cause=change.correlation_id)]
 
 
 def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
@@ -167,16 +216,27 @@ def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
     return record.purchased_at is not None and record.purchased_at >= bought_at
 
 
-def _named_by(checkout: Checkout) -> set[str]:
-    """The orders that the checkout's own row leads to."""
-    own = checkout.order.id if checkout.order else None
-    return {f"checkout:{checkout.external_id}"} | ({f"id:{own}"} if own else set())
+def _may_be_told_again(checkout: Checkout, change: CheckoutChange) -> bool:
+    """Whether the purchase may be the one that ended the checkout already: one of the two names no order."""
+    told = checkout.order.id if checkout.order else None
+    named = change.order.id if change.order else None
+    return checkout.status.purchased and (told is None) is not (named is None)
 
 
-def _order_id(change: CheckoutChange) -> str:
-    """What names the order: its own id, else the checkout it ends."""
-    own = change.order.id if change.order else None
-    return f"id:{own}" if own else f"checkout:{change.external_id}"
+def _standing(change: CheckoutChange) -> TakenBack | None:
+    """As of when the provider shows the order as placed."""
+    at = change.order.stands_at if change.order else None
+    return None if at is None else TakenBack(stands_at=at)
+
+
+def _order_name(change: CheckoutChange) -> str:
+    """What names the purchase's order."""
+    return name_of_order(change.order.id if change.order else None, change.external_id)
+
+
+def _name_of_order(checkout: Checkout) -> str:
+    """What names the order that ended the checkout."""
+    return name_of_order(checkout.order.id if checkout.order else None, checkout.external_id)
 
 
 def purchases_over(stores: Stores) -> Purchases:

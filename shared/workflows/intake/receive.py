@@ -19,7 +19,8 @@ from shared.aws.stores import Stores, now
 from shared.domain.change import CheckoutChange
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
-from shared.domain.transitions import Applied, Arrival, Effect
+from shared.domain.reversal import Reversal
+from shared.domain.transitions import Arrival, Effect
 from shared.domain.webhook_rate import WebhookRates
 from shared.providers import registry
 from shared.providers.provider import (
@@ -37,6 +38,7 @@ from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from shared.store.webhook_counts import WebhookCounts
 from shared.workflows.intake.merge import Merger, arrival_at, deferred
 from shared.workflows.intake.purchase import purchases_over
+from shared.workflows.intake.reversals import Recorded, Reversals
 from shared.workflows.intake.sources import SourceDirectory, context_of
 from shared.workflows.intake.webhook_rate import WebhookRate
 
@@ -107,6 +109,7 @@ class Receiver:
         sources: SourceDirectory,
         cipher: CredentialCipher,
         merger: Merger,
+        reversals: Reversals,
         quarantine: QuarantineStore,
         bodies: Callable[[], Bodies],
         pulls: Callable[[], PullQueue],
@@ -116,6 +119,7 @@ class Receiver:
         self._sources = sources
         self._cipher = cipher
         self._merger = merger
+        self._reversals = reversals
         self._quarantine = quarantine
         self._bodies = bodies
         self._pulls = pulls
@@ -200,35 +204,42 @@ class Receiver:
         Raises NotUnderstood where all of it is elsewhere and nobody may ask there, and, after the rest, where a part of
         it can never be stored: sent again, it would meet the same end.
         """
-        if normalised.ignored is not None and not normalised.changes:
+        if normalised.ignored is not None and not normalised.changes and not normalised.reversals:
             return Receipt("ignored", source.provider, reason=normalised.ignored)
         asking = bool(normalised.pulls) and bool(context.credentials.api)
         if normalised.pulls and not asking and not normalised.changes:
             raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
         changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
         changes = [replace(own, correlation_id=request.id) for own in changes]
-        merged, refused = self._merged(changes, arrival_at(request.arrived_at, source, merchant))
+        reversals = [replace(own, correlation_id=request.id) for own in normalised.reversals]
+        done, refused = self._stored(changes, reversals, arrival_at(request.arrived_at, source, merchant))
         if asking:
             wanted = [(pull.kind, pull.reference) for pull in normalised.pulls]
             self._pulls().send(content_message(source.id, merchant.id, wanted, request.arrived_at, request.id))
         if refused is not None:
             raise NotUnderstood(f"cannot be stored: {code_of(refused)}") from refused
-        repeated = bool(merged) and all(own.effect is Effect.DUPLICATE for own in merged)
-        ids = tuple(dict.fromkeys(own.checkout.id for own in merged))
+        repeated = bool(done) and all(effect is Effect.DUPLICATE for _, effect in done)
+        ids = tuple(dict.fromkeys(of for of, _ in done if of is not None))
         return Receipt("duplicate" if repeated else "accepted", source.provider, ids)
 
-    def _merged(self, changes: Iterable[CheckoutChange], arrival: Arrival) -> tuple[list[Applied], Exception | None]:
-        """Each change merged, and what the last of those met that the table will never take."""
-        merged: list[Applied] = []
+    def _stored(
+        self, changes: Iterable[CheckoutChange], reversals: Iterable[Reversal], arrival: Arrival
+    ) -> tuple[list[Recorded], Exception | None]:
+        """What became of each change and reversal, and what the last met of those that the table will never take."""
+        done: list[Recorded] = []
         refused: Exception | None = None
-        for change in changes:
+        for own in (*changes, *reversals):
             try:
-                merged.append(self._merger.merge(change, arrival))
+                if isinstance(own, Reversal):
+                    done.append(self._reversals.record(own, arrival))
+                else:
+                    applied = self._merger.merge(own, arrival)
+                    done.append((applied.checkout.id, applied.effect))
             except (*AWS_ERRORS, *DEFECTS) as failure:
                 if is_temporary(failure):
                     raise
                 refused = failure
-        return merged, refused
+        return done, refused
 
     def _set_aside(self, source: Source, request: WebhookRequest, reason: str, context: SourceContext) -> Receipt:
         """Keep an authentic body whole: bytes first, then the row that shows it.
@@ -272,6 +283,7 @@ def receiver_over(stores: Stores) -> Receiver:
         SourceDirectory(SourceStore(stores.table), now),
         stores.cipher,
         Merger(stores.checkouts, purchases_over(stores)),
+        Reversals(stores.table, stores.checkouts),
         QuarantineStore(stores.table),
         lambda: stores.bucket,
         lambda: stores.pulls,

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.domain.transitions import Mark
 from shared.store.checkouts import CheckoutStore
-from shared.store.orders import OrderRecord
+from shared.store.orders import ORDER_MARK, OrderRecord
 from shared.store.writes import Item
 from shared.workflows.delivering.fan_out import FanOut
 from shared.workflows.recovery.abandonment import Abandonments, BoughtElsewhere
@@ -17,6 +17,7 @@ from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.facts import FactRecorder
 from shared.workflows.recovery.outbox import Transition, told_by
+from shared.workflows.recovery.reverse import Reverser
 from shared.workflows.recovery.supersede import Superseder
 
 
@@ -32,6 +33,7 @@ class Announcer:
         abandonments: Abandonments,
         planner: EpisodePlanner,
         superseder: Superseder,
+        reverser: Reverser,
         fan_out: FanOut,
         facts: FactRecorder,
     ) -> None:
@@ -42,6 +44,7 @@ class Announcer:
         self._abandonments = abandonments
         self._planner = planner
         self._superseder = superseder
+        self._reverser = reverser
         self._fan_out = fan_out
         self._facts = facts
 
@@ -57,10 +60,20 @@ class Announcer:
         if audience is None:
             return "merchant_gone"
         if isinstance(fact, OrderRecord):
-            return f"ordered:{self._superseder.settle_others(fact, audience.merchant.settings, now)}"
+            return self._ordered(fact, image, audience, now)
         if fact.mark is Mark.ABANDONED:
             return self._abandoned(fact, audience, now)
         return self._happened(fact, audience, now)
+
+    def _ordered(self, order: OrderRecord, image: Item, audience: Audience, now: datetime) -> str:
+        """A purchase calls off the shopper's other carts; what is taken back of it is shown by its checkout."""
+        settings = audience.merchant.settings
+        outcome = "reversed"
+        if image["te"] == ORDER_MARK:
+            outcome = f"ordered:{self._superseder.settle_others(order, settings, now)}"
+        if order.taken_back is None:
+            return outcome
+        return outcome if self._reverser.settle(order, settings, now) else f"{outcome}:as_shown"
 
     def _happened(self, transition: Transition, audience: Audience, now: datetime) -> str:
         """A fact that stays true: its event, put if absent, and its deliveries."""

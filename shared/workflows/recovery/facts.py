@@ -56,6 +56,8 @@ class FactRecorder:
                 self._add(merchant, facts.superseded(checkout, zone))
             case Mark.COMPLETED:
                 self._add(merchant, facts.direct(checkout, zone))
+            case Mark.REVERSED:
+                self._amend(merchant, facts.reversals(checkout, zone), checkout.version)
             case Mark.RECOVERED:
                 self._add(merchant, self._recovery(checkout, episode or self._episode(checkout), merchant))
             case _:
@@ -146,5 +148,16 @@ class FactRecorder:
         for fact in made:
             if facts_end(fact.cohort) <= now or not self._store.add(merchant.id, fact):
                 continue
+            if not immature(fact.cohort, merchant.timezone, merchant.settings.recovery_horizon, now):
+                self._store.forget_sums(merchant.id, fact.cohort)
+
+    def _amend(self, merchant: Merchant, made: Iterable[Fact], revision: int) -> None:
+        """Facts whose amounts are what they are by now. Sums are forgotten each time: the last run may have died
+        between the two."""
+        now = self._now()
+        for fact in made:
+            if facts_end(fact.cohort) <= now:
+                continue
+            self._store.put_newest(merchant.id, fact, revision)
             if not immature(fact.cohort, merchant.timezone, merchant.settings.recovery_horizon, now):
                 self._store.forget_sums(merchant.id, fact.cohort)

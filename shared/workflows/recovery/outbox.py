@@ -8,7 +8,7 @@ from shared.domain.announcement import EventType
 from shared.domain.checkout import Checkout
 from shared.domain.transitions import Mark
 from shared.store.checkout_item import CAUSE, RAW, from_item
-from shared.store.orders import ORDER_MARK, OrderRecord, read_order
+from shared.store.orders import ORDER_MARK, TAKEN_BACK_MARK, OrderRecord, read_order
 from shared.store.writes import Item
 
 
@@ -45,7 +45,7 @@ class Transition:
 def told_by(image: Item) -> OrderRecord | Transition:
     """What the image tells. Raises MalformedRecord for what is none of ours."""
     try:
-        if image["te"] == ORDER_MARK:
+        if image["te"] in {ORDER_MARK, TAKEN_BACK_MARK}:
             return read_order(image)
         checkout = replace(from_item(image), version=int(image["tr"]))
         return Transition(checkout, Mark(image["te"]), image.get(RAW), image.get(CAUSE))
