@@ -23,6 +23,7 @@ from shared.workflows.recovery.audience import Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.known_shopper import KnownShoppers
+from shared.workflows.recovery.order_effects import OrderEffects
 from shared.workflows.recovery.reverse import Reverser
 from shared.workflows.recovery.supersede import Superseder
 
@@ -49,8 +50,7 @@ def announcer() -> Announcer:
         events=maker,
         abandonments=Abandonments(table, known, planner, maker),
         planner=planner,
-        superseder=Superseder(stores.checkouts),
-        reverser=Reverser(OrderStore(table), stores.checkouts),
+        effects=OrderEffects(Superseder(stores.checkouts), Reverser(OrderStore(table), stores.checkouts)),
         fan_out=FanOut(stores.deliveries, stores.queues),
         facts=fact_recorder_over(stores),
     )

@@ -74,7 +74,11 @@ EVENT: Final[Mapping[str, str]] = {
     "fmt": "which endpoint gets which format (and `f_` before its id: what its template made)",
 }
 ACTIVITY: Final[Mapping[str, str]] = {"de": "detail"}
-ORDER: Final[Mapping[str, str]] = {"oid": "the provider's order id"}
+ORDER: Final[Mapping[str, str]] = {
+    "oid": "the provider's order id",
+    "rb": "what is taken back of it: refunds, their sum so far, a cancellation",
+    "rn": "revision of that",
+}
 IDENTITY: Final[Mapping[str, str]] = {
     "cap": "capped until: a vendor takes no marketing for this person before",
     "cd": "cooldown until",

@@ -211,8 +211,8 @@ def _order(order: Order | None) -> dict[str, Any] | None:
         "at": _ms(order.at),
         "minor": order.total.minor if order.total else None,
         "currency": order.total.currency if order.total else None,
-        "back": {own.currency: own.minor for own in order.reversed} or None,
-        "off": order.cancelled or None,
+        "reversed": {own.currency: own.minor for own in order.reversed} or None,
+        "cancelled": order.cancelled or None,
     }
     return {name: value for name, value in plain.items() if value is not None}
 
@@ -223,6 +223,6 @@ def _read_order(plain: dict[str, Any]) -> Order:
         plain.get("id"),
         from_ms(int(plain["at"])) if "at" in plain else None,
         total,
-        reversed=tuple(Money(int(minor), code) for code, minor in sorted(plain.get("back", {}).items())),
-        cancelled=bool(plain.get("off", False)),
+        reversed=tuple(Money(int(minor), code) for code, minor in sorted(plain.get("reversed", {}).items())),
+        cancelled=bool(plain.get("cancelled", False)),
     )

@@ -127,7 +127,7 @@ def order_put(record: OrderRecord, now: datetime, kept_for: timedelta, waiting: 
 
 def order_moved(record: OrderRecord, now: datetime) -> Put:
     """Nothing in place of a row whose order has come under another name, as long as it is as read."""
-    gone = emptied(keys.order(record.source_id, record.order_id), now)
+    gone = emptied(keys.order(record.source_id, record.order_id), min(record.bought_at, now))
     return Put(gone.item, _as_read(record.revision))
 
 
@@ -162,11 +162,11 @@ def _as_read(revision: int) -> ConditionBase:
 
 def _plain_taken_back(known: TakenBack, revision: int) -> Item:
     plain = {
-        "r": {name: dict(amounts) for name, amounts in known.refunds.items()} or None,
-        "f": sorted(known.failed) or None,
-        "s": dict(known.refunded) or None,
-        "c": None if known.cancelled_at is None else to_ms(known.cancelled_at),
-        "p": None if known.stands_at is None else to_ms(known.stands_at),
+        "refunds": {name: dict(amounts) for name, amounts in known.refunds.items()} or None,
+        "failed": sorted(known.failed) or None,
+        "refunded": dict(known.refunded) or None,
+        "cancelled": None if known.cancelled_at is None else to_ms(known.cancelled_at),
+        "stands": None if known.stands_at is None else to_ms(known.stands_at),
     }
     return {"rb": {name: value for name, value in plain.items() if value is not None}, "rn": revision}
 
@@ -176,11 +176,11 @@ def _read_taken_back(item: Item) -> TakenBack | None:
         return None
     plain = item["rb"]
     return TakenBack(
-        refunds={name: _read_amounts(amounts) for name, amounts in plain.get("r", {}).items()},
-        failed=frozenset(plain.get("f", ())),
-        refunded=_read_amounts(plain.get("s", {})),
-        cancelled_at=from_ms(int(plain["c"])) if "c" in plain else None,
-        stands_at=from_ms(int(plain["p"])) if "p" in plain else None,
+        refunds={name: _read_amounts(amounts) for name, amounts in plain.get("refunds", {}).items()},
+        failed=frozenset(plain.get("failed", ())),
+        refunded=_read_amounts(plain.get("refunded", {})),
+        cancelled_at=from_ms(int(plain["cancelled"])) if "cancelled" in plain else None,
+        stands_at=from_ms(int(plain["stands"])) if "stands" in plain else None,
     )
 
 

@@ -16,9 +16,8 @@ from shared.workflows.recovery.audience import Audience, Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.facts import FactRecorder
+from shared.workflows.recovery.order_effects import OrderEffects
 from shared.workflows.recovery.outbox import Transition, told_by
-from shared.workflows.recovery.reverse import Reverser
-from shared.workflows.recovery.supersede import Superseder
 
 
 class Announcer:
@@ -32,8 +31,7 @@ class Announcer:
         events: EventMaker,
         abandonments: Abandonments,
         planner: EpisodePlanner,
-        superseder: Superseder,
-        reverser: Reverser,
+        effects: OrderEffects,
         fan_out: FanOut,
         facts: FactRecorder,
     ) -> None:
@@ -43,8 +41,7 @@ class Announcer:
         self._events = events
         self._abandonments = abandonments
         self._planner = planner
-        self._superseder = superseder
-        self._reverser = reverser
+        self._effects = effects
         self._fan_out = fan_out
         self._facts = facts
 
@@ -60,20 +57,11 @@ class Announcer:
         if audience is None:
             return "merchant_gone"
         if isinstance(fact, OrderRecord):
-            return self._ordered(fact, image, audience, now)
+            placed = image["te"] == ORDER_MARK
+            return self._effects.follow(fact, audience.merchant.settings, now, placed=placed)
         if fact.mark is Mark.ABANDONED:
             return self._abandoned(fact, audience, now)
         return self._happened(fact, audience, now)
-
-    def _ordered(self, order: OrderRecord, image: Item, audience: Audience, now: datetime) -> str:
-        """A purchase calls off the shopper's other carts; what is taken back of it is shown by its checkout."""
-        settings = audience.merchant.settings
-        outcome = "reversed"
-        if image["te"] == ORDER_MARK:
-            outcome = f"ordered:{self._superseder.settle_others(order, settings, now)}"
-        if order.taken_back is None:
-            return outcome
-        return outcome if self._reverser.settle(order, settings, now) else f"{outcome}:as_shown"
 
     def _happened(self, transition: Transition, audience: Audience, now: datetime) -> str:
         """A fact that stays true: its event, put if absent, and its deliveries."""
@@ -104,7 +92,7 @@ class Announcer:
         if announced is None:
             return "moved_on"
         if isinstance(announced, BoughtElsewhere):
-            settled = self._superseder.settle(checkout, announced.at, settings, now)
+            settled = self._effects.superseder.settle(checkout, announced.at, settings, now)
             return "superseded" if settled else "moved_on"
         self._fan_out.deliver(announced.event, hearers.values())
         self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, announced.episode)
@@ -112,5 +100,5 @@ class Announcer:
             self._planner.note_planned(transition, announced.episode, settings)
             for digest in announced.episode.checkouts:
                 if digest != checkout.digest:
-                    self._superseder.give_way(digest, settings, now, transition.correlation_id)
+                    self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)
         return "abandoned"

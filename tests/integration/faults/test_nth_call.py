@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from shared.delivery.exchange import Answer
+from shared.domain.ids import SourceId
+from shared.domain.merchant import Source, SourceCredentials
 from shared.store import keys
-from shared.store.configuration import EndpointStore
+from shared.store.configuration import EndpointStore, SourceStore
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.writes import Update
 from shared.workflows.delivering.resend import ResendJobs
 from tests.integration.conftest import DUE_SHARDS
 from tests.integration.faults.aws_calls import AwsCalls, Kind
 from tests.integration.faults.repeating import Aws, posted
-from tests.integration.faults.theatre import Flow, Story, ends_the_same, in_turn, nothing, opened, played
+from tests.integration.faults.theatre import Flow, Story, ends_the_same, in_turn, nothing, opened, played, sums_up
 from tests.integration.shop import MERCHANT, Shop, stranger
 
 pytestmark = pytest.mark.long
@@ -28,6 +30,27 @@ OTHER = {"checkout_url": "https://flexype.myshopify.com/?flx_s=another-device"}
 
 def posts(**payload: Any) -> Story:
     return lambda aws: _accepted(aws.posts(posted(**payload)))
+
+
+TILL = SourceId("src_01KAHJ0000000000000000T111")
+TOKEN = "a-token-in-the-url"
+
+
+def till_opens(aws: Aws) -> None:
+    """A source of the shop's own (provider ``custom``), which names its orders and tells of refunds."""
+    sealed = aws.shop.stores.cipher.seal_source(TILL, MERCHANT, SourceCredentials(url_token=TOKEN))
+    SourceStore(aws.shop.table).create(Source(TILL, MERCHANT, "custom", aws.shop.now, sealed=sealed))
+
+
+def till(**body: Any) -> Story:
+    def post(aws: Aws) -> None:
+        event = posted()
+        event["pathParameters"] = {"source_id": TILL}
+        event["queryStringParameters"] = {"token": TOKEN}
+        event["body"] = json.dumps({"currency": "INR", **body})
+        _accepted(aws.posts(event))
+
+    return post
 
 
 def walks_away(aws: Aws) -> None:
@@ -44,6 +67,12 @@ def streams(aws: Aws) -> None:
 
 def delivers(aws: Aws) -> None:
     aws.delivers()
+
+
+def days_pass(aws: Aws) -> None:
+    """The cohort has matured and was summed up."""
+    aws.shop.wait(days=9)
+    sums_up(aws.shop)
 
 
 def endpoint_fails_once(aws: Aws) -> None:
@@ -84,6 +113,12 @@ def endpoints_were_off(aws: Aws) -> None:
 
 TOLD = in_turn(posts(), walks_away, sweeps, streams)
 ABANDONED = in_turn(TOLD, delivers)
+CART = {"external_id": "basket-1", "totals": {"total": "630.00"}, "customer": {"email": "asha@example.com"}}
+ORDER = {"id": "A-1001"}
+PAID = {**CART, "status": "paid", "order": ORDER}
+CART_LEFT = in_turn(till_opens, till(**CART, status="open"), walks_away, sweeps, streams, delivers)
+SOLD = in_turn(CART_LEFT, till(**PAID), streams, delivers)
+REFUND = till(status="refunded", order=ORDER, refund={"id": "R-1", "amount": "100.00"})
 FLOWS = [
     Flow("webhook, first", nothing, posts(), 1),
     Flow("webhook, repeat", posts(), posts(session_state="PAYMENT_LOADED"), 1),
@@ -119,6 +154,23 @@ FLOWS = [
         ABANDONED,
         in_turn(posts(session_state="COMPLETED", **OTHER), streams, delivers),
         8,
+    ),
+    Flow("refund", SOLD, in_turn(REFUND, streams, delivers), 8),
+    Flow("refund, repeated", in_turn(SOLD, REFUND, streams), in_turn(REFUND, streams), 1, variant=True),
+    Flow("refund before its order", CART_LEFT, in_turn(REFUND, till(**PAID), streams, delivers), 12, variant=True),
+    Flow(
+        "cancellation after the horizon",
+        in_turn(SOLD, days_pass),
+        in_turn(till(status="cancelled", order=ORDER), streams),
+        6,
+        variant=True,
+    ),
+    Flow(
+        "order named by a second webhook",
+        in_turn(CART_LEFT, till(**PAID | {"order": {}, "completed_at": "2026-11-21T12:32:00Z"}), streams),
+        in_turn(till(**PAID), REFUND, streams),
+        6,
+        variant=True,
     ),
     Flow("delivery", TOLD, delivers, 4),
     Flow(

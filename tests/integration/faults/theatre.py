@@ -67,7 +67,7 @@ def opened(shop: Shop) -> Aws:
     assert stored is not None
     settings = Settings(quiet_hours=None, consent="unknown_allowed", holdout_percent=0)
     merchants.replace(replace(stored.value, settings=settings), stored.version)
-    feed = ("abandoned", "recovered", "completed", "superseded")
+    feed = ("abandoned", "recovered", "completed", "superseded", "reversed")
     shop.endpoint(*(f"checkout.{own}" for own in feed))
     receiver = shop.endpoint("endpoint.test")
     steps = tuple(CampaignStep(after, receiver.id) for after in (HOUR, 24 * HOUR))
@@ -127,14 +127,17 @@ def books(aws: Aws) -> Books:
         copies.add(None if step else sent.body)
     assert all(len(own) == 1 for own in bodies.values()), "a repeat had other bytes"
     return Books(
-        checkouts=Counter((own["xid"], own["st"], own.get("re"), "ann" in own) for own in kinds.get("CC", [])),
+        checkouts=Counter(
+            (own["xid"], own["st"], own.get("re"), "ann" in own, str(own.get("or", {}).get("reversed")))
+            for own in kinds.get("CC", [])
+        ),
         events=Counter((own["ty"], len(own["eps"])) for own in kinds.get("CE", [])),
         deliveries=Counter((own["ty"], own["st"], own.get("why"), own.get("stp")) for own in kinds.get("T", [])),
         episodes=Counter(
             (own["st"], own.get("why"), *((at, step["st"]) for at, step in sorted(own.get("steps", {}).items())))
             for own in kinds.get("P", [])
         ),
-        facts=Counter(own["kind"] for own in kinds.get("N", []) if "kind" in own),
+        facts=Counter((own["kind"], own.get("minor")) for own in kinds.get("N", []) if "kind" in own),
         orders=len(kinds.get("O", [])),
         quarantined=len(kinds.get("Q", [])),
         due=Counter(own["dq"][0] for own in rows if "dq" in own),
