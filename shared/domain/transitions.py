@@ -106,11 +106,10 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
 
 def _named(checkout: Checkout, change: CheckoutChange) -> Checkout:
     """The checkout, its order under its id, which only a later word of the same purchase may have told."""
-    named = change.order.id if change.order else None
-    if named is None or not checkout.status.purchased or (checkout.order is not None and checkout.order.id is not None):
+    known, told = checkout.order or Order(None, None), change.order
+    if told is None or told.id is None or known.id is not None or not checkout.status.purchased:
         return checkout
-    known = checkout.order or Order(None, None)
-    return replace(checkout, order=replace(known, id=named, total=known.total or (change.order and change.order.total)))
+    return replace(checkout, order=replace(known, id=told.id, total=known.total or told.total))
 
 
 def is_duplicate(old: Checkout, change: CheckoutChange) -> bool:

@@ -192,7 +192,7 @@ class Purchases:
             bought_at=bought_at,
             identities=tuple(known.shoppers),
             correlation_id=change.correlation_id,
-            taken_back=together(row.taken_back, before and before.taken_back, _standing(change)),
+            taken_back=together(row.taken_back, None if before is None else before.taken_back, _standing(change)),
         )
         writes: list[Write] = [order_put(order, arrival.at, kept_for, row)]
         if before is not None:

@@ -228,7 +228,8 @@ class Receiver:
         """What became of each change and reversal, and what the last met of those that the table will never take."""
         done: list[Recorded] = []
         refused: Exception | None = None
-        for own in (*changes, *reversals):
+        said: list[CheckoutChange | Reversal] = [*changes, *reversals]
+        for own in said:
             try:
                 if isinstance(own, Reversal):
                     done.append(self._reversals.record(own, arrival))
