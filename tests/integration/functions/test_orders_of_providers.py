@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import pytest
@@ -49,6 +50,7 @@ def woo(sample: str) -> Post:
     return Post(sample, {"X-WC-Webhook-Topic": "order.updated"})
 
 
+MOST_ORDERS = 8
 EMPORIX = {"x-event-type": "order.updated"}
 CASES = [
     Case(
@@ -125,9 +127,17 @@ def bought(till: Till) -> list[Checkout]:
     return list(found.values())
 
 
+def some_orders(posts: tuple[Post, ...]) -> list[tuple[Post, ...]]:
+    """Every order of arrival where they are few, else the first, the last and some by lot, the same at each run."""
+    every = list(itertools.permutations(posts))
+    if len(every) <= MOST_ORDERS:
+        return every
+    return [every[0], every[-1], *Random(len(posts)).sample(every[1:-1], MOST_ORDERS - 2)]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda own: own.provider)
 def test_one_purchase_is_one_order_row_and_can_be_taken_back(case: Case, shop: Shop) -> None:
-    for order in itertools.permutations((*case.told, *case.backs)):
+    for order in some_orders((*case.told, *case.backs)):
         shop.wait(seconds=1)
         till = Till(shop, case.provider, **case.settings)
         for own in (*case.before, *order):

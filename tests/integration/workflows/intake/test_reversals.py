@@ -248,12 +248,13 @@ def result(checkout: Checkout) -> Any:
 
 def test_any_order_of_arrival_ends_the_same(shop: Shop) -> None:
     for settling in (True, False):
-        told = ("paid", "r1", "foreign", "so far")
+        told = ("paid", "r1", "so far") if settling else ("paid", "r1", "foreign")
         ends = {result(played(shop, names, settling=settling)) for names in itertools.permutations(told)}
-        assert ends == {(Status.RECOVERED, inr(63_000), (Money(100, "EUR"), inr(20_000)), False)}
+        back = (inr(20_000),) if settling else (Money(100, "EUR"), inr(10_000))
+        assert ends == {(Status.RECOVERED, inr(63_000), back, False)}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(sorted(EVENTS)), min_size=1, max_size=8), st.booleans())
 def test_repeats_and_other_orders_of_arrival_end_the_same(shop: Shop, names: list[str], settling: bool) -> None:
     told = ("paid", *names)
