@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -23,6 +24,7 @@ from shared.api.fields import (
 from shared.api.problems import FieldError, invalid
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant
+from shared.domain.money import Money, parse_money
 from shared.domain.pointer import pointer
 from shared.domain.settings import QuietHours, Settings, out_of_range
 from shared.store.configuration import TokenRecord
@@ -36,6 +38,21 @@ class QuietHoursBody(Strict):
 
     start: TimeOfDay
     end: TimeOfDay
+
+
+class LeastBody(Strict):
+    """An amount from which a cart is worth a message; zero: one of free samples is."""
+
+    amount: Annotated[str, Field(pattern=r"^[0-9]{1,12}([.][0-9]{1,4})?$")]
+    currency: Currency
+
+    def money(self, at: int) -> Money:
+        """The amount. Raises Problem 422 for more decimals than the currency has."""
+        found = parse_money(self.amount, self.currency)
+        if found is None or Decimal(found.amount()) != Decimal(self.amount):
+            where = pointer("settings", "minimum_total", at, "amount")
+            raise invalid([FieldError("has more decimals than its currency", where)])
+        return found
 
 
 class SettingsBody(Patch):
@@ -53,6 +70,8 @@ class SettingsBody(Patch):
     )  # fmt: skip
     consent: Literal["required", "unknown_allowed"] = _DEFAULTS.consent
     holdout_percent: Annotated[int, Field(ge=0, le=100)] = _DEFAULTS.holdout_percent
+    minimum_total: Annotated[list[LeastBody], Field(max_length=50)] = Field(default_factory=list)
+    """One amount per currency; in any other a total must be above zero. Replaced whole."""
 
     @classmethod
     def nullable(cls) -> frozenset[str]:
@@ -64,11 +83,21 @@ class SettingsBody(Patch):
         given = self.given()
         if "quiet_hours" in given and self.quiet_hours is not None:
             given["quiet_hours"] = QuietHours(self.quiet_hours.start, self.quiet_hours.end)
+        if "minimum_total" in given:
+            given["minimum_total"] = self._minimum_total()
         changed = replace(settings, **given)
         wrong = {name: own for name, own in out_of_range(changed, local=local).items() if name in given}
         if wrong:
             raise invalid([FieldError(_range(*own), pointer("settings", name)) for name, own in wrong.items()])
         return changed
+
+    def _minimum_total(self) -> tuple[Money, ...]:
+        least = tuple(own.money(at) for at, own in enumerate(self.minimum_total))
+        twice = [at for at, own in enumerate(least) if own.currency in {other.currency for other in least[:at]}]
+        if twice:
+            wrong = [FieldError("a currency stands once", pointer("settings", "minimum_total", at)) for at in twice]
+            raise invalid(wrong)
+        return least
 
 
 class OperatorSettingsBody(SettingsBody):
@@ -167,7 +196,7 @@ def settings_json(settings: Settings) -> dict[str, Any]:
     if settings.webhooks_per_minute is None:
         del shown["webhooks_per_minute"]
     clock = None if hours is None else {"start": f"{hours.start:%H:%M}", "end": f"{hours.end:%H:%M}"}
-    return shown | {"quiet_hours": clock}
+    return shown | {"quiet_hours": clock, "minimum_total": [own.as_json() for own in settings.minimum_total]}
 
 
 def token_json(token: TokenRecord) -> dict[str, Any]:

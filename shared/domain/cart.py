@@ -1,6 +1,6 @@
 """The cart snapshot: items, totals, currency and discount codes, replaced together or not at all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -88,9 +88,24 @@ class Cart:
         return self.items_known and not any(item.quantity > 0 for item in self.items)
 
 
-def worth_recovering(cart: Cart | None) -> bool:
-    """Whether a deadline may call this cart abandoned: it holds something and is not known to cost nothing."""
+def worth_recovering(cart: Cart | None, minimum: Sequence[Money] = ()) -> bool:
+    """Whether a deadline may call this cart abandoned: it holds something and is not known to cost nothing.
+
+    One that costs nothing may where the merchant's ``minimum`` in its currency is zero.
+    """
     if cart is None or cart.is_empty():
         return False
     total = cart.total()
-    return total is None or total.minor > 0
+    return total is None or total.minor > 0 or reaches_minimum(cart, minimum)
+
+
+def reaches_minimum(cart: Cart | None, minimum: Sequence[Money]) -> bool:
+    """Whether the cart's total is worth a message to the merchant; an unknown total always is.
+
+    ``minimum`` holds one amount per currency; in any other a total must be above zero.
+    """
+    total = None if cart is None else cart.total()
+    if total is None:
+        return True
+    least = next((own.minor for own in minimum if own.currency == total.currency), 1)
+    return total.minor >= least

@@ -54,7 +54,7 @@ def at_deadline(
     deadline = checkout.last_activity_at + wait
     if deadline > now:
         return Due(_rearmed(checkout, deadline), None)
-    if not worth_recovering(checkout.cart):
+    if not worth_recovering(checkout.cart, settings.minimum_total):
         return _expired_or_later(checkout, now, horizon_ends)
     return Due(given_up(checkout, now, settings), Mark.ABANDONED)
 

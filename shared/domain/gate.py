@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from shared.domain import criteria, planning
 from shared.domain.campaign import Campaign
+from shared.domain.cart import reaches_minimum
 from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.consent import CONTACT_OF, Channel, channel_consent, permits
 from shared.domain.deadline import bought_elsewhere
@@ -39,6 +40,7 @@ class Refusal(StrEnum):
     PURCHASED = "purchased"
     PAYMENT_PENDING = "payment_pending"
     SUPERSEDED = "superseded"
+    BELOW_MINIMUM_TOTAL = "below_minimum_total"
     SHOPPER_ACTIVE = "shopper_active"
     TOO_OLD = "too_old"
     NO_CONTACT = "no_contact"
@@ -240,6 +242,16 @@ def _superseded(run: _Run) -> Decision | None:
     return Skip(Refusal.SUPERSEDED) if checkout.status is Status.SUPERSEDED else None
 
 
+def _below_minimum_total(run: _Run) -> Decision | None:
+    """Asked once nobody is at the cart any more: until then it may still be filled."""
+    facts = run.facts
+    checkout = facts.checkout
+    left = checkout.last_activity_at + timedelta(milliseconds=checkout.idle_ms) <= facts.now
+    if checkout.status is Status.OPEN and not left:
+        return None
+    return None if reaches_minimum(checkout.cart, facts.settings.minimum_total) else Skip(Refusal.BELOW_MINIMUM_TOTAL)
+
+
 def _shopper_active(run: _Run) -> Decision | None:
     facts = run.facts
     checkout, episode = facts.checkout, facts.episode
@@ -366,6 +378,7 @@ _RULES: tuple[Callable[[_Run], Decision | None], ...] = (
     _purchased,
     _payment_pending,
     _superseded,
+    _below_minimum_total,
     _shopper_active,
     _too_old,
     _no_contact,

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import Literal
 
+from shared.domain.money import Money
+
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
@@ -27,6 +29,8 @@ class Settings:
     quiet_hours: QuietHours | None = QuietHours(time(21, 0), time(9, 0))
     consent: Literal["required", "unknown_allowed"] = "required"
     holdout_percent: int = 5
+    minimum_total: tuple[Money, ...] = ()
+    """From which total on a cart is worth a message, per currency; in any other it must be above zero."""
     list_shards: int = 1
     webhooks_per_minute: int | None = None
     """None: the stage's limit."""

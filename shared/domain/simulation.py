@@ -13,7 +13,7 @@ from typing import Literal
 from shared.domain import coupon as coupons
 from shared.domain import criteria, planning, step_state
 from shared.domain.campaign import Campaign, CampaignStep, in_window
-from shared.domain.cart import worth_recovering
+from shared.domain.cart import reaches_minimum
 from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.consent import Channel
 from shared.domain.coupon import Allocation, CouponRule
@@ -34,6 +34,7 @@ from shared.domain.holdout import in_holdout
 from shared.domain.identity import Identity
 from shared.domain.ids import CheckoutId, EndpointId
 from shared.domain.merchant import Merchant
+from shared.domain.settings import Settings
 from shared.domain.shopper import Shopper
 from shared.domain.step_state import EpisodeStep, StepState
 
@@ -121,12 +122,12 @@ def simulate(
 
 def _start(campaign: Campaign, checkout: Checkout, setting: Setting) -> datetime | str:
     """When the campaign takes the checkout, or why it does not."""
-    now = setting.now
+    now, worthless = setting.now, _worthless(checkout, setting.merchant.settings)
     if campaign.trigger.type == "schedule":
         if checkout.status not in {Status.OPEN, Status.ABANDONED}:
             return _REFUSED_AS[checkout.status]
-        if not worth_recovering(checkout.cart):
-            return NOTHING_IN_CART
+        if worthless is not None:
+            return worthless
         return now if may_run_over(campaign, checkout, now) else NOT_IN_WINDOW
     if checkout.status not in {Status.OPEN, Status.PAYMENT_PENDING}:
         known = checkout.abandoned_at or checkout.first_abandoned_at
@@ -135,11 +136,18 @@ def _start(campaign: Campaign, checkout: Checkout, setting: Setting) -> datetime
     if checkout.status is Status.PAYMENT_PENDING:
         wait = setting.merchant.settings.payment_pending_after
     deadline = checkout.last_activity_at + wait
-    if not worth_recovering(checkout.cart):
-        return NOTHING_IN_CART
+    if worthless is not None:
+        return worthless
     if deadline > now:
         return _REFUSED_AS.get(checkout.status, Refusal.SHOPPER_ACTIVE)
     return deadline
+
+
+def _worthless(checkout: Checkout, settings: Settings) -> str | None:
+    """Why no message would be worth its while: nothing is in the cart, or less than the merchant's minimum."""
+    if checkout.cart is None or checkout.cart.is_empty():
+        return NOTHING_IN_CART
+    return None if reaches_minimum(checkout.cart, settings.minimum_total) else Refusal.BELOW_MINIMUM_TOTAL
 
 
 def may_run_over(campaign: Campaign, checkout: Checkout, now: datetime) -> bool:

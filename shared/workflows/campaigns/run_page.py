@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from shared.domain import criteria
 from shared.domain.campaign import Campaign
-from shared.domain.cart import worth_recovering
+from shared.domain.cart import reaches_minimum, worth_recovering
 from shared.domain.checkout import Checkout, Status
 from shared.domain.deadline import given_up
 from shared.domain.identity import Identity, IdentityHasher
@@ -78,7 +78,8 @@ class RunPages:
             for own in self._checkouts.get_readable(digests).values()
             if belongs(own, merchant, at)
             and own.status in _TAKEN
-            and worth_recovering(own.cart)
+            and worth_recovering(own.cart, merchant.settings.minimum_total)
+            and reaches_minimum(own.cart, merchant.settings.minimum_total)
             and may_run_over(campaign, own, at)
             and criteria.matches(rules, own, at)
         ]

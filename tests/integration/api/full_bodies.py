@@ -55,6 +55,7 @@ def _merchant() -> dict[str, Any]:
         "do_not_send_after": "P3D",
         "consent": "required",
         "holdout_percent": 1,
+        "minimum_total": [{"amount": "5.00", "currency": "INR"}],
         "quiet_hours": {"start": "21:00", "end": "09:00"},
         "list_shards": 1,
     }

@@ -103,3 +103,31 @@ def test_the_night_is_quiet_in_the_shoppers_zone(merchant: Api) -> None:
 def test_another_merchants_checkout_is_not_found(operator: Api, merchant: Api) -> None:
     other = operator.as_(new_merchant(operator)["token"])
     assert other("GET", f"/v1/checkouts/{left(merchant).id}/eligibility").status == 404
+
+
+def test_a_cart_below_the_merchants_minimum_says_so_and_the_minimum_may_be_zero(merchant: Api) -> None:
+    free = left(merchant, "free", total=0)
+    assert asked(merchant, free)["reason"] == "below_minimum_total"
+    merchant("PATCH", "/v1/merchant", {"settings": {"minimum_total": [{"amount": "0.00", "currency": "INR"}]}})
+    assert asked(merchant, free)["reason"] is None
+    least = [{"amount": "1000.00", "currency": "INR"}, {"amount": "12.50", "currency": "EUR"}]
+    merchant("PATCH", "/v1/merchant", {"settings": {"minimum_total": least}})
+    assert merchant("GET", "/v1/merchant").json["settings"]["minimum_total"] == least
+    assert asked(merchant, left(merchant, "cheap", total=99_999))["reason"] == "below_minimum_total"
+    assert asked(merchant, left(merchant, "dear", total=100_000))["may_send"]
+
+
+@pytest.mark.parametrize(
+    ("least", "where"),
+    [
+        ([{"amount": "1.005", "currency": "INR"}], "/settings/minimum_total/0/amount"),
+        ([{"amount": "1.5", "currency": "JPY"}], "/settings/minimum_total/0/amount"),
+        ([{"amount": "-1", "currency": "INR"}], "/settings/minimum_total/0/amount"),
+        ([{"amount": "1", "currency": "INR"}] * 2, "/settings/minimum_total/1"),
+        ([{"amount": "1", "currency": "XXZ"}], "/settings/minimum_total/0/currency"),
+    ],
+)
+def test_a_minimum_is_exact_in_its_currency_and_stands_once(merchant: Api, least: list[Any], where: str) -> None:
+    refused = merchant("PATCH", "/v1/merchant", {"settings": {"minimum_total": least}})
+    assert refused.status == 422
+    assert [own["pointer"] for own in refused.json["errors"]] == [where]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.cart import Cart, Item, Totals, worth_recovering
+from shared.domain.cart import Cart, Item, Totals, reaches_minimum, worth_recovering
 from shared.domain.money import Money, currency_code, exponent, parse_decimal, parse_money, total_of
 
 CURRENCIES = st.sampled_from(["JPY", "INR", "USD", "KWD", "XTS"])
@@ -92,6 +92,30 @@ def test_an_absurd_quantity_has_no_total_and_stops_no_deadline(quantity: str) ->
     assert line.line_total() is None
     assert worth_recovering(Cart("INR", items=(line,)))
     Cart("INR", items=(line, line)).item_count()
+
+
+FREE = Cart("INR", items=(Item(Decimal(1)),), totals=Totals(total=Money(0, "INR")))
+CHEAP = Cart("INR", items=(Item(Decimal(1)),), totals=Totals(total=Money(49_999, "INR")))
+
+
+@pytest.mark.parametrize(
+    ("cart", "minimum", "abandoned", "messaged"),
+    [
+        (FREE, (), False, False),
+        (FREE, (Money(0, "INR"),), True, True),
+        (FREE, (Money(0, "EUR"),), False, False),
+        (CHEAP, (), True, True),
+        (CHEAP, (Money(49_999, "INR"),), True, True),
+        (CHEAP, (Money(50_000, "INR"),), True, False),
+        (CHEAP, (Money(50_000, "EUR"), Money(1, "INR")), True, True),
+        (Cart("INR", items=(Item(Decimal(1)),)), (Money(50_000, "INR"),), True, True),
+    ],
+)
+def test_from_which_total_on_a_cart_is_worth_a_message_is_the_merchants_to_say(
+    cart: Cart, minimum: tuple[Money, ...], abandoned: bool, messaged: bool
+) -> None:
+    assert worth_recovering(cart, minimum) is abandoned
+    assert reaches_minimum(cart, minimum) is messaged
 
 
 @pytest.mark.parametrize(

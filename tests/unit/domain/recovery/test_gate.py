@@ -26,6 +26,7 @@ from shared.domain.gate import (
     Skip,
     gate,
 )
+from shared.domain.money import Money
 from shared.domain.planning import ended, paused, with_step
 from shared.domain.settings import QuietHours, Settings
 from shared.domain.shopper import Shopper
@@ -40,7 +41,7 @@ from tests.unit.domain.recovery.episodes import (
     sent,
     without,
 )
-from tests.unit.domain.sessions import NOON
+from tests.unit.domain.sessions import NOON, cart_of
 
 MINUTE = timedelta(minutes=1)
 NIGHT = replace(ANYTIME, quiet_hours=QuietHours(start=Settings().quiet_hours.start, end=Settings().quiet_hours.end))  # type: ignore[union-attr]  # the default has quiet hours
@@ -94,6 +95,12 @@ CASES: list[tuple[str, dict[str, Any], Decision]] = [
     ),
     ("superseded with nothing newer", {"checkout": in_status(Status.SUPERSEDED)}, Skip(Refusal.SUPERSEDED)),
     ("joined into an older episode", {"episode": ended_by("joined")}, EndEpisode(Refusal.SUPERSEDED)),
+    ("free samples", {"checkout": checkout_left(cart=cart_of(0))}, Skip(Refusal.BELOW_MINIMUM_TOTAL)),
+    (
+        "less than the merchant finds worth a message",
+        {"settings": replace(ANYTIME, minimum_total=(Money(63_001, "INR"),))},
+        Skip(Refusal.BELOW_MINIMUM_TOTAL),
+    ),
     (
         "back at the checkout",
         {"checkout": in_status(Status.OPEN), "now": NOON + 10 * MINUTE},
@@ -209,8 +216,8 @@ def test_the_gate_decides(story: str, changes: dict[str, Any], decision: Decisio
 
 def test_every_reason_has_its_case_and_they_come_in_the_documented_order() -> None:
     listed = (
-        "campaign_paused holdout already_sent purchased payment_pending superseded shopper_active too_old no_contact "
-        "quarantined suppressed no_consent region_blocked frequency_cap criteria_not_met coupon_unavailable link_dead "
+        "campaign_paused holdout already_sent purchased payment_pending superseded below_minimum_total shopper_active "
+        "too_old no_contact quarantined suppressed no_consent region_blocked frequency_cap criteria_not_met coupon_unavailable link_dead "
         "outside_window"
     )
     assert [own.value for own in REASONS] == listed.split()

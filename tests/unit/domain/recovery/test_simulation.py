@@ -112,6 +112,7 @@ def test_quiet_hours_defer_and_say_so() -> None:
         ({"own": checkout(status=Status.OPEN, abandoned_at=None), "now": after(minutes=10)}, "shopper_active"),
         ({"own": checkout(status=Status.PAYMENT_PENDING), "now": after(minutes=10)}, "payment_pending"),
         ({"own": checkout(status=Status.OPEN, cart=EMPTY_CART)}, NOTHING_IN_CART),
+        ({"own": checkout(status=Status.OPEN, cart=cart_of(0))}, "below_minimum_total"),
         ({"own": checkout(), "identities": ()}, "no_contact"),
         ({"own": checkout(), "shopper": Shopper(purchased_at=after(minutes=1))}, "purchased"),
     ],
