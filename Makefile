@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse lock synth preflight capacity dashboard deploy rollback redrive bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -91,9 +91,13 @@ e2e: ## tests against the stack on a local engine of their own
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
 	$(PYTHON) -m tests.permissions.workers .recorded/e2e; \
+	rm -rf $$LOCAL_DIR/planted; \
 	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
 	$(MAKE) chaos-short; \
-	$(MAKE) rehearse
+	$(MAKE) rehearse scan-logs
+
+scan-logs: ## what the e2e tests said and heard on the engine in LOCAL_DIR stands in no log
+	@.venv/bin/pytest -m e2e tests/logs
 
 rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another name, deploy onto it
 	@.venv/bin/pytest -m e2e tests/rehearsal

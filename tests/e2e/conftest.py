@@ -14,6 +14,7 @@ import pytest
 
 from infra.local.receiver import Receiver
 from infra.local.shop import Shop
+from tests.logs.collecting import collecting
 
 HERE = Path(__file__).parent
 
@@ -29,6 +30,13 @@ def stack() -> dict[str, Any]:
     """What ``make local`` wrote."""
     described: dict[str, Any] = json.loads((Path(os.environ.get("LOCAL_DIR", ".local")) / "stack.json").read_text())
     return described
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _collected() -> Iterator[None]:
+    """What must stand in no log, for the scan behind these tests."""
+    with collecting():
+        yield
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.e2e
 PHONES = (f"97{random.randint(10, 99)}{number:06d}" for number in itertools.count(200_000))
 SETTINGS = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
 """One shopper in twenty is held out by default."""
+PATIENCE = 30
+"""Seconds: a function's first start on a busy machine."""
 
 
 @pytest.fixture
@@ -72,17 +74,20 @@ def test_a_shopper_unsubscribes_by_link_and_the_bsp_is_told_when_it_asks(
     assert shop.call("GET", f"/v1/checkouts/{left}/eligibility")["may_send"] is True
     code = stage_keys.unsubscribe_codes().code(digest(left), 1)
 
-    page = httpx.get(link(shop, "u", code))
+    page = httpx.get(link(shop, "u", code), timeout=PATIENCE)
     assert (page.status_code, page.text.count("<button")) == (200, 1)
     assert shop.call("GET", "/v1/suppressions")["data"] == []
-    one_click = httpx.post(link(shop, "u", code), data={"List-Unsubscribe": "One-Click"})
+    one_click = httpx.post(link(shop, "u", code), data={"List-Unsubscribe": "One-Click"}, timeout=PATIENCE)
     assert one_click.status_code == 200
     assert [own["channels"] for own in shop.call("GET", "/v1/suppressions")["data"]] == [["email"]]
-    assert httpx.post(link(shop, "u", code), data={"channels": "all"}).status_code == 200
+    assert httpx.post(link(shop, "u", code), data={"channels": "all"}, timeout=PATIENCE).status_code == 200
 
     verdict = shop.call("GET", f"/v1/checkouts/{left}/eligibility")
     assert (verdict["may_send"], verdict["reason"]) == (False, "suppressed")
-    assert httpx.get(link(shop, "u", stage_keys.recovery_codes().code(digest(left), 1))).status_code == 404
+    assert (
+        httpx.get(link(shop, "u", stage_keys.recovery_codes().code(digest(left), 1)), timeout=PATIENCE).status_code
+        == 404
+    )
     shop.call("DELETE", "/v1/suppressions", json={"phone": phone})
     assert shop.call("GET", "/v1/suppressions")["data"] == []
 
@@ -90,7 +95,7 @@ def test_a_shopper_unsubscribes_by_link_and_the_bsp_is_told_when_it_asks(
 def test_a_click_is_counted_and_a_scanners_is_not(shop: Shop, left: str, stage_keys: StageKeys) -> None:
     address = link(shop, "r", stage_keys.recovery_codes().code(digest(left), 1))
     for agent in ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Safari/604.1", "Googlebot/2.1"):
-        assert httpx.get(address, headers={"user-agent": agent}).status_code == 302
+        assert httpx.get(address, headers={"user-agent": agent}, timeout=PATIENCE).status_code == 302
 
     shown = shop.call("GET", "/v1/metrics/recovery")
 
