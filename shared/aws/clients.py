@@ -86,3 +86,10 @@ def secretsmanager() -> "SecretsManagerClient":
 def scheduler() -> "EventBridgeSchedulerClient":
     """The EventBridge Scheduler client."""
     return _watched(boto3.client("scheduler", config=_config()))
+
+
+def reconnect() -> None:
+    """Close the connections of every client that was made; whoever holds one goes on with new ones."""
+    for client in (dynamodb, sqs, s3, kms, secretsmanager, scheduler):
+        if client.cache_info().currsize:
+            client().close()
