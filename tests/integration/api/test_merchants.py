@@ -34,6 +34,7 @@ def test_a_new_merchant_gets_an_id_a_token_and_the_defaults(operator: Api) -> No
         "consent": "required",
         "holdout_percent": 5,
         "list_shards": 1,
+        "minimum_total": [],
     }
     shown = operator("GET", f"/v1/merchants/{made.json['id']}").json
     assert shown == {name: value for name, value in made.json.items() if name != "token"}

@@ -217,8 +217,8 @@ def test_the_gate_decides(story: str, changes: dict[str, Any], decision: Decisio
 def test_every_reason_has_its_case_and_they_come_in_the_documented_order() -> None:
     listed = (
         "campaign_paused holdout already_sent purchased payment_pending superseded below_minimum_total shopper_active "
-        "too_old no_contact quarantined suppressed no_consent region_blocked frequency_cap criteria_not_met coupon_unavailable link_dead "
-        "outside_window"
+        "too_old no_contact quarantined suppressed no_consent region_blocked frequency_cap criteria_not_met "
+        "coupon_unavailable link_dead outside_window"
     )
     assert [own.value for own in REASONS] == listed.split()
     told = [decision.reason for _, _, decision in CASES if decision.reason is not None]
