@@ -104,5 +104,7 @@ class CheckoutChange:
     """The provider's body without its private fields, compressed; only where an endpoint asks for it."""
     correlation_id: str | None = field(default=None, compare=False)
     """The request that brought it: whatever is sent because of it names that."""
+    second_hand: bool = False
+    """Of a purchase that may have been made through another checkout of the same cart, which tells of it itself."""
     join_contact: bool = False
     """After the tokens, the shopper's newest unfinished checkout at the same source is the one bought."""

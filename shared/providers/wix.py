@@ -383,6 +383,8 @@ def _checkout_event(
         order=Order(None, _instant(entity, "checkoutRecoveredDate") or at, cart.total() if cart else None)
         if bought
         else None,
+        # What a member left before any checkout is closed by the order of the checkout that it became.
+        second_hand=bought and text(entity.get("checkoutId")) is None,
         leaves={} if event.get("triggeredByAnonymizeRequest") is True else _leaves(entity, source),
         cart=cart,
     )

@@ -3,12 +3,14 @@
 After it is written no step's claim can succeed, because a claim is conditional on the episode it ended.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.aws.stores import Stores
 from shared.domain.change import CheckoutChange
-from shared.domain.checkout import Checkout
+from shared.domain.checkout import Checkout, Status
+from shared.domain.deadline import PURCHASE_SLACK
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, checkout_digest
 from shared.domain.reversal import TakenBack, together
@@ -82,6 +84,8 @@ class Purchases:
         for round_number in range(ROUNDS):
             known = self._read(joined, arrival)
             if known.checkout is not None and (known.checkout.erased or is_duplicate(known.checkout, joined)):
+                return Applied(known.checkout, Effect.DUPLICATE, None)
+            if known.checkout is not None and _told_by_another(joined, known.checkout, known.shoppers, arrival):
                 return Applied(known.checkout, Effect.DUPLICATE, None)
             applied = apply(known.checkout, joined, arrival)
             if known.bought_at is not None and applied.mark is None:
@@ -214,6 +218,17 @@ def _reinstated(row: OrderRow, order: OrderRecord, change: CheckoutChange, arriv
 def _knows(record: ShopperRecord, bought_at: datetime) -> bool:
     """Whether the identifier's memory holds this purchase, or a later one: a repeat must not end what began since."""
     return record.purchased_at is not None and record.purchased_at >= bought_at
+
+
+def _told_by_another(
+    change: CheckoutChange, checkout: Checkout, shoppers: Mapping[Identity, ShopperRecord], arrival: Arrival
+) -> bool:
+    """Whether a purchase at second hand is that of the checkout which took this one's place, or is known of already."""
+    if not change.second_hand or checkout.status.purchased:
+        return False
+    at = purchased_at(change, arrival)
+    known = (own.purchased_at for own in shoppers.values() if own.purchased_at is not None)
+    return checkout.status is Status.SUPERSEDED or any(abs(own - at) <= PURCHASE_SLACK for own in known)
 
 
 def _may_be_told_again(checkout: Checkout, change: CheckoutChange) -> bool:
