@@ -41,7 +41,8 @@ class Recording:
     def __init__(self, folder: Path, function: str | None = None) -> None:
         """``function``: whose process this is, where it is one function's."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"{os.getpid()}.jsonl"
+        # Resolved: some test may go to another folder.
+        self._path = folder.resolve() / f"{os.getpid()}.jsonl"
         self._own = function
         self._known: set[Recorded] = set()
         self._inherited = threading.local()

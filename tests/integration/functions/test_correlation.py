@@ -1,8 +1,6 @@
 """From a webhook to every delivery of the feed that it caused: one id, in logs, rows and the API. What logs cost."""
 
 import json
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,11 +10,8 @@ from shared.api.checkouts import delivery_json
 from shared.aws.function_log import function_logger
 from shared.aws.queues import StepMessage, read_message
 from shared.delivery.exchange import Answer
-from shared.domain.campaign import Campaign, CampaignId, CampaignStep
 from shared.domain.ids import EpisodeId
-from shared.domain.settings import Settings
-from shared.store.campaigns import CampaignStore
-from shared.store.configuration import MerchantStore
+from tests.integration.campaigning import an_hour_after
 from tests.integration.shop import MERCHANT, Shop, aws_event
 
 FIRST, SECOND = "JKJaXmPLvHcESHA=", "KLmNoPqRsTuVwXy="
@@ -113,21 +108,7 @@ def test_what_a_purchase_calls_off_is_the_purchases_doing(shop: Shop) -> None:
 
 def mailing_to(shop: Shop) -> None:
     """A message an hour after each abandonment, to a receiver of its own."""
-    merchants = MerchantStore(shop.table)
-    stored = merchants.get(MERCHANT)
-    assert stored is not None
-    settings = Settings(quiet_hours=None, consent="unknown_allowed", holdout_percent=0)
-    merchants.replace(replace(stored.value, settings=settings), stored.version)
-    made = Campaign(
-        id=CampaignId("cmp_1"),
-        merchant_id=MERCHANT,
-        version=1,
-        name="Come back",
-        created_at=shop.now,
-        steps=(CampaignStep(timedelta(hours=1), shop.endpoint("endpoint.test").id),),
-        activated_at=shop.now,
-    )
-    CampaignStore(shop.table).create(made)
+    an_hour_after(shop, shop.endpoint("endpoint.test").id)
 
 
 def test_a_campaigns_message_is_the_doing_of_the_webhook_before_its_abandonment(shop: Shop, log: Log) -> None:
