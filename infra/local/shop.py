@@ -2,7 +2,9 @@
 
 import json
 import re
+import time
 import uuid
+from http import HTTPStatus
 from typing import Any
 
 import boto3
@@ -97,11 +99,17 @@ class FlexyPeSession:
         return body
 
     def post(self, stage: str, *, secret: str | None = None) -> httpx.Response:
-        """Post the session's state as FlexyPe does."""
+        """Post the session's state as FlexyPe does: what is answered 503 comes again, after a second and after two."""
         own = self._source["credentials"]["secret"] if secret is None else secret
         headers = {"content-type": "application/json", "X-Flexype-Authorization": own}
         body = json.dumps(self.payload(stage)).encode()
-        return self._shop.http.post(self._source["url"], content=body, headers=headers)
+        answer = self._shop.http.post(self._source["url"], content=body, headers=headers)
+        for seconds in (1, 2):
+            if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(seconds)
+            answer = self._shop.http.post(self._source["url"], content=body, headers=headers)
+        return answer
 
 
 def engine_arguments(stack: dict[str, Any]) -> dict[str, Any]:

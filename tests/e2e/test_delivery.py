@@ -18,7 +18,7 @@ PHONES = (f"97{random.randint(10, 99)}{number:06d}" for number in itertools.coun
 ABANDONED = "checkout.abandoned"
 
 
-def until[T](look: Callable[[], T], enough: Callable[[T], bool], timeout: float = 30) -> T:
+def until[T](look: Callable[[], T], enough: Callable[[T], bool], timeout: float = 60) -> T:
     """What ``look`` shows once it is enough."""
     deadline = time.monotonic() + timeout
     while True:
