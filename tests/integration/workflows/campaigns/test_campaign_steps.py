@@ -363,6 +363,24 @@ def test_a_purchase_under_an_identifier_the_checkout_learnt_later_wins_too(
     assert shop.sent == []
 
 
+def test_a_checkout_that_has_learnt_another_phone_gets_its_message_all_the_same(
+    shop: Shop, abandoned: Callable[..., None]
+) -> None:
+    """What the claim rests on is looked at in the same write: also the record that no episode holds."""
+    abandoned(HOUR)
+    shop.stores.table._client.update_item(
+        TableName=shop.stores.table.name,
+        Key={"pk": {"S": f"C#{shop.digest()}"}, "sk": {"S": "C"}},
+        UpdateExpression="SET c_p = :p",
+        ExpressionAttributeValues={":p": {"S": "+917777799999"}},
+    )
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.deliver()
+
+    assert len(shop.sent) == 1
+
+
 def test_a_steps_delivery_is_listed_with_its_checkout_and_never_sent_by_hand(
     shop: Shop, abandoned: Callable[..., None], endpoint: Endpoint
 ) -> None:
