@@ -1,14 +1,16 @@
-"""A DynamoDB call goes to moto's own operation straight from the client, not as an HTTP request and back.
+"""A call to DynamoDB, SQS, KMS or Secrets Manager goes to moto's own operation straight from the client.
 
-Signing a request, making a WSGI request of it, finding the service by the host, serialising the answer and parsing
-it again is half of what a call costs, and none of it is what the tests are about. Whatever a handler of ``before-call``
-or ``after-call`` sees stays the same; where a test stands in the way of sending itself (``before-send``), where an
-answer is an error, and wherever moto's answer is not made of plain values, the long way is gone, or its second half.
+As an HTTP request and back it costs ten times as much: signing it, making a WSGI request of it, finding the service by
+the host, serialising the answer and parsing it again, and none of it is what the tests are about. Whatever a handler of
+``before-call`` or ``after-call`` sees stays the same; where a test stands in the way of sending itself
+(``before-send``), where an answer is an error, and wherever moto's answer is not made of plain values, the long way is
+gone, or its second half.
 """
 
 import json
 import marshal
 from base64 import b64decode
+from contextlib import nullcontext
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -22,20 +24,30 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.core.responses import ActionResult
 from moto.core.utils import camelcase_to_underscores
 from moto.dynamodb.responses import DynamoHandler
+from moto.kms.responses import KmsResponse
+from moto.secretsmanager.responses import SecretsManagerResponse
+from moto.sqs.responses import SQSResponse
 from werkzeug.exceptions import HTTPException
 
 _OF_ROWS = frozenset(("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")) | frozenset(
     ("BatchGetItem", "BatchWriteItem", "TransactWriteItems")
 )
-_OF_TABLES = frozenset(("DescribeTable", "UpdateTable", "DescribeTimeToLive"))
-"""What tells of a table has times in it, which only the answer's JSON has as they are told."""
-_DIRECT = _OF_ROWS | _OF_TABLES
-_one_at_a_time = Lock()
+_DIRECT = {
+    "dynamodb": (DynamoHandler, _OF_ROWS | {"DescribeTable", "UpdateTable", "DescribeTimeToLive"}),
+    "sqs": (SQSResponse, {"SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes"}),
+    "kms": (KmsResponse, {"Encrypt", "Decrypt"}),
+    "secrets-manager": (SecretsManagerResponse, {"GetSecretValue"}),
+}
+"""By the service's name in events: moto's operations, and which of them."""
+_one_at_a_time = {DynamoHandler: Lock()}
 """DynamoDB takes the writes of a row one after the other; moto's dictionaries are not made for threads."""
 _OK = {"RequestId": "", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
 
 
 _method_of = cache(camelcase_to_underscores)
+
+
+_NONE: tuple[Any, frozenset[str]] = (None, frozenset())
 
 
 def install() -> None:
@@ -45,41 +57,45 @@ def install() -> None:
         return
 
     def made(self: Any, operation: Any, request: dict[str, Any], context: Any) -> Any:
-        if operation.name not in _DIRECT or self.meta.service_model.service_name != "dynamodb":
+        service = self.meta.service_model.service_id.hyphenize()
+        handler, operations = _DIRECT.get(service, _NONE)
+        if operation.name not in operations or b"BinaryValue" in request["body"]:
             return make(self, operation, request, context)
-        if not _is_moto_next(self, operation.name):
+        if not _is_moto_next(self, service, operation.name):
             return make(self, operation, request, context)
-        return _answered(self, operation, request)
+        return _answered(handler(), self, operation, request)
 
     made.direct = True  # type: ignore[attr-defined]
     BaseClient._make_request = made  # type: ignore[attr-defined]
 
 
-def _is_moto_next(client: Any, operation: str) -> bool:
+def _is_moto_next(client: Any, service: str, operation: str) -> bool:
     """Whether nothing but moto waits for the request; what goes to a host of a test's own it leaves alone."""
     if not client.meta.endpoint_url.endswith(".amazonaws.com"):
         return False
-    waiting = client.meta.events._emitter._handlers.prefix_search(f"before-send.dynamodb.{operation}")
+    waiting = client.meta.events._emitter._handlers.prefix_search(f"before-send.{service}.{operation}")
     return len(waiting) == 1 and isinstance(waiting[0], BotocoreStubber) and waiting[0].enabled
 
 
-def _answered(client: Any, operation: Any, request: dict[str, Any]) -> Any:
-    handler: Any = DynamoHandler()
-    handler.params = handler.body = _read(request["body"])
+def _answered(handler: Any, client: Any, operation: Any, request: dict[str, Any]) -> Any:
+    handler.body = request["body"].decode()
+    handler.params = _read(request["body"])
+    if isinstance(handler, DynamoHandler):
+        handler.body = handler.params
     handler.region, handler.current_account = client.meta.region_name, DEFAULT_ACCOUNT_ID
     handler.headers = request["headers"]
-    handler.response_headers, handler.querystring = {}, {}
+    handler.response_headers, handler.querystring, handler.uri_match = {}, {}, {}
     try:
-        with _one_at_a_time:
+        with _one_at_a_time.get(type(handler), nullcontext()):
             result = getattr(handler, _method_of(operation.name))()
-            plain = None if operation.name in _OF_TABLES else _plain(result, operation.output_shape)
+            plain = _plain(result, operation.output_shape) if operation.name in _OF_ROWS else None
     except ServiceException as refused:
         return _parsed(client, operation, handler.serialized(ActionResult(refused)))
     except HTTPException as refused:
         return _parsed(client, operation, (refused.code, dict(refused.get_headers()), refused.description))
-    if plain is None:
-        return _parsed(client, operation, handler.serialized(result))
-    return AWSResponse("", 200, HTTPHeaders(), None), plain | {"ResponseMetadata": dict(_OK)}
+    if plain is not None:
+        return AWSResponse("", 200, HTTPHeaders(), None), plain | {"ResponseMetadata": dict(_OK)}
+    return _parsed(client, operation, (200, {}, result) if isinstance(result, str) else handler.serialized(result))
 
 
 def _read(body: bytes) -> Any:
@@ -107,7 +123,10 @@ def _parsed(client: Any, operation: Any, answer: Any) -> Any:
 
 
 def _plain(result: ActionResult, shape: Any) -> dict[str, Any] | None:
-    """The answer as it would come out of its JSON: a copy of what the operation has; None for what is not plain."""
+    """The answer as it would come out of its JSON: a copy of what the operation has; None for what is not plain.
+
+    Only of rows: what tells of a table has times in it, which are times only after they were parsed.
+    """
     if not isinstance(result.result, dict):
         return None
     answer = {name: held for name, held in result.result.items() if held is not None and name in shape.members}

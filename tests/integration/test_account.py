@@ -193,6 +193,79 @@ def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_reques
     assert len(refused) < len(directly) / 2
 
 
+def test_the_other_services_answer_the_same_directly_and_by_request(
+    stage: Stage, staged_account: tuple[Account, Stage]
+) -> None:
+    kms: Any = clients.kms()
+    used: dict[str, Any] = {"sqs": clients.sqs(), "kms": kms, "secretsmanager": clients.secretsmanager()}
+
+    def answers() -> list[Any]:
+        calls = _every_kind_of_other_call(stage)
+        return [_without_what_is_made_anew(_answer(used[service], name, given)) for service, name, given in calls]
+
+    directly = answers()
+    sealed = kms.encrypt(KeyId=stage.key_arn, Plaintext=b"\x00\xff", EncryptionContext={"a": "b"})
+    opened = {"CiphertextBlob": sealed["CiphertextBlob"], "EncryptionContext": {"a": "b"}}
+    assert kms.decrypt(**opened)["Plaintext"] == b"\x00\xff"
+    staged_account[0].put_back()
+    sent: list[str] = []
+    for client in used.values():
+        client.meta.events.register("before-send", lambda event_name, **_: sent.append(event_name))
+    requested = answers()
+
+    assert len(sent) == len(requested)
+    for call, quick, slow in zip(_every_kind_of_other_call(stage), directly, requested, strict=True):
+        assert quick == slow, call
+    assert {own["Error"]["Code"] for own in directly if "Error" in own} >= {
+        *("AWS.SimpleQueueService.NonExistentQueue", "AWS.SimpleQueueService.EmptyBatchRequest"),
+        *("NotFoundException", "ResourceNotFoundException"),
+    }
+    assert kms.decrypt(**opened)["Plaintext"] == b"\x00\xff", "sealed directly, opened by request"
+
+
+_MADE_ANEW = {"MessageId", "ReceiptHandle", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "CiphertextBlob"} | {
+    *("LastModifiedTimestamp", "CreatedTimestamp"),
+}
+
+
+def _without_what_is_made_anew(found: Any) -> Any:
+    if isinstance(found, dict):
+        return {
+            name: type(held) if name in _MADE_ANEW else _without_what_is_made_anew(held) for name, held in found.items()
+        }
+    return [_without_what_is_made_anew(own) for own in found] if isinstance(found, list) else found
+
+
+def _every_kind_of_other_call(stage: Stage) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    own, nobody = {"QueueUrl": stage.retries_url}, {"QueueUrl": f"{stage.retries_url}-nobody"}
+    named = {"MessageAttributes": {"of": {"DataType": "String", "StringValue": "text"}}}
+    raw = {"MessageAttributes": {"of": {"DataType": "Binary", "BinaryValue": b"\xff"}}}
+    yield "sqs", "receive_message", own
+    yield "sqs", "send_message", own | {"MessageBody": '\u00e9 \\ "', **named}
+    yield "sqs", "send_message", own | {"MessageBody": "raw", **raw}
+    yield "sqs", "send_message", own | {"MessageBody": "late", "DelaySeconds": 600}
+    yield "sqs", "send_message", nobody | {"MessageBody": "a"}
+    entries = [{"Id": str(at), "MessageBody": f"{at}", "DelaySeconds": at * 300} for at in range(3)]
+    yield "sqs", "send_message_batch", own | {"Entries": entries}
+    yield "sqs", "send_message_batch", own | {"Entries": [entries[0], entries[0]]}
+    yield "sqs", "send_message_batch", own | {"Entries": []}
+    yield "sqs", "receive_message", own | {"MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+    yield "sqs", "receive_message", own | {"MaxNumberOfMessages": 11}
+    yield "sqs", "receive_message", nobody
+    yield "sqs", "delete_message", own | {"ReceiptHandle": "of nothing"}
+    yield "sqs", "send_message", own | {"MessageBody": "again"}
+    yield "sqs", "receive_message", own | {"AttributeNames": ["All"], "VisibilityTimeout": 0}
+    yield "sqs", "get_queue_attributes", own | {"AttributeNames": ["ApproximateNumberOfMessages", "QueueArn"]}
+    yield "sqs", "get_queue_attributes", own | {"AttributeNames": ["All"]}
+    yield "sqs", "get_queue_attributes", nobody | {"AttributeNames": ["All"]}
+    yield "kms", "encrypt", {"KeyId": stage.key_arn, "Plaintext": b"\x00\xff", "EncryptionContext": {"a": "b"}}
+    yield "kms", "encrypt", {"KeyId": "00000000-0000-0000-0000-000000000000", "Plaintext": b"a"}
+    yield "kms", "decrypt", {"CiphertextBlob": b"nothing sealed " * 9}
+    yield "secretsmanager", "get_secret_value", {"SecretId": stage.admin_secret_arn}
+    yield "secretsmanager", "get_secret_value", {"SecretId": "nobody"}
+    yield "secretsmanager", "get_secret_value", {"SecretId": "admin", "VersionStage": "AWSPENDING"}
+
+
 def test_an_update_answers_what_moto_alone_answers(
     stage: Stage, staged_account: tuple[Account, Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
