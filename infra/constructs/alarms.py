@@ -94,6 +94,15 @@ class Alarms(Construct):
             of=10,
             text="Requests of providers, merchants, vendors or shoppers end with 5xx.",
         )
+        if self._stage.front_only:
+            yield Watch(
+                name="FrontRefused",
+                metric=metrics.own("FrontRefused", period=_MINUTE),
+                above=0,
+                bad=4,
+                of=10,
+                text="The front shows a key that the functions do not know: every request by it is refused with 403.",
+            )
         yield Watch(
             name="WebhooksSlow",
             metric=metrics.function("ingest", "Duration", statistic="p99"),

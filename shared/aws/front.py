@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from shared.aws import clients
+from shared.aws.embedded_metrics import count
 from shared.aws.environment import Environment
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.function_log import function_logger
@@ -37,6 +38,9 @@ def behind_front[C](handler: Handler[C]) -> Handler[C]:
             except AWS_ERRORS:
                 function_logger(handler.__module__.split(".")[-2]).exception("front_not_checked")
                 return problem(503, "Service Unavailable", "Please try again.", {"retry-after": "1"})
+            if not by_the_front and shown:
+                # Who shows another key is the front itself after a mistake of ours, and then nothing comes in any more.
+                count("FrontRefused", service="checkback")
             if not by_the_front:
                 return problem(403, "Forbidden", "This address answers nobody but the stage's front.")
         return handler(event if shown is None else _without_header(event), context)

@@ -11,14 +11,16 @@ import pytest
 
 from functions.ingest import answers
 from infra.functions import FunctionName
+from shared.aws import front
+from shared.aws.front import FRONT_HEADER
 from shared.store import keys
 from shared.store.configuration import MerchantStore
 from tests.integration.account import onlookers_client
 from tests.integration.alarms.cloudwatch import Series
 from tests.integration.alarms.stage_watch import StageWatch
-from tests.integration.shop import MERCHANT, Shop, forget_compositions, stranger
+from tests.integration.shop import MERCHANT, Shop, aws_event, forget_compositions, stranger
 from tests.integration.workflows.recovery.test_set_aside import spoil
-from tests.unit.infra.conftest import Synthesise, synthesise
+from tests.unit.infra.conftest import FRONTED, Synthesise, synthesise
 
 __all__ = ["synthesise"]
 
@@ -267,6 +269,28 @@ def test_the_fault_makes_its_alarm_fire(
 
 def test_every_alarm_there_is_has_its_proof(watch: StageWatch) -> None:
     assert watch.names == set(PROOFS)
+
+
+def test_a_front_with_another_key_than_the_functions_know_is_a_page(
+    shop: Shop, synthesise: Synthesise, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every webhook is answered 403, which is no error for anybody but the provider. A stray request rings nothing."""
+    watch = StageWatch(shop, synthesise("dev", **FRONTED).service, capsys)
+    assert watch.names - set(PROOFS) == {"frontrefused"}
+    monkeypatch.setenv("FRONT_ONLY", "on")
+    monkeypatch.setattr(front, "_keys", lambda: (b"the key of today",))
+    event = aws_event("webhook")
+    for _minute in range(10):
+        assert shop.posted(event)[0] == 403
+        watch.shop.wait(minutes=1)
+    assert "frontrefused" not in watch.firing()
+
+    event["headers"] |= {FRONT_HEADER: "the key of yesterday"}
+    for _minute in range(5):
+        assert shop.posted(event)[0] == 403
+        watch.shop.wait(minutes=1)
+    assert "frontrefused" in watch.firing()
+    assert watch.pages()
 
 
 @pytest.mark.long
