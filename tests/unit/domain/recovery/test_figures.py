@@ -187,3 +187,23 @@ def test_a_shopper_known_by_more_stays_where_the_phone_put_them(number: int, per
     email = who(number, IdentityKind.EMAIL)
     assert in_holdout([PHONE], percent) == in_holdout([email, PHONE], percent)
     assert not in_holdout([PHONE], percent) or in_holdout([PHONE], min(percent + 1, 100))
+
+
+def test_what_is_taken_back_counts_wherever_its_order_does_and_of_no_other() -> None:
+    step = {"campaign": "cmp", "step": 2, "endpoint": "ep", "provider": "wix"}
+    facts = [
+        fact(FactKind.RECOVERED, "c1", episode="e", tier=1, amount=INR, **step),
+        Fact(FactKind.RECOVERED, TODAY, "c2", NOON + HOUR, episode="e", tier=3, amount=INR),
+        fact(FactKind.REVERSED, "c1", part="INR", episode="e", amount=Money(4_000, "INR")),
+        fact(FactKind.REVERSED, "c2", part="INR", episode="e", amount=Money(10_000, "INR")),
+        fact(FactKind.DIRECT, "d", amount=INR),
+        fact(FactKind.REVERSED, "d", part="INR", amount=Money(10_000, "INR")),
+        fact(FactKind.RECOVERED, "c3", amount=INR),
+        fact(FactKind.REVERSED, "c3", part="INR", amount=Money(0, "INR")),
+    ]
+    sums = roll_up(facts)
+    for name in ("step:cmp/2", "endpoint:ep", "campaign:cmp", "provider:wix"):
+        assert figures(sums[name]).net_revenue == (Money(6_000, "INR"),), name
+        assert sums[name].count("reversed") == 1
+    assert figures(sums[EVERYTHING]).net_revenue == (Money(16_000, "INR"),)
+    assert sums[EVERYTHING].count("reversed") == 1
