@@ -63,7 +63,7 @@ def test_nothing_is_wrong_in_what_a_stage_may_have_besides(synthesise: Synthesis
 
     assert complaints(fronted.front.json, "us-east-1") == []
     assert complaints(both(fronted.state, plain.state)) == []
-    assert complaints(both(fronted.service, plain.service)) == []
+    assert complaints(fronted.service.json) == []
 
 
 @pytest.mark.long
