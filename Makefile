@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive rotate-data-key bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -135,6 +135,10 @@ deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of 
 redrive: setup ## dead letters go back once their cause is mended: CAUSE= deliveries, records, pulls, campaigns, schedules; STAGE=
 	@test -n "$(STAGE)" -a -n "$(CAUSE)" || { echo "make redrive STAGE=production CAUSE=deliveries (or records, pulls, campaigns, schedules)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.redrive --stage $(STAGE) $(CAUSE)
+
+rotate-data-key: setup ## a new version of the data key, and all credentials sealed with it; run again where it broke off; STAGE=
+	@test -n "$(STAGE)" || { echo "make rotate-data-key STAGE=dev (or production)" >&2; exit 2; }
+	@$(PYTHON) -m infra.operations.rotate_data_key --stage $(STAGE)
 
 rollback: setup ## the release before the newest is live again at once; STAGE=, TO=<number>
 	@test -n "$(STAGE)" || { echo "make rollback STAGE=dev (or production)" >&2; exit 2; }

@@ -40,6 +40,7 @@ from shared.workflows.intake.backfill import Backfills
 from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.receive import Receiver, receiver_over
 from shared.workflows.intake.replay import Replays
+from shared.workflows.privacy.credential_rotation import CredentialRotation
 from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.customer_export import CustomerExport
 from shared.workflows.privacy.merchant_erasure import Clock, MerchantErasure
@@ -77,6 +78,11 @@ class Services(Stores):
     def endpoints(self) -> EndpointStore:
         """Endpoints."""
         return EndpointStore(self.table)
+
+    @cached_property
+    def credential_rotation(self) -> CredentialRotation:
+        """Seals all credentials anew."""
+        return CredentialRotation(self.merchants, self.sources, self.endpoints, self.data_keys, self.cipher)
 
     @cached_property
     def activities(self) -> ActivityStore:

@@ -27,6 +27,7 @@ from infra.constructs.stage_metrics import Watched
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.stages import Stage
+from shared.aws.data_keys import PURPOSE as DATA_KEY
 from shared.aws.front import FRONT_ONLY
 
 ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
@@ -193,15 +194,14 @@ class ServiceStack(Stack):
         self.functions["merchant_api"].tell(ADMIN_SECRET_ARN=admin_key)
 
         key = self._state.credentials_key_arn
-        encrypting: tuple[tuple[FunctionName, tuple[str, ...]], ...] = (
-            ("ingest", ("kms:Decrypt",)),
-            ("merchant_api", ("kms:Encrypt", "kms:Decrypt")),
-            ("deliver", ("kms:Decrypt",)),
-            ("callbacks", ("kms:Decrypt",)),
-            ("pull", ("kms:Decrypt",)),
-        )
-        for name, actions in encrypting:
-            self.functions[name].allow(actions, [key])
+        data_keys = {"kms:EncryptionContext:purpose": DATA_KEY, "kms:EncryptionContext:stage": self._stage.name}
+        # What KMS sealed itself, before there was a data key, names whose it is.
+        by_kms_itself = {"kms:EncryptionContext:merchant": "false", "kms:EncryptionContext:owner": "false"}
+        opening: tuple[FunctionName, ...] = ("ingest", "merchant_api", "deliver", "callbacks", "pull")
+        for name in opening:
+            making = ["kms:GenerateDataKey"] if name == "merchant_api" else []
+            self.functions[name].allow(["kms:Decrypt", *making], [key], {"StringEquals": data_keys})
+            self.functions[name].allow(["kms:Decrypt"], [key], {"Null": by_kms_itself})
             self.functions[name].tell(CREDENTIALS_KEY_ARN=key)
 
     def _allow_bucket(self) -> None:

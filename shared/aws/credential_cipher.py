@@ -1,9 +1,17 @@
-"""Seals merchants' credentials with the stage's KMS key, each bound to its owner by the encryption context."""
+"""Seals merchants' credentials with the stage's data key, each bound to its owner.
+
+What KMS itself sealed, as all was once, is read until it is sealed anew.
+"""
 
 import json
+import logging
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from shared.aws.data_keys import DataKeys
+from shared.aws.faults import AWS_ERRORS, code_of
+from shared.aws.sealing import seal, unseal, version_of
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.merchant import (
     Endpoint,
@@ -17,20 +25,27 @@ if TYPE_CHECKING:
     from types_boto3_kms import KMSClient
 
 LARGEST = 4096
-"""Bytes KMS encrypts directly."""
+"""Bytes of credentials in all: what KMS once encrypted directly, and the API promises."""
+
+_logger = logging.getLogger(__name__)
 
 
 class CredentialsTooLarge(ValueError):
-    """The credentials do not fit into one KMS call (4,096 bytes in all)."""
+    """The credentials are larger than they may be (4,096 bytes in all)."""
 
 
 class CredentialCipher:
-    """Encrypts and decrypts credentials. A ciphertext is decrypted once per process."""
+    """Seals and opens credentials.
 
-    def __init__(self, client: "KMSClient", key_id: str) -> None:
-        """``key_id`` is the stage's key for credentials."""
+    What opens raises SealBroken, DataKeyMissing and errors of AWS; all are in ``faults.AWS_ERRORS``.
+    """
+
+    def __init__(self, data_keys: DataKeys, client: "KMSClient", key_id: str) -> None:
+        """``key_id`` is the stage's key for credentials, which opens what it sealed itself."""
+        self._data_keys = data_keys
         self._client = client
         self._key_id = key_id
+        # KMS is asked once per process for what it sealed itself.
         self._opened = lru_cache(maxsize=512)(self._open)
 
     def seal_source(self, source_id: str, merchant_id: str, credentials: SourceCredentials) -> bytes:
@@ -82,16 +97,39 @@ class CredentialCipher:
         """The answer behind ``seal_answer``."""
         return str(self._open(sealed, merchant_id, key)["answer"])
 
+    def resealed[Owner: (Source, Endpoint)](self, owner: Owner, newest: int) -> Owner:
+        """The same with its credentials sealed anew, unless it is with the ``newest`` version of the data key."""
+        if owner.sealed is None or (version_of(owner.sealed) or 0) >= newest:
+            return owner
+        plain = self._open(owner.sealed, owner.merchant_id, owner.id)
+        return replace(owner, sealed=self._seal(plain, owner.merchant_id, owner.id))
+
+    def renewed[Owner: (Source, Endpoint)](self, owner: Owner) -> Owner:
+        """``resealed``, for whoever writes it anyway for another reason: where that fails now, it stays as it is."""
+        try:
+            return self.resealed(owner, self._data_keys.newest_version())
+        except AWS_ERRORS as error:
+            _logger.warning("%s is not sealed anew for now: %s", owner.id, code_of(error))
+            return owner
+
     def _seal(self, plain: dict[str, Any], merchant_id: str, owner: str) -> bytes:
         text = json.dumps(plain, separators=(",", ":")).encode()
         if len(text) > LARGEST:
             raise CredentialsTooLarge(f"credentials take {len(text)} bytes, at most {LARGEST} fit")
-        context = {"merchant": merchant_id, "owner": owner}
-        sealed = self._client.encrypt(KeyId=self._key_id, Plaintext=text, EncryptionContext=context)
-        return bytes(sealed["CiphertextBlob"])
+        # Read each time: what is sealed after a rotation began is sealed with its version, in every process.
+        version = self._data_keys.newest_version()
+        return seal(text, version, self._data_keys.opened(version), merchant_id, owner)
 
     def _open(self, sealed: bytes, merchant_id: str, owner: str) -> dict[str, Any]:
-        context = {"merchant": merchant_id, "owner": owner}
-        opened = self._client.decrypt(CiphertextBlob=sealed, KeyId=self._key_id, EncryptionContext=context)
-        plain: dict[str, Any] = json.loads(opened["Plaintext"])
+        version = version_of(sealed)
+        if version is None:
+            text = self._opened_by_kms(sealed, merchant_id, owner)
+        else:
+            text = unseal(sealed, self._data_keys.opened(version), merchant_id, owner)
+        plain: dict[str, Any] = json.loads(text)
         return plain
+
+    def _opened_by_kms(self, sealed: bytes, merchant_id: str, owner: str) -> bytes:
+        context = {"merchant": merchant_id, "owner": owner}
+        answer = self._client.decrypt(CiphertextBlob=sealed, KeyId=self._key_id, EncryptionContext=context)
+        return bytes(answer["Plaintext"])

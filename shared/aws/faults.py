@@ -12,16 +12,18 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, ValidationError
 from botocore.parsers import ResponseParserError
 
+from shared.aws.data_keys import DataKeyMissing
 from shared.aws.quarantine_bucket import BucketUnavailable
 from shared.aws.queues import QueueRefused, QueueUnavailable
+from shared.aws.sealing import SealBroken
 from shared.store.cancel_reasons import TOO_LARGE, is_too_large
 from shared.store.table import StoreRefused, StoreUnavailable
 
 AWS_ERRORS: Final = (
     *(StoreUnavailable, StoreRefused, QueueUnavailable, QueueRefused, BucketUnavailable),
-    *(ClientError, BotoCoreError, ResponseParserError),
+    *(ClientError, BotoCoreError, ResponseParserError, DataKeyMissing, SealBroken),
 )
-"""Whatever a call to AWS raises, through our stores and queues or past them."""
+"""Whatever a call to AWS raises, through our stores and queues or past them, and the opening of what is sealed."""
 
 _PASSES = frozenset(
     {
@@ -65,7 +67,7 @@ def is_temporary(error: BaseException) -> bool:
         return _passes(error.response)
     if isinstance(error, QueueRefused):
         return _bare(error.code) in _PASSES | _STAGE
-    if isinstance(error, ParamValidationError | ValidationError | StoreRefused):
+    if isinstance(error, ParamValidationError | ValidationError | StoreRefused | SealBroken):
         return False
     return isinstance(error, AWS_ERRORS)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from shared.aws import clients, deadline
 from shared.aws.credential_cipher import CredentialCipher
+from shared.aws.data_keys import DataKeys
 from shared.aws.environment import Environment
 from shared.aws.faults import code_of
 from shared.aws.pull_queue import PullQueue
@@ -16,6 +17,7 @@ from shared.aws.stage_keys import StageKeys
 from shared.domain.identity import IdentityHasher
 from shared.domain.recovery_link import ShopperLinks
 from shared.store.checkouts import CheckoutStore
+from shared.store.data_keys import DataKeyStore
 from shared.store.deliveries import DeliveryStore
 from shared.store.table import Table
 from shared.store.writes import ItemKey
@@ -75,7 +77,17 @@ class Stores:
     @cached_property
     def cipher(self) -> CredentialCipher:
         """Seals and opens credentials."""
-        return CredentialCipher(clients.kms(), self.environment.variable("CREDENTIALS_KEY_ARN"))
+        return CredentialCipher(self.data_keys, clients.kms(), self._credentials_key)
+
+    @cached_property
+    def data_keys(self) -> DataKeys:
+        """The versions of the data key."""
+        store = DataKeyStore(self.table)
+        return DataKeys(clients.kms(), self._credentials_key, self.environment.stage, store, now)
+
+    @property
+    def _credentials_key(self) -> str:
+        return self.environment.variable("CREDENTIALS_KEY_ARN")
 
     @cached_property
     def queues(self) -> DeliveryQueues:

@@ -165,6 +165,10 @@ class SourceStore:
         """Write the source over the version it was read at. Raises VersionConflict."""
         _replace(self._table, keys.source(source.id), source, version)
 
+    def reseal(self, source: Source, version: int) -> None:
+        """Write how its credentials are sealed, nothing else; version and ETag stay. Raises VersionConflict."""
+        _reseal(self._table, keys.source(source.id), source, version)
+
     def listed(self, merchant_id: MerchantId) -> list[Versioned[Source]]:
         """The merchant's sources, oldest first."""
         ids = [SourceId(item["sk"].removeprefix("SRC#")) for item in _entries(self._table, merchant_id, "SRC#")]
@@ -206,6 +210,10 @@ class EndpointStore:
     def replace(self, endpoint: Endpoint, version: int) -> None:
         """Write the endpoint over the version it was read at. Raises VersionConflict."""
         _replace(self._table, keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint, version)
+
+    def reseal(self, endpoint: Endpoint, version: int) -> None:
+        """Write how its credentials are sealed, nothing else; version and ETag stay. Raises VersionConflict."""
+        _reseal(self._table, keys.endpoint(endpoint.merchant_id, endpoint.id), endpoint, version)
 
     def disable(self, merchant_id: MerchantId, endpoint_id: EndpointId, reason: str) -> bool:
         """Stop sending to the endpoint; False where that was so already, or it is gone."""
@@ -268,5 +276,12 @@ def _replace(table: Table, key: ItemKey, value: Any, version: int) -> None:
     row = _row(key, value) | {"version": version + 1}
     try:
         table.put(Put(row, Attr("version").eq(version) & Attr("closed_at").not_exists()))
+    except ConditionFailed as failed:
+        raise VersionConflict from failed
+
+
+def _reseal(table: Table, key: ItemKey, owner: Source | Endpoint, version: int) -> None:
+    try:
+        table.update(Update(key, set={"sealed": owner.sealed}, condition=Attr("version").eq(version)))
     except ConditionFailed as failed:
         raise VersionConflict from failed

@@ -40,6 +40,7 @@ ORDER_PREFIX: Final = "O#"
 POOL_PREFIX: Final = "POOL#"
 COHORT_PREFIX: Final = "FACTS#"
 UNSCHEDULED: Final = "SCHEDULES"
+DATA_KEYS: Final = "DATA_KEYS"
 
 _OWNED: Final = "rows"
 CHECKOUT_KIND: Final = "C"
@@ -294,6 +295,11 @@ def idempotent_requests(owner: str) -> str:
 def idempotency(owner: str, key_mac: str) -> ItemKey:
     """What is remembered of one Idempotency-Key, by its keyed hash."""
     return idempotent_requests(owner), key_mac
+
+
+def data_key(version: int) -> ItemKey:
+    """One version of the stage's data key. It is no merchant's: neither a list nor an erasure comes by."""
+    return DATA_KEYS, f"{version:010d}"
 
 
 def due_queue(kind: str, of_digest: str, shards: int) -> str:

@@ -166,7 +166,7 @@ class Shop:
             onlookers_client("dynamodb").get_paginator("scan").paginate(TableName=self.stores.environment.table_name)
         )
         raw = (own for page in pages for own in page["Items"])
-        return [row for row in map(from_wire, raw) if row["pk"][:2] not in {"M#", "S#", "K#", "ME"}]
+        return [row for row in map(from_wire, raw) if row["pk"][:2] not in {"M#", "S#", "K#", "ME", "DA"}]
 
     def sweep(self, **event: Any) -> dict[str, int]:
         """Run the sweep; its outcomes."""

@@ -97,6 +97,8 @@ def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
         draft = body.on(endpoint, credentials)
         check(draft, local=own.local, own=own.own_address)
         endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), credentials.signing)
+    else:
+        endpoint = own.services.cipher.renewed(endpoint)
     if "name" in body.model_fields_set:
         endpoint = replace(endpoint, name=body.name)
     if "event_types" in body.model_fields_set:

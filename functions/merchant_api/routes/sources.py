@@ -89,6 +89,8 @@ def change_source(source_id: str, body: SourcePatch) -> Json:
         check_api_address(given, local=own.local, own=own.own_address)
         credentials = changed_credentials(provider, current, given)
         source = replace(source, sealed=own.services.cipher.seal_source(source.id, source.merchant_id, credentials))
+    else:
+        source = own.services.cipher.renewed(source)
     version = own.replace(own.services.sources.replace, source, found.version)
     return answer(_shown(own, source), version=version)
 

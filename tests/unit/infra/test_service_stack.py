@@ -49,7 +49,7 @@ SCHEDULE = {"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:D
 RIGHTS: dict[FunctionName, set[str]] = {
     "ingest": ROWS | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject", "sqs:SendMessage"},
     "merchant_api": ROWS | SECRET | SCHEDULE | {
-        "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:Encrypt", "kms:Decrypt",
+        "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:GenerateDataKey", "kms:Decrypt",
         "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
     "sweep": ROWS | SECRET | {"dynamodb:Query", "sqs:SendMessage"},
@@ -119,6 +119,28 @@ def test_every_function_has_the_environment_it_needs_and_no_other(service: Stack
 @pytest.mark.parametrize("name", FUNCTION_NAMES)
 def test_every_function_may_do_what_is_listed_here_and_no_more(production: Templates, name: FunctionName) -> None:
     assert production.service.actions(name) == RIGHTS[name] | LOGGING
+
+
+@pytest.mark.parametrize("name", ["ingest", "merchant_api", "deliver", "callbacks", "pull"])
+def test_kms_opens_the_stages_data_keys_and_what_it_sealed_for_an_owner_and_nothing_else(
+    synthesise: Callable[[str], Templates], name: FunctionName
+) -> None:
+    for stage in ("dev", "production"):
+        statements = [own for own in synthesise(stage).service.statements(name) if "kms:" in json.dumps(own["Action"])]
+        for_data_keys, for_older = sorted(statements, key=lambda own: "Null" in own["Condition"])
+        making = {"kms:GenerateDataKey"} if name == "merchant_api" else set()
+
+        assert set(as_list(for_data_keys["Action"])) == {"kms:Decrypt"} | making
+        assert for_data_keys["Condition"] == {
+            "StringEquals": {"kms:EncryptionContext:purpose": "data-key", "kms:EncryptionContext:stage": stage}
+        }
+        assert as_list(for_older["Action"]) == ["kms:Decrypt"]
+        assert for_older["Condition"] == {
+            "Null": {"kms:EncryptionContext:merchant": "false", "kms:EncryptionContext:owner": "false"}
+        }
+        keys = {json.dumps(own["Resource"], sort_keys=True) for own in statements}
+        assert len(keys) == 1
+        assert "*" not in keys.pop()
 
 
 def test_nobody_may_scan_or_do_everything(service: StackTemplate) -> None:
