@@ -447,6 +447,7 @@ class TestAnAwkwardProvider:
 
     def test_an_address_inside_the_network_is_never_dialled(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("STAGE", "production")
+        desk.stores = Stores(Environment.read())  # the data key is a stage's own
         pull_composition.puller.cache_clear()
         contents(desk)
         desk.abandoned(desk.bigcommerce())
