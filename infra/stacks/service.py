@@ -194,14 +194,14 @@ class ServiceStack(Stack):
         self.functions["merchant_api"].tell(ADMIN_SECRET_ARN=admin_key)
 
         key = self._state.credentials_key_arn
-        data_keys = {"kms:EncryptionContext:purpose": DATA_KEY, "kms:EncryptionContext:stage": self._stage.name}
+        data_keys = {"kms:EncryptionContext:purpose": DATA_KEY}
         # What KMS sealed itself, before there was a data key, names whose it is.
-        by_kms_itself = {"kms:EncryptionContext:merchant": "false", "kms:EncryptionContext:owner": "false"}
+        by_kms_itself = {"kms:EncryptionContext:merchant": "*", "kms:EncryptionContext:owner": "*"}
         opening: tuple[FunctionName, ...] = ("ingest", "merchant_api", "deliver", "callbacks", "pull")
         for name in opening:
             making = ["kms:GenerateDataKey"] if name == "merchant_api" else []
             self.functions[name].allow(["kms:Decrypt", *making], [key], {"StringEquals": data_keys})
-            self.functions[name].allow(["kms:Decrypt"], [key], {"Null": by_kms_itself})
+            self.functions[name].allow(["kms:Decrypt"], [key], {"StringLike": by_kms_itself})
             self.functions[name].tell(CREDENTIALS_KEY_ARN=key)
 
     def _allow_bucket(self) -> None:

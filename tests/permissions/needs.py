@@ -145,6 +145,17 @@ def _by(service: str, action: str, member: str) -> Callable[[Arguments, Names], 
     return needed
 
 
+def _with_context(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    """An action of KMS, and what its encryption context says (``kms:EncryptionContext:<name>`` in a condition)."""
+
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        context = sorted(arguments.get("EncryptionContext", {}).items())
+        said = tuple((f"kms:EncryptionContext:{name}", value) for name, value in context)
+        yield Need(f"kms:{action}", names.get(arguments["KeyId"], arguments["KeyId"]), said)
+
+    return needed
+
+
 def _schedule(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
     def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
         group = names.get(arguments["GroupName"], arguments["GroupName"])
@@ -171,8 +182,8 @@ _READ: Mapping[str, Callable[[Arguments, Names], Iterator[Need]]] = {
     "s3.DeleteObject": _on_object("DeleteObject"),
     "s3.DeleteObjects": _delete_objects,
     "s3.ListObjectsV2": _list_objects,
-    "kms.Encrypt": _by("kms", "Encrypt", "KeyId"),
-    "kms.Decrypt": _by("kms", "Decrypt", "KeyId"),
+    "kms.GenerateDataKey": _with_context("GenerateDataKey"),
+    "kms.Decrypt": _with_context("Decrypt"),
     "secretsmanager.GetSecretValue": _by("secretsmanager", "GetSecretValue", "SecretId"),
     "scheduler.CreateSchedule": _schedule("CreateSchedule"),
     "scheduler.UpdateSchedule": _schedule("UpdateSchedule"),

@@ -50,7 +50,7 @@ def source(sealed: bytes, source_id: str = "src_1") -> Source:
 
 def sealed_by_kms(stage: Stage, plain: bytes, owner: str = "src_1") -> bytes:
     """As all credentials were sealed before there was a data key."""
-    context = {"merchant": MERCHANT, "owner": owner}
+    context = {"merchant": str(MERCHANT), "owner": owner}
     return clients.kms().encrypt(KeyId=stage.key_arn, Plaintext=plain, EncryptionContext=context)["CiphertextBlob"]
 
 
