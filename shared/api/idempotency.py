@@ -1,6 +1,6 @@
 """Idempotency-Key: the first answer to a POST is given again for a day, the request is done once.
 
-Answers may show a secret, so they are kept encrypted under the stage's key. One that does not fit into a KMS call
+Answers may show a secret, so they are kept sealed with the stage's data key. One that is over the cipher's limit
 even when compressed (4 KB) is kept without its body: the repeat gets status, Location and the id.
 
 What a request makes has ids (and a token its bits) that follow from the key: one whose end nobody saw, and that is made
