@@ -151,7 +151,9 @@ def _with_context(action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
     def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
         context = sorted(arguments.get("EncryptionContext", {}).items())
         said = tuple((f"kms:EncryptionContext:{name}", value) for name, value in context)
-        yield Need(f"kms:{action}", names.get(arguments["KeyId"], arguments["KeyId"]), said)
+        # Of what is to be opened, KMS finds the key by itself where none is named.
+        key = arguments.get("KeyId", "*")
+        yield Need(f"kms:{action}", names.get(key, key), said)
 
     return needed
 

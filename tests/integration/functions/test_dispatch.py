@@ -557,8 +557,11 @@ def test_a_record_that_aws_is_slow_for_ends_each_time_and_is_not_taken_for_one_t
         return answer
 
     with monkeypatch.context() as outage:
-        client = clients.dynamodb.__wrapped__()
-        outage.setattr(clients, "dynamodb", lambda: client)
+        for name in ("dynamodb", "sqs"):
+            client = getattr(clients, name).__wrapped__()
+            # Watched on its way out, a call is a request, and all that listens before one hears of it.
+            client.meta.events.register("before-send", lambda **_: None)
+            outage.setattr(clients, name, lambda own=client: own)
         forget_compositions()
         outage.setattr(BaseClient, "_make_api_call", slowly)
         outage.setattr(deadline, "clock", lambda: passed[0])
