@@ -10,13 +10,16 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
+
 from infra.local.receiver import Receiver
-from infra.local.shop import FlexyPeSession, Shop
+from infra.local.shop import FlexyPeSession, Shop, engine_arguments
 
 EVENT = "checkout.updated"
 EVERY = 0.5
@@ -24,6 +27,7 @@ EVERY = 0.5
 COUNT = 120
 """A minute for each measurement: whatever the stack does by the minute is in all."""
 LONGEST = 30.0
+WORKERS = 12
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,15 @@ def beside(stack: dict[str, Any], neighbour: Receiver, first: int, merchant: Mer
         noisy.close()
 
 
+def started(stack: dict[str, Any]) -> None:
+    """As many workers of deliver as its lanes use: how long the engine takes to start one says nothing of AWS."""
+    client = boto3.client("lambda", **engine_arguments(stack))
+    empty = {"FunctionName": stack["functions"]["deliver"], "Payload": b'{"Records": []}'}
+    with ThreadPoolExecutor(WORKERS) as threads:
+        for answer in [threads.submit(client.invoke, **empty) for _ in range(WORKERS)]:
+            answer.result()
+
+
 def main() -> int:
     """Print the figures; 1 where the hanging neighbour costs more than twice the time, or anything was lost."""
     folder = Path(os.environ.get("LOCAL_DIR") or ".local")
@@ -122,6 +135,7 @@ def main() -> int:
         stage.callback(over.set)
         merchant = Merchant(stack, f"{good.url}/good", 0)
         stage.callback(merchant.close)
+        started(stack)
         measured(merchant, good, 5)  # every function has started
         alone = measured(merchant, good, COUNT)
         quiet = beside(stack, well, 30_000, merchant, good)

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from infra.local.shop import FlexyPeSession
+from shared.store.sweep_leases import LEASE
 from tests.chaos.books import Finding, Ledger, findings
 from tests.chaos.deeds import Deeds, Done
 from tests.chaos.ledger import Rows, ledger
@@ -87,6 +88,8 @@ class Run:
         """Wait, and put the clocks forward, until nothing is on its way and nothing falls due soon."""
         deadline = time.monotonic() + _SETTLED_WITHIN
         merchants = [own.shop.id for own in markets]
+        # Sweeps that were killed hold their shards so long.
+        self._put_forward(LEASE.total_seconds() + 1)
         for number in count():
             self._drain(markets, vendors, deadline)
             vendors.calm = True  # what is on its way still met their moods
@@ -98,9 +101,12 @@ class Run:
                 return rows
             ahead = max((max(soon) - self._now()).total_seconds(), 0) + 1
             self._tell(f"{len(soon)} rows are due within {ahead:.0f} s: the clocks are put forward")
-            self._offset += ahead
-            self._stage.set_clocks({"*": self._offset})
+            self._put_forward(ahead)
         raise AssertionError
+
+    def _put_forward(self, seconds: float) -> None:
+        self._offset += seconds
+        self._stage.set_clocks({"*": self._offset})
 
     def _drain(self, markets: list[Market], vendors: Vendors, deadline: float) -> None:
         """Sweep, then wait until the stream is worked off and the queues are empty."""
