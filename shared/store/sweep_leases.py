@@ -37,13 +37,9 @@ class SweepLeases:
             return False
         return True
 
-    def let_go(self, kind: str, shard: int, sweep: str, now: datetime) -> None:
+    def let_go(self, kind: str, shard: int, sweep: str) -> None:
         """Another may have the shard at once, whatever its clock shows; nothing happens where this lease is over."""
-        over = Update(
-            keys.sweep_lease(kind, shard),
-            set={"by": _NOBODY, "ttl": int(now.timestamp()) - 1},
-            condition=Attr("by").eq(sweep),
-        )
+        over = Update(keys.sweep_lease(kind, shard), set={"by": _NOBODY}, condition=Attr("by").eq(sweep))
         try:
             self._table.update(over)
         except ConditionFailed:

@@ -7,7 +7,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
-from functions.merchant_api.limits import MOST_POOLS, check_room
+from functions.merchant_api.limits import MOST_POOLS
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import (
     Empty,
@@ -37,6 +37,7 @@ from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
 from shared.domain.ids import PoolId
 from shared.store.configuration import VersionConflict, Versioned
 from shared.store.coupons import CouponPool
+from shared.workflows.delivering.refusals import check_room
 
 router = new_router()
 _TAGS = ["Campaigns"]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.merchant_api.limits import MOST_ENDPOINTS, check_room
+from functions.merchant_api.limits import MOST_ENDPOINTS
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api.checkouts import Limit, delivery_json
@@ -33,6 +33,7 @@ from shared.workflows.delivering.endpoint_setup import (
     rotated,
     with_contents,
 )
+from shared.workflows.delivering.refusals import check_room
 
 router = new_router()
 _TAGS = ["Endpoints"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.merchant_api.limits import MOST_TOKENS, check_room
+from functions.merchant_api.limits import MOST_TOKENS
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
 from shared.api.authentication import token_hash
@@ -14,6 +14,7 @@ from shared.api.problems import not_found
 from shared.domain.ids import TokenId
 from shared.store.configuration import TokenRecord
 from shared.workflows.delivering.endpoint_setup import refresh_flags
+from shared.workflows.delivering.refusals import check_room
 
 router = new_router()
 

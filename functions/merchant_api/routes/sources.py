@@ -6,7 +6,7 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
-from functions.merchant_api.limits import MOST_SOURCES, check_room
+from functions.merchant_api.limits import MOST_SOURCES
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api.checkouts import Limit
@@ -16,6 +16,7 @@ from shared.domain.ids import SourceId
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.providers.provider import WebhookRequest
 from shared.store.configuration import Versioned
+from shared.workflows.delivering.refusals import check_room
 from shared.workflows.intake.preview import preview
 from shared.workflows.intake.source_setup import (
     changed_credentials,

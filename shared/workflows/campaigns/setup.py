@@ -14,7 +14,7 @@ from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, Versioned
 from shared.store.coupons import CouponStore
 from shared.workflows.campaigns.schedules import CampaignSchedules
-from shared.workflows.delivering.refusals import Conflict, Invalid
+from shared.workflows.delivering.refusals import Invalid, check_room
 
 _TEMPLATE = "/settings/template"
 MOST_CAMPAIGNS = 100
@@ -49,10 +49,8 @@ class CampaignSetup:
     def create(self, campaign: Campaign) -> Versioned[Campaign]:
         """Store a new campaign. Raises Invalid, and Conflict where there are too many."""
         self._check(campaign)
-        # The campaign itself stands already where the answer to the same request was lost.
         standing = self._campaigns.listed(campaign.merchant_id)
-        if sum(own.value.id != campaign.id for own in standing) >= MOST_CAMPAIGNS:
-            raise Conflict(f"A merchant has at most {MOST_CAMPAIGNS} campaigns.")
+        check_room((own.value.id for own in standing), campaign.id, MOST_CAMPAIGNS, "campaigns")
         self._campaigns.create(campaign)
         created = Versioned(campaign, 1)
         try:

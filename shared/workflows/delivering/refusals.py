@@ -1,6 +1,6 @@
 """Why a request cannot be done, in the domain's words; the API maps each to a status."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 class NotFound(LookupError):
@@ -18,3 +18,12 @@ class Invalid(ValueError):
         """Keep the problems."""
         super().__init__("; ".join(f"{pointer}: {detail}" for pointer, detail in problems))
         self.problems = tuple(problems)
+
+
+def check_room(standing: Iterable[str], new: str, most: int, called: str) -> None:
+    """Raises Conflict where ``most`` of them stand beside the ``new`` one.
+
+    Where the new one stands already, it was made by the same request, whose answer was lost.
+    """
+    if sum(own != new for own in standing) >= most:
+        raise Conflict(f"A merchant has at most {most} {called}.")

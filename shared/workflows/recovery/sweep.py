@@ -159,7 +159,7 @@ class _Lease:
         if self._taken_at is None:
             return
         try:
-            self._leases.let_go(*self._part, self._sweep, self._clock())
+            self._leases.let_go(*self._part, self._sweep)
         except Exception as error:  # noqa: BLE001 - the work is done
             _logger.warning("a lease of the sweep stays until it is over: %s", code_of(error))
 

@@ -67,9 +67,7 @@ def test_an_abandonment_is_the_doing_of_the_last_webhook_before_it(shop: Shop, l
     shop.wait(minutes=1)
     webhook(shop, SECOND, session_state="PAYMENT_LOADED")
     assert log.told("webhook_received") == [FIRST, SECOND]
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     assert set(log.told("record_told")) == {SECOND}
     shop.deliver()
     assert log.told("delivery_handled") == [SECOND]
@@ -80,9 +78,7 @@ def test_later_attempts_carry_it_too(shop: Shop, log: Log) -> None:
     shop.endpoint("checkout.abandoned")
     shop.answer = lambda _: Answer(503)
     webhook(shop, FIRST)
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     shop.deliver()
     shop.wait(minutes=15)
     log.lines()
@@ -95,15 +91,20 @@ def test_later_attempts_carry_it_too(shop: Shop, log: Log) -> None:
 def test_what_a_purchase_calls_off_is_the_purchases_doing(shop: Shop) -> None:
     shop.endpoint("checkout.abandoned", "checkout.superseded")
     webhook(shop, FIRST)
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     shop.deliver()
     webhook(shop, SECOND, session="another-device", session_state="COMPLETED")
     shop.settle()
     shop.deliver()
 
     assert causes(shop) == {"checkout.abandoned": FIRST, "checkout.superseded": SECOND}
+
+
+def silence(shop: Shop) -> None:
+    """The shopper does nothing until the checkout is abandoned, and it is told."""
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
 
 
 def mailing_to(shop: Shop) -> None:
@@ -114,9 +115,7 @@ def mailing_to(shop: Shop) -> None:
 def test_a_campaigns_message_is_the_doing_of_the_webhook_before_its_abandonment(shop: Shop, log: Log) -> None:
     mailing_to(shop)
     webhook(shop, FIRST)
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     shop.wait(hours=1)
     shop.sweep()
     log.lines()
@@ -129,14 +128,10 @@ def test_a_campaigns_message_is_the_doing_of_the_webhook_before_its_abandonment(
 def test_after_a_return_it_is_the_newer_abandonments(shop: Shop) -> None:
     mailing_to(shop)
     webhook(shop, FIRST)
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     webhook(shop, SECOND, session_state="PAYMENT_LOADED")
     shop.settle()
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     shop.wait(hours=1)
     shop.sweep()
     shop.deliver()
@@ -153,14 +148,10 @@ def test_the_message_about_a_worker_that_vanished_carries_it_too() -> None:
 def test_an_older_cart_gives_way_by_the_doing_of_the_newer(shop: Shop) -> None:
     shop.endpoint("checkout.superseded", "checkout.abandoned")
     webhook(shop, FIRST, session="older")
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
     shop.deliver()
     webhook(shop, SECOND, session="newer")
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
 
     told = {(own.event_type, delivery_json(own)["correlation_id"]) for own in shop.deliveries()}
     assert told == {("checkout.abandoned", FIRST), ("checkout.abandoned", SECOND), ("checkout.superseded", SECOND)}
@@ -170,9 +161,7 @@ def test_an_older_cart_gives_way_by_the_doing_of_the_newer(shop: Shop) -> None:
 def test_an_id_of_another_form_is_none(shop: Shop, odd: Any) -> None:
     shop.endpoint("checkout.abandoned")
     webhook(shop, odd)
-    shop.wait(minutes=31)
-    shop.sweep()
-    shop.settle()
+    silence(shop)
 
     assert causes(shop) == {"checkout.abandoned": None}
 

@@ -62,7 +62,8 @@ def test_no_function_that_answers_takes_a_request_past_the_front(
     assert answer["headers"]["content-type"] == "application/problem+json"
 
 
-def test_a_webhook_by_the_front_is_taken_as_it_came_and_no_function_sees_what_the_front_shows(fronted: Shop) -> None:
+def seeing() -> tuple[Callable[[dict[str, Any], object], dict[str, Any]], list[dict[str, Any]]]:
+    """A handler behind the front, and the events that came through to it."""
     seen: list[dict[str, Any]] = []
 
     @behind_front
@@ -70,6 +71,11 @@ def test_a_webhook_by_the_front_is_taken_as_it_came_and_no_function_sees_what_th
         seen.append(event)
         return {"statusCode": 200}
 
+    return handler, seen
+
+
+def test_a_webhook_by_the_front_is_taken_as_it_came_and_no_function_sees_what_the_front_shows(fronted: Shop) -> None:
+    handler, seen = seeing()
     plain = webhook()
     assert handler(webhook(**{FRONT_HEADER.title(): shown()}), None) == {"statusCode": 200}
     assert seen == [plain], "body, query and signature headers are the client's"
@@ -77,13 +83,7 @@ def test_a_webhook_by_the_front_is_taken_as_it_came_and_no_function_sees_what_th
 
 def test_it_is_no_secret_of_the_functions_where_everybody_may_come(shop: Shop) -> None:
     """Until the name leads to the front both ways are open; the header goes no further all the same."""
-    seen: list[dict[str, Any]] = []
-
-    @behind_front
-    def handler(event: dict[str, Any], _: object) -> dict[str, Any]:
-        seen.append(event)
-        return {"statusCode": 200}
-
+    handler, seen = seeing()
     handler(webhook(), None)
     handler(webhook(**{FRONT_HEADER: "anything"}), None)
     assert seen == [webhook(), webhook()]

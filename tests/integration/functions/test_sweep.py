@@ -255,9 +255,9 @@ def test_a_sweep_that_was_overtaken_begins_no_further_page(shop: Shop) -> None:
     shop.wait(seconds=LEASE.total_seconds() + 1)
     assert leases.take("C", 0, "next", shop.now)
     assert not leases.take("C", 0, "hung", shop.now)
-    leases.let_go("C", 0, "hung", shop.now)
+    leases.let_go("C", 0, "hung")
     assert not leases.take("C", 0, "a third", shop.now), "what it lost it cannot let go"
-    leases.let_go("C", 0, "next", shop.now)
+    leases.let_go("C", 0, "next")
     assert leases.take("C", 0, "a third", shop.now)
 
 
@@ -265,7 +265,7 @@ def test_a_shard_that_was_let_go_by_a_clock_ahead_of_ours_is_free(shop: Shop) ->
     leases = SweepLeases(shop.table)
     ahead = shop.now + timedelta(minutes=8)
     assert leases.take("C", 0, "ahead", ahead)
-    leases.let_go("C", 0, "ahead", ahead)
+    leases.let_go("C", 0, "ahead")
     assert leases.take("C", 0, "next", shop.now)
 
 
