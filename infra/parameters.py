@@ -1,4 +1,4 @@
-"""Names that a stage's stacks and commands agree on: its SSM parameters, its configuration set."""
+"""Names that a stage's stacks and commands agree on: its SSM parameters, its configuration set, its tenants."""
 
 
 def parameter_name(stage: str, said: str) -> str:
@@ -9,6 +9,14 @@ def parameter_name(stage: str, said: str) -> str:
 def configuration_set_name(stage: str) -> str:
     """The configuration set with which mails of the stage's own SES go out."""
     return f"checkback-{stage}"
+
+
+def tenant_prefix(stage: str) -> str:
+    """What the names of the stage's tenants in SES begin with, before the merchant's id.
+
+    A function's role may send as those alone, so stages of one account do not send as each other's merchants.
+    """
+    return f"checkback-{stage}-"
 
 
 def restored_stream_parameter(stage: str, table: str) -> str:

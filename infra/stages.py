@@ -4,10 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
 
+from infra.parameters import tenant_prefix
+
 Architecture = Literal["arm64", "native"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 StageMail = Literal["off", "tenants", "shared"]
 
+
+_PREFIX_OF_A_TENANT = 64 - len("mer_") - 26
+"""SES allows a tenant's name 64 characters; the merchant's id takes the rest."""
 
 RETENTION_DAYS = (1, 7, 14, 30, 90, 180, 365)
 """Of those that CloudWatch offers for a log group."""
@@ -91,14 +96,27 @@ class Stage:
     stage_mail: StageMail = "off"
     """Whether merchants without an AWS account of their own may send mail by the stage's SES.
 
-    ``tenants``: each as an SES tenant named by its id, from the identities that ``infra.operations.mail_tenant`` bound
-    to it. ``shared``: any from any identity of the account, for merchants who trust each other.
+    ``tenants``: each as an SES tenant of its own, from the identities that ``infra.operations.mail_tenant`` bound to
+    it. ``shared``: any from each of ``mail_identities``, for merchants who trust each other.
     """
+    mail_identities: str | None = None
+    """Domains and addresses, with commas, that the stage's SES may send from; with ``tenants`` it may be left out."""
 
     @property
     def is_local(self) -> bool:
         """Whether this is the stage that runs on the local engine, which cannot deploy everything."""
         return self.name == "local"
+
+    @property
+    def sending_identities(self) -> tuple[str, ...]:
+        """Names of SES identities, with ``*``, that the stage's own mail may come from.
+
+        Of an address whose domain is verified, SES does not say which of both it asks IAM about: both count.
+        """
+        named = [own.strip() for own in (self.mail_identities or "").split(",") if own.strip()]
+        if not named:
+            return ("*",)
+        return tuple(name for own in named for name in ((own,) if "@" in own else (own, f"*@{own}")))
 
     @classmethod
     def from_context(cls, name: str, stages: object) -> Self:
@@ -173,8 +191,24 @@ class Stage:
             msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
             raise UnusableStageError(msg)
         self._check_front()
+        self._check_mail()
         if self.alarm_email is not None and self.alarm_topic_arn is not None:
             msg = f"stage {self.name!r}: alarm_email is of no use beside alarm_topic_arn: subscribe it there"
+            raise UnusableStageError(msg)
+
+    def _check_mail(self) -> None:
+        """That whose mail goes out is said, and that tenants' names fit."""
+        if self.stage_mail == "off" and self.mail_identities is not None:
+            msg = f"stage {self.name!r}: mail_identities is of no use while stage_mail is off"
+            raise UnusableStageError(msg)
+        if self.stage_mail == "shared" and not self.is_local and not (self.mail_identities or "").strip(" ,"):
+            msg = f"stage {self.name!r}: stage_mail shared needs mail_identities: the domains it may send from"
+            raise UnusableStageError(msg)
+        if "*" in (self.mail_identities or ""):
+            msg = f"stage {self.name!r}: mail_identities are domains and addresses, without *"
+            raise UnusableStageError(msg)
+        if self.stage_mail == "tenants" and len(tenant_prefix(self.name)) > _PREFIX_OF_A_TENANT:
+            msg = f"stage {self.name!r}: its name is too long for the names of SES tenants"
             raise UnusableStageError(msg)
 
     def _check_front(self) -> None:

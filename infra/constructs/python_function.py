@@ -125,12 +125,12 @@ class PythonFunction(Construct):
     ) -> None:
         """Lets the function do exactly ``actions`` on ``resources``, as far as ``conditions`` hold.
 
-        ``because``: why a resource that ends with ``*`` cannot be named more closely.
+        ``because``: why a resource with a ``*`` in it cannot be named more closely.
         """
         statement = iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=conditions)
         self.function.add_to_role_policy(statement)
         for resource in resources:
-            if because is not None and resource.endswith("*"):
+            if because is not None and "*" in resource:
                 acknowledge(self, {f"AwsSolutions-IAM5[Resource::{_REFERENCE.sub('*', resource)}]": because})
 
     def tell(self, **environment: str) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
-from infra.parameters import configuration_set_name
+from infra.parameters import configuration_set_name, tenant_prefix
 from shared.domain.ids import IdKind, is_id
 
 if TYPE_CHECKING:
@@ -29,40 +29,44 @@ _IDENTITY: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{3,253}|[A-Z
 class MailTenants:
     """Tenants of one account and Region.
 
-    ``ses`` is the client of SES v2, ``arn`` what its resources' ARNs begin with.
+    ``ses`` is the client of SES v2, ``arn`` what its resources' ARNs begin with, ``stage`` whose merchants they are.
     """
 
-    def __init__(self, ses: Any, arn: str) -> None:
+    def __init__(self, ses: Any, arn: str, stage: str) -> None:
         self._ses = ses
         self._arn = arn
+        self._stage = stage
 
-    def add(self, merchant_id: str, identity: str, configuration_set: str) -> None:
+    def add(self, merchant_id: str, identity: str) -> None:
         """The merchant's tenant, which may send from the identity with the stage's configuration set."""
-        known = self._ses.exceptions.AlreadyExistsException
-        _unless(known, self._ses.create_tenant, TenantName=merchant_id)
-        for resource in (f"identity/{identity}", f"configuration-set/{configuration_set}"):
+        known, tenant = self._ses.exceptions.AlreadyExistsException, self._named(merchant_id)
+        _unless(known, self._ses.create_tenant, TenantName=tenant)
+        for resource in (f"identity/{identity}", f"configuration-set/{configuration_set_name(self._stage)}"):
             _unless(
                 known,
                 self._ses.create_tenant_resource_association,
-                TenantName=merchant_id,
+                TenantName=tenant,
                 ResourceArn=f"{self._arn}:{resource}",
             )
 
     def remove(self, merchant_id: str) -> None:
         """No tenant, and so no mail. Its identities stay, which are the operator's."""
-        gone = self._ses.exceptions.NotFoundException
+        gone, tenant = self._ses.exceptions.NotFoundException, self._named(merchant_id)
         try:
-            resources = list(self._resources(merchant_id))
+            resources = list(self._resources(tenant))
         except gone:
             return
         for resource in resources:
-            _unless(gone, self._ses.delete_tenant_resource_association, TenantName=merchant_id, ResourceArn=resource)
-        _unless(gone, self._ses.delete_tenant, TenantName=merchant_id)
+            _unless(gone, self._ses.delete_tenant_resource_association, TenantName=tenant, ResourceArn=resource)
+        _unless(gone, self._ses.delete_tenant, TenantName=tenant)
 
-    def _resources(self, merchant_id: str) -> Iterator[str]:
+    def _named(self, merchant_id: str) -> str:
+        return tenant_prefix(self._stage) + merchant_id
+
+    def _resources(self, tenant: str) -> Iterator[str]:
         more: dict[str, str] = {}
         while True:
-            page = self._ses.list_tenant_resources(TenantName=merchant_id, **more)
+            page = self._ses.list_tenant_resources(TenantName=tenant, **more)
             yield from (own["ResourceArn"] for own in page.get("TenantResources", []))
             if not page.get("NextToken"):
                 return
@@ -91,13 +95,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("merchant_id is the id of a merchant: mer_…")
     ses = boto3.client("sesv2")
     account = boto3.client("sts").get_caller_identity()["Account"]
-    tenants = MailTenants(ses, f"arn:{ses.meta.partition}:ses:{ses.meta.region_name}:{account}")
+    tenants = MailTenants(ses, f"arn:{ses.meta.partition}:ses:{ses.meta.region_name}:{account}", given.stage)
     if given.deed == "remove":
         tenants.remove(given.merchant_id)
     elif _IDENTITY.fullmatch(given.identity) is None:
         parser.error("identity is a domain or an address")
     else:
-        tenants.add(given.merchant_id, given.identity, configuration_set_name(given.stage))
+        tenants.add(given.merchant_id, given.identity)
     sys.stdout.write(f"{given.merchant_id}: {given.deed} done\n")
     return 0
 

@@ -173,7 +173,7 @@ def mail(client: Clients, stage: Stage) -> Iterator[Finding]:
             "note", "stage_mail is tenants: a merchant sends nothing before its identity is bound to it", bind
         )
     if stage.stage_mail == "shared" and not stage.removable:
-        yield Finding("note", "stage_mail is shared: any merchant may send from any identity", "set it to tenants")
+        yield Finding("note", "stage_mail is shared: any merchant may send as any other", "set it to tenants")
 
 
 def schedules(client: Clients, stage: Stage) -> Iterator[Finding]:

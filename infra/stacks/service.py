@@ -26,6 +26,7 @@ from infra.constructs.queues import Queues
 from infra.constructs.stage_metrics import Watched
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from infra.parameters import tenant_prefix
 from infra.stages import Stage
 from shared.aws.data_keys import PURPOSE as DATA_KEY
 from shared.aws.front import FRONT_ONLY
@@ -61,7 +62,10 @@ grant has two actions more."""
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
-_MERCHANTS_MAIL = "Merchants' identities and tenants are made after the deployment; a tenant binds each to its own."
+_MERCHANTS_MAIL = (
+    "Merchants' identities are made after the deployment, and named by their domains; the condition leaves the stage's"
+    " own tenants, and SES refuses a tenant every identity that was not bound to it."
+)
 _SHOWS_A_BAD_RELEASE = ("ApiErrors", "WebhooksNotStored", "WebhooksSlow")
 _STREAM_BATCH = 100
 _WITHOUT_END = -1
@@ -256,15 +260,21 @@ class ServiceStack(Stack):
         mail, deliver = self._stage.stage_mail, self.functions["deliver"]
         for own in (self.functions["merchant_api"], deliver):
             own.tell(STAGE_MAIL=mail)
-        deliver.tell(SES_TENANTS="on" if mail == "tenants" else "off")
         if mail == "off":
             return
-        resources = ["identity/*", "configuration-set/*", *(["tenant/*"] if mail == "tenants" else [])]
-        arns = [self.format_arn(service="ses", resource=own) for own in resources]
-        deliver.allow(["ses:SendEmail"], arns, because=_MERCHANTS_MAIL)
+        conditions = None
+        if mail == "tenants":
+            prefix = tenant_prefix(self._stage.name)
+            conditions = {"StringLike": {"ses:TenantName": f"{prefix}*"}}
+            deliver.tell(SES_TENANT_PREFIX=prefix)
+        resources = [f"identity/{own}" for own in self._stage.sending_identities]
         if not self._stage.is_local:
             events = MailEvents(self, "MailEvents", stage=self._stage, callbacks=self.functions["callbacks"].entry)
-            deliver.tell(SES_CONFIGURATION_SET=events.configuration_set)
+            resources.append(f"configuration-set/{events.configuration_set}")
+            for own in (self.functions["merchant_api"], deliver):
+                own.tell(SES_CONFIGURATION_SET=events.configuration_set)
+        arns = [self.format_arn(service="ses", resource=own) for own in resources]
+        deliver.allow(["ses:SendEmail"], arns, conditions, because=_MERCHANTS_MAIL)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
         self.functions[name].allow(_READ_FOR, [queue.queue_arn])

@@ -5,9 +5,9 @@ event. The request is signed by botocore and goes out through the guarded client
 headers of RFC 8058 (one-click unsubscribe), which Gmail and Yahoo ask of senders of marketing mail.
 
 Who sends: the merchant's own AWS account where the endpoint has its keys; else the function's role, which needs
-``ses:SendEmail``; with ``STAGE_MAIL=off`` in the environment nobody else. With ``SES_TENANTS=on``, mails of the role go
-out as SES tenants named by the merchant's id: SES then refuses an identity that is not that merchant's. What becomes of
-them is told by the stage's own ``SES_CONFIGURATION_SET``.
+``ses:SendEmail``; with ``STAGE_MAIL=off`` in the environment nobody else. With ``SES_TENANT_PREFIX``, mails of the role
+go out as the SES tenant of that prefix and the merchant's id: SES then refuses an identity that is not that merchant's.
+What becomes of them is told by the stage's own ``SES_CONFIGURATION_SET``, and by no other of its account.
 
 Sources: botocore's model ``sesv2`` (``SendEmail``), docs.aws.amazon.com/ses "Contents of event data" (events),
 RFC 8058. There is no idempotency key, so an attempt without a usable answer is never repeated.
@@ -149,6 +149,8 @@ class SesDestination:
             found.append(("/settings/region", "an AWS Region like ap-south-1"))
         elif given.get("region") not in {None, os.environ.get("AWS_REGION")} and not given.get("access_key_id"):
             found.append(("/settings/region", "the stage's own SES sends from the stage's Region; another needs keys"))
+        if given.get("configuration_set") and not given.get("access_key_id") and _stages_configuration_set():
+            found.append(("/settings/configuration_set", "the stage's mail has the stage's own; another needs keys"))
         if given.get("brand_color") is not None and not _COLOUR.fullmatch(str(given["brand_color"])):
             found.append(("/settings/brand_color", "a colour like #1f6feb"))
         wrong = _base_problem(endpoint)
@@ -206,11 +208,13 @@ def _body(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> di
     if reply_to is not None:
         body["ReplyToAddresses"] = [formataddr(reply_to)]
     by_the_stage = not endpoint.settings.get("access_key_id")
-    told_by = endpoint.settings.get("configuration_set") or (by_the_stage and os.environ.get("SES_CONFIGURATION_SET"))
+    # A set that the merchant named would be one of the stage's account, and keep bounces from us.
+    told_by = (by_the_stage and _stages_configuration_set()) or endpoint.settings.get("configuration_set")
     if told_by:
         body["ConfigurationSetName"] = str(told_by)
-    if by_the_stage and os.environ.get("SES_TENANTS") == "on":
-        body["TenantName"] = _tenant(delivery)
+    prefix = os.environ.get("SES_TENANT_PREFIX")
+    if by_the_stage and prefix:
+        body["TenantName"] = prefix + _merchant_id(delivery)
     return body
 
 
@@ -251,7 +255,7 @@ def _recipient(delivery: Delivery) -> str:
     return address
 
 
-def _tenant(delivery: Delivery) -> str:
+def _merchant_id(delivery: Delivery) -> str:
     merchant_id = delivery.facts.get("merchant_id")
     if not isinstance(merchant_id, str) or not merchant_id:
         raise Unsendable(Outcome.FAIL_CONFIG, "the merchant, whose SES tenant is to send, is not known")
@@ -341,6 +345,10 @@ def _credentials(endpoint: Endpoint) -> "ReadOnlyCredentials":
 
 def _stage_sends_none() -> bool:
     return os.environ.get("STAGE_MAIL") == "off"
+
+
+def _stages_configuration_set() -> str | None:
+    return os.environ.get("SES_CONFIGURATION_SET")
 
 
 @cache

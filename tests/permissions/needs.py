@@ -4,7 +4,8 @@ A call is not its action: a transaction needs the actions it is made of, a batch
 of an index the index. Source: the tables "Actions defined by ..." of the Service Authorization Reference
 (docs.aws.amazon.com/service-authorization), for transactions the DynamoDB Developer Guide ("Using IAM with DynamoDB
 transactions"), for schedules "Setting up Amazon EventBridge Scheduler" (whoever names a role must be allowed to pass
-it).
+it), for mail the table "Actions defined by Amazon Simple Email Service v2": ``SendEmail`` asks about the identity and
+the configuration set, and knows the tenant by the condition key ``ses:TenantName`` alone.
 
 Resources are named as the stage names them to its functions: what an environment variable holds stands here as the
 variable, so that what is recorded on one account can be compared with what a template allows on any.
@@ -61,13 +62,13 @@ def needs_of_mail(body: bytes) -> list[Need]:
     """What ``SendEmail`` of SES v2 needs, by its request: it is signed by hand, and goes by no client of botocore's."""
     sent = json.loads(body)
     _, address = parseaddr(sent["FromEmailAddress"])
-    context = (("ses:FromAddress", address),)
+    context = [("ses:FromAddress", address)]
+    if "TenantName" in sent:
+        context.append(("ses:TenantName", sent["TenantName"]))
     resources = [f"identity/{address.rpartition('@')[2]}"]
     if "ConfigurationSetName" in sent:
         resources.append(f"configuration-set/{sent['ConfigurationSetName']}")
-    if "TenantName" in sent:
-        resources.append(f"tenant/{sent['TenantName']}/id")
-    return [Need("ses:SendEmail", arn("ses", own), context) for own in resources]
+    return [Need("ses:SendEmail", arn("ses", own), tuple(context)) for own in resources]
 
 
 def _table(arguments: Arguments, names: Names) -> str:

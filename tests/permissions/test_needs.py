@@ -73,7 +73,7 @@ def test_a_call_needs(call: str, arguments: dict[str, Any], expected: list[Need]
     assert needs_of(service, operation, arguments, NAMES) == expected
 
 
-def test_a_mail_needs_the_identity_the_configuration_set_and_the_tenant() -> None:
+def test_a_mail_needs_the_identity_and_the_configuration_set_as_its_tenant() -> None:
     sent = {
         "FromEmailAddress": "Tea House <hello@mail.tea.example>",
         "ConfigurationSetName": "c",
@@ -83,6 +83,8 @@ def test_a_mail_needs_the_identity_the_configuration_set_and_the_tenant() -> Non
 
     assert {own.action for own in needs} == {"ses:SendEmail"}
     assert [own.resource for own in needs] == [
-        *(arn("ses", own) for own in ("identity/mail.tea.example", "configuration-set/c", "tenant/mer_1/id")),
+        *(arn("ses", own) for own in ("identity/mail.tea.example", "configuration-set/c")),
     ]
-    assert {own.context for own in needs} == {(("ses:FromAddress", "hello@mail.tea.example"),)}
+    assert {own.context for own in needs} == {
+        (("ses:FromAddress", "hello@mail.tea.example"), ("ses:TenantName", "mer_1")),
+    }

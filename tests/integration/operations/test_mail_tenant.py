@@ -8,6 +8,7 @@ from infra.operations.mail_tenant import MailTenants
 
 ARN = "arn:aws:ses:ap-south-1:123456789012"
 MERCHANT = "mer_01KAHJ0000000000000000000M"
+TENANT = f"checkback-production-{MERCHANT}"
 BOUND = {f"{ARN}:identity/tea.example", f"{ARN}:configuration-set/checkback-production"}
 
 
@@ -97,18 +98,26 @@ def ses() -> Ses:
 
 
 def test_a_merchant_sends_from_the_identities_that_were_bound_to_it(ses: Ses) -> None:
-    tenants = MailTenants(ses, ARN)
+    tenants = MailTenants(ses, ARN, "production")
     for _ in range(2):
-        tenants.add(MERCHANT, "tea.example", "checkback-production")
-    assert {name: set(own) for name, own in ses.tenants.items()} == {MERCHANT: BOUND}
+        tenants.add(MERCHANT, "tea.example")
+    assert {name: set(own) for name, own in ses.tenants.items()} == {TENANT: BOUND}
 
-    tenants.add(MERCHANT, "coffee.example", "checkback-production")
-    assert set(ses.tenants[MERCHANT]) == BOUND | {f"{ARN}:identity/coffee.example"}
+    tenants.add(MERCHANT, "coffee.example")
+    assert set(ses.tenants[TENANT]) == BOUND | {f"{ARN}:identity/coffee.example"}
+
+
+def test_another_stage_of_the_account_knows_another_tenant(ses: Ses) -> None:
+    """Removed from dev, a merchant goes on sending by production."""
+    MailTenants(ses, ARN, "production").add(MERCHANT, "tea.example")
+    MailTenants(ses, ARN, "dev").remove(MERCHANT)
+
+    assert set(ses.tenants) == {TENANT}
 
 
 def test_removed_it_sends_nothing(ses: Ses) -> None:
-    tenants = MailTenants(ses, ARN)
-    tenants.add(MERCHANT, "tea.example", "checkback-production")
+    tenants = MailTenants(ses, ARN, "production")
+    tenants.add(MERCHANT, "tea.example")
     for _ in range(2):
         tenants.remove(MERCHANT)
     assert ses.tenants == {}
@@ -117,7 +126,7 @@ def test_removed_it_sends_nothing(ses: Ses) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("number", range(1, 6))
 def test_wherever_a_command_breaks_off_it_is_run_again(ses: Ses, number: int, moment: str) -> None:
-    tenants = MailTenants(ses, ARN)
+    tenants = MailTenants(ses, ARN, "production")
 
     def broken(deed: Any, *given: str) -> None:
         ses._calls, ses.breaks_at = 0, (number, moment)
@@ -127,7 +136,7 @@ def test_wherever_a_command_breaks_off_it_is_run_again(ses: Ses, number: int, mo
             ses.breaks_at = (0, "")
             deed(*given)
 
-    broken(tenants.add, MERCHANT, "tea.example", "checkback-production")
-    assert {name: set(own) for name, own in ses.tenants.items()} == {MERCHANT: BOUND}
+    broken(tenants.add, MERCHANT, "tea.example")
+    assert {name: set(own) for name, own in ses.tenants.items()} == {TENANT: BOUND}
     broken(tenants.remove, MERCHANT)
     assert ses.tenants == {}

@@ -45,7 +45,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in (
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_SESV2",
-        "SES_TENANTS",
+        "SES_TENANT_PREFIX",
         "STAGE_MAIL",
         "SES_CONFIGURATION_SET",
         "AWS_PROFILE",
@@ -219,11 +219,11 @@ class TestWhoMaySendAsWhom:
         assert destination.problems(endpoint("https://stand-in.example", **OWN_KEYS)) == []
 
     def test_with_tenants_the_role_sends_as_the_merchants_tenant(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SES_TENANTS", "on")
+        monkeypatch.setenv("SES_TENANT_PREFIX", "checkback-production-")
         known = delivery()
         facts = {**known.facts, "merchant_id": "mer_1"}
         sent = Delivery(known.id, known.message_id, known.event_type, AT, b"", facts, known.step)
-        assert built(sent)["TenantName"] == "mer_1"
+        assert built(sent)["TenantName"] == "checkback-production-mer_1"
         assert "TenantName" not in built(sent, **OWN_KEYS)
         with pytest.raises(Unsendable) as caught:
             destination.build(delivery(), endpoint())
@@ -249,7 +249,18 @@ class TestWhoMaySendAsWhom:
         )
         assert by_the_stage["ConfigurationSetName"] == "checkback-production"
         assert "ConfigurationSetName" not in by_the_merchant, "the stage's is of another account"
-        assert built(configuration_set="mine")["ConfigurationSetName"] == "mine"
+        assert built(None, configuration_set="mine", **OWN_KEYS)["ConfigurationSetName"] == "mine"
+
+    def test_a_merchant_takes_the_stages_mail_to_no_other_set_of_its_account(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its bounces would come back to somebody else, or to nobody."""
+        monkeypatch.setenv("SES_CONFIGURATION_SET", "checkback-production")
+        named = endpoint(configuration_set="anothers")
+
+        assert built(configuration_set="anothers")["ConfigurationSetName"] == "checkback-production"
+        assert [where for where, _ in destination.problems(named)] == ["/settings/configuration_set"]
+        assert destination.problems(endpoint(configuration_set="mine", **OWN_KEYS)) == []
 
     def test_without_any_credentials_it_is_a_matter_of_set_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(ses, "_role", lambda: None)

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from tests.permissions.needs import Need, arn, needs_of_mail
+from tests.permissions.policies import Policies
 from tests.unit.infra.conftest import StackTemplate, Synthesise, as_list
+
+MERCHANT = "mer_01KAHJ0000000000000000000M"
 
 
 @pytest.fixture
@@ -37,19 +41,62 @@ def test_no_merchant_sends_by_the_stages_account_unless_the_stage_says_so(synthe
         assert variables(service, name)["STAGE_MAIL"] == "off"
 
 
+def mail(sender: str, configuration_set: str, tenant: str | None = None) -> list[Need]:
+    """What a mail needs."""
+    sent = {"FromEmailAddress": sender, "ConfigurationSetName": configuration_set}
+    return needs_of_mail(json.dumps(sent | ({"TenantName": tenant} if tenant else {})).encode())
+
+
+def refused(service: StackTemplate, needs: list[Need]) -> list[str]:
+    """The resources that the deliver function may not send with."""
+    grants = Policies(service.json).grants("deliver")
+    return [own.resource.rpartition(":")[2] for own in needs if not any(grant.allows(own) for grant in grants)]
+
+
 def test_with_tenants_each_merchant_sends_as_its_own(mailing: StackTemplate) -> None:
-    (allowed,) = sending(mailing)
-
-    assert ":tenant/*" in allowed
-    assert variables(mailing, "deliver")["SES_TENANTS"] == "on"
+    assert variables(mailing, "deliver")["SES_TENANT_PREFIX"] == "checkback-production-"
+    assert refused(mailing, mail("hello@tea.example", "checkback-production", f"checkback-production-{MERCHANT}")) == []
 
 
-def test_shared_mail_knows_no_tenants(synthesise: Synthesise) -> None:
-    service = synthesise("production", stage_mail="shared").service
-    (allowed,) = sending(service)
+@pytest.mark.parametrize("tenant", [None, f"checkback-dev-{MERCHANT}", MERCHANT, "a-tenant-of-another-system"])
+def test_as_no_tenant_and_as_one_of_another_stage_nothing_is_sent(mailing: StackTemplate, tenant: str | None) -> None:
+    """Of the same account: another stage's merchants, and whatever else sends mail there."""
+    needs = mail("hello@tea.example", "checkback-production", tenant)
 
-    assert ":tenant/*" not in allowed
-    assert variables(service, "deliver")["SES_TENANTS"] == "off"
+    assert refused(mailing, needs) == ["identity/tea.example", "configuration-set/checkback-production"]
+
+
+def test_no_mail_goes_out_by_another_configuration_set(mailing: StackTemplate) -> None:
+    needs = mail("hello@tea.example", "checkback-dev", f"checkback-production-{MERCHANT}")
+
+    assert refused(mailing, needs) == ["configuration-set/checkback-dev"]
+
+
+def test_identities_that_are_named_are_the_only_ones(synthesise: Synthesise) -> None:
+    """A domain with the addresses under it, or one address; with tenants and without."""
+    named = "tea.example, care@coffee.example"
+    shared, tenants = (
+        synthesise("production", stage_mail=kind, mail_identities=named).service for kind in ("shared", "tenants")
+    )
+    (allowed,) = sending(shared)
+
+    assert '"*"' not in allowed
+    assert "SES_TENANT_PREFIX" not in variables(shared, "deliver")
+    for service, tenant in ((shared, None), (tenants, f"checkback-production-{MERCHANT}")):
+        assert refused(service, mail("a@tea.example", "checkback-production", tenant)) == []
+        assert refused(service, mail("a@milk.example", "checkback-production", tenant)) == ["identity/milk.example"]
+    for own in ("identity/a@tea.example", "identity/care@coffee.example"):
+        assert refused(shared, [Need("ses:SendEmail", arn("ses", own))]) == []
+    for own in ("identity/a@notea.example", "identity/coffee.example", "identity/tea.example.evil"):
+        assert refused(shared, [Need("ses:SendEmail", arn("ses", own))]) == [own]
+
+
+def test_only_the_deliver_function_sends(mailing: StackTemplate) -> None:
+    policies = Policies(mailing.json)
+
+    assert [name for name in policies.functions if any("ses:" in own.action for own in policies.grants(name))] == [
+        "deliver"
+    ]
 
 
 def test_bounces_and_complaints_come_to_the_callbacks_function_and_from_nowhere_else(mailing: StackTemplate) -> None:
