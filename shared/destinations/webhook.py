@@ -74,6 +74,10 @@ class WebhookDestination:
                     },
                 ],
                 "default": "checkback",
+                "description": (
+                    "`provider`: the last accepted body of the checkout, as the provider posted it or answered it "
+                    "when asked, without the fields that privacy drops."
+                ),
             },
         },
         "required": [],

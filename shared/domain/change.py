@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from shared.domain.cart import Cart
 from shared.domain.checkout import LeafValue, Order
@@ -102,6 +103,10 @@ class CheckoutChange:
     """
     raw: bytes | None = field(default=None, repr=False)
     """The provider's body without its private fields, compressed; only where an endpoint asks for it."""
+    part: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    """Of a body that is about several checkouts: the object in it that says this."""
+    bodiless: bool = False
+    """It only points to the contents, or tells something beside them: the body that is kept stays."""
     correlation_id: str | None = field(default=None, compare=False)
     """The request that brought it: whatever is sent because of it names that."""
     second_hand: bool = False

@@ -13,7 +13,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -339,7 +339,8 @@ class Emporix:
         if _anonymous(leaves.found) or _closed(body):
             return None
         cart = _cart(body, source)
-        return self._snapshot(body, cart_id, leaves, cart, _digest(body), fetched_at=asked_at, asked_at=asked_at)
+        said = self._snapshot(body, cart_id, leaves, cart, _digest(body), fetched_at=asked_at, asked_at=asked_at)
+        return replace(said, changes=tuple(replace(own, part=body) for own in said.changes))
 
     def _order(
         self, body: Mapping[str, Any], request: WebhookRequest, digest: bytes, source: SourceContext

@@ -5,10 +5,12 @@ Only for merchants with an endpoint of ``payload: "provider"``. Numbers keep eve
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from shared.domain.change import CheckoutChange
 from shared.providers.payload import CLICK_IDS
 
 LARGEST_KEPT = 128 * 1024
@@ -19,6 +21,7 @@ _CALLER = frozenset(
         *("ip", "ipaddress", "ipaddr", "ipv4", "ipv6", "clientip", "browserip", "userip", "customerip", "remoteip"),
         *("clientipaddress", "browseripaddress", "useripaddress", "customeripaddress", "remoteaddr", "remoteaddress"),
         *("xforwardedfor", "xrealip", "shopperip", "orderip", "createdfromip", "ipcountry"),
+        *("ipaddressv4", "ipaddressv6", "geoipcountry", "geoipcountryiso2"),
         *("useragent", "clientuseragent", "browseruseragent", "customeruseragent", "httpuseragent", "ua"),
     }
 )
@@ -26,11 +29,30 @@ _NAMES = ("name", "key")
 _SPELLING = re.compile(r"[^a-z0-9]")
 
 
+def with_bodies(
+    changes: Iterable[CheckoutChange], payload: Any, *, keep_click_ids: bool = False
+) -> tuple[CheckoutChange, ...]:
+    """The changes of one payload, each with the body that says it: its part of the payload, else all of it.
+
+    A payload that is about several and not told apart is nobody's own.
+    """
+    several = tuple(changes)
+    whole = payload if len(several) == 1 else None
+    bodies = [whole if own.part is None else own.part for own in several]
+    return tuple(
+        own if body is None else replace(own, raw=provider_body(body, keep_click_ids=keep_click_ids))
+        for own, body in zip(several, bodies, strict=True)
+    )
+
+
 def provider_body(payload: Any, *, keep_click_ids: bool = False) -> bytes | None:
-    """The payload (parsed, decimals exact) as compressed JSON; None where it is too large to keep."""
+    """The payload (parsed, decimals exact) as compressed JSON; None where it is too large or nested too deeply."""
     import simplejson
 
-    clean = without_private(payload, keep_click_ids=keep_click_ids)
+    try:
+        clean = without_private(payload, keep_click_ids=keep_click_ids)
+    except RecursionError:
+        return None
     text = simplejson.dumps(clean, ensure_ascii=False, separators=(",", ":"), use_decimal=True, default=str)
     packed = zlib.compress(text.encode("utf-8", "replace"), 9)
     return packed if len(packed) <= LARGEST_KEPT else None

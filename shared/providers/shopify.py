@@ -420,6 +420,7 @@ class Shopify:
             leaves=self._node_leaves(node, source).found,
             cart=cart,
             join_tokens=(cart_token,) if (cart_token := _cart_token(node.get("abandonedCheckoutUrl"))) else (),
+            part=node,
         )
 
     def _node_leaves(self, node: Mapping[str, Any], source: SourceContext) -> Leaves:

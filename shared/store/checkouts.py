@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 
-from shared.domain.change import CheckoutChange
+from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.instants import to_ms
 from shared.domain.settings import Settings
-from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest
+from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest, is_stale
 from shared.store import keys
 from shared.store.checkout_item import (
     CAUSE,
@@ -94,11 +94,11 @@ class CheckoutStore:
             key=keys.checkout(fresh.digest),
             set={name: value for name, value in item.items() if name not in {*UNDIFFED, *kept, "lu"}}
             | ({"te": Mark.UPDATED.value} if arrival.feed else {})
-            | ({} if change.raw is None else {RAW: change.raw})
+            | _body_of(change)
             | _caused(change.correlation_id),
             set_if_absent={name: item[name] for name in kept if name in item},
             set_next=("tr", "lu") if arrival.feed else (),
-            remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX), *((RAW,) if change.raw is None else ())),
+            remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX), *_body_gone(change)),
             add={"v": 1, **event_sets.add},
             condition=_in_order(change, arrival),
         )
@@ -144,21 +144,19 @@ class CheckoutStore:
             for name, value in after.items()
             if name not in UNDIFFED and (name not in before or before[name] != value)
         }
-        in_order = change is not None and (old is None or old.last_body != new.last_body)
-        raw = change.raw if change is not None and in_order else None
+        bodies = change if change is not None and _is_last(old, new, change, at) else None
         return Update(
             key=keys.checkout(new.digest),
             set=changed
             | marks
             | {"v": new.version}
-            | ({} if raw is None else {RAW: raw})
+            | _body_of(bodies)
             | _caused(cause if change is None else change.correlation_id),
             remove=(
                 *sorted(gone),
                 *event_sets.forget,
                 *(OUTBOX if mark is None else ()),
-                # The last accepted body, or none: an older one would not be what the checkout says now.
-                *((RAW,) if in_order and raw is None else ()),
+                *_body_gone(bodies),
             ),
             add=event_sets.add,
             condition=Attr("pk").not_exists() if old is None else Attr("v").eq(old.version),
@@ -301,3 +299,26 @@ def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
 
 def _caused(correlation_id: str | None) -> Item:
     return {} if correlation_id is None else {CAUSE: correlation_id}
+
+
+def _is_last(old: Checkout | None, new: Checkout, change: CheckoutChange, at: datetime | None) -> bool:
+    """Whether the change's body is the last accepted one: an older one would not be what the checkout says now.
+
+    A purchase moves the checkout whenever it comes, so its body counts.
+    """
+    if old is None:
+        return True
+    if old.last_body == new.last_body:
+        return False
+    if at is None or not change.order_key.value or change.signal is Signal.PURCHASED:
+        return True
+    return not is_stale(old, change, at)
+
+
+def _body_of(change: CheckoutChange | None) -> Item:
+    return {} if change is None or change.raw is None or change.bodiless else {RAW: change.raw}
+
+
+def _body_gone(change: CheckoutChange | None) -> tuple[str, ...]:
+    """The kept body, where the change has one of its own that may not be kept."""
+    return () if change is None or change.raw is not None or change.bodiless else (RAW,)

@@ -14,6 +14,7 @@ import pytest
 
 from infra.local.receiver import Receiver
 from infra.local.shop import Shop, sample
+from shared.providers.emporix import canonical_json
 from tests.integration.stand_in import Reply, StandIn
 
 pytestmark = pytest.mark.e2e
@@ -76,6 +77,32 @@ def test_a_light_abandonment_reaches_the_endpoint_with_the_contents_that_were_pu
     assert checkout["customer"]["phone"].startswith("+")
     assert len(checkout["items"]) >= 2
     assert api.asked[0].headers["x-auth-token"] == "bc-access-token"
+
+
+def test_an_endpoint_that_wants_the_providers_own_body_gets_the_cart_and_not_the_pointer(
+    shop: Shop, api: StandIn
+) -> None:
+    api.on("/bsp", Reply({}))
+    shop.endpoint(f"{api.url}/bsp", ["checkout.abandoned"], settings={"payload": "provider"})
+    access = {"tenant": "exampleshop", "client_id": "the-client", "client_secret": "its-secret", "base_url": api.url}
+    source = shop.source("emporix", credentials={"api": access}, settings={"currency": "EUR", "country": "DE"})
+    cart = sample("emporix/carts-search.json")[0]  # type: ignore[index]  # a list, as the API answers
+    cart_id = uuid.uuid4().hex[:24]
+    email = {"contactEmail": f"{cart_id}@example.com", "customerId": cart_id, "addresses": []}
+    cart |= {"id": cart_id, "metadata": {**cart["metadata"], "modifiedAt": instant(timedelta(minutes=1))}, **email}
+    api.on("/oauth/token", Reply({"access_token": "granted", "expires_in": 14399}))
+    api.on(f"/cart/exampleshop/carts/{cart_id}", Reply(cart | {"ipAddress": "203.0.113.7"}))
+    pointer = json.dumps(sample("emporix/cart-item-added.json") | {"cartId": cart_id}).encode()
+    signed = hmac.new(source["credentials"]["secret"].encode(), canonical_json(json.loads(pointer)).encode(), "sha256")
+    headers = {"emporix-event-signature": base64.b64encode(signed.digest()).decode()}
+    answer = shop.http.post(f"{source['url']}/cart.item-added", content=pointer, headers=headers).json()
+    assert answer["status"] == "accepted"
+    eventually(lambda: shop.checkout(answer["checkout_id"])["items"])
+
+    eventually(lambda: shop.sweep() and shop.checkout(answer["checkout_id"])["status"] == "abandoned")
+    (told,) = eventually(lambda: api.asked_at("/bsp"))
+
+    assert told.json == cart
 
 
 def test_a_backfill_of_two_pages_brings_abandoned_and_recovered_checkouts(

@@ -32,6 +32,11 @@ def deferred(change: CheckoutChange) -> CheckoutChange:
     return replace(change, signal=Signal.ACTIVITY, order_key=NO_ORDER, abandoned_at=None)
 
 
+def pointing(change: CheckoutChange) -> CheckoutChange:
+    """What only points to a cart that is asked for is not kept as the provider's body of it."""
+    return change if change.cart is not None else replace(change, raw=None, bodiless=True)
+
+
 class Merger:
     """Merges changes. One per process."""
 

@@ -18,6 +18,7 @@ from shared.aws.set_aside import count_set_aside
 from shared.domain.change import CheckoutChange
 from shared.domain.ids import SourceId
 from shared.domain.transitions import Arrival
+from shared.providers.privacy import with_bodies
 from shared.providers.provider import DEFECTS, NotUnderstood, Pull
 from shared.providers.pull import ApiPage, BackfillQuery, PullFailed, TryLater, content_of, json_of
 from shared.store.jobs import Job, JobCounts, JobStore
@@ -130,10 +131,10 @@ class Puller:
         answers = self._apis.ask(asked, requests, self._place(message))
         contents = [content_of(answer) for answer in answers]
         said = (
-            asked.api.read_content(content, pull, at, asked.context)
+            _with_bodies(asked.api.read_content(content, pull, at, asked.context).changes, content, asked)
             for content, pull in zip(contents, pulls, strict=True)
         )
-        changes = combined(change for one in said for change in one.changes)
+        changes = combined(change for one in said for change in one)
         return [replace(own, correlation_id=message.correlation_id) for own in changes]
 
     def _place(self, message: PullMessage) -> datetime | None:
@@ -227,7 +228,7 @@ class Puller:
         counts = JobCounts(read=len(page.normalised.changes) + len(page.unread), refused=len(page.unread))
         for reason in page.unread:
             count_set_aside("listed checkout", reason, job.id)
-        for change in self._while_it_stands(job.source_id, page.normalised.changes):
+        for change in self._while_it_stands(job.source_id, _with_bodies(page.normalised.changes, None, asked)):
             counts = counts.plus(self._one(change, job, asked, arrival))
         for pull in page.normalised.pulls:
             wanted = [(pull.kind, pull.reference)]
@@ -266,6 +267,18 @@ def _read(asked: AskedSource, content: Any, query: BackfillQuery, cursor: str | 
         raise PullFailed(f"the page cannot be read: {type(defect).__name__}") from defect
 
 
+def _with_bodies(changes: Iterable[CheckoutChange], content: Any, asked: AskedSource) -> list[CheckoutChange]:
+    """The changes, with what the API said as the provider's body where an endpoint asks for it.
+
+    Contents of a cart are a body of it; a customer, or word that the cart is closed, is none.
+    """
+    said = [replace(own, bodiless=own.cart is None) for own in changes]
+    if not asked.merchant.raw:
+        return said
+    keep = asked.context.settings.keep_click_ids
+    return [own if own.bodiless else with_bodies([own], content, keep_click_ids=keep)[0] for own in said]
+
+
 def combined(changes: Iterable[CheckoutChange]) -> list[CheckoutChange]:
     """One change per checkout out of what several contents say of it: newer over older, together.
 
@@ -281,5 +294,5 @@ def _together(changes: list[CheckoutChange]) -> CheckoutChange:
     ordered = sorted(changes, key=lambda own: own.order_key.value)
     newest = ordered[-1]
     leaves = {name: value for own in ordered for name, value in own.leaves.items()}
-    carts = [own.cart for own in ordered if own.cart is not None]
-    return replace(newest, leaves=leaves, cart=carts[-1] if carts else None)
+    told = next((own for own in reversed(ordered) if own.cart is not None), newest)
+    return replace(newest, leaves=leaves, cart=told.cart, raw=told.raw, bodiless=told.bodiless)

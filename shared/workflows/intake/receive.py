@@ -36,7 +36,7 @@ from shared.providers.provider import (
 from shared.store.configuration import SourceStore
 from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from shared.store.webhook_counts import WebhookCounts
-from shared.workflows.intake.merge import Merger, arrival_at, deferred
+from shared.workflows.intake.merge import Merger, arrival_at, deferred, pointing
 from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.reversals import Recorded, Reversals
 from shared.workflows.intake.sources import SourceDirectory, context_of
@@ -181,13 +181,12 @@ class Receiver:
         try:
             payload = provider.read(request, context)
             normalised = provider.normalise(payload, request, context)
-            # A body about several shoppers is nobody's own.
-            if not merchant.raw or len(normalised.changes) != 1:
+            if not merchant.raw or not normalised.changes:
                 return normalised
-            from shared.providers.privacy import provider_body
+            from shared.providers.privacy import with_bodies
 
-            raw = provider_body(payload, keep_click_ids=context.settings.keep_click_ids)
-            return replace(normalised, changes=tuple(replace(own, raw=raw) for own in normalised.changes))
+            keep = context.settings.keep_click_ids
+            return replace(normalised, changes=with_bodies(normalised.changes, payload, keep_click_ids=keep))
         except DEFECTS as defect:
             raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
 
@@ -209,7 +208,7 @@ class Receiver:
         asking = bool(normalised.pulls) and bool(context.credentials.api)
         if normalised.pulls and not asking and not normalised.changes:
             raise NotUnderstood("its content is at the provider's API, and credentials.api is not set")
-        changes = [deferred(own) for own in normalised.changes] if asking else normalised.changes
+        changes = [pointing(deferred(own)) for own in normalised.changes] if asking else normalised.changes
         changes = [replace(own, correlation_id=request.id) for own in changes]
         reversals = [replace(own, correlation_id=request.id) for own in normalised.reversals]
         done, refused = self._stored(changes, reversals, arrival_at(request.arrived_at, source, merchant))
