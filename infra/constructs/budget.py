@@ -13,16 +13,21 @@ class MonthlyBudget(Construct):
     """Told when a month is forecast to cost more than ``monthly_budget_usd``, and when it has cost four fifths.
 
     Of the whole account: a filter by tag counts nothing until somebody activates the tag for billing. Budgets are
-    made out in the account's currency of billing, and told of a few times a day.
+    made out in the account's currency of billing, and told of a few times a day. A forecast needs five weeks of an
+    account's use: before that the bill alone speaks.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, stage: Stage, topic: sns.ITopic) -> None:
         """``topic`` is the alarms'; an ``alarm_topic_arn`` of the operator's own must let AWS Budgets publish."""
         super().__init__(scope, construct_id)
+        stack = Stack.of(self)
         topic.grant_publish(
             iam.ServicePrincipal(
                 "budgets.amazonaws.com",
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": f"arn:{stack.partition}:budgets::{stack.account}:*"},
+                },
             )
         )
         told = [

@@ -6,6 +6,7 @@ Reads only. Ends with 1 if something stops the deployment; what is worth knowing
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -239,7 +240,42 @@ def budget(_client: Clients, stage: Stage) -> Iterator[Finding]:
         yield Finding("note", "nobody is told what the account costs", "set monthly_budget_usd (two budgets are free)")
 
 
-CHECKS: Final = (executions, throttles, bootstrap, certificate, front, mail, schedules, table, keys_copy, budget)
+def alarm_topic(client: Clients, stage: Stage) -> Iterator[Finding]:
+    """Whether the operator's own topic takes what alarms and budget tell it: no stack writes that topic's policy."""
+    if stage.alarm_topic_arn is None:
+        return
+    topic = client("sns").get_topic_attributes(TopicArn=stage.alarm_topic_arn)["Attributes"]
+    if topic.get("KmsMasterKeyId", "").endswith("alias/aws/sns"):
+        what = "the alarm topic is encrypted by AWS's own key, which lets no service in: nothing arrives"
+        yield Finding("stop", what, "give it a key of yours, or none")
+        return
+    allowed = " ".join(
+        json.dumps(own["Principal"])
+        for own in json.loads(topic.get("Policy", "{}")).get("Statement", [])
+        if own["Effect"] == "Allow"
+    )
+    telling = {"cloudwatch.amazonaws.com": True, "budgets.amazonaws.com": bool(stage.monthly_budget_usd)}
+    silent = [service for service, tells in telling.items() if tells and service not in allowed]
+    if silent:
+        do = f"let {' and '.join(silent)} do sns:Publish in the policy of {stage.alarm_topic_arn}"
+        yield Finding("stop", f"the alarm topic refuses {', '.join(silent)}: nobody would be told", do)
+    else:
+        yield Finding("ok", "the alarm topic takes what is told to it")
+
+
+CHECKS: Final = (
+    executions,
+    throttles,
+    bootstrap,
+    certificate,
+    front,
+    mail,
+    schedules,
+    table,
+    keys_copy,
+    budget,
+    alarm_topic,
+)
 
 
 def preflight(client: Clients, stage: Stage) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """What an account lacks is said before a deployment, with what to do: against answers as AWS gives them."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -341,3 +342,46 @@ def test_the_apis_own_certificate_covers_the_name_behind_the_front(aws: Aws) -> 
     issued(aws, "hooks.example.com")
 
     assert [verdict for verdict, _ in found(aws, preflight.certificate, FRONTED)] == ["stop"]
+
+
+TOPIC = "arn:aws:sns:ap-south-1:111122223333:ours"
+
+
+def topic_lets(aws: Aws, *services: str, **attributes: str) -> None:
+    """The operator's own topic, whose policy lets these services publish."""
+    statements = [
+        {"Effect": "Allow", "Principal": {"Service": own}, "Action": "sns:Publish", "Resource": TOPIC}
+        for own in services
+    ]
+    known = {"Policy": json.dumps({"Statement": statements}), **attributes}
+    aws.answers("sns", "get_topic_attributes", {"Attributes": known}, TopicArn=TOPIC)
+
+
+@pytest.mark.parametrize(
+    ("budget", "let_in", "verdict"),
+    [
+        (50, ("cloudwatch.amazonaws.com", "budgets.amazonaws.com"), "ok"),
+        (0, ("cloudwatch.amazonaws.com",), "ok"),
+        (50, ("cloudwatch.amazonaws.com",), "stop"),
+        (50, ("budgets.amazonaws.com",), "stop"),
+        (0, (), "stop"),
+    ],
+)
+def test_a_topic_of_the_operators_own_has_to_take_what_it_is_told(
+    aws: Aws, budget: int, let_in: tuple[str, ...], verdict: str
+) -> None:
+    topic_lets(aws, *let_in)
+    stage = replace(PRODUCTION, alarm_email=None, alarm_topic_arn=TOPIC, monthly_budget_usd=budget)
+
+    assert [own for own, _ in found(aws, preflight.alarm_topic, stage)] == [verdict]
+
+
+def test_a_topic_encrypted_by_awss_own_key_lets_no_service_in(aws: Aws) -> None:
+    topic_lets(aws, "cloudwatch.amazonaws.com", KmsMasterKeyId="alias/aws/sns")
+    stage = replace(PRODUCTION, alarm_email=None, alarm_topic_arn=TOPIC)
+
+    assert [own for own, _ in found(aws, preflight.alarm_topic, stage)] == ["stop"]
+
+
+def test_a_stage_with_its_own_topic_asks_nobody(aws: Aws) -> None:
+    assert found(aws, preflight.alarm_topic) == []

@@ -53,10 +53,16 @@ def test_the_runbook_has_no_section_of_an_alarm_that_there_is_not(service: Stack
     chapter = RUNBOOK.partition("\n## Alarms\n")[2].partition("\n## ")[0]
     sections = {own.lower() for own in re.findall(r"^### (\w+)$", chapter, re.MULTILINE)}
 
-    watched_on_demand = {"providersilent", "frontrefused"}
+    watched_on_demand = {"providersilent", "frontrefused", "budget"}
     assert sections - watched_on_demand == {
         own["AlarmDescription"].rpartition("#")[2] for own in alarms(service).values()
     } | {"userhurt"}
+
+
+def test_what_a_budget_tells_is_in_the_runbook() -> None:
+    """A mail of AWS Budgets carries no text of ours."""
+    for part in ("**Means**", "**First look**", "**Mend**", "**Verify**"):
+        assert part in section("budget")
 
 
 def test_each_provider_that_never_rests_has_an_alarm(synthesise: Synthesise) -> None:
