@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive rotate-data-key bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive rotate-data-key bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -42,10 +42,10 @@ local-status: ## where the local engine answers
 demo: setup ## an abandoned and a recovered checkout, played through the deployed stack
 	@$(PYTHON) -m infra.local.demo
 
-check: ## before you share a change: lint, types and every quick test, beside each other
+check: ## before you share a change: lint, types and the quick tests of what it concerns; ALL=1 for every one
 	@$(MAKE) -j 3 lint types quick
 
-test: setup lint types unit e2e permissions ## everything CI runs
+test: setup lint types unit e2e permissions attribution ## everything CI runs
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .
@@ -61,15 +61,21 @@ types: ## zuban, strict, over code and tests: reads as mypy does, in an eighth o
 types-mypy: ## the same by mypy itself
 	@.venv/bin/mypy
 
-quick: ## unit and integration tests but the long ones
-	@.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal
+quick: ## unit and integration tests but the long ones, of what differs from main; ALL=1 for all, AGAINST=<branch>
+	@files="$$(ALL="$(ALL)" AGAINST="$(AGAINST)" $(PYTHON) -m tests.selection)"; \
+	test -n "$$files" || exit 0; \
+	.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal $$files || { \
+		code=$$?; [ $$code = 5 ] && [ "$$files" != tests ] && echo "no quick test among them"; }
 
 unit: ## unit and integration tests, the long ones too
-	@rm -rf .recorded/unit
-	@RECORD_AWS_CALLS=.recorded/unit .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
+	@rm -rf .recorded/unit .recorded/ran
+	@RECORD_AWS_CALLS=.recorded/unit RECORD_RAN=.recorded/ran .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
 
 permissions: ## what functions did in the last `make unit` and `make e2e`, against what their roles allow
 	@RECORDED_AWS_CALLS=".recorded/unit .recorded/e2e" .venv/bin/pytest tests/permissions/test_least_privilege.py
+
+attribution: ## what ran in the test files of the last `make unit` is what `make check` would select them for
+	@RECORDED_RAN=.recorded/ran .venv/bin/pytest tests/selection/test_ran.py
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=
 	@FUZZ_CASES=$(or $(CASES),20000) .venv/bin/pytest tests/fuzz

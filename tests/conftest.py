@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.permissions.recording import record_handlers
+from tests.selection import ran
 
 # What is imported and collected stays until the end: looking through it for rubbish, over and over, took a fifth of the
 # collection and some of the tests' time.
@@ -23,6 +24,12 @@ record_handlers()
 settings.register_profile("default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write down whose code runs in which test file, where that is wanted."""
+    if recording := ran.plugin():
+        config.pluginmanager.register(recording)
 
 
 def pytest_collection_finish() -> None:
