@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.checkout import Activity
 from shared.domain.ids import digest
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
+from shared.store.conditions import Attr, Key
 from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, Put

@@ -7,12 +7,11 @@ beginning of every window together with all the rest.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.ids import SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.rate_limit import RateLimit, is_now
 from shared.store import keys
+from shared.store.conditions import Attr
 from shared.store.rate_places import RatePlaces
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Update

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.ids import CampaignId, MerchantId
 from shared.domain.instants import to_ms
 from shared.store import keys
+from shared.store.conditions import Attr
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, Put, Update
 

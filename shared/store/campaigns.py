@@ -8,12 +8,11 @@ away when the schedule is as the campaign says: no crash in between leaves an or
 from dataclasses import replace
 from datetime import datetime
 
-from boto3.dynamodb.conditions import Attr, ConditionBase, Key
-
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
 from shared.domain.ids import MerchantId
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr, Condition, Key
 from shared.store.configuration import VersionConflict, Versioned
 from shared.store.table import ConditionFailed, Table, TransactionCancelled
 from shared.store.writes import Delete, Item, Put, Write
@@ -122,7 +121,7 @@ def _scheduled(campaign: Campaign) -> bool:
     return campaign.trigger.type == "schedule"
 
 
-def _revision(campaign: Campaign, revision: int, condition: ConditionBase, note: Put | None) -> list[Write]:
+def _revision(campaign: Campaign, revision: int, condition: Condition, note: Put | None) -> list[Write]:
     pk, sk = keys.campaign_version(campaign.merchant_id, campaign.id, campaign.version)
     version = Put({**pack(campaign), "pk": pk, "sk": sk}, None if revision == 1 else Attr("pk").not_exists())
     return [Put(_head(campaign, revision), condition), version, *([] if note is None else [note])]
@@ -142,5 +141,5 @@ def _current(item: Item) -> Versioned[Campaign]:
     return Versioned(unpack(Campaign, item), int(item["rev"]))
 
 
-def _as_read(before: Versioned[Campaign]) -> ConditionBase:
+def _as_read(before: Versioned[Campaign]) -> Condition:
     return Attr("rev").eq(before.version)

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from boto3.dynamodb.conditions import Attr, ConditionBase, Key
-
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
@@ -27,6 +25,7 @@ from shared.store.checkout_item import (
     names_of,
     to_item,
 )
+from shared.store.conditions import Attr, Condition, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 
@@ -212,7 +211,7 @@ class CheckoutStore:
     def by_identity(self, identity: Identity, *, since: datetime | None = None) -> list[str]:
         """Digests of the checkouts that carry an identity, newest first; the index may lag by a moment."""
         attribute = IDENTITY_ATTRIBUTE[identity.kind]
-        condition: ConditionBase = Key(attribute).eq(identity.mac)
+        condition: Condition = Key(attribute).eq(identity.mac)
         if since is not None:
             condition &= Key("ca").gte(to_ms(since))
         found = self._table.query_all(condition, index=identity.kind.value)
@@ -278,11 +277,11 @@ class _EventSets:
     forget: tuple[str, ...]
 
 
-def _in_order(change: CheckoutChange, arrival: Arrival) -> ConditionBase:
+def _in_order(change: CheckoutChange, arrival: Arrival) -> Condition:
     """Nothing stands there, or an open checkout to which the event is new and in order."""
     if not change.order_key.value:
         return Attr("pk").not_exists()
-    ordered: ConditionBase = Attr("o").lte(change.order_key.value)
+    ordered: Condition = Attr("o").lte(change.order_key.value)
     if change.order_key.clockless:
         ordered |= Attr("oa").lt(to_ms(arrival.at - REORDERING_WINDOW))
     acted_at = to_ms(activity_at(change, arrival))

@@ -5,13 +5,12 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import EndpointId, MerchantId, SourceId, TokenId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.merchant import Endpoint, Merchant, Source
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Delete, Item, ItemKey, Put, Update
 

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.campaign import MOST_STEPS
 from shared.domain.coupon import Allocation
 from shared.domain.ids import EpisodeId, MerchantId, PoolId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Item, Put, Update, Write
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Put, Update
 

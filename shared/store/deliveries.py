@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import DeliveryId, EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
 from shared.store.codec import thawed
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, StoreUnavailable, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 

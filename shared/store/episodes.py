@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain import step_state
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.identity import Identity, IdentityKind
@@ -20,6 +18,7 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.suppression import EndReason
 from shared.store import keys
+from shared.store.conditions import Attr
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 

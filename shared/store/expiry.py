@@ -9,8 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, ConditionBase
-
+from shared.store.conditions import Attr, Condition
 from shared.store.writes import ItemKey, Put
 
 TTL = "ttl"
@@ -27,30 +26,28 @@ def emptied(key: ItemKey, now: datetime) -> Put:
     return Put({"pk": key[0], "sk": key[1], TTL: int(now.timestamp()) - 1})
 
 
-def alive(now: int) -> ConditionBase:
+def alive(now: int) -> Condition:
     """That the row's time is not over; holds where there is none."""
     return Attr(TTL).not_exists() | Attr(TTL).gt(now)
 
 
-def holds_for_nothing(condition: ConditionBase | None) -> bool:
+def holds_for_nothing(condition: Condition | None) -> bool:
     """Whether a condition holds where there is no row, by DynamoDB's rules."""
     if condition is None:
         return True
-    expression = condition.get_expression()
-    parts = expression["values"]
-    match expression["operator"]:
+    match condition.operator:
         case "AND":
-            return all(holds_for_nothing(part) for part in parts)
+            return all(map(holds_for_nothing, condition.parts))
         case "OR":
-            return any(holds_for_nothing(part) for part in parts)
+            return any(map(holds_for_nothing, condition.parts))
         case "NOT":
-            return not holds_for_nothing(parts[0])
+            return not holds_for_nothing(condition.parts[0])
         case operator:
             # What compares with an attribute that is absent is false; that it is unlike something is true.
             return operator in {"attribute_not_exists", "<>"}
 
 
-def replacing(condition: ConditionBase | None, now: int) -> ConditionBase | None:
+def replacing(condition: Condition | None, now: int) -> Condition | None:
     """The condition of a write that leaves nothing of the row (or only looks at it), where an expired row is none."""
     if condition is None:
         return None
@@ -59,6 +56,6 @@ def replacing(condition: ConditionBase | None, now: int) -> ConditionBase | None
     return condition & alive(now)
 
 
-def changing(condition: ConditionBase | None, now: int) -> ConditionBase:
+def changing(condition: Condition | None, now: int) -> Condition:
     """The condition of a write that keeps what it does not name: over an expired row it fails, whatever it says."""
     return alive(now) if condition is None else condition & alive(now)

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.metrics import Fact, FactKind, Sums
 from shared.domain.money import Money
 from shared.store import keys
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put
 

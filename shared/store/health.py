@@ -5,14 +5,13 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.breaker import HEALTHY, Health
 from shared.domain.ids import EndpointId
 from shared.domain.instants import to_ms
 from shared.domain.rate_limit import RateLimit
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr
 from shared.store.rate_places import RatePlaces
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import ItemKey, Update

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, StoreUnavailable, Table
 from shared.store.writes import Delete, Item, Put, Update
 

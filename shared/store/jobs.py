@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import JobId, MerchantId, SourceId
 from shared.domain.instants import to_ms
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Delete, Put, Update
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from boto3.dynamodb.conditions import Key
-
 from shared.store import keys
+from shared.store.conditions import Key
 from shared.store.table import Table
 
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr, ConditionBase
-
 from shared.domain.checkout import Checkout
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.reversal import TakenBack
 from shared.store import keys
+from shared.store.conditions import Attr, Condition
 from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
@@ -156,7 +155,7 @@ def taken_back(
     )
 
 
-def _as_read(revision: int) -> ConditionBase:
+def _as_read(revision: int) -> Condition:
     return Attr("rn").eq(revision) if revision else Attr("rn").not_exists()
 
 

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.ids import MerchantId, QuarantineId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
+from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Delete, Item, Put, Update
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.rate_limit import Lot, RateLimit
+from shared.store.conditions import Attr
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Update
 

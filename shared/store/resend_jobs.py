@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.ids import EndpointId, JobId, MerchantId, SourceId, checkout_digest
 from shared.domain.instants import to_ms
 from shared.store import keys
 from shared.store.codec import pack, unpack
+from shared.store.conditions import Attr
 from shared.store.deliveries import DeliveryStatus
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import ItemKey, Put, Update

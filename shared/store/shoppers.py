@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from boto3.dynamodb.conditions import Attr, ConditionBase
-
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
+from shared.store.conditions import Attr, Condition
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Check, Delete, Item, Update
 
@@ -87,7 +86,7 @@ class ShopperStore:
         Not conditional on the version: a message or a suppression in between does not matter.
         """
         not_bought = Attr("po").not_exists() | Attr("po").lt(to_ms(floor))
-        free: ConditionBase = Attr("ep").not_exists() | Attr("ep").eq(episode_id)
+        free: Condition = Attr("ep").not_exists() | Attr("ep").eq(episode_id)
         if record.episode_id is not None:
             free |= Attr("ep").eq(record.episode_id)
         ttl_set, ttl_removed = _life(record.memory.suppressed, now)
@@ -189,7 +188,7 @@ def _instant(item: Item, name: str) -> datetime | None:
     return from_ms(int(item[name])) if name in item else None
 
 
-def _as_read(record: ShopperRecord) -> ConditionBase:
+def _as_read(record: ShopperRecord) -> Condition:
     return Attr("v").eq(record.version) if record.version else Attr("v").not_exists()
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from boto3.dynamodb.conditions import Attr, Key
-
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import keys
+from shared.store.conditions import Attr, Key
 from shared.store.table import Table
 from shared.store.writes import Delete, Item, Update
 

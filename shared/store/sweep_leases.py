@@ -2,10 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from boto3.dynamodb.conditions import Attr
-
 from shared.domain.instants import to_ms
 from shared.store import keys
+from shared.store.conditions import Attr
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Put, Update
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import Attr, ConditionBase, Key
 from botocore.exceptions import ClientError
 
 from shared.store import expiry
 from shared.store.cancel_reasons import TOO_LARGE, CancelReason, reasons_of
+from shared.store.conditions import Attr, Condition, Key
 from shared.store.wire import (
     condition_arguments,
     from_wire,
@@ -219,13 +219,13 @@ class Table:
 
     def query(
         self,
-        condition: ConditionBase,
+        condition: Condition,
         *,
         index: str | None = None,
         limit: int | None = None,
         start: Item | None = None,
         forward: bool = True,
-        filter_by: ConditionBase | None = None,
+        filter_by: Condition | None = None,
         consistent: bool = False,
     ) -> Page:
         """One page of a key condition, on the table or an index; ``start`` is an earlier page's ``next_key``.
@@ -253,10 +253,10 @@ class Table:
 
     def query_all(
         self,
-        condition: ConditionBase,
+        condition: Condition,
         *,
         index: str | None = None,
-        filter_by: ConditionBase | None = None,
+        filter_by: Condition | None = None,
         consistent: bool = False,
     ) -> Iterable[Item]:
         """Every item of a key condition, page by page."""
@@ -272,7 +272,7 @@ class Table:
         self, partition: str, limit: int | None = None, prefix: str = "", between: tuple[str, str] | None = None
     ) -> list[ItemKey]:
         """Keys in a partition, all or the first: rows past their TTL and unreadable ones too, for erasures."""
-        condition: ConditionBase = Key("pk").eq(partition)
+        condition: Condition = Key("pk").eq(partition)
         if prefix or between:
             condition &= Key("sk").between(*between) if between else Key("sk").begins_with(prefix)
         arguments = query_arguments(condition)

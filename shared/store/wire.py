@@ -1,27 +1,92 @@
-"""What goes over the wire: plain values as DynamoDB's typed ones and back, conditions and updates as expressions."""
+"""What goes over the wire: plain values as DynamoDB's typed ones and back, conditions and updates as expressions.
+
+Amazon DynamoDB Developer Guide, "Low-level API", data type descriptors; and "Naming rules and data types" for numbers.
+"""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from decimal import Context, Decimal, Inexact, Rounded
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
-from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
+from shared.store.conditions import Condition, Expressions
 
 if TYPE_CHECKING:
     from shared.store.writes import Item, ItemKey, Update
 
-_serialise = TypeSerializer().serialize
-_deserialise = TypeDeserializer().deserialize
+_NUMBERS = Context(Emin=-128, Emax=126, prec=38, traps=[Inexact, Rounded])
+"""What DynamoDB keeps of a number: 38 digits. What has more is refused here and not rounded there."""
 
 
 def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain values as DynamoDB's typed values."""
-    return {name: _serialise(value) for name, value in item.items()}
+    """Plain values as DynamoDB's typed values. Raises TypeError for what it has no type for, a float above all."""
+    return {name: _typed(value) for name, value in item.items()}
+
+
+def _typed(value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"S": value}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | Decimal):
+        return {"N": _number(value)}
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, Mapping):
+        return {"M": {name: _typed(part) for name, part in value.items()}}
+    if isinstance(value, list | tuple):
+        return {"L": [_typed(part) for part in value]}
+    if isinstance(value, bytes | bytearray):
+        return {"B": value}
+    if isinstance(value, Set):
+        return _typed_set(value)
+    raise TypeError(f"no type of DynamoDB: {type(value).__name__}")
+
+
+def _number(value: int | Decimal) -> str:
+    """Raises TypeError for what is no number, Inexact for more than 38 digits."""
+    number = _NUMBERS.create_decimal(value)
+    if not number.is_finite():
+        raise TypeError("infinity and NaN are no numbers of DynamoDB")
+    return str(number)
+
+
+def _typed_set(values: Set[Any]) -> dict[str, Any]:
+    """A set has members, all of one type. Raises TypeError for any other."""
+    kinds = {kind for own in values for kind in _typed(own)}
+    if len(kinds) != 1 or not kinds <= {"S", "N", "B"}:
+        raise TypeError("a set holds texts, numbers or bytes, of one kind and at least one")
+    (kind,) = kinds
+    return {kind + "S": [_typed(own)[kind] for own in values]}
 
 
 def from_wire(item: Mapping[str, Any]) -> "Item":
     """DynamoDB's typed values as plain values: numbers are Decimal, binaries bytes."""
-    return {name: _plain(_deserialise(value)) for name, value in item.items()}
+    return {name: _plain(value) for name, value in item.items()}
+
+
+def _plain(typed: Mapping[str, Any]) -> Any:
+    ((kind, value),) = typed.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return Decimal(value)
+        case "M":
+            return {name: _plain(part) for name, part in value.items()}
+        case "L":
+            return [_plain(part) for part in value]
+        case "NULL":
+            return None
+        case "B":
+            return bytes(value)
+        case "SS":
+            return set(value)
+        case "NS":
+            return {Decimal(own) for own in value}
+        case "BS":
+            return {bytes(own) for own in value}
+        case _:
+            raise TypeError(f"no type of DynamoDB: {kind}")
 
 
 def from_stream(image: Mapping[str, Any]) -> "Item":
@@ -44,49 +109,34 @@ def _binaries(value: Mapping[str, Any]) -> dict[str, Any]:
             return {kind: inner}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Binary):
-        return bytes(value.value)  # type: ignore[attr-defined]  # the stubs lack it
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_plain(part) for part in value]
-    if isinstance(value, set):
-        return {_plain(part) for part in value}
-    return value
-
-
 def key_to_wire(key: "ItemKey") -> Any:
     """A key as DynamoDB takes it."""
     return {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
 
 
-def condition_arguments(condition: ConditionBase | None) -> dict[str, Any]:
+def condition_arguments(condition: Condition | None) -> dict[str, Any]:
     """The condition as one write's arguments."""
     if condition is None:
         return {}
-    built = ConditionExpressionBuilder().build_expression(condition)
-    arguments: dict[str, Any] = {
-        "ConditionExpression": built.condition_expression,
-        "ExpressionAttributeNames": dict(built.attribute_name_placeholders),
-    }
-    if built.attribute_value_placeholders:
-        arguments["ExpressionAttributeValues"] = to_wire(built.attribute_value_placeholders)
+    built = Expressions()
+    text = built.text(condition)
+    arguments: dict[str, Any] = {"ConditionExpression": text, "ExpressionAttributeNames": built.names}
+    if built.values:
+        arguments["ExpressionAttributeValues"] = to_wire(built.values)
     return arguments
 
 
-def query_arguments(condition: ConditionBase, filter_by: ConditionBase | None = None) -> dict[str, Any]:
+def query_arguments(condition: Condition, filter_by: Condition | None = None) -> dict[str, Any]:
     """A key condition, and what is left out of what it finds, as a query's arguments."""
-    built = ConditionExpressionBuilder()
-    keys = built.build_expression(condition, is_key_condition=True)
-    names, values = dict(keys.attribute_name_placeholders), dict(keys.attribute_value_placeholders)
-    arguments: dict[str, Any] = {"KeyConditionExpression": keys.condition_expression}
+    built = Expressions()
+    arguments: dict[str, Any] = {"KeyConditionExpression": built.text(condition)}
     if filter_by is not None:
-        filtered = built.build_expression(filter_by)
-        names |= filtered.attribute_name_placeholders
-        values |= filtered.attribute_value_placeholders
-        arguments["FilterExpression"] = filtered.condition_expression
-    return {**arguments, "ExpressionAttributeNames": names, "ExpressionAttributeValues": to_wire(values)}
+        arguments["FilterExpression"] = built.text(filter_by)
+    return {
+        **arguments,
+        "ExpressionAttributeNames": built.names,
+        "ExpressionAttributeValues": to_wire(built.values),
+    }
 
 
 def update_arguments(update: "Update") -> dict[str, Any]:

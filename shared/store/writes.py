@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from boto3.dynamodb.conditions import ConditionBase
+from shared.store.conditions import Condition
 
 type Item = dict[str, Any]
 type ItemKey = tuple[str, str]
@@ -20,7 +20,7 @@ class Update:
     set_next: Sequence[str] = ()
     remove: Sequence[str] = ()
     add: Mapping[str, Any] = field(default_factory=dict)
-    condition: ConditionBase | None = None
+    condition: Condition | None = None
 
     def made(self) -> Item:
         """The item that the update makes where there is none."""
@@ -34,7 +34,7 @@ class Put:
     """One PutItem; ``item`` holds ``pk`` and ``sk``."""
 
     item: Item
-    condition: ConditionBase | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Delete:
     """One DeleteItem."""
 
     key: ItemKey
-    condition: ConditionBase | None = None
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Check:
     """A condition on an item that the transaction does not write."""
 
     key: ItemKey
-    condition: ConditionBase
+    condition: Condition
 
 
 type Write = Update | Put | Delete | Check

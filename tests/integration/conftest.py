@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.session import get_session
 from moto import mock_aws
 
 from shared.aws import clients
@@ -88,10 +87,10 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
     with mock_aws(config={"core": {"mock_credentials": False}}):
         with pytest.MonkeyPatch.context() as monkeypatch:
             _no_real_aws(monkeypatch)
-            session = get_session()
+            clients.session.cache_clear()
             # Spelling out what runs the client is a tenth of a call.
-            session.set_default_client_config(Config(user_agent="tests"))
-            boto3.setup_default_session(botocore_session=session)
+            clients.session().set_default_client_config(Config(user_agent="tests"))
+            boto3.setup_default_session(botocore_session=clients.session())
             staged = _make_stage()
             account = Account()
         yield account, staged

@@ -70,6 +70,12 @@ def test_imports_point_one_way(path: Path) -> None:
         assert imported.split(".")[0] not in {"infra", "tests"}, f"{own} imports {imported}"
 
 
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_take_botocore_alone(path: Path) -> None:
+    """Conditions come from ``shared.store.conditions``, clients from ``shared.aws.clients``: boto3 is in no bundle."""
+    assert not [own for own in imports(path) if own.split(".")[0] in {"boto3", "s3transfer"}]
+
+
 def chapter(module: str) -> str | None:
     """The chapter of the workflows that a module stands in."""
     parts = module.split(".")

@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from boto3.dynamodb.conditions import Key
-
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.domain.checkout import Status
 from shared.domain.ids import CampaignId, EndpointId, MerchantId, SourceId
 from shared.domain.merchant import Merchant
 from shared.store import keys
 from shared.store.campaigns import CampaignStore
+from shared.store.conditions import Key
 from shared.store.configuration import MerchantStore
 from shared.store.coupons import CouponStore
 from shared.store.idempotency import IdempotencyStore

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from boto3.dynamodb.conditions import Attr, Key
 
 from shared.aws import clients
 from shared.domain.breaker import Health
@@ -33,6 +32,7 @@ from shared.store.activities import ActivityStore
 from shared.store.api_limits import ApiLimits
 from shared.store.campaign_runs import RunStore
 from shared.store.checkouts import CheckoutStore
+from shared.store.conditions import Attr, Key
 from shared.store.coupons import CouponStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.due import DueStore

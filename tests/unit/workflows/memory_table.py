@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, override
 
-from boto3.dynamodb.conditions import AttributeBase, ConditionBase
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from shared.store.cancel_reasons import CancelReason
+from shared.store.conditions import Condition, Key
 from shared.store.table import ConditionFailed, Page, Table, TransactionCancelled
 from shared.store.wire import from_wire, to_wire
 from shared.store.writes import Check, Delete, Item, ItemKey, Put, Update, Write
@@ -143,13 +143,13 @@ class MemoryTable(Table):
     @override
     def query(
         self,
-        condition: ConditionBase,
+        condition: Condition,
         *,
         index: str | None = None,
         limit: int | None = None,
         start: Item | None = None,
         forward: bool = True,
-        filter_by: ConditionBase | None = None,
+        filter_by: Condition | None = None,
         consistent: bool = False,
     ) -> Page:
         assert start is None, "no test in memory is as long as a page"
@@ -200,17 +200,16 @@ def _updated(update: Update, old: Item) -> Item:
     return {name: value for name, value in new.items() if name not in update.remove}
 
 
-def _met(condition: ConditionBase, item: Item) -> bool:
-    """Whether an item meets a condition, by boto3's own description of it."""
-    built = condition.get_expression()
-    kind, values = built["operator"], built["values"]
+def _met(condition: Condition, item: Item) -> bool:
+    """Whether an item meets a condition, as DynamoDB reads it."""
+    kind, values = condition.operator, condition.parts
     if kind == "AND":
         return all(_met(own, item) for own in values)
     if kind == "OR":
         return any(_met(own, item) for own in values)
     if kind == "NOT":
         return not _met(values[0], item)
-    assert isinstance(values[0], AttributeBase)
+    assert isinstance(values[0], Key)
     name = values[0].name
     if kind in {"attribute_exists", "attribute_not_exists"}:
         return (name in item) == (kind == "attribute_exists")

@@ -1,0 +1,165 @@
+"""AWS for a function that is measured: moto behind one HTTP port, in a process of its own, with a merchant on it.
+
+``python -m tests.bench.stage`` prints one line of JSON, ``environment`` of the functions and one signed webhook of each
+provider as API Gateway hands it over (``webhooks``), and serves until its input ends. What a call costs here is no
+figure of anything: functions are measured by the time of their own processor.
+"""
+
+import base64
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar, override
+
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.compat import HTTPHeaders
+from moto.core.models import botocore_stubber
+
+from shared.aws.environment import Environment
+from shared.aws.stores import Stores, now
+from shared.domain.ids import MerchantId, TokenId
+from shared.domain.instants import to_ms
+from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
+from shared.providers import registry
+from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
+from tests.fuzz.test_ingest import EVENTS, PROOFS, PUBLIC, SECRET, SETTINGS, TOPIC_HEADERS, URL_TOKEN, source_of
+from tests.fuzz.test_ingest import _wix_body as wix_body
+from tests.integration.conftest import DUE_SHARDS, REGION, Stage, open_account
+
+MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
+FIRST = {
+    "bigcommerce": ("cart-created", None),
+    "cashfree": ("abandoned-checkout", None),
+    "custom": ("mapped", None),
+    "emporix": ("cart-created", "cart.created"),
+    "flexype": ("acr", None),
+    "razorpay": ("abandoned-cart", None),
+    "shopflo": ("checkout-abandoned", None),
+    "shopify": ("checkouts-create", "checkouts/create"),
+    "stripe": ("checkout-session-expired", None),
+    "wix": ("abandoned-checkout-created", None),
+    "woocommerce": ("order-created", "order.created"),
+}
+"""The sample that a provider's figures are of, and its topic."""
+_HOSTS = {"DynamoDB_20120810": "dynamodb", "TrentService": "kms", "secretsmanager": "secretsmanager"} | {
+    "AmazonSQS": "sqs"
+}
+_one_at_a_time = threading.Lock()
+
+
+class _Aws(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm: ClassVar[bool] = True
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        target = self.headers.get("x-amz-target", "")
+        host = _HOSTS.get(target.partition(".")[0], "s3")
+        headers = HTTPHeaders()
+        for name, value in self.headers.items():
+            headers[name] = value
+        url = f"https://{host}.{REGION}.amazonaws.com{self.path}"
+        with _one_at_a_time:
+            made = botocore_stubber.process_request(AWSPreparedRequest(self.command, url, headers, body, False))
+        assert made is not None, url
+        status, answered, text = made
+        raw = text.encode() if isinstance(text, str) else text
+        self.send_response_only(status)
+        for name, value in answered.items():
+            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+                self.send_header(name, str(value))
+        self.send_header("content-length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def __getattr__(self, name: str) -> Any:
+        """One answer for every method (``do_POST`` and its like)."""
+        if name.startswith("do_"):
+            return self._answer
+        raise AttributeError(name)
+
+    @override
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nobody reads it."""
+
+
+def environment_of(stage: Stage, endpoint: str) -> dict[str, str]:
+    """What a function is deployed with, and where it finds AWS."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "STAGE": "dev",
+        "TABLE_NAME": stage.table_name,
+        "PUBLIC_URL": "https://hooks.example.com",
+        "KEYS_SECRET_ARN": stage.keys_secret_arn,
+        "ADMIN_SECRET_ARN": stage.admin_secret_arn,
+        "CREDENTIALS_KEY_ARN": stage.key_arn,
+        "QUARANTINE_BUCKET": stage.bucket,
+        "DELIVERIES_QUEUE_URL": stage.deliveries_url,
+        "RETRIES_QUEUE_URL": stage.retries_url,
+        "STEPS_QUEUE_URL": stage.steps_url,
+        "SLOW_QUEUE_URL": stage.slow_url,
+        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "PULLS_QUEUE_URL": stage.pulls_url,
+        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
+        "CAMPAIGN_RUNS_QUEUE_URL": stage.campaign_runs_url,
+        "CAMPAIGN_RUNS_QUEUE_ARN": stage.campaign_runs_arn,
+        "SCHEDULE_GROUP": stage.schedule_group,
+        "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
+        "DUE_SHARDS": str(DUE_SHARDS),
+        "PATIENCE_WITH_AWS": "short",
+        "LIVE": "1",
+    }
+
+
+def connect_all(stores: Stores) -> None:
+    """A merchant with a source of every provider."""
+    merchant = Merchant(*(MERCHANT, "A shop", ("shop.example.com",), "IN", "INR", "Asia/Kolkata", now()))
+    MerchantStore(stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
+    for name in registry.names():
+        source_id = source_of(name)
+        secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
+        credentials = SourceCredentials((secret,), PUBLIC.decode(), {"tenant": "t", "access_token": "x"}, URL_TOKEN)
+        sealed = stores.cipher.seal_source(source_id, MERCHANT, credentials)
+        settings = SourceSettings(**SETTINGS.get(name, {}))
+        SourceStore(stores.table).create(Source(source_id, MERCHANT, name, now(), settings=settings, sealed=sealed))
+
+
+def webhook_of(name: str) -> dict[str, Any]:
+    """A provider's webhook as API Gateway hands it to ingest."""
+    stem, topic = FIRST[name]
+    sample = json.loads((EVENTS / name / f"{stem}.json").read_text())
+    raw = wix_body(sample, SECRET) if name == "wix" else json.dumps(sample).encode()
+    proof, query = PROOFS[name](raw, SECRET)
+    named = {TOPIC_HEADERS[name]: topic} if topic and name in TOPIC_HEADERS else {}
+    return {
+        "version": "2.0",
+        "pathParameters": {"source_id": source_of(name)} | ({"event": topic} if topic and name == "emporix" else {}),
+        "queryStringParameters": query or None,
+        "headers": {"content-type": "application/json", **proof, **named},
+        "requestContext": {"requestId": "JKJaXmPLvHcESHA=", "timeEpoch": to_ms(now())},
+        "body": base64.b64encode(raw).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def served() -> Iterator[dict[str, Any]]:
+    """The stage while it is served: its environment and webhooks."""
+    with open_account() as (_, stage):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Aws)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = environment_of(stage, f"http://127.0.0.1:{server.server_port}")
+        connect_all(Stores(Environment.read(environment)))
+        yield {"environment": environment, "webhooks": {name: webhook_of(name) for name in registry.names()}}
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    for _served in served():
+        print(json.dumps(_served), flush=True)
+        sys.stdin.read()
