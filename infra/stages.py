@@ -190,6 +190,9 @@ class Stage:
         if (self.domain_name is None) != (self.certificate_arn is None):
             msg = f"stage {self.name!r}: domain_name and certificate_arn go together"
             raise UnusableStageError(msg)
+        if not self.access_logs and not self.is_local:
+            msg = f"stage {self.name!r}: access_logs tell how long providers wait (WebhooksSlow); only local has none"
+            raise UnusableStageError(msg)
         self._check_front()
         self._check_mail()
         if self.alarm_email is not None and self.alarm_topic_arn is not None:

@@ -105,11 +105,11 @@ class Alarms(Construct):
             )
         yield Watch(
             name="WebhooksSlow",
-            metric=metrics.function("ingest", "Duration", statistic="p99"),
+            metric=metrics.webhook_latency("p99"),
             above=3000,
             bad=3,
             of=3,
-            text="One webhook in a hundred takes more than three seconds: providers give up after five and send again.",
+            text="One webhook in a hundred is answered after three seconds: providers give up after five, and repeat.",
         )
         yield Watch(
             name="TableThrottled",

@@ -66,8 +66,8 @@ def _rows(metrics: Metrics, queues: Queues) -> Sequence[Sequence[_Graph]]:
                 "How long providers wait",
                 "ms",
                 (
-                    _named("half", metrics.function("ingest", "Duration", statistic="p50")),
-                    _named("99 of 100", metrics.function("ingest", "Duration", statistic="p99")),
+                    _named("half", metrics.webhook_latency("p50")),
+                    _named("99 of 100", metrics.webhook_latency("p99")),
                 ),
             ),
             (

@@ -7,6 +7,7 @@ import jsii
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_logs as logs
 from aws_cdk.aws_apigateway import AccessLogFormat
 from constructs import Construct
@@ -14,8 +15,14 @@ from constructs import Construct
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.python_function import PythonFunction, retention
 from infra.stages import Stage
+from shared.aws.embedded_metrics import NAMESPACE
 
 _DEFAULT_STAGE = "$default"
+_LATENCY = "latency_ms"
+SERVICE = "api"
+"""What the API is called in its own metrics."""
+WEBHOOK_LATENCY = "WebhookLatency"
+"""Milliseconds that a provider waited for its answer, of each webhook."""
 _OTHERS_SHARE = 5
 
 
@@ -23,17 +30,24 @@ _OTHERS_SHARE = 5
 class _AccessLogs:
     """Where and what to log: JSON without the shopper's address. The library has no class for it."""
 
-    def __init__(self, destination: apigateway.IAccessLogDestination) -> None:
+    def __init__(self, destination: apigateway.IAccessLogDestination, stage: str) -> None:
         self._destination = destination
         fields = {
             "request_id": "$context.requestId",
             "at": "$context.requestTime",
             "route": "$context.routeKey",
             "status": "$context.status",
-            "latency_ms": "$context.responseLatency",
+            _LATENCY: "$context.responseLatency",
             "integration_error": "$context.integrationErrorMessage",
+            "service": SERVICE,
+            "stage": stage,
         }
-        self._format = AccessLogFormat.custom(json.dumps(fields))
+        # A metric is made of a number, not of a text that looks like one.
+        number = f'"{_LATENCY}":{{}}'
+        written = json.dumps(fields, separators=(",", ":")).replace(
+            number.format('"$context.responseLatency"'), number.format("$context.responseLatency")
+        )
+        self._format = AccessLogFormat.custom(written)
 
     @property
     def destination(self) -> apigateway.IAccessLogDestination:
@@ -72,6 +86,8 @@ class PublicApi(Construct):
             throttle=apigateway.ThrottleSettings(rate_limit=stage.throttle_rate, burst_limit=stage.throttle_burst),
             access_log_settings=self._access_logs(stage),
         )
+        structured = "Each line is JSON: the one value without quotes in the format is a number."
+        acknowledge(default, {"Serverless-APIGWStructuredLogging": structured})
         for name, domain in (("Mapping", stage.domain_name), ("OriginMapping", stage.origin_domain_name)):
             if domain is not None:
                 mapping = apigateway.CfnApiMapping(
@@ -113,7 +129,20 @@ class PublicApi(Construct):
             retention=retention(stage.log_retention_days),
             removal_policy=RemovalPolicy.DESTROY if stage.removable else RemovalPolicy.RETAIN,
         )
-        return _AccessLogs(apigateway.LogGroupLogDestination(group))
+        # API Gateway's own metrics by route are six custom metrics a route, and of all the API they hold what
+        # merchants wait for as well. This is one, of the answer as it left, with the start of its worker.
+        logs.MetricFilter(
+            self,
+            "WebhookLatency",
+            log_group=group,
+            filter_pattern=logs.FilterPattern.literal('{ $.route = "POST /hooks/*" }'),
+            metric_namespace=NAMESPACE,
+            metric_name=WEBHOOK_LATENCY,
+            metric_value=f"$.{_LATENCY}",
+            dimensions={"service": "$.service", "stage": "$.stage"},
+            unit=cloudwatch.Unit.MILLISECONDS,
+        )
+        return _AccessLogs(apigateway.LogGroupLogDestination(group), stage.name)
 
     def _public_url(self, stage: Stage, engine_url: str | None) -> str:
         if stage.domain_name is not None:

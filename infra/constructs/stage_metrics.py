@@ -7,6 +7,7 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
+from infra.constructs.public_api import SERVICE, WEBHOOK_LATENCY
 from infra.constructs.python_function import PythonFunction
 from infra.constructs.queues import Queues
 from infra.functions import FunctionName
@@ -53,6 +54,10 @@ class Metrics:
             period=period,
             statistic=statistic,
         )
+
+    def webhook_latency(self, statistic: str) -> cloudwatch.Metric:
+        """Milliseconds for which providers waited, out of the API's access log."""
+        return self.own(WEBHOOK_LATENCY, SERVICE, statistic=statistic)
 
     def function(
         self, function: FunctionName, name: str, *, period: Duration = _FIVE, statistic: str = "Sum"

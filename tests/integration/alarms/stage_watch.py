@@ -13,6 +13,7 @@ from botocore.compat import HTTPHeaders
 from infra.functions import FunctionName
 from infra.local.engine import PROJECT
 from shared.aws import clients
+from tests.integration.alarms.access_log import AccessLog
 from tests.integration.alarms.cloudwatch import CloudWatch, Series, is_in_alarm, names_of_rule, series_of
 from tests.integration.shop import Shop
 from tests.unit.infra.conftest import StackTemplate
@@ -43,6 +44,7 @@ class StageWatch:
         self.shop = shop
         self.metrics = CloudWatch()
         self._service = service
+        self._access_log = AccessLog(service)
         self._captured = captured
         self._alarms: dict[str, dict[str, Mapping[str, Any]]] = {}
         for logical_id, item in service.resources("CloudWatch::Alarm").items():
@@ -81,6 +83,12 @@ class StageWatch:
         (alarm,) = self._alarms[name].values()
         assert alarm["Namespace"].startswith("AWS/")
         self.metrics.put(series_of(alarm), at or self.shop.now, value)
+
+    def answered(self, milliseconds: int, route: str = "POST /hooks/{source_id}") -> None:
+        """A request's line in the access log."""
+        self._access_log.write(
+            self.metrics, self.shop.now, requestId="q", routeKey=route, status=200, responseLatency=milliseconds
+        )
 
     def of_api(self, name: str, value: float) -> None:
         """A value of the HTTP API's own metric."""

@@ -40,7 +40,7 @@ def watch(shop: Shop, synthesise: Synthesise, capsys: pytest.CaptureFixture[str]
 def webhook(watch: StageWatch, **given: object) -> None:
     began = time.perf_counter()
     watch.posted(**given)
-    watch.of_function("ingest", "Duration", (time.perf_counter() - began) * 1000)
+    watch.answered(round((time.perf_counter() - began) * 1000))
 
 
 def a_minute(watch: StageWatch, minute: int, told_until: int) -> int:

@@ -34,6 +34,7 @@ def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
         ({"due_shards": 0}, "due_shards must be 1 to 64, is 0"),
         ({"deliveries_concurrency": 1}, "deliveries_concurrency must be 2 to 1000, is 1"),
         ({"access_logs": 1}, "access_logs must be of type bool, is 1"),
+        ({"access_logs": False}, "access_logs tell how long providers wait (WebhooksSlow)"),
         ({"architecture": "x86"}, "architecture must be one of arm64, native, is 'x86'"),
         ({"alarm_email": 5}, "alarm_email must be a text, is 5"),
         (

@@ -99,7 +99,7 @@ def test_metrics_of_ours_are_told_apart_by_service_and_stage_and_nothing_else(se
         metric for alarm in alarms(service).values() for metric in watched(alarm) if metric["Namespace"] == "Checkback"
     ]
 
-    assert len(own) == 7
+    assert len(own) == 8
     assert {frozenset(item["Name"] for item in metric["Dimensions"]) for metric in own} == {
         frozenset({"service", "stage"})
     }
