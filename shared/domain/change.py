@@ -47,20 +47,6 @@ def sequence_key(sequence: int, body_digest: bytes) -> OrderKey:
     return OrderKey(f"{max(sequence, 0):020d}.{body_digest[:4].hex()}")
 
 
-def share_a_scale(one: str, other: str) -> bool:
-    """Whether two key values measure the same thing: both a time, both a sequence or both a rank.
-
-    A mapping that is mended, or a shop that moves to another payload version, changes it while checkouts are open. Told
-    by the length of the first part, which every scale pads to its own; ranks have one part only.
-    """
-    return _scale(one) == _scale(other)
-
-
-def _scale(value: str) -> int:
-    first, dot, _ = value.partition(".")
-    return len(first) if dot else 0
-
-
 def on_our_clock(change: "CheckoutChange", arrived_at: datetime, ahead: timedelta) -> "CheckoutChange":
     """The change, ordered by its arrival where the provider's clock runs ahead of ours by more than ``ahead``.
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from shared.domain.cart import Cart
 from shared.domain.ids import CheckoutId, MerchantId, SourceId, checkout_id
 from shared.domain.money import Money
+from shared.domain.place import Place
 
 type LeafValue = str | tuple[str | None, str | None] | Mapping[str, str]
 """A text; a pair that moves together (a name and its code, a link and its verdict); or a small map of texts."""
@@ -134,6 +135,10 @@ class Checkout:
     episode_id: str | None = None
     leaves: Mapping[str, LeafValue] = field(default_factory=dict)
     cart: Cart | None = None
+    origins: Mapping[str, Place] = field(default_factory=dict)
+    """Where what the newest event did not name is from, by its name (``cart`` for the cart)."""
+    shape: bytes | None = None
+    """Which names the newest event named, as a digest. None in rows of older versions."""
     test: bool = False
     first_abandoned_at: datetime | None = None
     abandoned_at: datetime | None = None

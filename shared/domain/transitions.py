@@ -4,19 +4,17 @@
 one-call write is a shortcut for its commonest row, held to it by a property test.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.domain.change import CheckoutChange, Signal, share_a_scale
-from shared.domain.checkout import Checkout, LeafValue, Order, Reason, Status
+from shared.domain import contents
+from shared.domain.change import CheckoutChange, Signal, clock_key
+from shared.domain.checkout import Checkout, Order, Reason, Status
 from shared.domain.ids import MerchantId, SourceId, checkout_digest, digest
 from shared.domain.instants import trustworthy
+from shared.domain.place import AFTERWARDS, UNORDERED, Place
 from shared.domain.settings import Settings
-
-REORDERING_WINDOW = timedelta(minutes=2)
-"""Within this time of a higher rank, a lower one is a late webhook; after it, a shopper who went back."""
 
 
 class Effect(StrEnum):
@@ -87,7 +85,7 @@ def _applied(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Applied
     if is_duplicate(old, change):
         return Applied(old, Effect.DUPLICATE, None)
     stale = is_stale(old, change, arrival.at)
-    merged = _named(_merge(old, change, arrival, fill_only=stale or old.status.purchased), change)
+    merged = _named(_merge(old, change, arrival), change)
     effect = Effect.STALE if stale else Effect.MERGED
     if change.signal is Signal.PURCHASED and not old.status.purchased:
         return Applied(*_purchase(merged, change, arrival, effect))
@@ -122,21 +120,11 @@ def is_duplicate(old: Checkout, change: CheckoutChange) -> bool:
 def is_stale(old: Checkout, change: CheckoutChange, arrived_at: datetime) -> bool:
     """Whether the event is older than what is stored; ``arrived_at`` is its first arrival, however late it is merged.
 
-    The provider's own clock or sequence decides where both have one. Otherwise what arrived earlier is older, but for
-    ranks within the reordering window, of which the higher is the newer. A key without a value compares with nothing:
-    such an event is stale, and whatever has a key is newer than it.
+    A key without a value compares with nothing: such an event is stale, and whatever has a key is newer than it.
     """
-    key = change.order_key
-    if not key.value:
+    if not change.order_key.value:
         return True
-    if not old.order_key:
-        return False
-    later_by = arrived_at - old.ordered_at
-    if share_a_scale(key.value, old.order_key):
-        ranked = key.value != old.order_key and abs(later_by) <= REORDERING_WINDOW
-        if ranked or not key.clockless:
-            return key.value < old.order_key
-    return later_by < timedelta(0)
+    return Place(change.order_key.value, arrived_at).precedes(Place(old.order_key, old.ordered_at))
 
 
 def event_digest(event_id: str) -> bytes:
@@ -169,7 +157,7 @@ def _created(change: CheckoutChange, arrival: Arrival) -> Applied:
         digest=checkout_digest(arrival.merchant_id, arrival.source_id, change.external_id),
         status=Status.OPEN,
         version=1,
-        order_key=change.order_key.value,
+        order_key=_place(change, arrival).value,
         ordered_at=arrival.at,
         created_at=arrival.at,
         updated_at=arrival.at,
@@ -177,6 +165,7 @@ def _created(change: CheckoutChange, arrival: Arrival) -> Applied:
         idle_ms=settings.idle_after // timedelta(milliseconds=1),
         leaves=dict(change.leaves),
         cart=change.cart,
+        shape=contents.shape_of(change),
         test=change.test,
         due_at=acted_at + settings.idle_after,
         last_body=change.body_digest,
@@ -200,36 +189,42 @@ def list_shard(change: CheckoutChange, arrival: Arrival) -> int:
     return digest(change.external_id)[0] % max(arrival.settings.list_shards, 1)
 
 
-def _merge(old: Checkout, change: CheckoutChange, arrival: Arrival, *, fill_only: bool) -> Checkout:
+def _merge(old: Checkout, change: CheckoutChange, arrival: Arrival) -> Checkout:
     """The contents after the event; a later payload never erases what an earlier one captured."""
-    acted_at = max(old.last_activity_at, activity_at(change, arrival))
-    in_order = not is_stale(old, change, arrival.at)
+    acted_at = activity_at(change, arrival)
+    afterwards = old.completed_at is not None and old.status.purchased and acted_at > old.completed_at
+    newest = not afterwards and not is_stale(old, change, arrival.at)
+    place = _place(change, arrival, afterwards=afterwards)
     # Of an event that comes late, only its contents may be news: it arrived before what is here.
-    newest = arrival.at >= old.updated_at
+    in_time = arrival.at >= old.updated_at
     remembered = old.event_digests
     if change.event_id is not None:
         remembered |= {event_digest(change.event_id)}
+    held = contents.merged(old, change, place, newest=newest)
     return replace(
         old,
         version=old.version + 1,
-        order_key=change.order_key.value if in_order else old.order_key,
-        ordered_at=arrival.at if in_order else old.ordered_at,
+        order_key=place.value if newest else old.order_key,
+        ordered_at=place.at if newest else old.ordered_at,
         updated_at=max(old.updated_at, arrival.at),
-        last_activity_at=acted_at,
+        last_activity_at=max(old.last_activity_at, acted_at),
         idle_ms=arrival.settings.idle_after // timedelta(milliseconds=1),
-        leaves=merged_leaves(old.leaves, change.leaves, fill_only=fill_only),
-        cart=old.cart if change.cart is None or (fill_only and old.cart is not None) else change.cart,
+        leaves=held.leaves,
+        cart=held.cart,
+        origins=held.origins,
+        shape=held.shape,
         test=old.test or change.test,
-        last_body=change.body_digest if newest else old.last_body,
+        last_body=change.body_digest if in_time else old.last_body,
         event_digests=remembered,
     )
 
 
-def merged_leaves(
-    old: Mapping[str, LeafValue], new: Mapping[str, LeafValue], *, fill_only: bool
-) -> dict[str, LeafValue]:
-    """Old and new leaves together: the new win, or only fill what is absent."""
-    return {**new, **old} if fill_only else {**old, **new}
+def _place(change: CheckoutChange, arrival: Arrival, *, afterwards: bool = False) -> Place:
+    """Where the event stands. One without an order key stands by its own time; one after the purchase behind all."""
+    if change.order_key.value and not afterwards:
+        return Place(change.order_key.value, arrival.at)
+    own = clock_key(change.occurred_at or arrival.at, change.body_digest)
+    return Place((AFTERWARDS if afterwards else UNORDERED) + own.value, arrival.at)
 
 
 def _move(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -> tuple[Checkout, Mark | None]:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shared.domain import contents
 from shared.domain.checkout import ADDRESSES, LEAVES, Checkout, LeafValue, Order, Reason, Status
 from shared.domain.identity import LEAVES_OF, SHOPPER_KINDS, Identity, IdentityKind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.money import Money
+from shared.domain.place import Place
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
 from shared.store import cart_blob, keys
@@ -72,6 +74,9 @@ IDENTITY_ATTRIBUTE = {
     IdentityKind.CUSTOMER: "ic",
     IdentityKind.CART: "ik",
 }
+CONTENTS = ATTRIBUTE_OF | {contents.CART: "b"}
+"""The attribute of whatever an event may name."""
+_CONTENT_OF = {attribute: name for name, attribute in CONTENTS.items()}
 CONTACT_ATTRIBUTES = {kind: ATTRIBUTE_OF[LEAVES_OF[kind][0]] for kind in SHOPPER_KINDS}
 """Where the contact itself stands, in the clear."""
 ERASED = "erased"
@@ -134,6 +139,8 @@ def to_item(
         "idle": checkout.idle_ms,
         "lb": checkout.last_body,
         "b": cart_blob.pack(checkout.cart) if checkout.cart else None,
+        "shp": checkout.shape,
+        "og": _origins(checkout.origins) or None,
         "test": checkout.test or None,
         "ab0": _ms(checkout.first_abandoned_at),
         "ab": _ms(checkout.abandoned_at),
@@ -176,6 +183,8 @@ def from_item(item: Item) -> Checkout:
         idle_ms=int(item["idle"]),
         leaves={leaf: _read_leaf(item[name]) for name, leaf in LEAF_OF_ATTRIBUTE.items() if name in item},
         cart=cart_blob.unpack(item["b"]) if "b" in item else None,
+        origins=_read_origins(item.get("og", [])),
+        shape=item.get("shp"),
         test=bool(item.get("test", False)),
         first_abandoned_at=from_ms(int(item["ab0"])) if "ab0" in item else None,
         abandoned_at=from_ms(int(item["ab"])) if "ab" in item else None,
@@ -197,6 +206,19 @@ def _read_leaf(value: Any) -> LeafValue:
     if isinstance(value, list):
         return (value[0], value[1])
     return value if isinstance(value, str) else {str(name): str(text) for name, text in value.items()}
+
+
+def _origins(origins: Mapping[str, Place]) -> list[list[Any]]:
+    """Each place once, with the attributes that are from there."""
+    places = sorted(set(origins.values()), key=lambda own: (own.value, own.at))
+    return [
+        [own.value, to_ms(own.at), sorted(CONTENTS[name] for name, place in origins.items() if place == own)]
+        for own in places
+    ]
+
+
+def _read_origins(stored: list[list[Any]]) -> dict[str, Place]:
+    return {_CONTENT_OF[name]: Place(value, from_ms(int(at))) for value, at, names in stored for name in names}
 
 
 def _ms(instant: Any) -> int | None:

@@ -7,14 +7,17 @@ from datetime import datetime, timedelta
 
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
+from shared.domain.contents import names_in, shape_of
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.instants import to_ms
+from shared.domain.place import REORDERING_WINDOW
 from shared.domain.settings import Settings
-from shared.domain.transitions import REORDERING_WINDOW, Arrival, Mark, activity_at, event_digest, is_stale
+from shared.domain.transitions import Arrival, Mark, activity_at, event_digest, is_stale
 from shared.store import keys
 from shared.store.checkout_item import (
     CAUSE,
     CONTACT_ATTRIBUTES,
+    CONTENTS,
     EVENT_SETS,
     IDENTITY_ATTRIBUTE,
     OUTBOX,
@@ -293,7 +296,20 @@ def _in_order(change: CheckoutChange, arrival: Arrival) -> Condition:
     else:
         for name in EVENT_SETS:
             condition &= ~Attr(name).contains(event_digest(change.event_id))
-    return Attr("pk").not_exists() | condition
+    return Attr("pk").not_exists() | (condition & _leaves_nothing_behind(change))
+
+
+def _leaves_nothing_behind(change: CheckoutChange) -> Condition:
+    """Whatever the event does not name is not there, or its origin is on record: the last one named the same.
+
+    Otherwise who writes must know what was there, to record where it is from.
+    """
+    named = names_in(change)
+    nothing_else: Condition = Attr("og").not_exists()
+    for name, attribute in CONTENTS.items():
+        if name not in named:
+            nothing_else &= Attr(attribute).not_exists()
+    return Attr("shp").eq(shape_of(change)) | nothing_else
 
 
 def _caused(correlation_id: str | None) -> Item:

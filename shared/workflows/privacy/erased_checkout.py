@@ -250,6 +250,8 @@ def _bare(row: Item, merchant: Merchant, now: datetime) -> Checkout:
         updated_at=now,
         leaves={LEAVES_OF[kind][0]: value for kind, value in contacts_of(row).items()},
         cart=None,
+        origins={},
+        shape=None,
         order=None,
         announced=None,
         due_at=None,

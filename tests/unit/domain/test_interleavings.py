@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.change import CheckoutChange, OrderKey, Signal, sequence_key
 from shared.domain.checkout import Checkout, LeafValue, Status
 from shared.domain.settings import Settings
-from shared.domain.transitions import Applied, Effect, Mark, merged_leaves
+from shared.domain.transitions import Applied, Effect, Mark
 from tests.unit.domain.sessions import NOON, after, arrival, cart_of, flat, folded, told
 
 pytestmark = pytest.mark.long
@@ -158,11 +158,12 @@ TEXTS = st.dictionaries(st.sampled_from(LEAVES), st.text(min_size=1, max_size=3)
 
 
 @given(TEXTS, TEXTS, st.booleans())
-def test_merged_leaves_hold_every_name_of_both(old: dict[str, str], new: dict[str, str], fill_only: bool) -> None:
-    merged = merged_leaves(old, new, fill_only=fill_only)
-    assert merged.keys() == old.keys() | new.keys()
-    winner, loser = (old, new) if fill_only else (new, old)
-    assert all(merged[leaf] == winner.get(leaf, loser.get(leaf)) for leaf in merged)
+def test_merged_leaves_hold_every_name_of_both(old: dict[str, str], new: dict[str, str], newest: bool) -> None:
+    minute = 1 if newest else -1
+    merged = folded([(told(leaves=old), NOON), (told(at=after(minutes=minute), leaves=new), after(minutes=2))])[-1]
+    assert merged.checkout.leaves.keys() == old.keys() | new.keys()
+    winner, loser = (new, old) if newest else (old, new)
+    assert all(value == winner.get(leaf, loser.get(leaf)) for leaf, value in merged.checkout.leaves.items())
 
 
 @given(st.integers(-5, 10**18), st.integers(-5, 10**18), st.binary(min_size=4, max_size=16))

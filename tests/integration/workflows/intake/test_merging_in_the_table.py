@@ -16,6 +16,7 @@ from shared.domain.checkout import Checkout
 from shared.domain.identity import IdentityHasher, IdentityKind
 from shared.domain.ids import checkout_digest
 from shared.domain.transitions import Effect
+from shared.store import keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperStore
@@ -177,3 +178,39 @@ def test_a_purchase_of_a_checkout_that_knows_more_identifiers_takes_three_calls(
     assert applied.effect is Effect.MERGED
     assert calls == ["BatchGetItem", "BatchGetItem", "TransactWriteItems"]
     assert applied.checkout.updated_at > NOON
+
+
+def test_calls_while_what_is_named_changes(merging: Merging) -> None:
+    """One while a session's payloads only grow; two where one leaves something out, and not again for the next."""
+    calls: list[str] = []
+    counted(calls)
+
+    def cost(minute: int, *named: str) -> int:
+        calls.clear()
+        change = told(at=after(minutes=minute), leaves=dict.fromkeys(named, str(minute)), external_id="growing")
+        merging.merger.merge(change, arrival(after(minutes=minute)))
+        return len(calls)
+
+    assert [cost(1, "stage"), cost(2, "stage", "note"), cost(3, "stage", "note", "customer.email")] == [1, 1, 1]
+    assert [cost(4, "stage", "customer.email"), cost(5, "stage", "customer.email")] == [2, 1], "the note is left out"
+    stored = merging.stored("growing")
+    assert stored is not None
+    assert dict(stored.leaves) == {"stage": "5", "customer.email": "5", "note": "3"}
+    assert stored.origins.keys() == {"note"}
+    assert cost(6, "stage", "customer.email", "note") == 2, "it is named again"
+    assert cost(7, "stage", "customer.email", "note") == 1
+
+
+def test_where_contents_are_from_costs_few_bytes(merging: Merging) -> None:
+    """Every kilobyte is paid at every write: 11 bytes as long as nothing is left out, one place for all that was."""
+    everything = dict.fromkeys(LEAVES, "x")
+    merging.merger.merge(told(leaves=everything, external_id="small"), arrival())
+    key = keys.checkout(checkout_digest(MERCHANT, SOURCE, "small"))
+    row = merging.table.get(key)
+    assert row is not None
+    assert "og" not in row
+    assert len("shp") + len(row["shp"]) == 11
+    merging.merger.merge(told(at=after(minutes=1), external_id="small"), arrival(after(minutes=1)))
+    row = merging.table.get(key)
+    assert row is not None
+    assert [len(names) for _, _, names in row["og"]] == [len(LEAVES)]
