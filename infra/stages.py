@@ -11,6 +11,7 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 StageMail = Literal["off", "tenants", "shared"]
 
 
+_OTHERS_SHARE = 5
 _PREFIX_OF_A_TENANT = 64 - len("mer_") - 26
 """SES allows a tenant's name 64 characters; the merchant's id takes the rest."""
 
@@ -106,6 +107,16 @@ class Stage:
     def is_local(self) -> bool:
         """Whether this is the stage that runs on the local engine, which cannot deploy everything."""
         return self.name == "local"
+
+    @property
+    def other_routes_rate(self) -> int:
+        """Requests/s of each route for people and merchants: a fifth of what webhooks and vendors' reports have."""
+        return max(self.throttle_rate // _OTHERS_SHARE, 1)
+
+    @property
+    def other_routes_burst(self) -> int:
+        """The same of a burst."""
+        return max(self.throttle_burst // _OTHERS_SHARE, 1)
 
     @property
     def sending_identities(self) -> tuple[str, ...]:

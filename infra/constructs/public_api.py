@@ -17,13 +17,14 @@ from infra.constructs.python_function import PythonFunction, retention
 from infra.stages import Stage
 from shared.aws.embedded_metrics import NAMESPACE
 
+_MACHINES = ("ingest", "callbacks")
+"""Whom providers and vendors ask: a vendor tells of a message about as often as webhooks come."""
 _DEFAULT_STAGE = "$default"
 _LATENCY = "latency_ms"
 SERVICE = "api"
 """What the API is called in its own metrics."""
 WEBHOOK_LATENCY = "WebhookLatency"
 """Milliseconds that a provider waited for its answer, of each webhook."""
-_OTHERS_SHARE = 5
 
 
 @jsii.implements(apigateway.IAccessLogSettings)
@@ -107,12 +108,14 @@ class PublicApi(Construct):
         integration = integrations.HttpLambdaIntegration(
             f"{function.node.id}Integration", function.entry, scope_permission_to_route=False
         )
-        share = 1 if function.name == "ingest" else _OTHERS_SHARE
+        rate, burst = self._stage.other_routes_rate, self._stage.other_routes_burst
+        if function.name in _MACHINES:
+            rate, burst = self._stage.throttle_rate, self._stage.throttle_burst
         for method, path in routes:
             made = self.http_api.add_routes(path=path, methods=[method], integration=integration)
             self._throttles[f"{method.value} {path}"] = {
-                "ThrottlingRateLimit": max(self._stage.throttle_rate // share, 1),
-                "ThrottlingBurstLimit": max(self._stage.throttle_burst // share, 1),
+                "ThrottlingRateLimit": rate,
+                "ThrottlingBurstLimit": burst,
             }
             # The stage's settings of a route that is not there yet are refused.
             self._default.node.add_dependency(*made)

@@ -45,6 +45,12 @@ class Load:
     """Who hears of each abandonment and purchase."""
     steps: float = 2
     """Messages of campaigns per abandoned checkout."""
+    reports: float = 3
+    """What a vendor tells of a message: sent, delivered, read."""
+    followed: float = 0.3
+    """Links followed per message, by shoppers and by scanners of mail."""
+    asked: float = 0.1
+    """Requests of merchants to the API per webhook: their own pages, searches, exports."""
     largest_merchant: float = 0.2
 
     @property
@@ -72,6 +78,21 @@ class Load:
         """Campaign steps a second."""
         return self.abandonments * self.steps
 
+    @property
+    def status_reports(self) -> float:
+        """Requests of vendors a second; some tell several in one."""
+        return self.messages * self.reports
+
+    @property
+    def links(self) -> float:
+        """Recovery links followed a second."""
+        return self.messages * self.followed
+
+    @property
+    def questions(self) -> float:
+        """Requests of merchants a second."""
+        return self.rate * self.asked
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -83,6 +104,11 @@ class Work:
     batch_of_deliveries: float = 0.6
     """Ten at once, with their reading and writing; slow endpoints go by a lane of their own after two seconds."""
     batch_of_messages: float = 1.5
+    status_report: float = 0.06
+    """Five reads and two writes, one after the other."""
+    link: float = 0.05
+    question: float = 0.15
+    """Most are a page of a list with what hangs on it."""
     rows_per_sweep: float = 150
     """Due rows that one sweep moves in a second, at a third of a processor."""
 
@@ -93,6 +119,8 @@ class Work:
     purchase: int = 16
     delivery: int = 2
     message: int = 7
+    report_written: int = 2
+    link_written: int = 3
 
     def writes(self, load: Load) -> float:
         """Write units a second."""
@@ -103,6 +131,8 @@ class Work:
             + load.purchases * self.purchase
             + load.deliveries * self.delivery
             + load.messages * self.message
+            + load.status_reports * self.report_written
+            + load.links * self.link_written
         )
 
 
@@ -125,7 +155,12 @@ class Part:
 def parts(stage: Stage, load: Load, work: Work | None = None) -> list[Part]:
     """Everything that the load uses of a stage, what is nearest to its end first."""
     work = work or Work()
-    found = [*_of_requests(stage, load, work), *_of_table(stage, load, work), *_of_work(stage, load, work)]
+    found = [
+        *_of_requests(stage, load, work),
+        *_of_others(stage, load, work),
+        *_of_table(stage, load, work),
+        *_of_work(stage, load, work),
+    ]
     return sorted(found, key=lambda own: own.used, reverse=True)
 
 
@@ -150,6 +185,8 @@ def _of_requests(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
         "a second",
         "`throttle_rate`; the account's quota",
     )
+    everything = load.rate + load.status_reports + load.links + load.questions
+    yield Part("requests of every kind", everything, ACCOUNT_REQUESTS, "a second", "the account's quota")
     yield Part(
         "webhooks of the largest merchant",
         largest,
@@ -171,6 +208,42 @@ def _of_requests(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
         "executions",
         "`ingest_concurrency`",
     )
+
+
+def _of_others(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
+    """What vendors, shoppers and merchants ask. Each route has a throttle of its own, which no other fills."""
+    a_fifth = "`throttle_rate`, of which the route has a fifth"
+    for name, requests, seconds, rate, moved, share, setting in (
+        (
+            "status callbacks",
+            load.status_reports,
+            work.status_report,
+            stage.throttle_rate,
+            "`throttle_rate`",
+            stage.callbacks_concurrency,
+            "`callbacks_concurrency`",
+        ),
+        (
+            "recovery links",
+            load.links,
+            work.link,
+            stage.other_routes_rate,
+            a_fifth,
+            stage.redirect_concurrency,
+            "`redirect_concurrency`",
+        ),
+        (
+            "merchants' API",
+            load.questions,
+            work.question,
+            stage.other_routes_rate,
+            a_fifth,
+            stage.merchant_api_concurrency,
+            "`merchant_api_concurrency`",
+        ),
+    ):
+        yield Part(name, requests, rate, "a second", moved)
+        yield Part(f"{name} at work", requests * seconds, share or _account(stage), "executions", setting)
 
 
 def _of_table(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
@@ -220,7 +293,8 @@ def _of_work(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
     yield Part("deliveries at work", delivering, stage.deliveries_concurrency, "executions", "`deliveries_concurrency`")
     sending = load.messages / BATCH * work.batch_of_messages
     yield Part("campaign steps at work", sending, stage.steps_concurrency, "executions", "`steps_concurrency`")
-    together = load.rate * work.webhook + records + delivering + sending + concurrency.sweep_parts(stage)
+    asked = load.status_reports * work.status_report + load.links * work.link + load.questions * work.question
+    together = asked + load.rate * work.webhook + records + delivering + sending + concurrency.sweep_parts(stage)
     yield Part("all at work", together, _account(stage), "executions", "the account's quota of concurrent executions")
 
 

@@ -20,9 +20,13 @@ SMALL = Stage(
     deliveries_concurrency=10,
     steps_concurrency=10,
     dispatch_parallelization=2,
+    callbacks_concurrency=20,
+    redirect_concurrency=10,
+    merchant_api_concurrency=15,
 )
 LOAD = Load(rate=100)
-"""20 checkouts a second: 14 abandoned, 6 bought; 40 deliveries, 28 messages."""
+"""20 checkouts a second: 14 abandoned, 6 bought; 40 deliveries, 28 messages, of which vendors tell 84 times and 8.4
+links are followed; 10 requests of merchants."""
 
 
 def part(stage: Stage, name: str, load: Load = LOAD) -> Part:
@@ -38,12 +42,14 @@ def test_a_load_is_counted_in_checkouts_deliveries_and_messages() -> None:
     found = (LOAD.checkouts, LOAD.abandonments, LOAD.purchases, LOAD.deliveries, LOAD.messages)
 
     assert found == pytest.approx((20, 14, 6, 40, 28))
+    assert (LOAD.status_reports, LOAD.links, LOAD.questions) == pytest.approx((28 * 3, 28 * 0.3, 100 * 0.1))
 
 
 def test_writes_are_the_sum_of_what_each_thing_that_happens_writes() -> None:
     first, repeats, told, sent = 20 * (6 + 4), 80 * 2, 14 * 21 + 6 * 16, 40 * 2 + 28 * 7
+    answered = 84 * 2 + 8.4 * 3
 
-    assert Work().writes(LOAD) == pytest.approx(first + repeats + told + sent)
+    assert Work().writes(LOAD) == pytest.approx(first + repeats + told + sent + answered)
 
 
 @pytest.mark.parametrize(
@@ -53,8 +59,15 @@ def test_writes_are_the_sum_of_what_each_thing_that_happens_writes() -> None:
         ("webhooks of the largest merchant", 100 * 0.2 * 60, 6_000),
         ("webhooks of its one source", 1_200, 3_000),
         ("ingest at work", 5, 50),
-        ("writes of the table", 1_026, 40_000),
-        ("writes before the table has grown", 1_026, 4_000),
+        ("requests of every kind", 100 + 84 + 8.4 + 10, 10_000),
+        ("status callbacks", 84, 500),
+        ("status callbacks at work", 84 * 0.06, 20),
+        ("recovery links", 8.4, 100),
+        ("recovery links at work", 8.4 * 0.05, 10),
+        ("merchants' API", 10, 100),
+        ("merchants' API at work", 10 * 0.15, 15),
+        ("writes of the table", 1_026 + 168 + 25.2, 40_000),
+        ("writes before the table has grown", 1_219.2, 4_000),
         ("one shard of deadlines", 20 * (1 + 2 + 2) / 4, 1_000),
         ("one shard of steps", 14 * 2 * 2 / 4, 1_000),
         ("list of the largest merchant", 20 * 0.2 * 5, 1_000),
@@ -62,7 +75,7 @@ def test_writes_are_the_sum_of_what_each_thing_that_happens_writes() -> None:
         ("dispatch at work", 20 * 0.08, 4 * 2),
         ("deliveries at work", 40 / 10 * 0.6, 10),
         ("campaign steps at work", 28 / 10 * 1.5, 10),
-        ("all at work", 5 + 1.6 + 2.4 + 4.2 + 12, 500),
+        ("all at work", 5 + 1.6 + 2.4 + 4.2 + 12 + 5.04 + 0.42 + 1.5, 500),
     ],
 )
 def test_each_part_is_needed_and_there_as_counted_by_hand(name: str, needs: float, has: float) -> None:
@@ -73,7 +86,7 @@ def test_each_part_is_needed_and_there_as_counted_by_hand(name: str, needs: floa
 
 
 def test_no_part_is_without_its_arithmetic_here() -> None:
-    assert len(parts(SMALL, LOAD)) == 14
+    assert len(parts(SMALL, LOAD)) == 21
 
 
 def test_what_is_nearest_to_its_end_stands_first() -> None:
@@ -90,6 +103,12 @@ def test_what_is_nearest_to_its_end_stands_first() -> None:
         ("webhooks of the largest merchant", {"webhooks_per_minute_of_merchant": 12_000}),
         ("webhooks of its one source", {"webhooks_per_minute_of_source": 6_000}),
         ("ingest at work", {"ingest_concurrency": 100}),
+        ("status callbacks", {"throttle_rate": 1000}),
+        ("status callbacks at work", {"callbacks_concurrency": 40}),
+        ("recovery links", {"throttle_rate": 1000}),
+        ("recovery links at work", {"redirect_concurrency": 20}),
+        ("merchants' API", {"throttle_rate": 1000}),
+        ("merchants' API at work", {"merchant_api_concurrency": 30}),
         ("one shard of deadlines", {"due_shards": 8}),
         ("one shard of steps", {"due_shards": 8}),
         ("due rows", {"due_shards": 8}),
@@ -135,7 +154,7 @@ def test_the_command_names_the_bottleneck_and_fails_where_the_stage_does_not_hol
     told = capsys.readouterr().out
     assert "Stage production holds 100 webhooks/s" in told
     assert "Stage production does not hold 10,000 webhooks/s" in told
-    assert "Bottleneck: writes before the table has grown, used up at 390 webhooks/s" in told
+    assert "Bottleneck: writes before the table has grown, used up at 328 webhooks/s" in told
 
 
 @pytest.mark.parametrize("rate", ["0", "-1", "many"])

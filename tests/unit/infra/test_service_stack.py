@@ -595,6 +595,7 @@ def test_a_flood_on_one_route_leaves_the_others_theirs(production: Templates) ->
 
     assert set(limits) == set(ROUTES)
     assert limits["POST /hooks/{source_id}"] == {"ThrottlingRateLimit": 5000, "ThrottlingBurstLimit": 2500}
+    assert limits["POST /callbacks/{endpoint_id}"] == limits["POST /hooks/{source_id}"], "vendors are as many"
     assert limits["GET /r/{code}"] == {"ThrottlingRateLimit": 1000, "ThrottlingBurstLimit": 500}
     assert set(routes) <= set(stage["DependsOn"]), "settings of a route that is not there yet are refused"
 
