@@ -48,7 +48,9 @@ def runner() -> CampaignRunner:
         pages=RunPages(stores.checkouts, shoppers, CheckoutListing(table), stores.hasher),
         runs=RunStore(table),
         schedules=schedules(),
-        starter=EpisodeStarter(table, stores.checkouts, shoppers, episodes, merchants, stores.hasher),
+        starter=EpisodeStarter(
+            table, stores.checkouts, shoppers, episodes, merchants, CampaignStore(table), stores.hasher
+        ),
         queue=stores.campaign_runs,
         now=now,
     )

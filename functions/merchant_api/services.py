@@ -219,7 +219,15 @@ class Services(Stores):
     @cached_property
     def campaign_preview(self) -> CampaignPreview:
         """Plays campaigns over stored checkouts."""
-        return CampaignPreview(self.search, ShopperStore(self.table), self.endpoints, self.coupons, self.hasher)
+        return CampaignPreview(
+            self.search,
+            ShopperStore(self.table),
+            self.endpoints,
+            self.coupons,
+            self.campaigns,
+            EpisodeStore(self.table),
+            self.hasher,
+        )
 
     @cached_property
     def erasure(self) -> MerchantErasure:

@@ -207,6 +207,7 @@ def simulated_json(simulated: Simulated) -> dict[str, Any]:
         "status": simulated.status,
         "started_at": None if simulated.started_at is None else to_rfc3339(simulated.started_at),
         "reason": simulated.reason,
+        "taken_by": simulated.taken_by,
         "steps": [
             {
                 "step": own.number,

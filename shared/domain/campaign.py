@@ -1,7 +1,7 @@
 """Campaigns: whom to win back, when, and with what. Changing one makes a new version; an episode keeps its own."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -79,7 +79,7 @@ class Limits:
 class Campaign:
     """One version of a campaign. ``criteria`` is the contract's JSON, validated; ``rules()`` parses it.
 
-    ``priority``: the highest takes the shopper; among equals the older campaign. ``activated_at`` is the first
+    ``priority``: the highest takes the shopper (``outranks``); among equals the older. ``activated_at`` is the first
     activation: abandonments before it are left alone.
     """
 
@@ -217,13 +217,17 @@ def is_timezone(name: str) -> bool:
 
 
 def chosen(campaigns: Iterable[Campaign], checkout: Checkout, now: datetime) -> Campaign | None:
-    """The campaign that takes an abandoned checkout's episode, or None.
+    """The campaign that takes an abandoned checkout's episode, or None: the first that is ``fitting``."""
+    return next(fitting(campaigns, checkout, now), None)
 
-    Of the active ones whose criteria the checkout meets, the highest priority, then the oldest. Only abandonments
-    after the campaign's activation count.
+
+def fitting(campaigns: Iterable[Campaign], checkout: Checkout, now: datetime) -> Iterator[Campaign]:
+    """The active campaigns that an abandonment starts and whose criteria the checkout meets, the first in rank first.
+
+    Only abandonments after the campaign's activation count.
     """
     abandoned_at = checkout.abandoned_at or now
-    fitting = (
+    candidates = (
         own
         for own in campaigns
         if own.active
@@ -231,10 +235,16 @@ def chosen(campaigns: Iterable[Campaign], checkout: Checkout, now: datetime) -> 
         and own.activated_at is not None
         and abandoned_at >= own.activated_at
     )
-    for campaign in sorted(fitting, key=lambda own: (-own.priority, own.created_at, own.id)):
-        if rules.matches(campaign.rules(), checkout, now):
-            return campaign
-    return None
+    return (own for own in sorted(candidates, key=_rank) if rules.matches(own.rules(), checkout, now))
+
+
+def outranks(one: Campaign, other: Campaign) -> bool:
+    """Whether ``one`` takes a shopper before ``other``: the higher priority, then the older campaign, then its id."""
+    return _rank(one) < _rank(other)
+
+
+def _rank(campaign: Campaign) -> tuple[int, datetime, CampaignId]:
+    return -campaign.priority, campaign.created_at, campaign.id
 
 
 def in_window(window: Window | None, checkout: Checkout, now: datetime) -> bool:

@@ -5,14 +5,15 @@ the past does not hold it cannot know: contents are those of now, and suppressio
 scheduled campaign is played as if it ran at ``now``.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.domain import coupon as coupons
 from shared.domain import criteria, planning, step_state
-from shared.domain.campaign import Campaign, CampaignStep, in_window
+from shared.domain.campaign import Campaign, CampaignId, CampaignStep, chosen, in_window, outranks
+from shared.domain.campaign_choice import ANOTHER_CAMPAIGN, is_told, rival_of, stays
 from shared.domain.cart import reaches_minimum
 from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.consent import Channel
@@ -67,12 +68,17 @@ class StepTarget:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What surrounds a simulation: the merchant, its endpoints, whether a rule still has codes to give."""
+    """What surrounds a simulation: the merchant, its endpoints, whether a rule still has codes to give.
+
+    ``campaigns`` are the merchant's as they are now, ``open_episode`` is that of a checkout's shopper.
+    """
 
     merchant: Merchant
     target: Callable[[CampaignStep], StepTarget]
     has_code: Callable[[CouponRule], bool]
     now: datetime
+    campaigns: Mapping[CampaignId, Campaign] = field(default_factory=dict)
+    open_episode: Callable[[Checkout], Episode | None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +103,8 @@ class Simulated:
     started_at: datetime | None
     reason: str | None
     steps: tuple[SimulatedStep, ...] = ()
+    taken_by: CampaignId | None = None
+    """With ``another_campaign``: which."""
 
 
 def simulate(
@@ -117,7 +125,31 @@ def simulate(
         reason = Refusal.CRITERIA_NOT_MET
     if reason is not None:
         return Simulated(checkout.id, checkout.status, None, reason)
+    taker = _taker(campaign, checkout, begun, start, setting)
+    if taker is not None:
+        return Simulated(checkout.id, checkout.status, None, ANOTHER_CAMPAIGN, taken_by=taker)
     return _Play(campaign, checkout, identities, shopper, setting, start).played()
+
+
+def _taker(
+    campaign: Campaign, checkout: Checkout, begun: Checkout, start: datetime, setting: Setting
+) -> CampaignId | None:
+    """The other campaign that has the shopper, or would have had them; by the rules of a start."""
+    others = [own for own in setting.campaigns.values() if own.id != campaign.id]
+    left = checkout if checkout.status is Status.ABANDONED else begun
+    episode = setting.open_episode(checkout)
+    held = None if episode is None or episode.campaign_id in {None, campaign.id} else episode.campaign_id
+    holder = None if held is None else setting.campaigns.get(CampaignId(held))
+    if campaign.trigger.type == "schedule":
+        if episode is not None and held is not None:
+            return CampaignId(held) if stays(episode, holder, campaign) else None
+        untold = checkout.status is Status.OPEN or not is_told(checkout)
+        rival = rival_of(campaign, others, left, start) if untold and episode is None else None
+        return None if rival is None else rival.id
+    if holder is not None and holder.active and holder.trigger.type == "schedule" and outranks(holder, campaign):
+        return holder.id
+    rival = chosen(others, left, start)
+    return rival.id if rival is not None and outranks(rival, campaign) else None
 
 
 def _start(campaign: Campaign, checkout: Checkout, setting: Setting) -> datetime | str:

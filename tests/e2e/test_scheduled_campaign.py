@@ -1,6 +1,8 @@
 """A scheduled campaign on the deployed stack fires by itself; its schedule follows the campaign."""
 
+import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -78,3 +80,44 @@ def test_a_schedule_fires_by_itself_and_the_message_reaches_the_receiver(
     assert state_of(stack, schedule) == "DISABLED"
     patient.call("DELETE", f"/v1/campaigns/{campaign['id']}")
     assert state_of(stack, schedule) is None
+
+
+@pytest.mark.parametrize(("priority", "taker"), [(1, "run"), (-1, "at_once")], ids=["above", "below"])
+def test_of_two_campaigns_the_priority_says_who_writes_and_the_timeline_who_does_not(
+    patient: Shop, stack: dict[str, Any], receiver: Receiver, priority: int, taker: str
+) -> None:
+    endpoint = patient.endpoint(f"{receiver.url}/bsp", [])
+    session = FlexyPeSession(patient, patient.source(), "9812345679")
+    checkout_id = session.post("ADDRESS_LOADED").json()["checkout_id"]
+    step = {"endpoint_id": endpoint["id"], "channel": "whatsapp", "after": "PT1H"}
+    run = {"type": "schedule", "expression": "rate(1 day)", "window": {"modified_before": "PT0S"}}
+    ids = {
+        name: patient.call("POST", "/v1/campaigns", json={"name": name, "steps": [step], **more})["id"]
+        for name, more in (("run", {"trigger": run, "priority": priority}), ("at_once", {}))
+    }
+    (said,) = patient.call("POST", f"/v1/campaigns/{ids['run']}/preview")["data"]
+    assert said["taken_by"] == (None if taker == "run" else ids["at_once"])
+
+    fired = {"merchant_id": patient.id, "campaign_id": ids["run"], "fired_at": datetime.now(UTC).isoformat()}
+    record = {
+        "messageId": "m1",
+        "body": json.dumps(fired),
+        "attributes": {"SentTimestamp": str(int(time.time() * 1000))},
+    }
+    client = boto3.client("lambda", **engine_arguments(stack))
+    answer = client.invoke(
+        FunctionName=stack["functions"]["campaign"], Payload=json.dumps({"Records": [record]}).encode()
+    )
+    assert json.loads(answer["Payload"].read()) == {"batchItemFailures": []}
+
+    def noted() -> list[dict[str, Any]]:
+        entries = patient.call("GET", f"/v1/checkouts/{checkout_id}/activities")["data"]
+        return [own for own in entries if own["type"] == "NOT_SENT"]
+
+    deadline = time.monotonic() + FIRES_WITHIN
+    while not noted() and time.monotonic() < deadline:
+        time.sleep(0.3)
+    (entry,) = noted()
+    other = ids["at_once" if taker == "run" else "run"]
+    assert entry["detail"] == {"campaign_id": other, "reason": "another_campaign", "taken_by": ids[taker]}
+    assert patient.checkout(checkout_id)["status"] == "abandoned"

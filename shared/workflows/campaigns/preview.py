@@ -1,15 +1,18 @@
 """Preview: a campaign played over the merchant's stored checkouts, page by page; nothing is sent or written."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.destinations import registry
 from shared.domain import criteria
 from shared.domain.campaign import Campaign, CampaignStep
+from shared.domain.checkout import Checkout
 from shared.domain.consent import Channel
 from shared.domain.coupon import CouponRule
+from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.identity import IdentityHasher
-from shared.domain.ids import EndpointId
+from shared.domain.ids import EndpointId, EpisodeId
 from shared.domain.merchant import Endpoint, Merchant
 from shared.domain.shopper import together
 from shared.domain.simulation import (
@@ -20,9 +23,11 @@ from shared.domain.simulation import (
     StepTarget,
     simulate,
 )
+from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore
 from shared.store.coupons import CouponStore
-from shared.store.shoppers import ShopperStore
+from shared.store.episodes import EpisodeStore
+from shared.store.shoppers import ShopperRecord, ShopperStore
 from shared.workflows.insight.checkout_search import CheckoutQuery, CheckoutSearch
 
 
@@ -43,6 +48,8 @@ class CampaignPreview:
         shoppers: ShopperStore,
         endpoints: EndpointStore,
         coupons: CouponStore,
+        campaigns: CampaignStore,
+        episodes: EpisodeStore,
         hasher: IdentityHasher,
     ) -> None:
         """Share the stores of one process."""
@@ -50,6 +57,8 @@ class CampaignPreview:
         self._shoppers = shoppers
         self._endpoints = endpoints
         self._coupons = coupons
+        self._campaigns = campaigns
+        self._episodes = episodes
         self._hasher = hasher
 
     def page(
@@ -60,7 +69,10 @@ class CampaignPreview:
         found, place = self._search.find(merchant, query, now, limit=limit, after=after)
         identities = {own.digest: self._hasher.of_shopper(own) for own in found}
         records = self._shoppers.get_readable(one for several in identities.values() for one in several)
-        setting = self._setting(campaign, merchant, now)
+        held = {own.digest: self._held(own, (records.get(one) for one in identities[own.digest])) for own in found}
+        episodes = self._episodes.get_readable(one for several in held.values() for one in several)
+        open_ones = {digest: _open_of(episodes, several) for digest, several in held.items()}
+        setting = self._setting(campaign, merchant, now, lambda own: open_ones[own.digest])
         simulated = []
         for checkout in found:
             own = identities[checkout.digest]
@@ -70,7 +82,15 @@ class CampaignPreview:
             simulated.append(simulate(campaign, checkout, own, shopper, setting))
         return PreviewPage(simulated, place)
 
-    def _setting(self, campaign: Campaign, merchant: Merchant, now: datetime) -> Setting:
+    @staticmethod
+    def _held(checkout: Checkout, records: Iterable[ShopperRecord | None]) -> set[EpisodeId]:
+        """The episodes that the checkout or its shopper's identifiers name."""
+        named = {own.episode_id for own in records if own is not None and own.episode_id is not None}
+        return named if checkout.episode_id is None else {*named, EpisodeId(checkout.episode_id)}
+
+    def _setting(
+        self, campaign: Campaign, merchant: Merchant, now: datetime, open_episode: Callable[[Checkout], Episode | None]
+    ) -> Setting:
         endpoints = {own.value.id: own.value for own in self._endpoints.listed(merchant.id)}
         targets = {own.endpoint_id: _target(endpoints.get(own.endpoint_id)) for own in campaign.steps}
         left = {own.id: own.left for own in self._coupons.listed(merchant.id)}
@@ -83,7 +103,14 @@ class CampaignPreview:
             # How many codes a pool would have had left at the time is not known: one left now is enough.
             return rule.type != "pool" or any(own == rule.pool_id and count > 0 for own, count in left.items())
 
-        return Setting(merchant, target, has_code, now)
+        campaigns = {own.value.id: own.value for own in self._campaigns.listed(merchant.id)}
+        return Setting(merchant, target, has_code, now, campaigns, open_episode)
+
+
+def _open_of(episodes: Mapping[EpisodeId, Episode], named: Iterable[EpisodeId]) -> Episode | None:
+    """The oldest of the named episodes that is open."""
+    found = (episodes[own] for own in named if own in episodes)
+    return min((own for own in found if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id, default=None)
 
 
 def _target(endpoint: Endpoint | None) -> StepTarget:

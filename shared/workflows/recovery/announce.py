@@ -98,6 +98,7 @@ class Announcer:
         self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, announced.episode)
         if announced.episode is not None:
             self._planner.note_planned(transition, announced.episode, settings)
+            self._planner.note_left_alone(checkout, announced.episode, audience, now)
             for digest in announced.episode.checkouts:
                 if digest != checkout.digest:
                     self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)

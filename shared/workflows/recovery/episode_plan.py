@@ -8,6 +8,7 @@ from typing import Protocol
 from shared.domain import campaign as campaigns
 from shared.domain import planning
 from shared.domain.campaign import Campaign, CampaignId
+from shared.domain.campaign_choice import left_to
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
@@ -92,6 +93,19 @@ class EpisodePlanner:
                 detail: dict[str, str | int] = {"step": step.number, "due_at": to_rfc3339(step.due_at)}
                 detail |= {"campaign_id": episode.campaign_id or ""}
                 entry = Activity(transition.at, "SCHEDULED", detail)
+                self._activities.add(checkout.digest, entry, retention_end(checkout, settings))
+
+    def note_left_alone(self, checkout: Checkout, episode: Episode, audience: Audience, now: datetime) -> None:
+        """The fitting campaigns that another one keeps from the shopper, on the timeline: the same entries each time.
+
+        Where the episode has no campaign, none was chosen over the others.
+        """
+        if episode.campaign_id is None:
+            return
+        settings = audience.merchant.settings
+        for own in campaigns.fitting(audience.campaigns, checkout, now):
+            if own.id != episode.campaign_id:
+                entry = left_to(own.id, episode.campaign_id, checkout.abandoned_at or now)
                 self._activities.add(checkout.digest, entry, retention_end(checkout, settings))
 
     def pause(self, checkout: Checkout, settings: Settings, now: datetime) -> None:

@@ -321,6 +321,21 @@ def test_a_preview_says_what_would_be_sent_and_why_not_and_writes_nothing(mercha
     assert merchant("POST", path, {"days": 31}).status == 422
 
 
+def test_a_preview_names_the_campaign_that_has_the_shopper(merchant: Api, endpoint_id: str) -> None:
+    settings = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
+    assert merchant("PATCH", "/v1/merchant", {"settings": settings}).status == 200
+    at_once = created(merchant, a_campaign(endpoint_id, priority=1))
+    hourly = created(merchant, a_campaign(endpoint_id, trigger={"type": "schedule", "expression": "rate(1 hour)"}))
+    a_cart(merchant, 1, 63_000)
+
+    (lower,) = merchant("POST", f"/v1/campaigns/{hourly['id']}/preview").json["data"]
+    assert (lower["reason"], lower["taken_by"]) == ("another_campaign", at_once["id"])
+    merchant("PATCH", f"/v1/campaigns/{hourly['id']}", {"priority": 2})
+
+    (now_higher,) = merchant("POST", f"/v1/campaigns/{hourly['id']}/preview").json["data"]
+    assert (now_higher["reason"], now_higher["taken_by"]) == (None, None)
+
+
 def test_an_erased_merchant_leaves_no_code_and_no_schedule(operator: Api) -> None:
     made = new_merchant(operator)
     own = operator.as_(made["token"])

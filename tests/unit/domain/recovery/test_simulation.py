@@ -10,13 +10,15 @@ from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Trigger, 
 from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.consent import Channel
 from shared.domain.coupon import CouponRule
+from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.gate import REASONS
 from shared.domain.identity import Identity, IdentityKind
-from shared.domain.ids import EndpointId
+from shared.domain.ids import EndpointId, EpisodeId
 from shared.domain.merchant import Merchant
 from shared.domain.settings import QuietHours, Settings
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.domain.simulation import NOT_IN_WINDOW, NOTHING_IN_CART, Setting, Simulated, StepTarget, simulate
+from shared.domain.step_state import EpisodeStep, StepState
 from tests.unit.domain.sessions import EMPTY_CART, MERCHANT, NOON, SOURCE, after, cart_of
 
 SETTINGS = Settings(consent="unknown_allowed", holdout_percent=0, quiet_hours=None)
@@ -67,10 +69,14 @@ def played(
     identities: tuple[Identity, ...] = (PHONE,),
     refused: str | None = None,
     codes: bool = True,
+    others: tuple[Campaign, ...] = (),
+    episode: Episode | None = None,
 ) -> Simulated:
     merchant = Merchant(MERCHANT, "A shop", (), "IN", "INR", "Asia/Kolkata", NOON, settings)
     target = StepTarget(Channel.WHATSAPP, refused=refused)
-    setting = Setting(merchant, lambda _: target, lambda _: codes, now)
+    setting = Setting(
+        merchant, lambda _: target, lambda _: codes, now, {own.id: own for own in others}, lambda _: episode
+    )
     return simulate(over, own, identities, shopper, setting)
 
 
@@ -183,3 +189,71 @@ def test_every_status_has_an_answer_with_known_reasons(status: Status, trigger: 
     known = {*map(str, REASONS), NOT_IN_WINDOW, NOTHING_IN_CART, None}
     assert {done.reason, *(own.reason for own in done.steps)} <= known
     assert (done.started_at is None) == (done.reason is not None)
+
+
+class TestAnotherCampaign:
+    """Of several that fit one takes the shopper; the preview of each says which."""
+
+    RUN = Trigger("schedule", "rate(1 hour)")
+
+    def other(self, name: str = "2", **changes: Any) -> Campaign:
+        return campaign(id=CampaignId(f"cmp_{name}"), **{"activated_at": NOON, **changes})
+
+    def held_by(self, holder: Campaign, *steps: EpisodeStep) -> Episode:
+        return Episode(
+            *(EpisodeId("epi_1"), MERCHANT, EpisodeStatus.ACTIVE, 1, NOON, NOON),
+            campaign_id=holder.id,
+            campaign_version=1,
+            steps=steps,
+        )
+
+    @pytest.mark.parametrize(
+        ("changes", "taken"),
+        [
+            ({"priority": 1}, True),
+            ({"priority": -1}, False),
+            ({"created_at": NOON - DAY}, True),
+            ({"created_at": NOON + DAY}, False),
+            ({"priority": 1, "status": "paused"}, False),
+            ({"priority": 1, "activated_at": NOON + HOUR}, False),
+            ({"priority": 1, "criteria": {"field": "total", "op": "gte", "value": "9999"}}, False),
+        ],
+    )
+    def test_the_one_that_outranks_it_takes_an_abandonment(self, changes: dict[str, Any], taken: bool) -> None:
+        other = self.other(**changes)
+        for over in (campaign(), campaign(trigger=self.RUN)):
+            own = played(checkout(), over, others=(over, other))
+            assert (own.reason, own.taken_by) == (("another_campaign", other.id) if taken else (None, None))
+            assert bool(own.steps) is not taken
+
+    def test_the_campaign_itself_is_no_rival_however_it_was_edited(self) -> None:
+        assert played(checkout(), campaign(), others=(self.other("1", priority=9),)).reason is None
+
+    def test_a_run_leaves_an_open_episode_to_whom_it_does_not_outrank(self) -> None:
+        run, other = campaign(trigger=self.RUN), self.other(priority=1)
+        told = checkout(announced=2)
+        planned = EpisodeStep(1, StepState.PLANNED, after(hours=1))
+
+        def taken(holder: Campaign, *steps: EpisodeStep, known: bool = True) -> bool:
+            others = (run, holder) if known else (run,)
+            return played(told, run, others=others, episode=self.held_by(holder, *steps)).taken_by == holder.id
+
+        assert taken(other, planned)
+        assert not taken(replace(other, priority=-1), planned)
+        assert taken(replace(other, priority=-1), replace(planned, state=StepState.SENT))
+        assert taken(replace(other, priority=-1), replace(planned, attempts=1)), "a message was tried"
+        assert not taken(replace(other, status="paused"), planned)
+        assert not taken(other, planned, known=False), "it was deleted"
+        assert taken(other, replace(planned, state=StepState.CLAIMED), known=False)
+
+    def test_an_abandonment_that_a_higher_run_came_to_is_the_runs(self) -> None:
+        run = self.other(trigger=self.RUN, priority=1)
+        assert played(checkout(), campaign(), others=(run,)).reason is None, "no run has come"
+        own = played(checkout(), campaign(), others=(run,), episode=self.held_by(run))
+        assert (own.reason, own.taken_by) == ("another_campaign", run.id)
+        assert played(checkout(), campaign(priority=2), others=(run,), episode=self.held_by(run)).reason is None
+
+    def test_what_does_not_fit_at_all_says_so_first(self) -> None:
+        other = self.other(priority=1)
+        dear = campaign(criteria={"field": "total", "op": "gte", "value": "9999"})
+        assert played(checkout(), dear, others=(other,)).reason == "criteria_not_met"
