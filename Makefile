@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity dashboard deploy rollback redrive rotate-data-key bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -122,6 +122,9 @@ synth: setup ## the CloudFormation templates of STAGE (default dev), into cdk.ou
 
 capacity: ## what gives first at RATE webhooks a second (several: RATE="100 1000") with the settings of STAGE
 	@$(PYTHON) -m infra.operations.capacity --stage $(or $(STAGE),production) $(or $(RATE),100 1000 10000)
+
+providers: ## each provider: versions known, the vendor's pages and when they were read, events, order and contact fields
+	@$(PYTHON) -m infra.operations.provider_table
 
 dashboard: ## draw docs/dashboard.svg: a played morning in the dashboard's own widgets
 	@DASHBOARD=docs/dashboard.svg .venv/bin/pytest -k drawn tests/integration/alarms/test_picture.py

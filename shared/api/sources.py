@@ -57,11 +57,14 @@ class SourceSettingsBody(Patch):
     ] = Field(default_factory=dict)
     signature: SignatureBody | None = None
     webhooks_per_minute: WebhooksPerMinute | None = None
+    accept_versions: Annotated[
+        list[Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9._-]{1,40})$")]], Field(max_length=20)
+    ] = Field(default_factory=list)
 
     @classmethod
     def nullable(cls) -> frozenset[str]:
-        """All but the switches and the map."""
-        return frozenset(cls.model_fields) - {"keep_click_ids", "mapping"}
+        """All but the switches, the map and the list."""
+        return frozenset(cls.model_fields) - {"keep_click_ids", "mapping", "accept_versions"}
 
     @field_validator("recovery_url_template")
     @classmethod
@@ -77,6 +80,8 @@ class SourceSettingsBody(Patch):
         given = self.given()
         if "signature" in given:
             given["signature"] = {} if self.signature is None else self.signature.model_dump(exclude_none=True)
+        if "accept_versions" in given:
+            given["accept_versions"] = tuple(self.accept_versions)
         least, greatest = duration_range("idle_after", local=local)
         if self.idle_after is not None and not least <= self.idle_after <= greatest:
             detail = f"must lie between {duration_text(least)} and {duration_text(greatest)}"
@@ -151,6 +156,7 @@ def _settings_json(settings: SourceSettings) -> dict[str, Any]:
     return shown | {
         "idle_after": None if settings.idle_after is None else duration_text(settings.idle_after),
         "mapping": dict(settings.mapping),
+        "accept_versions": list(settings.accept_versions),
         "signature": dict(settings.signature) or None,
     }
 

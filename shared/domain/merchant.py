@@ -44,6 +44,8 @@ class SourceSettings:
     mapping: Mapping[str, str] = field(default_factory=dict)
     signature: Mapping[str, Any] = field(default_factory=dict)
     webhooks_per_minute: int | None = None
+    accept_versions: tuple[str, ...] = ()
+    """Versions of the provider's payloads that its module does not know and that the merchant wants read like those."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from shared.providers.provider import (
     Normalised,
     NotUnderstood,
     Pull,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -131,6 +132,21 @@ class BigCommerce:
         events=(
             *(f"store/cart/{event}" for event in (*sorted(ACTIVITIES), "abandoned", "converted", "deleted")),
             *("store/cart/lineItem/*", "store/order/created", "store/order/statusUpdated"),
+        ),
+        reading=Reading(
+            pages=(
+                "developer.bigcommerce.com: webhooks overview, events and callbacks (GitHub bigcommerce/docs)",
+                "developer.bigcommerce.com: carts, checkouts and orders (REST v3, v2)",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=(
+                "data.orderId",
+                "order id (API)",
+            ),
+            contact_fields=(
+                "email, customer_id of the cart (API)",
+                "billing_address.phone, consignments[].address.phone of the checkout (API)",
+            ),
         ),
     )
 

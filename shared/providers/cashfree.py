@@ -24,9 +24,11 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
+from shared.providers.versions import Versions, in_header
 
 TOLERANCE = timedelta(minutes=5)
 """As the vendor recommends, for every attempt: ``x-webhook-attempt`` is not signed, and whoever repeats an old webhook
@@ -56,6 +58,9 @@ class Cashfree:
 
     name = "cashfree"
     checkout_hosts: frozenset[str] = frozenset()
+    versions = Versions(
+        "x-webhook-version", ("2022-09-01", "2023-08-01", "2025-01-01", "v1"), in_header("x-webhook-version")
+    )
     description = Description(
         title="Cashfree (One Click Checkout, Ecom360, payments)",
         authentication="HMAC-SHA256 in x-webhook-signature: over x-webhook-timestamp and the body (One Click "
@@ -70,6 +75,19 @@ class Cashfree:
         "payments and refunds (version 2025-01-01). Ecom360: brands.zecpe.com, callback URL, topic abandonedCheckout.",
         declares_abandonment=True,
         events=("ABANDONED_CHECKOUT_WEBHOOK", "abandonedCheckout", *sorted(_PAYMENTS), f"{REFUND_STATUS}_WEBHOOK"),
+        reading=Reading(
+            pages=(
+                "cashfree.com/docs/payments/checkout/abandoned-checkout/webhook and /ecom360",
+                "cashfree.com/docs/api-reference/payments/latest/payments/webhooks",
+                "cashfree.com/docs/payments/online/webhooks/overview",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=("data.order.order_id",),
+            contact_fields=(
+                "data.customer_details.customer_phone",
+                "data.customer_details.customer_email",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

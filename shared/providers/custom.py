@@ -40,6 +40,7 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -86,6 +87,16 @@ class Custom:
         declares_abandonment=False,
         events=(*sorted(SIGNALS), "ignored"),
         url_token=True,
+        reading=Reading(
+            pages=("none: a format of your own, or the names of the contract",),
+            read="does not apply",
+            order_fields=("order.id",),
+            contact_fields=(
+                "customer.phone",
+                "customer.email",
+                "customer.id",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

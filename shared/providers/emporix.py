@@ -35,6 +35,7 @@ from shared.providers.provider import (
     Normalised,
     NotUnderstood,
     Pull,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -159,6 +160,19 @@ class Emporix:
         ),
         declares_abandonment=False,
         events=(*sorted(CART_EVENTS | ITEM_EVENTS | CART_ENDED - {"cart.deleted"}), *sorted(ORDER_EVENTS)),
+        reading=Reading(
+            pages=(
+                "GitHub emporix/api-references: webhook service, event schemas, cart OpenAPI and changelog",
+                "developer.emporix.io: webhooks, HMAC configuration",
+                "docs.svix.com: verifying payloads, retries",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=("id of order.created, order.updated",),
+            contact_fields=(
+                "customer.email, addresses[].contactPhone",
+                "shippingAddress.contactPhone, customerId",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

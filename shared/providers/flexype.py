@@ -31,9 +31,11 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
+from shared.providers.versions import Versions, in_header
 
 SECRET_HEADER = "x-flexype-authorization"  # noqa: S105 - a header's name
 
@@ -85,6 +87,9 @@ class FlexyPe:
 
     name = "flexype"
     checkout_hosts: frozenset[str] = frozenset()
+    versions = Versions(
+        "X-Webhook-Version; absent in the flat body", ("2025-09", "2026-05"), in_header("x-webhook-version")
+    )
     description = Description(
         title="FlexyPe",
         authentication="shared secret in the header X-Flexype-Authorization",
@@ -97,6 +102,18 @@ class FlexyPe:
         ),
         declares_abandonment=False,
         events=(*sorted(STREAMED), *sorted(DECLARED)),
+        reading=Reading(
+            pages=(
+                "docs.flexype.io: webhooks overview, event triggers, acr",
+                "docs.flexype.io: webhooks 2025-09 and 2026-05 (acr, asr)",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=("none: session_state COMPLETED",),
+            contact_fields=(
+                "user.dial_code, user.phone_no",
+                "payload.user.email",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

@@ -78,6 +78,8 @@ class Normalised:
     missing: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     reversals: tuple[Reversal, ...] = ()
+    new_version: str | None = None
+    """The version of the payload, where nobody has read what it means."""
 
 
 def _fits(_: str) -> None:
@@ -100,6 +102,19 @@ class CredentialField:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """From which of the vendor's pages the module was written, and when they were read, as far as is known.
+
+    ``order_fields`` and ``contact_fields``: where the vendor's payloads name the order and the shopper.
+    """
+
+    pages: tuple[str, ...]
+    read: str
+    order_fields: tuple[str, ...] = ()
+    contact_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """What ``GET /v1/providers`` tells: how to connect, and which credentials and settings it wants."""
 
@@ -112,6 +127,7 @@ class Description:
     required_settings: tuple[str, ...] = ()
     url_token: bool = False
     """The provider signs nothing: the source's URL carries a token."""
+    reading: Reading = Reading((), "")
 
 
 class CouponApplying(Protocol):

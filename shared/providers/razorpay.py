@@ -23,6 +23,7 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -56,6 +57,21 @@ class Razorpay:
         events=("abandoned cart", "order.paid", "payment.captured", "payment.pending", *sorted(REFUNDS)),
         required_settings=("money_unit",),
         url_token=True,
+        reading=Reading(
+            pages=(
+                "razorpay.com/docs/payments/magic-checkout/abandoned-cart",
+                "razorpay.com/docs/webhooks (GitHub razorpay/markdown-docs)",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=(
+                "payload.order.entity.id",
+                "payload.payment.entity.order_id",
+            ),
+            contact_fields=(
+                "phone, email",
+                "payload.payment.entity.contact, email",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from shared.domain.coupon import PRINTED_ONLY, CouponLink
 from shared.providers.provider import Provider
+from shared.providers.versions import Versions
 
 _PLUMBING = frozenset(
     {
         *("provider", "registry", "payload", "authentication", "mapping", "bounded_search", "preview", "privacy"),
-        *("pull",),
+        *("pull", "versions"),
     }
 )
 """Modules of this package that are no provider."""
@@ -68,3 +69,11 @@ def coupon_link(name: str) -> CouponLink:
         return PRINTED_ONLY
     found: CouponLink = getattr(known, "coupon_link", PRINTED_ONLY)
     return found
+
+
+def versions(name: str) -> Versions | None:
+    """Which versions of its payloads the provider tells and its module knows; None where it tells none, or is gone."""
+    try:
+        return getattr(provider(name), "versions", None)
+    except UnknownProvider:
+        return None

@@ -24,6 +24,7 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -55,6 +56,15 @@ class Shopflo:
         declares_abandonment=True,
         events=("checkout_abandoned", "order_completed"),
         url_token=True,
+        reading=Reading(
+            pages=("Shopflo help article 10520364 (abandoned cart webhook)",),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=("order_id",),
+            contact_fields=(
+                "phone, email",
+                "customer.phone, customer.email",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

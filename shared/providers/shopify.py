@@ -41,6 +41,7 @@ from shared.providers.provider import (
     Normalised,
     NotUnderstood,
     Pull,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -61,6 +62,7 @@ from shared.providers.pull import (
     read_each,
     root,
 )
+from shared.providers.versions import Versions, in_header
 
 CHECKOUT_CHANGED = frozenset({"checkouts/create", "checkouts/update"})
 CHECKOUT_DELETED = "checkouts/delete"
@@ -226,6 +228,7 @@ class Shopify:
     api = ShopifyApi()
     coupon_link = SHOPIFY_DISCOUNT
     checkout_hosts = frozenset({"myshopify.com", "checkout.shopify.com"})
+    versions = Versions("X-Shopify-API-Version", ("2026-04",), in_header("x-shopify-api-version"))
     description = Description(
         title="Shopify",
         authentication="HMAC-SHA256 of the raw body in X-Shopify-Hmac-Sha256, keyed with the app's client secret",
@@ -247,6 +250,19 @@ class Shopify:
         events=(
             *(*sorted(CHECKOUT_CHANGED), CHECKOUT_DELETED, *sorted(ORDER_PLACED)),
             *("orders/cancelled", "orders/updated", REFUNDED),
+        ),
+        reading=Reading(
+            pages=(
+                "shopify.dev: webhook topics, delivery structure, verification",
+                "shopify.dev/changelog: 2026-04, removed checkout id (copy of 6 March 2026, read on 27 November)",
+                "shopify.dev: Admin GraphQL abandonedCheckouts, 2026-04",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted, but for the page with a date",
+            order_fields=("id, admin_graphql_api_id of orders/*",),
+            contact_fields=(
+                "phone, email, contact_email, sms_marketing_phone",
+                "customer, shipping_address, billing_address",
+            ),
         ),
     )
 

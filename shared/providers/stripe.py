@@ -29,9 +29,11 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
+from shared.providers.versions import Versions, in_body
 
 TOLERANCE = timedelta(seconds=300)
 """The default of Stripe's own libraries."""
@@ -62,6 +64,11 @@ class Stripe:
 
     name = "stripe"
     checkout_hosts: frozenset[str] = frozenset({"buy.stripe.com", "checkout.stripe.com"})
+    versions = Versions(
+        "api_version of the event",
+        ("2024-09-30.acacia", "2025-03-31.basil", "2025-09-30.clover"),
+        in_body("api_version"),
+    )
     description = Description(
         title="Stripe Checkout",
         authentication="HMAC-SHA256 in Stripe-Signature, at most 300 seconds old",
@@ -74,6 +81,18 @@ class Stripe:
         ),
         declares_abandonment=True,
         events=(*SIGNALS, CHARGE_REFUNDED, "refund.created", "refund.updated", "refund.failed"),
+        reading=Reading(
+            pages=(
+                "docs.stripe.com: Checkout Session, Event, Charge and Refund objects, signatures",
+                "docs.stripe.com/changelog: basil and clover, Checkout Session (read on 27 November 2026)",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted, but for the page with a date",
+            order_fields=("data.object.payment_intent, else the id of the session",),
+            contact_fields=(
+                "customer_details.email, customer_details.phone, customer_email",
+                "customer",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

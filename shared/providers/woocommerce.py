@@ -30,6 +30,7 @@ from shared.providers.provider import (
     Description,
     Normalised,
     NotUnderstood,
+    Reading,
     SourceContext,
     WebhookRequest,
 )
@@ -76,6 +77,18 @@ class WooCommerce:
         ),
         declares_abandonment=False,
         events=TOPICS,
+        reading=Reading(
+            pages=(
+                "GitHub woocommerce/woocommerce: class-wc-webhook.php, issues 37958 and 66995",
+                "woocommerce.github.io: REST API v3, orders",
+            ),
+            read="facts of 22 November 2026 or before; the day was not noted",
+            order_fields=("id",),
+            contact_fields=(
+                "billing.phone, billing.email",
+                "customer_id",
+            ),
+        ),
     )
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:

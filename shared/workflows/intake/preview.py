@@ -7,6 +7,7 @@ from typing import Any
 from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.representation import checkout_json
 from shared.domain.transitions import Arrival, apply
+from shared.providers import registry
 from shared.providers.provider import Provider, WebhookRequest
 from shared.workflows.intake.sources import context_of
 
@@ -24,8 +25,12 @@ class Preview:
 def preview(provider: Provider, request: WebhookRequest, source: Source, merchant: Merchant, at: datetime) -> Preview:
     """The checkouts that the payload alone makes. Raises NotReadable and NotUnderstood; signatures are not checked."""
     context = context_of(source, merchant, SourceCredentials(), provider)
-    normalised = provider.normalise(provider.read(request, context), request, context)
+    payload = provider.read(request, context)
+    normalised = provider.normalise(payload, request, context)
+    known = registry.versions(provider.name)
+    new = None if known is None else known.new(payload, request, context.settings.accept_versions)
     arrival = Arrival(merchant.id, source.id, source.provider, at, merchant.settings)
     made = [apply(None, change, arrival).checkout for change in normalised.changes]
     shown = [checkout_json(checkout, checkout.pair("checkout_url")[1]) for checkout in made]
-    return Preview(shown, normalised.ignored, normalised.missing, normalised.assumed)
+    assumed = (*normalised.assumed, *([] if new is None else ["version"]))
+    return Preview(shown, normalised.ignored, normalised.missing, assumed)

@@ -16,7 +16,7 @@ from shared.aws.faults import AWS_ERRORS, code_of, is_temporary
 from shared.aws.pull_queue import PullQueue, content_message
 from shared.aws.quarantine_bucket import body_key
 from shared.aws.stores import Stores, now
-from shared.domain.change import CheckoutChange
+from shared.domain.change import CheckoutChange, Signal
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.reversal import Reversal
@@ -47,6 +47,7 @@ _SECRET_HEADERS = re.compile(
     r"authorization|cookie|signature|hmac|secret|token|password|api-?key|forwarded|real-ip|sign$|^via$|^x-amz"
 )
 _CONTENT_TYPE = re.compile(r"[!-~]{1,100}/[ -~]{0,100}[!-~]")
+_ENDS = frozenset({Signal.PURCHASED, Signal.ENDED})
 _HEADERS_KEPT = 40
 _HEADER_LENGTH = 512
 
@@ -178,17 +179,22 @@ class Receiver:
     def _normalised(
         provider: Provider, request: WebhookRequest, context: SourceContext, merchant: Merchant
     ) -> Normalised:
+        version = None
         try:
             payload = provider.read(request, context)
-            normalised = provider.normalise(payload, request, context)
-            if not merchant.raw or not normalised.changes:
+            version = _new_version(provider, payload, request, context)
+            normalised = replace(provider.normalise(payload, request, context), new_version=version)
+            # A body about several shoppers is nobody's own.
+            if not merchant.raw or len(normalised.changes) != 1:
                 return normalised
-            from shared.providers.privacy import with_bodies
+            from shared.providers.privacy import provider_body
 
-            keep = context.settings.keep_click_ids
-            return replace(normalised, changes=with_bodies(normalised.changes, payload, keep_click_ids=keep))
+            raw = provider_body(payload, keep_click_ids=context.settings.keep_click_ids)
+            return replace(normalised, changes=tuple(replace(own, raw=raw) for own in normalised.changes))
         except DEFECTS as defect:
-            raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
+            raise NotUnderstood(_why(version, f"defect: {type(defect).__name__}")) from defect
+        except NotUnderstood as unknown:
+            raise NotUnderstood(_why(version, str(unknown))) from unknown
 
     def _taken_in(
         self,
@@ -200,9 +206,15 @@ class Receiver:
     ) -> Receipt:
         """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
 
+        Of a version that nobody has read, only what ends a checkout is believed: it calls messages off and sends none.
+
         Raises NotUnderstood where all of it is elsewhere and nobody may ask there, and, after the rest, where a part of
         it can never be stored: sent again, it would meet the same end.
         """
+        if normalised.new_version is not None:
+            ends = [replace(own, correlation_id=request.id) for own in normalised.changes if own.signal in _ENDS]
+            self._stored(ends, (), arrival_at(request.arrived_at, source, merchant))
+            raise NotUnderstood(_why(normalised.new_version))
         if normalised.ignored is not None and not normalised.changes and not normalised.reversals:
             return Receipt("ignored", source.provider, reason=normalised.ignored)
         asking = bool(normalised.pulls) and bool(context.credentials.api)
@@ -270,6 +282,17 @@ class Receiver:
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)
+
+
+def _new_version(provider: Provider, payload: Any, request: WebhookRequest, context: SourceContext) -> str | None:
+    """The version of the payload, where neither the provider's module nor the merchant knows it."""
+    known = registry.versions(provider.name)
+    return None if known is None else known.new(payload, request, context.settings.accept_versions)
+
+
+def _why(version: str | None, reason: str | None = None) -> str:
+    """Why a webhook is kept aside, told of a version that nobody has read before all else."""
+    return ": ".join(filter(None, (None if version is None else f"new_version: {version}", reason)))
 
 
 def _storable(content_type: str | None) -> str | None:

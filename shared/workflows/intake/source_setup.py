@@ -89,6 +89,8 @@ def check_settings(provider: Provider, settings: SourceSettings) -> None:
         for name in provider.description.required_settings
         if name in {own.name for own in fields(SourceSettings)} and not getattr(settings, name)
     ]
+    if settings.accept_versions and registry.versions(provider.name) is None:
+        problems.append(("/settings/accept_versions", "this provider's webhooks tell no version"))
     if settings.mapping:
         from shared.providers.mapping import InvalidMapping, compiled
 
@@ -120,6 +122,7 @@ def _unsigned(signature: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], s
 def describe(name: str) -> dict[str, object]:
     """What ``GET /v1/providers`` tells about a provider."""
     description = registry.provider(name).description
+    versions = registry.versions(name)
     return {
         "provider": name,
         "title": description.title,
@@ -129,6 +132,9 @@ def describe(name: str) -> dict[str, object]:
         "events": list(description.events),
         "required_settings": list(description.required_settings),
         "url_token": description.url_token,
+        "versions": None if versions is None else {"told_in": versions.told_in, "known": list(versions.known)},
+        "pages": list(description.reading.pages),
+        "read": description.reading.read or None,
         "credentials": [
             {
                 "name": own.name,
