@@ -48,7 +48,7 @@ def announcer() -> Announcer:
         audiences=Audiences(MerchantStore(table), EndpointStore(table), campaigns, events),
         checkouts=stores.checkouts,
         events=maker,
-        abandonments=Abandonments(table, known, planner, maker),
+        abandonments=Abandonments(table, stores.checkouts, known, planner, maker),
         planner=planner,
         effects=OrderEffects(Superseder(stores.checkouts), Reverser(OrderStore(table), stores.checkouts)),
         fan_out=FanOut(stores.deliveries, stores.queues),

@@ -83,6 +83,10 @@ MAP_LEAVES = ("attributes", "attribution.click_ids")
 LEAVES = (*TEXT_LEAVES, *PAIR_LEAVES, *MAP_LEAVES)
 
 
+CART_PREFIX = "cart:"
+"""Before the token of a cart, as the name of a checkout that has not begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """The purchase that ended a checkout.
@@ -155,6 +159,11 @@ class Checkout:
     def id(self) -> CheckoutId:
         """The public id."""
         return checkout_id(self.digest)
+
+    @property
+    def before_checkout(self) -> bool:
+        """Whether it is a cart that the provider will give another name to once its shopper checks out."""
+        return self.external_id.startswith(CART_PREFIX)
 
     def text(self, leaf: str) -> str | None:
         """The text leaf's value, or None where it is absent."""

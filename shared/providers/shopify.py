@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from shared.domain.cart import Cart, Item, TaxLine, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key
-from shared.domain.checkout import Order
+from shared.domain.checkout import CART_PREFIX, Order
 from shared.domain.coupon import SHOPIFY_DISCOUNT
 from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.money import Money, currency_code, parse_decimal, parse_money, total_of
@@ -32,6 +32,7 @@ from shared.providers.payload import (
     quantity,
     query_pairs,
     read_object,
+    recovery_link,
     sequence,
     text,
 )
@@ -287,7 +288,7 @@ class Shopify:
         elif topic == CHECKOUT_DELETED:
             normalised = self._deleted(payload, request)
         elif topic in CARTS:
-            return Normalised(ignored="a cart event carries no contact; its checkout has events of its own")
+            return _with_contact(overridden(self._cart_event(payload, request, source), payload, source))
         elif topic == REFUNDED:
             return _refund_told(payload)
         elif topic in ORDER_CHANGED:
@@ -320,6 +321,32 @@ class Shopify:
             event_id=text(request.headers.get("x-shopify-webhook-id")),
             occurred_at=updated_at or _triggered_at(request),
             order=Order(_id(payload.get("order_id")), completed_at, total) if purchased else None,
+            leaves=leaves.found,
+            cart=cart,
+            test=_is_test(payload, request),
+        )
+        return Normalised((change,), missing=_missing(change), assumed=_assumed(payload, cart))
+
+    def _cart_event(self, payload: dict[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
+        """A cart, named by its token, before any checkout; an emptied one is over. Raises NotUnderstood."""
+        token = first_text(payload.get("token"), payload.get("id"))
+        if token is None:
+            raise NotUnderstood("the cart has neither token nor id")
+        digest = hashlib.sha256(request.body).digest()[:16]
+        updated_at = parse_instant(payload.get("updated_at"))
+        currency = next(filter(None, map(_currency_of_line, objects(payload.get("line_items")))), None)
+        cart = _cart(payload if currency is None else {"currency": currency} | payload, source)
+        leaves = self._leaves(payload, source)
+        leaves.text("cart_id", token)
+        leaves.moment("started_at", parse_instant(payload.get("created_at")))
+        leaves.checkout_url(recovery_link(source.settings.recovery_url_template, token))
+        change = CheckoutChange(
+            external_id=f"{CART_PREFIX}{token}",
+            signal=Signal.ENDED if cart is not None and cart.items_known and not cart.items else Signal.ACTIVITY,
+            order_key=_order_key(updated_at, request, digest),
+            body_digest=digest,
+            event_id=text(request.headers.get("x-shopify-webhook-id")),
+            occurred_at=updated_at or _triggered_at(request),
             leaves=leaves.found,
             cart=cart,
             test=_is_test(payload, request),
@@ -559,6 +586,19 @@ def _topic(payload: Mapping[str, Any], request: WebhookRequest) -> str:
     if "line_items" in payload and text(payload.get("token")) and payload.get("token") == payload.get("id"):
         return "carts/update"
     raise NotUnderstood("neither a topic nor a known shape")
+
+
+def _with_contact(cart: Normalised) -> Normalised:
+    """The cart, where somebody is known to write to; Shopify itself names nobody, but a mapping may find one."""
+    if any(own.leaves.keys() & {"customer.phone", "customer.email", "customer.id"} for own in cart.changes):
+        return cart
+    return Normalised(ignored="a cart event carries no contact; its checkout has events of its own")
+
+
+def _currency_of_line(line: Mapping[str, Any]) -> str | None:
+    """The currency of a cart's line as the shopper saw it: carts name no other."""
+    bags = (mapping(mapping(line.get(f"{name}_set")).get("presentment_money")) for name in ("line_price", "price"))
+    return next((code for own in bags if (code := currency_code(own.get("currency_code")))), None)
 
 
 def _triggered_at(request: WebhookRequest) -> datetime | None:

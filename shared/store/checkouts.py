@@ -220,6 +220,11 @@ class CheckoutStore:
         found = self._table.query_all(condition, index=identity.kind.value)
         return [item["pk"].removeprefix("C#") for item in found][::-1]
 
+    def of_same_cart(self, checkout: Checkout) -> list[str]:
+        """Digests of the other checkouts that name the checkout's cart, newest first."""
+        cart = self._hasher.of_checkout(checkout).get(IdentityKind.CART)
+        return [] if cart is None else [own for own in self.by_identity(cart) if own != checkout.digest]
+
     def is_shared(self, identity: Identity, now: datetime) -> bool:
         """Whether the identifier stands on too many checkouts of a day to name anybody (a shop's phone)."""
         condition = Key(IDENTITY_ATTRIBUTE[identity.kind]).eq(identity.mac) & Key("ca").gte(to_ms(now - _DAY))

@@ -111,7 +111,8 @@ class Purchases:
             identity = self._hasher.identity(merchant_id, IdentityKind.CART, token)
             found = self._same_source(self._checkouts.by_identity(identity), arrival)
             if found:
-                return replace(change, external_id=found[0].external_id)
+                begun = [own for own in found if not own.before_checkout] or found
+                return replace(change, external_id=begun[0].external_id)
         if not change.join_contact:
             return change
         contacts = self._hasher.identities(merchant_id, change.leaves)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.deadline import bought_elsewhere, floor_of
 from shared.domain.episode import Episode
 from shared.store.checkouts import CheckoutStore
@@ -13,7 +14,7 @@ from shared.store.writes import Write
 from shared.workflows.recovery.audience import Audience, Hearers
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
-from shared.workflows.recovery.known_shopper import KnownShoppers, last_purchase
+from shared.workflows.recovery.known_shopper import KnownShoppers, ShopperRecords, last_purchase
 from shared.workflows.recovery.outbox import Transition
 
 _ROUNDS = 5
@@ -34,19 +35,32 @@ class BoughtElsewhere:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LeftEarlier:
+    """It is not told: the shopper went on to another checkout, which is told by itself."""
+
+
 class Abandonments:
     """Announces abandonments, each in one transaction that fails if it is not true any more."""
 
-    def __init__(self, table: Table, shoppers: KnownShoppers, planner: EpisodePlanner, events: EventMaker) -> None:
+    def __init__(
+        self,
+        table: Table,
+        checkouts: CheckoutStore,
+        shoppers: KnownShoppers,
+        planner: EpisodePlanner,
+        events: EventMaker,
+    ) -> None:
         """Share the parts of one process."""
         self._table = table
+        self._checkouts = checkouts
         self._shoppers = shoppers
         self._planner = planner
         self._events = events
 
     def announce(
         self, transition: Transition, audience: Audience, hearers: Hearers, now: datetime
-    ) -> Announced | BoughtElsewhere | None:
+    ) -> Announced | BoughtElsewhere | LeftEarlier | None:
         """Write it; None where the checkout moved on. An earlier run's event stays the one that goes out.
 
         Raises StoreUnavailable when the shopper's records kept changing.
@@ -57,6 +71,8 @@ class Abandonments:
             bought_at = last_purchase(records)
             if bought_at is not None and bought_elsewhere(checkout, bought_at):
                 return BoughtElsewhere(bought_at)
+            if self._went_on(checkout) or self._left_later(checkout, records):
+                return LeftEarlier()
             cause = transition.correlation_id
             episode, episode_writes = self._planner.planned(checkout, records, audience, now, cause=cause)
             held = episode.id if episode else None
@@ -78,3 +94,18 @@ class Abandonments:
             else:
                 return Announced(event, episode)
         raise StoreUnavailable("the shopper's records kept changing")
+
+    def _went_on(self, checkout: Checkout) -> bool:
+        """Whether the cart became a checkout meanwhile."""
+        return checkout.before_checkout and bool(self._checkouts.of_same_cart(checkout))
+
+    def _left_later(self, checkout: Checkout, records: ShopperRecords) -> bool:
+        """Whether the shopper left another checkout after this one, by the providers' own times, that was told already.
+
+        What our own timer finds is left when it is found, in that order.
+        """
+        if checkout.reason is not Reason.PROVIDER_DECLARED or checkout.abandoned_at is None:
+            return False
+        others = self._checkouts.get_readable(self._planner.newest_of_others(checkout, records)).values()
+        left = (own.abandoned_at for own in others if own.status is Status.ABANDONED and own.announced is not None)
+        return any(at is not None and at > checkout.abandoned_at for at in left)

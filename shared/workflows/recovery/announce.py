@@ -11,7 +11,7 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.orders import ORDER_MARK, OrderRecord
 from shared.store.writes import Item
 from shared.workflows.delivering.fan_out import FanOut
-from shared.workflows.recovery.abandonment import Abandonments, BoughtElsewhere
+from shared.workflows.recovery.abandonment import Abandonments, BoughtElsewhere, LeftEarlier
 from shared.workflows.recovery.audience import Audience, Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
@@ -94,6 +94,9 @@ class Announcer:
         if isinstance(announced, BoughtElsewhere):
             settled = self._effects.superseder.settle(checkout, announced.at, settings, now)
             return "superseded" if settled else "moved_on"
+        if isinstance(announced, LeftEarlier):
+            self._effects.superseder.give_way(checkout.digest, settings, now, transition.correlation_id)
+            return "superseded"
         self._fan_out.deliver(announced.event, hearers.values())
         self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, announced.episode)
         if announced.episode is not None:

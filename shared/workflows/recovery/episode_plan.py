@@ -132,6 +132,11 @@ class EpisodePlanner:
         """The episode the checkout is in, as it stands."""
         return self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
 
+    def newest_of_others(self, checkout: Checkout, records: ShopperRecords) -> frozenset[str]:
+        """Digests of the checkouts that the shopper's open episodes are about at present, without this one."""
+        newest = {own.newest_checkout for own in self._alive(checkout, records)} if records else set()
+        return frozenset(own for own in newest if own is not None and own != checkout.digest)
+
     def _alive(self, checkout: Checkout, records: ShopperRecords) -> list[Episode]:
         """The open episodes of the shopper, the oldest first."""
         held = {own.episode_id for own in records.values() if own.episode_id is not None}

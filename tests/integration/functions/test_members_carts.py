@@ -5,7 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from shared.domain.checkout import Status
+from shared.domain.instants import to_rfc3339
 from shared.domain.metrics import cohort_of
 from shared.store.facts import FactStore
 from shared.workflows.insight.metrics import Metrics, altogether
@@ -103,3 +106,121 @@ def test_emporix_carts_are_the_checkouts_that_their_orders_end(shop: Shop) -> No
     assert till.checkout(cart["id"]).status.purchased
     assert len([own for own in shop.rows() if own["pk"].startswith("C#") and own["sk"] == "C"]) == 1
     assert len(till.orders()) == 1
+
+
+def test_a_carts_event_that_comes_after_its_checkouts_leaves_the_checkout_the_one_to_come_back_to(shop: Shop) -> None:
+    """The cart was left an hour before: what was left last counts, whatever arrives last."""
+    shop.endpoint("checkout.abandoned", "checkout.superseded", "checkout.recovered", "checkout.completed")
+    till = Till(shop, "wix", currency="USD")
+    of_checkout, of_cart = (
+        till.sample("abandoned-checkout-created"),
+        changed(till.sample("abandoned-checkout-created"), as_cart),
+    )
+    for claims in (of_checkout, of_cart, of_checkout, of_cart):
+        till.posts(claims)
+        assert told_of(shop) == Counter({("checkout.abandoned", CHECKOUT): 1})
+    assert (till.checkout(CHECKOUT).status, till.checkout(CART).status) == (Status.ABANDONED, Status.SUPERSEDED)
+    assert sums(shop).count("abandoned") == 1
+
+    till.posts(changed(till.sample("abandoned-checkout-recovered"), as_cart))
+    till.posts(till.sample("abandoned-checkout-recovered"))
+    till.posts(till.sample("order-approved"))
+    assert told_of(shop) == Counter({("checkout.abandoned", CHECKOUT): 1, ("checkout.recovered", CHECKOUT): 1})
+    assert (sums(shop).count("recovered"), len(till.orders())) == (1, 1)
+
+
+SHOPIFYS_CART = "hWN4q2Zk8tR1vYx0bLm7cPd5"
+MEMBER = {"email": "asha@example.com"}
+KNOWN_BY = {"customer.email": "customer.email"}
+"""Shopify's own carts name nobody; a shop whose app adds the member maps it."""
+
+
+class Cart:
+    """A Shopify shop whose carts name the member, and what it posts."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.till = Till(shop, "shopify", mapping=KNOWN_BY)
+        self.shop = shop
+
+    def changes(self, **parts: Any) -> str:
+        at = to_rfc3339(self.shop.now)
+        body = self.till.sample("carts-update") | {"customer": MEMBER, "updated_at": at} | parts
+        return self._post(body, "carts/update")
+
+    def begins(self, **parts: Any) -> str:
+        own = {"cart_token": SHOPIFYS_CART, "customer": MEMBER, "updated_at": to_rfc3339(self.shop.now)}
+        return self._post(self.till.sample("checkouts-create") | own | parts, "checkouts/create")
+
+    def bought(self, **parts: Any) -> str:
+        own = {"cart_token": SHOPIFYS_CART, "checkout_token": self.token, "created_at": to_rfc3339(self.shop.now)}
+        return self._post(self.till.sample("orders-create") | own | parts, "orders/create")
+
+    @property
+    def token(self) -> str:
+        return str(self.till.sample("checkouts-create")["token"])
+
+    def _post(self, body: Any, topic: str) -> str:
+        return self.till.posts(body, {"X-Shopify-Topic": topic}).status
+
+    def standing(self) -> dict[str, str]:
+        found = [own for own in self.shop.rows() if own["pk"].startswith("C#") and own["sk"] == "C"]
+        return {own["xid"]: own["st"] for own in found}
+
+
+def test_a_shopify_cart_that_names_nobody_is_no_checkout(shop: Shop) -> None:
+    cart = Cart(shop)
+    assert cart.changes(customer=None) == "ignored"
+    assert cart.standing() == {}
+
+
+def test_a_members_shopify_cart_is_left_and_bought_as_one(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.recovered")
+    cart = Cart(shop)
+    assert [cart.changes(), cart.changes()] == ["accepted", "duplicate"]
+    shop.wait(minutes=31)
+    shop.sweep()
+    name = f"cart:{SHOPIFYS_CART}"
+    assert told_of(shop) == Counter({("checkout.abandoned", name): 1})
+    shop.wait(minutes=5)
+    cart.bought(checkout_token=None)
+    assert told_of(shop) == Counter({("checkout.abandoned", name): 1, ("checkout.recovered", name): 1})
+    assert len(cart.till.orders()) == 1
+
+
+@pytest.mark.parametrize("first", ["cart", "checkout"])
+def test_a_shopify_cart_that_becomes_a_checkout_is_told_and_bought_as_that(shop: Shop, first: str) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded", "checkout.recovered", "checkout.completed")
+    cart = Cart(shop)
+    for post in (cart.changes, cart.begins) if first == "cart" else (cart.begins, cart.changes):
+        post()
+        post()
+    shop.wait(minutes=31)
+    shop.sweep()
+    assert told_of(shop) == Counter({("checkout.abandoned", cart.token): 1})
+    assert cart.standing() == {cart.token: "abandoned", f"cart:{SHOPIFYS_CART}": "superseded"}
+    assert sums(shop).count("abandoned") == 1
+    shop.wait(minutes=5)
+    cart.changes(line_items=[])
+    cart.bought(checkout_token=None)
+    cart.bought()
+    assert told_of(shop) == Counter({("checkout.abandoned", cart.token): 1, ("checkout.recovered", cart.token): 1})
+    assert (sums(shop).count("recovered"), len(cart.till.orders())) == (1, 1)
+
+
+def test_a_shopify_cart_of_which_was_told_gives_way_to_its_checkout(shop: Shop) -> None:
+    shop.endpoint("checkout.abandoned", "checkout.superseded", "checkout.recovered", "checkout.completed")
+    cart, name = Cart(shop), f"cart:{SHOPIFYS_CART}"
+    cart.changes()
+    shop.wait(minutes=31)
+    shop.sweep()
+    assert told_of(shop) == Counter({("checkout.abandoned", name): 1})
+    cart.begins()
+    shop.wait(minutes=31)
+    shop.sweep()
+    assert told_of(shop) == Counter(
+        {("checkout.abandoned", name): 1, ("checkout.abandoned", cart.token): 1, ("checkout.superseded", name): 1}
+    )
+    cart.bought()
+    told = told_of(shop)
+    assert (told["checkout.recovered", cart.token], told["checkout.recovered", name]) == (1, 0)
+    assert (sums(shop).count("abandoned"), sums(shop).count("recovered"), len(cart.till.orders())) == (1, 1, 1)

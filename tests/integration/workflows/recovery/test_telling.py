@@ -21,7 +21,7 @@ from shared.store.orders import OrderRecord
 from shared.store.shoppers import ShopperStore
 from shared.store.wire import from_stream
 from shared.workflows.delivering.fan_out import FanOut
-from shared.workflows.recovery.abandonment import Abandonments, Announced, BoughtElsewhere
+from shared.workflows.recovery.abandonment import Abandonments, Announced, BoughtElsewhere, LeftEarlier
 from shared.workflows.recovery.audience import Audience, Audiences
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
@@ -173,8 +173,8 @@ class TestTheShopper:
 
 
 class TestTheTransaction:
-    def announce(self, shop: Shop, own: Transition) -> Announced | BoughtElsewhere | None:
-        parts = Abandonments(shop.table, known(shop), planner(shop), maker(shop))
+    def announce(self, shop: Shop, own: Transition) -> Announced | BoughtElsewhere | LeftEarlier | None:
+        parts = Abandonments(shop.table, shop.stores.checkouts, known(shop), planner(shop), maker(shop))
         to = audience(shop)
         return parts.announce(own, to, {each.id: each for each in to.endpoints}, shop.now)
 
