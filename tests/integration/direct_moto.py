@@ -11,7 +11,8 @@ import json
 import marshal
 from base64 import b64decode
 from contextlib import nullcontext
-from functools import cache
+from copy import deepcopy
+from functools import cache, wraps
 from threading import Lock
 from typing import Any
 
@@ -67,6 +68,33 @@ def install() -> None:
 
     made.direct = True  # type: ignore[attr-defined]
     BaseClient._make_request = made  # type: ignore[attr-defined]
+    BaseClient._resolve_endpoint_ruleset = _resolved_once(  # type: ignore[attr-defined]
+        BaseClient._resolve_endpoint_ruleset  # type: ignore[attr-defined]
+    )
+
+
+def _resolved_once(resolve: Any) -> Any:
+    """Where an operation's requests go, and how they are signed: worked out once per client.
+
+    The rules would have it otherwise for a table that is named by its ARN, or an account's own endpoint: what the
+    code has not.
+    """
+    signing = ("auth_type", "signing")
+
+    @wraps(resolve)
+    def resolved(self: Any, operation: Any, params: Any, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        known = self.__dict__.setdefault("_known_endpoints", {})
+        found = known.get(operation.name)
+        if found is None or args or kwargs:
+            answer = resolve(self, operation, params, context, *args, **kwargs)
+            if operation.name not in _DIRECT.get(self.meta.service_model.service_id.hyphenize(), _NONE)[1]:
+                return answer
+            found = known[operation.name] = (answer, {name: context[name] for name in signing if name in context})
+        (url, headers, properties), signed = found
+        context.update(deepcopy(signed))
+        return url, dict(headers), deepcopy(properties)
+
+    return resolved
 
 
 def _is_moto_next(client: Any, service: str, operation: str) -> bool:

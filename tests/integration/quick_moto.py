@@ -3,15 +3,14 @@
 Moto looks up an operation by inspecting its whole class at every call, counts an update's clauses once per clause
 instead of once, asks at each node of an expression which nodes it looks for, copies a table with its stream at
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
-parses an update's expression anew wherever it needs it, copies its tree node by node, cuts a condition into words by
-patterns made anew for each word, measures a whole item at each attribute that is set, asks its copies of attributes
-through the copy module, and sorts all of a table to find the rows of one partition.
+copies an update's tree node by node, measures a whole item at each attribute that is set, asks its copies of attributes
+through the copy module, and sorts all of a table to find the rows of one partition. What it does with the texts of
+expressions, ``moto_expressions.py`` does instead.
 """
 
 import copy
 import pickle
 import threading
-from collections import deque
 from functools import cache, lru_cache, wraps
 from importlib import import_module
 from types import SimpleNamespace
@@ -20,14 +19,14 @@ from typing import Any
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
+from tests.integration import moto_expressions
+
 # Moto's types do not show what is replaced here.
 responses: Any = import_module("moto.core.responses")
 serialize: Any = import_module("moto.core.serialize")
 models: Any = import_module("moto.dynamodb.models")
 validators: Any = import_module("moto.dynamodb.parsing.validators")
-expressions: Any = import_module("moto.dynamodb.parsing.expressions")
 ast_nodes: Any = import_module("moto.dynamodb.parsing.ast_nodes")
-comparisons: Any = import_module("moto.dynamodb.comparisons")
 dynamo_type: Any = import_module("moto.dynamodb.models.dynamo_type")
 
 _going_back = threading.local()
@@ -43,10 +42,8 @@ def install() -> None:
     validators.deepcopy = _tree_copied
     dynamo_type.DynamoType.__deepcopy__ = lambda self, _: _twin(self)
     dynamo_type.LimitedSizeDict.__setitem__ = _set_within_the_limit(dynamo_type.LimitedSizeDict.__setitem__)
-    _lex_once(comparisons.ConditionExpressionParser)
     ast_nodes.DepthFirstTraverser.traverse = _traversed
-    update_parser = expressions.UpdateExpressionParser
-    update_parser.make = lru_cache(maxsize=512)(update_parser.make)  # whoever changes the tree copies it first
+    moto_expressions.install()
     json_serializer = serialize.BaseJSONSerializer
     json_serializer._serialize_type_structure = _attribute_as_it_is(json_serializer._serialize_type_structure)
     models.copy = SimpleNamespace(copy=copy.copy, deepcopy=_copied, quick=True)
@@ -109,16 +106,6 @@ def _at_most(name: str, value: Any) -> int:
 
 _FAR = 100_000
 """A quarter of what an item may be."""
-
-
-def _lex_once(parser: Any) -> None:
-    lex = parser._lex_condition_expression
-
-    @lru_cache(maxsize=512)
-    def words(expression: str) -> tuple[Any, ...]:
-        return tuple(lex(parser(expression, None, None)))
-
-    parser._lex_condition_expression = lambda self: deque(words(self.condition_expression))
 
 
 @cache

@@ -9,18 +9,21 @@ Nothing but the standard library at import: the conftest of all tests imports it
 import json
 import os
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from types import CodeType
+from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any
 
 FOLDER = "RECORD_RAN"
 PROJECT = Path(__file__).parents[2]
 _MADE = (".", "node_modules/", "cdk.out/")
 """What is made and installed, not written."""
-_SOURCES = {"<frozen importlib._bootstrap_external>", "linecache.py", "inspect.py", "tokenize.py"}
-"""Who opens a source to import it, or to show it in a traceback."""
+_SOURCES = ("<frozen importlib", "/linecache.py", "/inspect.py", "/tokenize.py", "/hypothesis/")
+"""Who opens a source to import it, to show it in a traceback, or to find odd numbers in it."""
+_FRAMES = 8
+"""From whoever opens a file down to who wants it."""
 
 
 class Ran:
@@ -33,6 +36,7 @@ class Ran:
         self._prefix = f"{PROJECT}/"
         self._by_test: dict[str, set[str]] = defaultdict(set)
         self._now: str | None = None
+        self._left_over: set[int | None] = set()
         tool = sys.monitoring
         tool.use_tool_id(tool.PROFILER_ID, "checkback-ran")
         tool.register_callback(tool.PROFILER_ID, tool.events.PY_START, self._started)
@@ -44,6 +48,8 @@ class Ran:
         if path != self._now:
             first = self._now is None
             self._now = path
+            others = (own.ident for own in threading.enumerate() if own is not threading.current_thread())
+            self._left_over = set(others)  # of the files before
             sys.monitoring.restart_events()
             if first:
                 sys.monitoring.set_events(sys.monitoring.PROFILER_ID, sys.monitoring.events.PY_START)
@@ -61,15 +67,26 @@ class Ran:
         return sys.monitoring.DISABLE
 
     def _audited(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event == "open" and self._now is not None and type(arguments[0]) is str:
-            caller = PurePosixPath(sys._getframe(1).f_code.co_filename)
-            if arguments[0].startswith(self._prefix) and caller.name not in _SOURCES:
-                self._note(arguments[0])
+        if event != "open" or self._now is None or type(arguments[0]) is not str:
+            return
+        if arguments[0].startswith(self._prefix) and not _is_for_its_source(sys._getframe(1)):
+            self._note(arguments[0])
 
     def _note(self, path: str) -> None:
         own = path.removeprefix(self._prefix)
-        if self._now is not None and not own.startswith(_MADE) and "__pycache__" not in own:
-            self._by_test[self._now].add(own)
+        is_of_this = self._now is not None and threading.get_ident() not in self._left_over
+        if is_of_this and not own.startswith(_MADE) and "__pycache__" not in own:
+            self._by_test[self._now or ""].add(own)
+
+
+def _is_for_its_source(frame: FrameType | None) -> bool:
+    for _ in range(_FRAMES):
+        if frame is None:
+            return False
+        if any(own in frame.f_code.co_filename for own in _SOURCES):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def plugin() -> Ran | None:
