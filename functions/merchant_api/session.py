@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -131,9 +131,16 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def answer(body: dict[str, Any], status: int = 200, *, version: int | None = None, location: str | None = None) -> Json:
-    """A JSON answer."""
-    headers = {"Cache-Control": "no-store"}
+def answer(
+    body: dict[str, Any],
+    status: int = 200,
+    *,
+    version: int | None = None,
+    location: str | None = None,
+    public_for: timedelta | None = None,
+) -> Json:
+    """A JSON answer. ``public_for``: for how long anybody may keep it; by default nobody keeps any."""
+    headers = {"Cache-Control": "no-store" if public_for is None else f"public, max-age={public_for.seconds}"}
     if version is not None:
         headers["ETag"] = etag(version)
     if location is not None:

@@ -1,5 +1,6 @@
 """Endpoints: request bodies, and how they are shown."""
 
+import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -8,10 +9,11 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field
 
 from shared.api.checkouts import Instant
 from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text, storable
+from shared.delivery.signing import public_bytes
 from shared.domain.announcement import EventType
 from shared.domain.breaker import Health
 from shared.domain.instants import parse_instant, to_rfc3339
-from shared.domain.merchant import Endpoint, EndpointCredentials
+from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
 from shared.workflows.delivering.endpoint_setup import Draft, draft_of
@@ -194,8 +196,11 @@ def health_json(health: Health, newest: Sequence[DeliveryRecord], now: datetime)
     }
 
 
-def endpoint_json(endpoint: Endpoint, *, signing_secret: str | None = None) -> dict[str, Any]:
-    """An endpoint as the API shows it; the signing secret only in the answer that makes it."""
+def endpoint_json(endpoint: Endpoint, public_url: str, *, signing_secret: str | None = None) -> dict[str, Any]:
+    """An endpoint as the API shows it; the signing secret only in the answer that makes it.
+
+    ``public_url`` is what public addresses begin with. Public keys are those of ``v1a`` signatures.
+    """
     answer: dict[str, Any] = {
         "id": endpoint.id,
         "kind": endpoint.kind,
@@ -206,9 +211,31 @@ def endpoint_json(endpoint: Endpoint, *, signing_secret: str | None = None) -> d
         "settings": _settings_json(endpoint),
         "status": endpoint.status,
         "disabled_reason": endpoint.disabled_reason,
+        "public_keys": [_public_key_json(own) for own in endpoint.public_keys],
+        "public_keys_url": f"{public_url}/v1/endpoints/{endpoint.id}/public-keys" if endpoint.public_keys else None,
         "created_at": to_rfc3339(endpoint.created_at),
     }
     return answer if signing_secret is None else answer | {"signing_secret": signing_secret}
+
+
+def key_set_json(keys: Sequence[PublicKey]) -> dict[str, Any]:
+    """Public keys as a JWK set (RFC 7517; Ed25519 by RFC 8037), with Standard Webhooks' own spelling beside."""
+    return {
+        "keys": [
+            {
+                "kty": "OKP",
+                "crv": "Ed25519",
+                "use": "sig",
+                "x": base64.urlsafe_b64encode(public_bytes(own.key)).decode().rstrip("="),
+                **_public_key_json(own),
+            }
+            for own in keys
+        ]
+    }
+
+
+def _public_key_json(own: PublicKey) -> dict[str, Any]:
+    return {"key": own.key, "expires_at": None if own.expires_at is None else to_rfc3339(own.expires_at)}
 
 
 def _settings_json(endpoint: Endpoint) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Endpoint:
     """A merchant's endpoint as a destination needs it, secrets decrypted and therefore never in its repr.
 
     ``url`` is the endpoint's own, or the vendor's ``base_url``. ``signing_secrets`` holds every live
-    ``whsec_`` secret, newest first; during a rotation there are two.
+    ``whsec_`` secret and ``whsk_`` private key, newest first; during a rotation there are two of each.
     """
 
     id: str

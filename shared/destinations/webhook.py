@@ -63,6 +63,17 @@ class WebhookDestination:
                 "maxLength": MAX_HEADER_VALUE,
                 "description": "Sent as `Authorization: Bearer`.",
             },
+            "signatures": {
+                "type": "array",
+                "items": {"enum": ["v1", "v1a"]},
+                "minItems": 1,
+                "uniqueItems": True,
+                "default": ["v1"],
+                "description": (
+                    "Standard Webhooks signatures: `v1` by the secret that the receiver has too, `v1a` (Ed25519) by a "
+                    "key that only Checkback has; its public keys are at the endpoint's `public_keys_url`."
+                ),
+            },
             "payload": {
                 "oneOf": [
                     {"enum": ["checkback", "provider"]},

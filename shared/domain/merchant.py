@@ -1,13 +1,18 @@
 """Who uses Checkback and what they registered: merchants, their sources and their endpoints."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from shared.domain.ids import EndpointId, MerchantId, SourceId
 from shared.domain.money import MoneyUnit
 from shared.domain.settings import Settings
+
+SYMMETRIC: Final = "v1"
+"""Standard Webhooks' scheme of a shared secret."""
+ASYMMETRIC: Final = "v1a"
+"""The one of a key pair: whoever verifies cannot sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,22 @@ class SourceCredentials:
 
 
 @dataclass(frozen=True, slots=True)
+class PublicKey:
+    """One Standard Webhooks public key (``whpk_...``) by which an endpoint's ``v1a`` signatures are verified.
+
+    After a rotation the older one holds until ``expires_at``, as its ``SigningSecret`` does.
+    """
+
+    key: str
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where events or messages go. ``settings`` is the kind's own; durations in it are milliseconds.
 
-    ``sealed`` is the ciphertext of signing secrets, bearer token and custom headers.
+    ``sealed`` is the ciphertext of signing secrets, bearer token and custom headers. ``public_keys`` are the public
+    halves of its private keys, newest first.
     """
 
     id: EndpointId
@@ -93,6 +110,16 @@ class Endpoint:
     header_names: tuple[str, ...] = ()
     secret_settings: tuple[str, ...] = ()
     """Names of what is sealed: shown to the merchant without decrypting anything."""
+    public_keys: tuple[PublicKey, ...] = ()
+
+    @property
+    def signatures(self) -> tuple[str, ...]:
+        """The Standard Webhooks schemes by which what it receives is signed: ``v1``, ``v1a`` or both."""
+        return tuple(self.settings.get("signatures") or (SYMMETRIC,))
+
+    def public_keys_at(self, now: datetime) -> tuple[PublicKey, ...]:
+        """The keys by which an attempt at ``now`` may be verified."""
+        return tuple(own for own in self.public_keys if own.expires_at is None or own.expires_at > now)
 
     @property
     def active(self) -> bool:
@@ -106,15 +133,23 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class SigningSecret:
-    """One Standard Webhooks secret; after a rotation the older one signs too until ``expires_at``."""
+    """One Standard Webhooks secret (``whsec_``) or private key (``whsk_``).
+
+    After a rotation the older one signs too until ``expires_at``.
+    """
 
     secret: str
     expires_at: datetime | None = None
 
+    @property
+    def scheme(self) -> str:
+        """What it makes: ``v1`` or ``v1a``."""
+        return ASYMMETRIC if self.secret.startswith("whsk_") else SYMMETRIC
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointCredentials:
-    """An endpoint's secrets in the clear, newest signing secret first."""
+    """An endpoint's secrets in the clear; of each scheme the newest signing secret first."""
 
     signing: tuple[SigningSecret, ...] = ()
     bearer_token: str | None = None
@@ -122,6 +157,7 @@ class EndpointCredentials:
     settings: Mapping[str, str] = field(default_factory=dict)
     """The kind's own secret settings (``writeOnly`` in its schema) beside the bearer token."""
 
-    def signing_at(self, now: datetime) -> tuple[str, ...]:
-        """The secrets that sign an attempt at ``now``."""
-        return tuple(own.secret for own in self.signing if own.expires_at is None or own.expires_at > now)
+    def signing_at(self, now: datetime, schemes: Collection[str] = (SYMMETRIC, ASYMMETRIC)) -> tuple[str, ...]:
+        """The secrets of these schemes that sign an attempt at ``now``."""
+        living = (own for own in self.signing if own.expires_at is None or own.expires_at > now)
+        return tuple(own.secret for own in living if own.scheme in schemes)

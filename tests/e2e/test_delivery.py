@@ -1,5 +1,7 @@
 """Delivery on the deployed stack: test events, formats, breaker, holding and recovering, a vendor's challenge."""
 
+import base64
+import contextlib
 import itertools
 import random
 import time
@@ -8,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from infra.local.receiver import Receiver
+from infra.local.receiver import Received, Receiver
 from infra.local.shop import FlexyPeSession, Shop
 
 pytestmark = pytest.mark.e2e
@@ -58,6 +62,49 @@ def test_a_test_event_takes_the_normal_path_and_shows_on_the_endpoint(shop: Shop
     shown = shop.call("GET", f"/v1/endpoints/{endpoint['id']}")
     assert shown["last_success_at"] is not None
     assert shown["breaker"]["state"] == "closed"
+
+
+def test_a_receiver_verifies_by_the_public_key_alone_before_and_after_a_rotation(
+    shop: Shop, receiver: Receiver
+) -> None:
+    endpoint = shop.endpoint(f"{receiver.url}/asymmetric", [ABANDONED], settings={"signatures": ["v1", "v1a"]})
+    receiver.secret = endpoint["signing_secret"]
+    path = f"/v1/endpoints/{endpoint['id']}"
+    pinned = httpx.get(endpoint["public_keys_url"], timeout=30)
+    assert pinned.headers["cache-control"] == "public, max-age=300"
+
+    def received_after(count: int) -> Received:
+        sent = shop.call("POST", f"{path}/test")
+        until(lambda: delivery(shop, sent["id"])["status"], lambda status: status == "delivered")
+        return receiver.received[count]
+
+    first = received_after(0)
+    assert first.verified, "the package finds its v1 beside v1a"
+    assert _verified(first, pinned.json())
+
+    rotated = shop.call("POST", f"{path}/rotate-secret", json={"overlap": "PT1H"})
+    second = received_after(1)
+
+    assert len(second.headers["webhook-signature"].split()) == 4
+    assert _verified(second, pinned.json()), "whoever kept the older set"
+    newest = {"keys": httpx.get(endpoint["public_keys_url"], timeout=30).json()["keys"][:1]}
+    assert newest["keys"][0]["key"] == rotated["public_keys"][0]["key"] != endpoint["public_keys"][0]["key"]
+    assert _verified(second, newest)
+    assert not _verified(first, newest)
+
+
+def _verified(received: Received, key_set: dict[str, Any]) -> bool:
+    """As a receiver that knows the key set and no secret."""
+    headers = {name.lower(): value for name, value in received.headers.items()}
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + received.body
+    signatures = [own.removeprefix("v1a,") for own in headers["webhook-signature"].split() if own.startswith("v1a,")]
+    for key in key_set["keys"]:
+        public = Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
+        for signature in signatures:
+            with contextlib.suppress(InvalidSignature):
+                public.verify(base64.b64decode(signature), signed)
+                return True
+    return False
 
 
 def test_formats_and_filters_on_the_stack(shop: Shop, receiver: Receiver) -> None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.limits import MOST_ENDPOINTS
-from functions.merchant_api.operations import MERCHANT
+from functions.merchant_api.operations import ANYONE, MERCHANT
+from functions.merchant_api.services import services
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
 from shared.api.checkouts import Limit, delivery_json
 from shared.api.endpoints import (
@@ -18,6 +20,7 @@ from shared.api.endpoints import (
     RotationBody,
     endpoint_json,
     health_json,
+    key_set_json,
     resend_json,
 )
 from shared.api.problems import conflict, not_found
@@ -29,6 +32,7 @@ from shared.workflows.delivering.endpoint_setup import (
     check,
     default_event_types,
     first_secret,
+    public_keys,
     refresh_flags,
     rotated,
     with_contents,
@@ -37,6 +41,8 @@ from shared.workflows.delivering.refusals import check_room
 
 router = new_router()
 _TAGS = ["Endpoints"]
+_KEYS_REMEMBERED_FOR = timedelta(minutes=5)
+"""Shorter than an overlap by default: who still has the older key's set can verify by the older key."""
 _LOOKED_AT = 20
 """The newest deliveries tell when the endpoint last answered well: its successes write nothing of their own."""
 
@@ -62,7 +68,7 @@ def create_endpoint(body: EndpointBody) -> Json:
     endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), signing)
     own.services.endpoints.create(endpoint)
     _refresh(own)
-    shown = endpoint_json(endpoint, signing_secret=signing[0].secret)
+    shown = _shown(own, endpoint, signing_secret=signing[0].secret)
     return answer(shown, 201, version=1, location=f"/v1/endpoints/{endpoint.id}")
 
 
@@ -72,7 +78,7 @@ def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str 
     own = session(router)
     rows = [row.value for row in own.services.endpoints.listed(own.merchant_id)]
     shown, after = own.cursors.page(rows, lambda row: row.id, limit, cursor)
-    return listed([endpoint_json(row) for row in shown], after)
+    return listed([_shown(own, row) for row in shown], after)
 
 
 @router.get("/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Read an endpoint", tags=_TAGS)
@@ -82,7 +88,7 @@ def read_endpoint(endpoint_id: str) -> Json:
     found = _endpoint(own, endpoint_id)
     health = own.services.health.get(found.value.id)
     newest = own.services.deliveries.of_endpoint(found.value.id, limit=_LOOKED_AT).records
-    shown = endpoint_json(found.value) | health_json(health, newest, own.now)
+    shown = _shown(own, found.value) | health_json(health, newest, own.now)
     return answer(shown, version=found.version)
 
 
@@ -124,7 +130,7 @@ def delete_endpoint(endpoint_id: str) -> Empty:
     "/v1/endpoints/<endpoint_id>/rotate-secret", security=MERCHANT, summary="Turn over the signing secret", tags=_TAGS
 )
 def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
-    """The new secret is shown once; the older one signs too for ``overlap`` (PT24H)."""
+    """The new secret is shown once; the older one signs too for ``overlap`` (PT24H). So do private keys of ``v1a``."""
     own = session(router)
     found = _endpoint(own, endpoint_id)
     own.unless_stale(found.version)
@@ -132,9 +138,25 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
     overlap = (body or RotationBody()).overlap
     signing = rotated(credentials.signing, own.now, overlap)
     sealed = _sealer(own, found.value)(replace(credentials, signing=signing))
-    endpoint = replace(found.value, sealed=sealed)
+    endpoint = replace(found.value, sealed=sealed, public_keys=public_keys(signing))
     version = own.replace(own.services.endpoints.replace, endpoint, found.version)
-    return answer(endpoint_json(endpoint, signing_secret=signing[0].secret), version=version)
+    return answer(_shown(own, endpoint, signing_secret=signing[0].secret), version=version)
+
+
+@router.get(
+    "/v1/endpoints/<endpoint_id>/public-keys",
+    security=ANYONE,
+    summary="By which keys its v1a signatures are verified",
+    tags=_TAGS,
+)
+def read_public_keys(endpoint_id: str) -> Json:
+    """A JWK set, for anybody, newest first. After a rotation both keys sign until the older one's ``expires_at``."""
+    own = services()
+    endpoint = own.endpoints.owned(EndpointId(endpoint_id))
+    keys = () if endpoint is None else endpoint.public_keys_at(own.now())
+    if not keys:
+        raise not_found("There is no such endpoint, or it has no public key.")
+    return answer(key_set_json(keys), public_for=_KEYS_REMEMBERED_FOR)
 
 
 @router.post("/v1/endpoints/<endpoint_id>/enable", security=MERCHANT, summary="Send to an endpoint again", tags=_TAGS)
@@ -186,7 +208,7 @@ def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"
     found = _endpoint(own, endpoint_id)
     own.unless_stale(found.version)
     if found.value.status == status:
-        return answer(endpoint_json(found.value), version=found.version)
+        return answer(_shown(own, found.value), version=found.version)
     reason = "merchant" if status == "disabled" else None
     return _written(own, replace(found.value, status=status, disabled_reason=reason), found.version)
 
@@ -194,7 +216,12 @@ def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"
 def _written(own: Session, endpoint: Endpoint, read_version: int) -> Json:
     version = own.replace(own.services.endpoints.replace, endpoint, read_version)
     _refresh(own)
-    return answer(endpoint_json(endpoint), version=version)
+    return answer(_shown(own, endpoint), version=version)
+
+
+def _shown(own: Session, endpoint: Endpoint, *, signing_secret: str | None = None) -> dict[str, Any]:
+    living = replace(endpoint, public_keys=endpoint.public_keys_at(own.now))
+    return endpoint_json(living, own.services.environment.public_url, signing_secret=signing_secret)
 
 
 def _endpoint(own: Session, endpoint_id: str) -> Versioned[Endpoint]:

@@ -74,7 +74,7 @@ class CouponSource:
             {"id": message_id, "type": "coupon.requested", "data": {"episode_id": episode.id, "step": step}}
         ).encode()
         headers = dict(credentials.headers) | {"content-type": "application/json"}
-        headers |= signature_headers(credentials.signing_at(now), message_id, now, body)
+        headers |= signature_headers(credentials.signing_at(now, found.value.signatures), message_id, now, body)
         if credentials.bearer_token is not None:
             headers["authorization"] = f"Bearer {credentials.bearer_token}"
         request = OutboundRequest(found.value.url, body, headers, timeout=min(MINTING_TIMEOUT, within))

@@ -21,7 +21,7 @@ def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetim
         id=endpoint.id,
         kind=endpoint.kind,
         url=endpoint.url or str(endpoint.settings.get("base_url") or ""),
-        signing_secrets=credentials.signing_at(now),
+        signing_secrets=credentials.signing_at(now, endpoint.signatures),
         bearer_token=credentials.bearer_token,
         headers=credentials.headers,
         settings={**endpoint.settings, **credentials.settings},

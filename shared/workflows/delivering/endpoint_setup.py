@@ -1,20 +1,27 @@
 """Registering an endpoint: what its kind allows, which settings are secret, how its signing secret turns over."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from shared.delivery.exchange import DEFAULT_TIMEOUT
 from shared.delivery.own_address import OwnAddress
-from shared.delivery.signing import generate_secret
+from shared.delivery.signing import generate_private_key, generate_secret, public_key_of
 from shared.delivery.target import check_url, with_ascii_host
 from shared.destinations import registry
 from shared.destinations.destination import Destination
 from shared.destinations.destination import Endpoint as Target
 from shared.domain.announcement import EventType
 from shared.domain.ids import MerchantId
-from shared.domain.merchant import Endpoint, EndpointCredentials, SigningSecret
+from shared.domain.merchant import (
+    ASYMMETRIC,
+    SYMMETRIC,
+    Endpoint,
+    EndpointCredentials,
+    PublicKey,
+    SigningSecret,
+)
 from shared.domain.pointer import pointer
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.workflows.delivering.refusals import Invalid
@@ -75,12 +82,16 @@ def secret_names(kind: str) -> frozenset[str]:
 
 def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCredentials], bytes],
                   signing: tuple[SigningSecret, ...]) -> Endpoint:  # fmt: skip
-    """The endpoint with the draft's contents; ``seal`` encrypts what is secret."""
+    """The endpoint with the draft's contents; ``seal`` encrypts what is secret.
+
+    ``signing`` are its secrets so far: a private key is made with the scheme that wants one, and goes with it.
+    """
     hidden = secret_names(draft.kind)
     open_settings = {name: _stored(value) for name, value in draft.settings.items() if name not in hidden}
     if isinstance(open_settings.get("base_url"), str):
         open_settings["base_url"] = with_ascii_host(open_settings["base_url"])
     secret_settings = {name: str(value) for name, value in draft.settings.items() if name in hidden}
+    signing = _of_schemes(signing, draft.settings.get("signatures") or (SYMMETRIC,))
     credentials = EndpointCredentials(
         signing=signing,
         bearer_token=secret_settings.get(_BEARER),
@@ -94,6 +105,7 @@ def with_contents(endpoint: Endpoint, draft: Draft, seal: Callable[[EndpointCred
         header_names=tuple(draft.headers),
         secret_settings=tuple(secret_settings),
         sealed=seal(credentials),
+        public_keys=public_keys(signing),
     )
 
 
@@ -123,18 +135,36 @@ def draft_of(endpoint: Endpoint, credentials: EndpointCredentials) -> Draft:
 
 
 def first_secret() -> tuple[SigningSecret, ...]:
-    """The signing secrets of a new endpoint."""
+    """The signing secrets of a new endpoint. Made whatever its schemes: it may want ``v1`` later."""
     return (SigningSecret(generate_secret()),)
 
 
 def rotated(signing: tuple[SigningSecret, ...], now: datetime, overlap: timedelta) -> tuple[SigningSecret, ...]:
-    """The signing secrets after a rotation: a new one first, the older ones live on for ``overlap`` at most."""
+    """The signing secrets after a rotation: of each scheme a new one first, the older ones for ``overlap`` at most."""
     ends = now + overlap
     older = [
         SigningSecret(own.secret, ends if own.expires_at is None else min(own.expires_at, ends)) for own in signing
     ]
     living = [own for own in older if own.expires_at is not None and own.expires_at > now]
-    return (*first_secret(), *living[: _LIVE_SECRETS - 1])
+    turned = [*first_secret(), *(own for own in living if own.scheme == SYMMETRIC)][:_LIVE_SECRETS]
+    if any(own.scheme == ASYMMETRIC for own in signing):
+        private = [SigningSecret(generate_private_key()), *(own for own in living if own.scheme == ASYMMETRIC)]
+        turned += private[:_LIVE_SECRETS]
+    return tuple(turned)
+
+
+def public_keys(signing: Iterable[SigningSecret]) -> tuple[PublicKey, ...]:
+    """The public halves of the private keys, to be shown to anybody."""
+    return tuple(PublicKey(public_key_of(own.secret), own.expires_at) for own in signing if own.scheme == ASYMMETRIC)
+
+
+def _of_schemes(signing: tuple[SigningSecret, ...], schemes: Collection[str]) -> tuple[SigningSecret, ...]:
+    """The secrets, with a private key where ``v1a`` is wanted, and without where it is not."""
+    symmetric = tuple(own for own in signing if own.scheme == SYMMETRIC)
+    if ASYMMETRIC not in schemes:
+        return symmetric
+    private = tuple(own for own in signing if own.scheme == ASYMMETRIC)
+    return (*symmetric, *(private or (SigningSecret(generate_private_key()),)))
 
 
 def refresh_flags(merchants: MerchantStore, endpoints: EndpointStore, merchant_id: MerchantId) -> None:

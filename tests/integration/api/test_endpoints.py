@@ -1,14 +1,19 @@
 """Where a merchant's events go."""
 
+import base64
+import json
 from datetime import timedelta
+from typing import Any, ClassVar
 
 import time_machine
 
 from functions.merchant_api import services
+from shared.delivery.signing import is_private_key, public_key_of
 from shared.domain.breaker import HEALTHY, TRIP_AFTER, Observation, observed
 from shared.domain.ids import EndpointId, MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import EndpointCredentials, Merchant
+from shared.workflows.delivering.attempts import target_of
 from tests.integration.api.conftest import Api
 
 URL = "https://bsp.example.com/hooks"
@@ -166,6 +171,102 @@ def test_after_a_rotation_both_secrets_sign_until_the_overlap_ends(merchant: Api
         assert own.signing_at(services.services().now()) == (new,)
     assert merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret").status == 200
     assert merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "P8D"}).status == 422
+
+
+def key_set(merchant: Api, endpoint_id: str) -> Any:
+    """What anybody is shown: no credential is sent."""
+    return merchant.as_(None)("GET", f"/v1/endpoints/{endpoint_id}/public-keys")
+
+
+class TestPublicKeys:
+    BOTH: ClassVar = {"kind": "webhook", "url": URL, "settings": {"signatures": ["v1", "v1a"]}}
+
+    def test_an_endpoint_signs_by_a_secret_alone_until_it_is_asked_for_more(self, merchant: Api) -> None:
+        made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+        assert (made["public_keys"], made["public_keys_url"]) == ([], None)
+        assert key_set(merchant, made["id"]).status == 404
+
+        changed = merchant("PATCH", f"/v1/endpoints/{made['id']}", {"settings": {"signatures": ["v1", "v1a"]}})
+
+        assert changed.status == 200, changed.text
+        (key,) = changed.json["public_keys"]
+        own = credentials_of(merchant, made["id"])
+        assert [one.scheme for one in own.signing] == ["v1", "v1a"]
+        assert own.signing[0].secret == made["signing_secret"]
+        assert key == {"key": public_key_of(own.signing[1].secret), "expires_at": None}
+        again = merchant("PATCH", f"/v1/endpoints/{made['id']}", {"settings": {"timeout": "PT5S"}}).json
+        assert again["public_keys"] == [key], "another change leaves the keys"
+
+    def test_anybody_may_read_the_key_set_and_keep_it_for_minutes(self, merchant: Api) -> None:
+        made = merchant("POST", "/v1/endpoints", self.BOTH).json
+        assert made["public_keys_url"].endswith(f"/v1/endpoints/{made['id']}/public-keys")
+
+        shown = key_set(merchant, made["id"])
+
+        assert (shown.status, shown.headers["cache-control"]) == (200, "public, max-age=300")
+        (key,) = shown.json["keys"]
+        assert (key["kty"], key["crv"], key["use"]) == ("OKP", "Ed25519", "sig")
+        assert key["key"] == made["public_keys"][0]["key"]
+        pinned = base64.b64decode(key["key"].removeprefix("whpk_"))
+        assert base64.urlsafe_b64decode(key["x"] + "=") == pinned
+        private = credentials_of(merchant, made["id"]).signing[1].secret
+        for text in (shown.text, json.dumps(made), merchant("GET", f"/v1/endpoints/{made['id']}").text):
+            assert "whsk_" not in text
+            assert private.removeprefix("whsk_")[:20] not in text
+
+    def test_nobody_learns_which_endpoints_there_are(self, merchant: Api) -> None:
+        made = merchant("POST", "/v1/endpoints", self.BOTH).json
+        without = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+        merchant("DELETE", f"/v1/endpoints/{made['id']}")
+        answers = [key_set(merchant, own) for own in (made["id"], without["id"], "ep_01M8FKPR6M0EPXNW1CCCM92DK3")]
+        assert {(own.status, own.text, own.headers["cache-control"]) for own in answers} == {
+            (404, answers[0].text, "no-store")
+        }
+        assert key_set(merchant, "ep_none").status == 404
+
+    def test_after_a_rotation_both_keys_are_shown_and_sign_until_the_overlap_ends(self, merchant: Api) -> None:
+        with time_machine.travel("2026-11-21T10:00:00Z", tick=False) as clock:
+            made = merchant("POST", "/v1/endpoints", self.BOTH).json
+            rotated = merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "PT1H"}).json
+
+            new, old = rotated["public_keys"]
+            assert old == {"key": made["public_keys"][0]["key"], "expires_at": "2026-11-21T11:00:00Z"}
+            assert [own["key"] for own in key_set(merchant, made["id"]).json["keys"]] == [new["key"], old["key"]]
+            own = credentials_of(merchant, made["id"])
+            signing = own.signing_at(services.services().now())
+            assert [public_key_of(one) for one in signing if is_private_key(one)] == [new["key"], old["key"]]
+            assert [one for one in signing if not is_private_key(one)] == [
+                rotated["signing_secret"],
+                made["signing_secret"],
+            ]
+            clock.shift(timedelta(hours=1))
+            assert [own["key"] for own in key_set(merchant, made["id"]).json["keys"]] == [new["key"]]
+            assert merchant("GET", f"/v1/endpoints/{made['id']}").json["public_keys"] == [new]
+            at_once = merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "PT0S"}).json
+            assert [own["key"] for own in at_once["public_keys"]] != [new["key"]]
+            assert len(at_once["public_keys"]) == 1, "a key that leaked signs no more"
+
+    def test_only_what_is_asked_for_signs_and_what_is_not_wanted_any_more_goes(self, merchant: Api) -> None:
+        settings = {"signatures": ["v1a"]}
+        made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL, "settings": settings}).json
+        own = services.services()
+        found = own.endpoints.get(MerchantId(merchant("GET", "/v1/merchant").json["id"]), EndpointId(made["id"]))
+        assert found is not None
+        target = target_of(found.value, own.cipher.endpoint(found.value), own.now())
+        assert [is_private_key(one) for one in target.signing_secrets] == [True]
+
+        dropped = merchant("PATCH", f"/v1/endpoints/{made['id']}", {"settings": {"signatures": None}}).json
+
+        assert dropped["public_keys"] == []
+        assert [one.scheme for one in credentials_of(merchant, made["id"]).signing] == ["v1"]
+        assert key_set(merchant, made["id"]).status == 404
+
+    def test_a_scheme_that_there_is_not_is_refused(self, merchant: Api) -> None:
+        for schemes in ([], ["v2"], ["v1", "v1"], "v1a", [1]):
+            body = {"kind": "webhook", "url": URL, "settings": {"signatures": schemes}}
+            refused = merchant("POST", "/v1/endpoints", body)
+            assert refused.status == 422, refused.text
+            assert refused.json["errors"][0]["pointer"].startswith("/settings/signatures")
 
 
 def test_ingest_keeps_what_some_active_endpoint_asks_for(merchant: Api) -> None:

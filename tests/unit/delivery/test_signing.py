@@ -7,10 +7,21 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 import standardwebhooks
 import svix
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.delivery.signing import InvalidSecret, generate_secret, parse_secret, sign, signature_headers
+from shared.delivery.signing import (
+    InvalidSecret,
+    generate_private_key,
+    generate_secret,
+    parse_secret,
+    public_bytes,
+    public_key_of,
+    sign,
+    signature_headers,
+)
 
 KEY_A = "whsec_V6q3/sQPjxHdeZfSzIVFHdT2qGWclbMn"
 KEY_B = "whsec_FcP63DV9oIbIr0IRcNFxfXu9Ht6hM6w2GH2PKtjlSG0="
@@ -195,3 +206,91 @@ def test_malformed_secrets_are_refused_without_being_repeated(secret: str) -> No
     with pytest.raises(InvalidSecret) as caught:
         parse_secret(secret)
     assert len(secret) < 8 or secret[6:] not in str(caught.value)
+
+
+PUBLISHED = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+KEY_D = "whsk_G7d57j7VElr1W2Fk5VhqMEq5/wYgNxipzsjvpPuT2nitY+kRoaTCgrk2JL8gWgbRM9CvSdFG/TBHlV70tYZRmQ=="
+
+
+def verified(public_key: str, headers: dict[str, str], body: bytes) -> bool:
+    """As a receiver that pinned the key verifies: any ``v1a`` signature of the header may be its key's."""
+    key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_")))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    for element in headers["webhook-signature"].split(" "):
+        scheme, _, written = element.partition(",")
+        if scheme != "v1a":
+            continue
+        try:
+            key.verify(base64.b64decode(written), signed)
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+class TestAsymmetric:
+    @pytest.mark.parametrize(
+        ("private_key", "public_key", "message_id", "seconds", "body", "signature"),
+        [
+            pytest.param(
+                PUBLISHED,
+                "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=",
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                1614265330,
+                b'{"test": 2432232314}',
+                "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==",
+                id="the-specifications-own-example",
+            ),
+            pytest.param(
+                KEY_D,
+                "whpk_rWPpEaGkwoK5NiS/IFoG0TPQr0nRRv0wR5Ve9LWGUZk=",
+                "msg_doc_0001",
+                1767225600,
+                D1_BODY,
+                "v1a,/4e7cujdVwYH708ddXABUXo+wR9756oqBYGYkjAgNJr0MnN0sbRPLof94WVDk1vQTmUEF0jhPY1xyEQOmEcvCA==",
+                id="ours",
+            ),
+        ],
+    )
+    def test_known_signatures(
+        self, private_key: str, public_key: str, message_id: str, seconds: int, body: bytes, signature: str
+    ) -> None:
+        assert sign([private_key], message_id, at(seconds), body) == signature
+        assert public_key_of(private_key) == public_key
+
+    @given(body=st.dictionaries(st.text(), st.text()).map(lambda found: json.dumps(found).encode()))
+    def test_a_receiver_of_either_scheme_finds_its_signature_among_all(self, body: bytes) -> None:
+        secret, old, new = generate_secret(), generate_private_key(), generate_private_key()
+        headers = signature_headers([secret, new, old], "evt_01J", datetime.now(UTC), body)
+
+        assert [own.partition(",")[0] for own in headers["webhook-signature"].split(" ")] == ["v1", "v1a", "v1a"]
+        assert standardwebhooks.Webhook(secret).verify(body, headers) == json.loads(body)
+        svix.Webhook(secret).verify(body, headers)
+        assert verified(public_key_of(new), headers, body)
+        assert verified(public_key_of(old), headers, body)
+        assert not verified(public_key_of(generate_private_key()), headers, body)
+        assert not verified(public_key_of(new), headers, body + b" ")
+        assert not verified(public_key_of(new), headers | {"webhook-id": "evt_other"}, body)
+
+    def test_a_generated_pair_belongs_together(self) -> None:
+        pair = generate_private_key()
+        headers = signature_headers([pair], "evt_1", at(0), b"")
+        assert verified(public_key_of(pair), headers, b"")
+        assert len(public_bytes(public_key_of(pair))) == 32
+        assert pair != generate_private_key()
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "whsk_",
+            "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbc=",  # the seed alone
+            PUBLISHED[:-2],
+            PUBLISHED.replace("/", "_"),
+            PUBLISHED + "\n",
+        ],
+    )
+    def test_a_malformed_key_is_refused_without_being_repeated(self, key: str) -> None:
+        for use in (public_key_of, lambda own: sign([own], "evt_1", at(0), b"")):
+            with pytest.raises(InvalidSecret) as caught:
+                use(key)
+            assert len(key) < 8 or key[5:] not in str(caught.value)
