@@ -44,6 +44,7 @@ _NOT_CHECKOUTS = (
 """Beginnings of the types Cashfree has for other things; ``WEBHOOK`` alone is the dashboard's test."""
 
 _REFUNDS_ENDED = frozenset({"SUCCESS", "CANCELLED", "FAILED"})
+_REFUNDS_ON_THEIR_WAY = frozenset({"PENDING", "ONHOLD"})
 
 _ALGORITHMS: Mapping[str, Callable[..., Any]] = {
     "sha1": hashlib.sha1,
@@ -122,9 +123,11 @@ class Cashfree:
             *(request.headers.get("x-webhook-topic"), request.event),
         )
         upper = (kind or "").upper()
+        if kind is None and isinstance(mapping(payload.get("data")).get("payment"), dict):
+            upper = _kind_of_payment(payload)
         if upper in _PAYMENTS or f"{upper}_WEBHOOK" in _PAYMENTS:
             return overridden(_payment(upper.removesuffix("_WEBHOOK"), payload, request, source), payload, source)
-        if "ABANDON" in upper or kind is None:
+        if "ABANDON" in upper or not upper:
             return _abandoned(kind, payload, request, source)
         if upper.removesuffix("_WEBHOOK") == REFUND_STATUS:
             return _refund(payload, source)
@@ -133,6 +136,13 @@ class Cashfree:
         if found_in(payload, source).text("external_id") is not None:
             return _abandoned(kind, payload, request, source)
         raise NotUnderstood("a webhook of an unknown type")
+
+
+def _kind_of_payment(payload: Mapping[str, Any]) -> str:
+    """The type of a payment's webhook that names none: a success must never be read as a cart that was left."""
+    status = (text(mapping(mapping(payload.get("data")).get("payment")).get("payment_status")) or "").upper()
+    named = {"SUCCESS": "PAYMENT_SUCCESS", "USER_DROPPED": "PAYMENT_USER_DROPPED"}
+    return named.get(status, "PAYMENT_FAILED" if status else "PAYMENT_SUCCESS")
 
 
 def _is_ecom360(request: WebhookRequest) -> bool:
@@ -202,8 +212,10 @@ def _refund(payload: Mapping[str, Any], source: SourceContext) -> Normalised:
     order_id = text(refund.get("order_id"))
     name = first_text(refund.get("cf_refund_id"), refund.get("refund_id"))
     status = (text(refund.get("refund_status")) or "").upper()
-    if order_id is None or name is None or status not in _REFUNDS_ENDED:
+    if order_id is None or name is None or status in _REFUNDS_ON_THEIR_WAY:
         return Normalised(ignored="a refund that is not made, or of no order")
+    if status not in _REFUNDS_ENDED:
+        raise NotUnderstood("a refund with an unknown status")
     currency = currency_code(refund.get("refund_currency")) or source.currency
     amount = parse_money(refund.get("refund_amount"), currency)
     told = Refund(name, () if amount is None else (amount,), failed=status != "SUCCESS")

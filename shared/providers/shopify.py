@@ -311,7 +311,8 @@ class Shopify:
         leaves.text("name", payload.get("name"))
         leaves.moment("started_at", parse_instant(payload.get("created_at")))
         leaves.checkout_url(payload.get("abandoned_checkout_url"))
-        purchased = completed_at is not None
+        # One whose time cannot be read is completed all the same.
+        purchased = text(payload.get("completed_at")) is not None
         total = cart.total() if cart else None
         change = CheckoutChange(
             external_id=external_id,
@@ -449,7 +450,7 @@ class Shopify:
         completed_at = parse_instant(node.get("completedAt"))
         cart = _polled_cart(node, source)
         signal = Signal.ACTIVITY if source.settings.on_arrival == "timer" else Signal.ABANDONED
-        if completed_at is not None:
+        if text(node.get("completedAt")) is not None:
             signal = Signal.PURCHASED
         total = cart.total() if cart else None
         return CheckoutChange(
