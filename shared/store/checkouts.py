@@ -28,7 +28,7 @@ from shared.store.checkout_item import (
     names_of,
     to_item,
 )
-from shared.store.conditions import Attr, Condition, Key
+from shared.store.conditions import Attr, Condition, Key, none_of
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 
@@ -310,11 +310,8 @@ def _leaves_nothing_behind(change: CheckoutChange) -> Condition:
     Otherwise who writes must know what was there, to record where it is from.
     """
     named = names_in(change)
-    nothing_else: Condition = Attr("og").not_exists()
-    for name, attribute in CONTENTS.items():
-        if name not in named:
-            nothing_else &= Attr(attribute).not_exists()
-    return Attr("shp").eq(shape_of(change)) | nothing_else
+    others = [attribute for name, attribute in CONTENTS.items() if name not in named]
+    return Attr("shp").eq(shape_of(change)) | none_of(["og", *others])
 
 
 def _caused(correlation_id: str | None) -> Item:

@@ -97,6 +97,11 @@ class Attr(Key):
         return Size(self.name)
 
 
+def none_of(names: Iterable[str]) -> Condition:
+    """None of the attributes is there: one flat condition, where as many as a checkout has would nest deeply."""
+    return Condition("NONE", tuple(Attr(own) for own in names))
+
+
 class Size(Key):
     """How much an attribute holds, to be compared as it is itself."""
 
@@ -116,6 +121,8 @@ class Expressions:
         operator, parts = condition.operator, condition.parts
         if operator in _JOINING:
             return f"({self.text(parts[0])} {operator} {self.text(parts[1])})"
+        if operator == "NONE":
+            return f"({' AND '.join([f'attribute_not_exists({self._name(own)})' for own in parts])})"
         if operator == "NOT":
             return f"(NOT {self.text(parts[0])})"
         name = self._name(parts[0])

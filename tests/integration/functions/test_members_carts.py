@@ -12,6 +12,7 @@ from shared.domain.instants import to_rfc3339
 from shared.domain.metrics import cohort_of
 from shared.store.facts import FactStore
 from shared.workflows.insight.metrics import Metrics, altogether
+from tests.integration.campaigning import an_hour_after
 from tests.integration.shop import Shop
 from tests.integration.till import Till
 
@@ -224,3 +225,32 @@ def test_a_shopify_cart_of_which_was_told_gives_way_to_its_checkout(shop: Shop) 
     told = told_of(shop)
     assert (told["checkout.recovered", cart.token], told["checkout.recovered", name]) == (1, 0)
     assert (sums(shop).count("abandoned"), sums(shop).count("recovered"), len(cart.till.orders())) == (1, 1, 1)
+
+
+def messages(shop: Shop) -> int:
+    """How many messages of the campaign went out, an hour later."""
+    shop.settle()
+    shop.wait(hours=1)
+    shop.sweep()
+    shop.deliver()
+    return sum(own.event_type == "campaign.step" for own in shop.deliveries())
+
+
+def test_the_shopper_who_was_written_to_about_the_cart_is_not_written_to_anew_about_its_checkout(shop: Shop) -> None:
+    an_hour_after(shop, shop.endpoint("endpoint.test").id)
+    cart = Cart(shop)
+    cart.changes()
+    shop.wait(minutes=31)
+    shop.sweep()
+    assert messages(shop) == 1
+    cart.begins()
+    cart.changes()
+    shop.wait(minutes=31)
+    shop.sweep()
+    assert messages(shop) == 1
+    assert cart.standing() == {cart.token: "abandoned", f"cart:{SHOPIFYS_CART}": "superseded"}
+    cart.bought()
+    cart.changes(line_items=[])
+    assert messages(shop) == 1
+    assert cart.standing()[cart.token] == "recovered"
+    assert (sums(shop).count("recovered"), len(cart.till.orders())) == (1, 1)

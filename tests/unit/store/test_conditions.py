@@ -1,5 +1,6 @@
 """Conditions say what boto3's say, and values go over the wire as boto3's do: boto3 is the measure of both."""
 
+import re
 from collections.abc import Callable
 from decimal import Decimal, Inexact
 from functools import reduce
@@ -119,3 +120,14 @@ def test_a_number_is_sent_whole_or_not_at_all() -> None:
     assert to_wire({"a": 10**37 + 1}) == {"a": {"N": str(10**37 + 1)}}
     with pytest.raises(Inexact):
         to_wire({"a": 10**39 + 1})
+
+
+@given(st.lists(NAMES, min_size=1, max_size=4))
+def test_none_of_several_is_that_each_is_absent(names: list[str]) -> None:
+    each = reduce(and_, (boto3_conditions.Attr(own).not_exists() for own in names))
+    built = boto3_conditions.ConditionExpressionBuilder().build_expression(each)
+    own = Expressions()
+
+    parts = own.text(own_conditions.none_of(names)).removeprefix("(").removesuffix(")").split(" AND ")
+    assert parts == re.findall(r"attribute_not_exists\(#n\d+\)", built.condition_expression)
+    assert own.names == built.attribute_name_placeholders

@@ -209,6 +209,8 @@ def _met(condition: Condition, item: Item) -> bool:
         return any(_met(own, item) for own in values)
     if kind == "NOT":
         return not _met(values[0], item)
+    if kind == "NONE":
+        return not any(own.name in item for own in values)
     assert isinstance(values[0], Key)
     name = values[0].name
     if kind in {"attribute_exists", "attribute_not_exists"}:
