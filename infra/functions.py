@@ -19,7 +19,8 @@ class FunctionSpec:
     Its third-party packages are those of ``requirements/<name>.txt``. ``chains``: it sends to a queue that it reads,
     and means to; Lambda would otherwise drop a message after about 16 such turns. ``hurried``: somebody waits for its
     answer and will ask again, so that its calls to AWS are soon given up. ``asked``: it answers requests of the
-    API; a new version of it takes over gradually.
+    API; a new version of it takes over gradually. ``routes``: it finds its way by Powertools' router.
+    ``prepares``: at init it does ahead what its first call would wait for.
     """
 
     name: FunctionName
@@ -30,6 +31,8 @@ class FunctionSpec:
     chains: bool = False
     hurried: bool = False
     asked: bool = False
+    routes: bool = False
+    prepares: bool = False
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -43,6 +46,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
             hurried=True,
             asked=True,
+            prepares=True,
         ),
         FunctionSpec(
             name="merchant_api",
@@ -51,6 +55,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=29),
             services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
+            routes=True,
         ),
         FunctionSpec(
             name="sweep",

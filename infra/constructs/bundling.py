@@ -3,11 +3,12 @@
 A bundle holds its function's locked packages (wheels only, for the platform it runs on), ``shared`` and
 its own folder. Lambda unpacks files with a fixed date, so ordinary bytecode would be stale and every cold
 start would compile again: all modules are compiled here, by the runtime's own minor version, to bytecode
-that is never checked against its source.
+that is never checked against its source. Of packages the bytecode alone is shipped.
 """
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -35,6 +36,10 @@ _DROPPED_SUFFIXES = {".pyi", ".pyc", ".pyx", ".pxd", ".c", ".h"}
 _BOTOCORE_COMMON = {"_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json"}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _KEPT_BUNDLES = 4
+_NEVER_RUN = ("cffi", "pycparser")
+"""What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
+_OF_THE_ROUTER = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/[!_j]*")
+"""Of Powertools, what only a function that routes requests loads."""
 
 
 class BundlingError(RuntimeError):
@@ -92,6 +97,7 @@ class Bundler:
                 shutil.copytree(
                     part, root, copy_function=os.link, dirs_exist_ok=True, ignore=_other_models(spec.services)
                 )
+            _lighten(root, spec)
             zipped = Path(folder) / "bundle.zip"
             _zip(root, zipped)
             zipped.replace(path)
@@ -102,7 +108,9 @@ class Bundler:
         def install(root: Path) -> None:
             self._install(lock, pinned, root)
             prune(root)
-            compile_hashed(root)
+            compile_hashed(root, beside=True)
+            for source in root.rglob("*.py"):
+                source.unlink()
 
         return self._part(pinned.name, [pinned.text, self._platform], install)
 
@@ -161,7 +169,7 @@ class Bundler:
 
     def _key(self, spec: FunctionSpec) -> str:
         lock = self._project / "requirements" / f"{spec.name}.txt"
-        parts: list[bytes | str] = [lock.read_bytes(), self._platform, *spec.services, _own_source()]
+        parts: list[bytes | str] = [lock.read_bytes(), self._platform, *spec.services, str(spec.routes), _own_source()]
         for source in (*self._own(spec), *self._shared()):
             parts.extend((source.relative_to(self._project).as_posix(), source.read_bytes()))
         return _digest(parts)[:16]
@@ -243,6 +251,26 @@ def _other_models(services: Iterable[str]) -> Callable[[str, list[str]], set[str
     return left_out
 
 
+def _lighten(root: Path, spec: FunctionSpec) -> None:
+    """Takes out of a bundle what its function never loads, and of botocore's list of endpoints other services'.
+
+    Reading that list whole is a seventh of the first call.
+    """
+    for pattern in (*_NEVER_RUN, *(() if spec.routes else _OF_THE_ROUTER)):
+        for path in root.glob(pattern):
+            _remove(path)
+    listed = root / "botocore" / "data" / "endpoints.json"
+    if not listed.is_file():
+        return
+    endpoints = json.loads(listed.read_bytes())
+    for partition in endpoints["partitions"]:
+        partition["services"] = {
+            name: own for name, own in partition["services"].items() if name in {*spec.services, "sts"}
+        }
+    listed.unlink()  # a link: the file is every bundle's
+    listed.write_text(json.dumps(endpoints, separators=(",", ":")))
+
+
 def _is_dead_weight(file: Path) -> bool:
     return file.suffix in _DROPPED_SUFFIXES or file.name in {"py.typed", ".lock"} or file.match("examples-*.json*")
 
@@ -254,15 +282,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def compile_hashed(root: Path) -> None:
-    """Compiles the modules under ``root`` to unchecked, hash-based bytecode.
+def compile_hashed(root: Path, *, beside: bool = False) -> None:
+    """Compiles the modules under ``root`` to unchecked, hash-based bytecode, ``beside`` each where no source will stay.
 
     In a process of its own with a fixed hash seed: the order of constants in bytecode follows it.
     """
     run = subprocess.run(
         [
-            sys.executable, "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash",
-            "-s", str(root), "-p", "/var/task", str(root),
+            sys.executable, "-m", "compileall", "-q", "-f", *(["-b"] if beside else []),
+            "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/var/task", str(root),
         ],
         check=False,
         capture_output=True,

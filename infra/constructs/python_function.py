@@ -94,6 +94,8 @@ class PythonFunction(Construct):
                 "POWERTOOLS_METRICS_NAMESPACE": "Checkback",
                 "POWERTOOLS_LOG_LEVEL": stage.log_level,
                 **({"PATIENCE_WITH_AWS": "short"} if spec.hurried else {}),
+                # Copies of a snapshot would share keys and connections.
+                **({"PREPARE_AT_INIT": "1"} if spec.prepares and not stage.snap_start else {}),
                 **environment,
             },
         )

@@ -58,6 +58,12 @@ class DataKeys:
         known = self._opened.get(version)
         return self._open_once(version) if known is None else known
 
+    def open_newest(self) -> None:
+        """Open what most of the stage is sealed with before it is needed; nothing where nothing was sealed yet."""
+        newest = self._store.newest()
+        if newest is not None and newest.version not in self._opened:
+            self._opened[newest.version] = self._unwrapped(newest)
+
     def newest_version(self) -> int:
         """The version that is sealed with from now on; the first one is made at first need."""
         newest = self._store.newest()
@@ -96,7 +102,7 @@ class DataKeys:
                 opening = self._opening[version] = Future[bytes]()
         if mine:
             try:
-                self._opened[version] = self._unwrapped(version)
+                self._opened[version] = self._fetched(version)
                 opening.set_result(self._opened[version])
             except BaseException as error:
                 opening.set_exception(error)
@@ -106,7 +112,7 @@ class DataKeys:
                     del self._opening[version]
         return opening.result()
 
-    def _unwrapped(self, version: int) -> bytes:
+    def _fetched(self, version: int) -> bytes:
         known = self._opened.get(version)  # another thread may have been through a moment ago
         if known is not None:
             return known
@@ -117,8 +123,11 @@ class DataKeys:
             self._missed[version] = self._clock() + MISS_KEPT_FOR
             _logger.error("version %d of the data key is not in the table: what it seals cannot be opened", version)
             raise DataKeyMissing(version)
+        return self._unwrapped(stored)
+
+    def _unwrapped(self, stored: WrappedKey) -> bytes:
         answer = self._client.decrypt(
-            CiphertextBlob=stored.wrapped, KeyId=self._key_id, EncryptionContext=self._context(version)
+            CiphertextBlob=stored.wrapped, KeyId=self._key_id, EncryptionContext=self._context(stored.version)
         )
         return bytes(answer["Plaintext"])
 

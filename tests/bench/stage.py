@@ -113,7 +113,7 @@ def environment_of(stage: Stage, endpoint: str) -> dict[str, str]:
         "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "DUE_SHARDS": str(DUE_SHARDS),
         "PATIENCE_WITH_AWS": "short",
-        "LIVE": "1",
+        "PREPARE_AT_INIT": "1",
     }
 
 

@@ -87,6 +87,7 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
     with mock_aws(config={"core": {"mock_credentials": False}}):
         with pytest.MonkeyPatch.context() as monkeypatch:
             _no_real_aws(monkeypatch)
+            monkeypatch.setattr(clients, "CHECKS_ROWS", True)
             clients.session.cache_clear()
             # Spelling out what runs the client is a tenth of a call.
             clients.session().set_default_client_config(Config(user_agent="tests"))

@@ -74,12 +74,14 @@ def function(request: pytest.FixtureRequest) -> FunctionName:
     return name
 
 
-def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str, str]]:
-    """Each module's file and that of its bytecode."""
+def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str | None, str]]:
+    """Each module's source, where it is shipped, and its bytecode."""
     for name in archive.namelist():
         if name.endswith(".py"):
             folder, _, file = name.rpartition("/")
             yield name, f"{folder}/__pycache__/{file[:-3]}.cpython-313.pyc".lstrip("/")
+        elif name.endswith(".pyc") and "__pycache__" not in name:
+            yield None, name
 
 
 def test_two_builds_are_the_same_bytes(small_project: Path, tmp_path: Path, kept_packages: Path) -> None:
@@ -146,7 +148,42 @@ def test_every_module_has_bytecode_that_is_used_unchecked(bundler: Bundler, func
             header = archive.read(compiled)[:16]
             assert header[:4] == importlib.util.MAGIC_NUMBER
             assert int.from_bytes(header[4:8], "little") == 0b01  # hash-based, source not checked
-            assert header[8:16] == importlib.util.source_hash(archive.read(source))
+            if source is not None:
+                assert header[8:16] == importlib.util.source_hash(archive.read(source))
+
+
+def test_traces_show_the_lines_of_our_own_code_and_packages_come_without_source(
+    bundler: Bundler, function: FunctionName
+) -> None:
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        names = archive.namelist()
+
+    assert {name.split("/")[0] for name in names if name.endswith(".py")} == {"functions", "shared"}
+    assert "botocore/client.pyc" in names
+
+
+def test_only_a_function_that_routes_requests_ships_the_router(bundler: Bundler, function: FunctionName) -> None:
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        shipped = any(name.startswith("aws_lambda_powertools/event_handler/") for name in archive.namelist())
+
+    assert shipped == (function == "merchant_api")
+
+
+def test_the_list_of_endpoints_names_the_functions_own_services(bundler: Bundler, function: FunctionName) -> None:
+    """Reading all services' costs every cold start."""
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        listed = json.loads(archive.read("botocore/data/endpoints.json"))
+
+    own = {"kms", "dynamodb", "s3", "scheduler", "secretsmanager", "sqs", "sts"}
+    named = {service for partition in listed["partitions"] for service in partition["services"]}
+    assert named <= own
+    assert {"dynamodb"} <= named
+    assert listed["partitions"][0]["regions"]["ap-south-1"]
+
+
+def test_ingest_unpacked_stays_below_its_ceiling(bundler: Bundler) -> None:
+    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
+        assert sum(entry.file_size for entry in archive.infolist()) <= 25 * 2**20
 
 
 def test_a_bundle_holds_only_locked_packages_and_its_own_code(bundler: Bundler, function: FunctionName) -> None:

@@ -1,0 +1,112 @@
+"""What ingest does at init, ahead of the first webhook."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from functions.ingest import composition
+from shared.aws import clients
+from shared.domain.checkout import Status
+from shared.store import keys
+from tests.integration.shop import Shop, forget_compositions
+
+PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def calls(shop: Shop) -> Iterator[list[str]]:
+    """Every call to AWS from now on, of a process that has made none."""
+    forget_compositions()
+    made: list[str] = []
+    services = (clients.dynamodb(), clients.secretsmanager(), clients.kms())
+
+    def note(model: Any, **_: Any) -> None:
+        made.append(model.name)
+
+    for client in services:
+        client.meta.events.register("before-call", note)
+    yield made
+    for client in services:
+        client.meta.events.unregister("before-call", note)
+
+
+def test_the_first_webhook_finds_the_keys_opened_and_asks_only_for_its_own(shop: Shop, calls: list[str]) -> None:
+    composition.prepare()
+    assert sorted(calls) == ["Decrypt", "GetSecretValue", "Query"]
+    calls.clear()
+
+    status, answer = shop.webhook()
+
+    assert (status, answer["status"]) == (200, "accepted")
+    assert calls == ["GetItem", "GetItem", "UpdateItem"]
+
+
+def test_preparing_writes_nothing(shop: Shop, calls: list[str]) -> None:
+    composition.prepare()
+
+    assert shop.rows() == []
+
+
+@pytest.mark.parametrize("broken", ["secretsmanager.GetSecretValue", "dynamodb.Query", "kms.Decrypt"])
+def test_what_aws_does_not_give_at_init_the_first_webhook_asks_for_again(
+    shop: Shop, calls: list[str], broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "slow down"}}, broken)
+
+    service = broken.partition(".")[0]
+    events = getattr(clients, service)().meta.events
+    events.register(f"before-call.{broken}", refuse)
+    composition.prepare()
+    events.unregister(f"before-call.{broken}", refuse)
+    logged = [own for own in caplog.records if own.msg == "not_prepared"]
+    assert [vars(own)["code"] for own in logged] == ["ThrottlingException"]
+
+    status, answer = shop.webhook()
+
+    assert (status, answer["status"]) == (200, "accepted")
+    assert shop.checkout().status is Status.OPEN
+
+
+def test_a_stage_where_nothing_was_sealed_yet_is_prepared_too(shop: Shop, calls: list[str]) -> None:
+    shop.table.delete_all(shop.table.keys_of(keys.DATA_KEYS))
+    calls.clear()
+
+    composition.prepare()
+
+    assert "Decrypt" not in calls
+    assert "GenerateDataKey" not in calls
+
+
+@pytest.mark.parametrize(("variable", "connects"), [({}, False), ({"PREPARE_AT_INIT": "1"}, True)])
+def test_only_where_the_stage_says_so_does_the_import_connect(variable: dict[str, str], connects: bool) -> None:
+    """It would be copied into every start from a snapshot, and every test that imports the handler would call AWS."""
+    environment = json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text())
+    look = "import functions.ingest.handler, shared.aws.clients as c; print(c.secretsmanager.cache_info().currsize)"
+    run = subprocess.run(
+        [sys.executable, "-c", look],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={
+            **environment,
+            **variable,
+            "PATH": os.environ["PATH"],
+            "AWS_DEFAULT_REGION": "ap-south-1",
+            "PATIENCE_WITH_AWS": "short",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+        },
+    )
+
+    assert run.stdout.splitlines()[-1] == str(int(connects))
+    assert ("not_prepared" in run.stdout) == connects
