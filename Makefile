@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -110,6 +110,9 @@ rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another
 
 bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery
+
+flows: ## what each flow of a shopper writes and calls, row by row; KEEP=1 makes it the ceiling
+	@$(PYTHON) -m tests.bench.flows $(if $(KEEP),--keep)
 
 lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
 	@cd requirements; run() { ../$(LOCK) "$$@"; }; \

@@ -1,5 +1,6 @@
 """What ingest is made of, built once per process: at import where Lambda lets that cost nothing."""
 
+import os
 from functools import cache
 
 from shared.aws.deadline import no_call_after
@@ -24,6 +25,12 @@ def stores() -> Stores:
 def receiver() -> Receiver:
     """The receiver of this process."""
     return receiver_over(stores())
+
+
+def prepare_where_it_is_free() -> None:
+    """``prepare`` at import, where the stage says so: not in tests, and not where starts are copied from a snapshot."""
+    if os.environ.get("PREPARE_AT_INIT"):
+        prepare()
 
 
 def prepare() -> None:

@@ -1,11 +1,10 @@
 """The ingest function: one webhook in, one durable write, one answer."""
 
 import json
-import os
 from typing import Any
 
 from functions.ingest import answers
-from functions.ingest.composition import prepare, receiver
+from functions.ingest.composition import prepare_where_it_is_free, receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
@@ -92,5 +91,4 @@ def _log(source_id: SourceId, receipt: Receipt, correlation_id: str | None) -> N
         answers.count_quarantined()
 
 
-if os.environ.get("PREPARE_AT_INIT"):
-    prepare()
+prepare_where_it_is_free()

@@ -8,6 +8,7 @@ import pkgutil
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 from shared.domain.coupon import PRINTED_ONLY, CouponLink
 from shared.providers.provider import Provider
@@ -21,6 +22,8 @@ _PLUMBING = frozenset(
 )
 """Modules of this package that are no provider."""
 
+PLAIN: Final = "custom"
+"""The provider whose body may be the contract's own plain form."""
 _outside: dict[str, str] = {}
 
 

@@ -1,6 +1,5 @@
 """Events: the exact bytes told to endpoints, kept with their checkout; what is written of them once stays."""
 
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from shared.domain.ids import EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
-from shared.store import keys
+from shared.store import event_body, keys
 from shared.store.conditions import Attr, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
@@ -100,7 +99,7 @@ class EventStore:
             EventGone: the event was erased.
             TooLarge: there is no room.
         """
-        name, packed = f"{_FROZEN}{endpoint_id}", zlib.compress(body, 9)
+        name, packed = f"{_FROZEN}{endpoint_id}", event_body.pack(body)
         if event.packed + len(packed) > LARGEST_FORMATS:
             raise TooLarge
         only_first = Attr("pk").exists() & Attr(name).not_exists()
@@ -110,7 +109,7 @@ class EventStore:
         except ConditionFailed as failed:
             if failed.old is None:
                 raise EventGone from None
-            kept: bytes = zlib.decompress(failed.old[name])
+            kept: bytes = event_body.unpack(failed.old[name])
             return kept
         except ClientError as error:
             # Others' bodies came between.
@@ -138,12 +137,12 @@ def _item(event: EventRecord) -> Item:
         "ty": event.type,
         "at": to_ms(event.at),
         "mer": event.merchant_id,
-        "body": zlib.compress(event.body, 9),
+        "body": event_body.pack(event.body),
         "eps": list(event.endpoint_ids),
         "ttl": to_ms(event.expires_at) // 1000,
     }
     if event.bodies:
-        item["alt"] = {name: zlib.compress(body, 9) for name, body in event.bodies.items()}
+        item["alt"] = {name: event_body.pack(body) for name, body in event.bodies.items()}
     if event.formats:
         item["fmt"] = dict(event.formats)
     if event.problems:
@@ -166,14 +165,14 @@ def read_event(item: Item) -> EventRecord:
         merchant_id=MerchantId(item["mer"]),
         checkout_digest=item["pk"].removeprefix("C#"),
         version=int(item["sk"].removeprefix("E#")),
-        body=zlib.decompress(item["body"]),
+        body=event_body.unpack(item["body"]),
         endpoint_ids=tuple(EndpointId(own) for own in item["eps"]),
         do_not_send_after=from_ms(int(item["dns"])) if "dns" in item else None,
         expires_at=from_ms(int(item["ttl"]) * 1000),
-        bodies={name: zlib.decompress(packed) for name, packed in bodies.items()},
+        bodies={name: event_body.unpack(packed) for name, packed in bodies.items()},
         formats={EndpointId(own): name for own, name in item.get("fmt", {}).items()},
         problems={EndpointId(own): why for own, why in item.get("bad", {}).items()},
-        frozen={own: zlib.decompress(packed) for own, packed in frozen.items()},
+        frozen={own: event_body.unpack(packed) for own, packed in frozen.items()},
         packed=sum(map(len, (*bodies.values(), *frozen.values()))),
         correlation_id=item.get("cid"),
     )

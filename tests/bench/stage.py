@@ -85,19 +85,13 @@ class _Aws(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-def environment_of(stage: Stage, endpoint: str) -> dict[str, str]:
-    """What a function is deployed with, and where it finds AWS."""
+def environment_of(stage: Stage) -> dict[str, str]:
+    """What functions are deployed with."""
     return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
         "STAGE": "dev",
         "TABLE_NAME": stage.table_name,
         "PUBLIC_URL": "https://hooks.example.com",
         "KEYS_SECRET_ARN": stage.keys_secret_arn,
-        "ADMIN_SECRET_ARN": stage.admin_secret_arn,
         "CREDENTIALS_KEY_ARN": stage.key_arn,
         "QUARANTINE_BUCKET": stage.bucket,
         "DELIVERIES_QUEUE_URL": stage.deliveries_url,
@@ -107,11 +101,18 @@ def environment_of(stage: Stage, endpoint: str) -> dict[str, str]:
         "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
         "PULLS_QUEUE_URL": stage.pulls_url,
         "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
-        "CAMPAIGN_RUNS_QUEUE_URL": stage.campaign_runs_url,
-        "CAMPAIGN_RUNS_QUEUE_ARN": stage.campaign_runs_arn,
-        "SCHEDULE_GROUP": stage.schedule_group,
-        "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "DUE_SHARDS": str(DUE_SHARDS),
+    }
+
+
+def _where(endpoint: str) -> dict[str, str]:
+    """Where a process finds AWS, and how it is to begin."""
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
         "PATIENCE_WITH_AWS": "short",
         "PREPARE_AT_INIT": "1",
     }
@@ -153,7 +154,7 @@ def served() -> Iterator[dict[str, Any]]:
     with open_account() as (_, stage):
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Aws)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = environment_of(stage, f"http://127.0.0.1:{server.server_port}")
+        environment = environment_of(stage) | _where(f"http://127.0.0.1:{server.server_port}")
         connect_all(Stores(Environment.read(environment)))
         yield {"environment": environment, "webhooks": {name: webhook_of(name) for name in registry.names()}}
         server.shutdown()

@@ -16,7 +16,6 @@ from shared.store.table import Table
 from shared.workflows.intake.merge import Merger
 from shared.workflows.intake.purchase import purchases_over
 
-_PROVIDER = "custom"
 _BODY = b"""{"external_id": "rehearsal", "status": "open", "currency": "INR", "updated_at": "2026-01-01T00:00:00Z",
 "customer": {"email": "nobody@example.com", "phone": "098470 12345"}, "checkout_url": "https://shop.example.com/c",
 "items": [{"product_id": 1, "title": "Tea", "quantity": 2, "unit_price": "249.50"}], "totals": {"total": "539.00"}}"""
@@ -35,11 +34,13 @@ def rehearse(stores: Stores, now: datetime) -> None:
     for name in registry.names():
         registry.provider(name)
     unseal(seal(b"", 0, bytes(32), "", ""), bytes(32), "", "")
-    source_id = SourceId("src_" + derived_ulid(now, _PROVIDER))
-    arrival = Arrival(MerchantId("mer_" + derived_ulid(now, _PROVIDER)), source_id, _PROVIDER, now, Settings())
+    source_id = SourceId("src_" + derived_ulid(now, registry.PLAIN))
+    arrival = Arrival(
+        MerchantId("mer_" + derived_ulid(now, registry.PLAIN)), source_id, registry.PLAIN, now, Settings()
+    )
     request = WebhookRequest({}, {}, _BODY, now)
     context = SourceContext(SourceSettings(), SourceCredentials(), currency="INR", country="IN", hosts=frozenset())
-    provider = registry.provider(_PROVIDER)
+    provider = registry.provider(registry.PLAIN)
     nowhere: Any = _Nowhere()
     checkouts = CheckoutStore(Table(nowhere, "nowhere"), stores.hasher, stores.environment.due_shards)
     merger = Merger(checkouts, purchases_over(stores))

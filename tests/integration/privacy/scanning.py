@@ -13,6 +13,7 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.sqs.models import sqs_backends
 
 from shared.aws.stores import Stores
+from shared.store import event_body
 from shared.store.wire import from_wire
 from tests.integration.account import onlookers_client
 from tests.integration.conftest import REGION
@@ -49,6 +50,8 @@ def texts(value: Any, depth: int = 0) -> Iterator[str]:
 def _opened(value: bytes) -> Iterator[Any]:
     with contextlib.suppress(zlib.error):
         yield zlib.decompress(value, 47)
+    with contextlib.suppress(zlib.error):
+        yield event_body.unpack(value)
     with contextlib.suppress(ValueError):
         yield json.loads(value)
 

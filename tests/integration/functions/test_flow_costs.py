@@ -1,0 +1,67 @@
+"""What each flow calls and what DynamoDB charges for it stays below its ceiling, and the ceilings stay close."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench import units
+from tests.bench.flows import played
+from tests.integration.shop import Shop
+
+CEILINGS = json.loads((Path(__file__).parents[2] / "bench" / "ceilings.json").read_text())
+
+
+def test_no_flow_costs_more_than_its_ceiling_nor_the_ceiling_more_than_the_flow(shop: Shop) -> None:
+    """A slip is seen where it is made; whoever makes a flow cheaper lowers its ceiling with it."""
+    found = {name: bill.counted() for name, bill in played(shop)}
+
+    assert found == CEILINGS["flows"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "size"),
+    [
+        ({"S": "Kochi ☕"}, 9),
+        ({"N": "0"}, 2),
+        ({"N": "1795264260000"}, 6),
+        ({"N": "-12.50"}, 4),
+        ({"B": b"12345"}, 5),
+        ({"BOOL": False}, 1),
+        ({"SS": ["a", "bc"]}, 3),
+        ({"L": [{"S": "ab"}, {"NULL": True}]}, 8),
+        ({"M": {"ab": {"S": "c"}}}, 7),
+    ],
+)
+def test_a_row_is_as_large_as_dynamodb_says(typed: Any, size: int) -> None:
+    assert units.size_of({"name": typed}) == 4 + size
+
+
+def test_a_write_costs_its_table_and_every_index_whose_entry_changes(shop: Shop) -> None:
+    """The worked example: one row comes, is moved in one index, and goes."""
+    from tests.bench.flows import meter_of
+
+    meter, client = meter_of(shop), shop.stores.table._client
+    name = shop.stores.table.name
+    row = {"pk": {"S": "a"}, "sk": {"S": "b"}, "dq": {"S": "q"}, "da": {"N": "1"}}
+    key = {"pk": row["pk"], "sk": row["sk"]}
+    with meter.of(client) as made:
+        client.put_item(TableName=name, Item=row | {"text": {"S": "x" * 1_100}})
+    with meter.of(client) as moved:
+        client.update_item(
+            TableName=name,
+            Key=key,
+            UpdateExpression="SET da = :at REMOVE #t",
+            ExpressionAttributeNames={"#t": "text"},
+            ExpressionAttributeValues={":at": {"N": "2"}},
+        )
+    with meter.of(client) as read:
+        client.get_item(TableName=name, Key=key)
+    with meter.of(client) as gone:
+        client.transact_write_items(TransactItems=[{"Delete": {"TableName": name, "Key": key}}])
+
+    assert (made.table_writes, made.index_writes) == (2, 1)
+    assert (moved.table_writes, moved.index_writes) == (2, 2)
+    assert read.reads == 0.5
+    assert (gone.table_writes, gone.index_writes) == (2, 2)
