@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench flows
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -108,7 +108,10 @@ scan-logs: ## what the e2e tests said and heard on the engine in LOCAL_DIR stand
 rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another name, deploy onto it
 	@.venv/bin/pytest -m e2e tests/rehearsal
 
-bench: ## measure delivery: a hung neighbour, a batch of slow endpoints
+bench: ## starts, warm webhooks, units, calls and dollars of every flow, into docs/benchmarks.md; TIMES=, PEER=
+	@$(PYTHON) -m tests.bench
+
+bench-delivery: ## measure delivery: a hung neighbour, a batch of slow endpoints
 	@AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test $(PYTHON) -m tests.bench.delivery
 
 flows: ## what each flow of a shopper writes and calls, row by row; KEEP=1 makes it the ceiling

@@ -47,7 +47,7 @@ sys.stderr.write(
     json.dumps(
         {
             "import": imported - began,
-            "first": times[0],
+            "first": times[0] if times else 0,
             "warm": later[len(later) // 2] if later else None,
             "modules_imported": modules_imported,
             "modules": len(sys.modules),

@@ -1,0 +1,121 @@
+"""``make bench``: what starting, a webhook and a shopper cost, in one run; written to ``docs/benchmarks.md``.
+
+``TIMES`` processes of each kind are started (5), ``PEER=path`` measures another Lambda handler beside ours: a folder
+with its packages, whose ``peer.py`` has a ``handler`` that writes one item to the table ``TABLE_NAME``.
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.bench import cold, dollars
+from tests.bench.cold import PROJECT, Start
+from tests.bench.flows import played_anew
+
+PAGE = PROJECT / "docs" / "benchmarks.md"
+_INGEST = "functions.ingest.handler"
+
+
+def main() -> None:
+    """Measure, print and write the page."""
+    times = int(os.environ.get("TIMES", "5"))
+    lines = [*_head(times), *_starts(times), *_flows()]
+    text = "\n".join(lines) + "\n"
+    PAGE.write_text(text)
+    sys.stderr.write(text)
+
+
+def _head(times: int) -> Iterator[str]:
+    yield "# Benchmarks"
+    yield ""
+    yield f"Written by `make bench` on {datetime.now(UTC):%d %B %Y} ({os.cpu_count()} processors, {platform.machine()},"
+    yield f"Python {platform.python_version()}); never by hand. Times are of the process's own processor, the smallest of"
+    yield f"{times} processes: a machine that is busy with other work makes them larger, ratios hold. What is counted"
+    yield "(units, calls, modules, bytes) is the same everywhere, and tests hold it (`tests/bench/ceilings.json`)."
+    yield ""
+
+
+def _starts(times: int) -> Iterator[str]:
+    yield "## Starting"
+    yield ""
+    yield "Each bundle alone in a new process; AWS is moto behind a port, in another. `first` is the first call, `cold"
+    yield f"answer` the import and the first call at {cold.SHARE} of a processor, as 512 MB buy; waits for AWS come on top."
+    yield ""
+    yield "| Function | import, ms | first, ms | cold answer, ms | modules, imported | at the end | MiB unpacked |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    with cold.a_stage() as given, tempfile.TemporaryDirectory() as folder:
+        environment, webhooks = given["environment"], given["webhooks"]
+        site = Path(sysconfig.get_paths()["purelib"])
+        bare = cold.started(environment, site, "bare", cold.bare_writes(cold.WARM_CALLS), times=times)
+        yield _row("boto3 and one `update_item`", bare, None)
+        peer = None
+        if path := os.environ.get("PEER"):
+            peer = cold.started(environment, Path(path), "peer", cold.bare_writes(1), times=times)
+            yield _row(f"peer: {Path(path).name}", peer, None)
+        bundle, size = cold.unpacked("ingest", Path(folder))
+        every = {}
+        for name, event in webhooks.items():
+            every[name] = cold.started(environment, bundle, _INGEST, lambda event=event: [event], times=times)
+            yield _row(f"ingest, {name}", every[name], size)
+        warm = cold.started(
+            environment, bundle, _INGEST, cold.first_webhooks(webhooks["flexype"], cold.WARM_CALLS), times=times
+        )
+        for name in cold.others():
+            bundle, size = cold.unpacked(name, Path(folder))
+            start = cold.started(environment, bundle, f"functions.{name}.handler", list, times=times)
+            yield _row(name, start, size)
+    assert warm.warm is not None
+    assert bare.warm is not None
+    yield ""
+    yield f"A warm webhook of FlexyPe that is accepted: {warm.warm * 1000:.2f} ms, {warm.warm / bare.warm:.2f} times a"
+    yield f"bare `update_item` ({bare.warm * 1000:.2f} ms; medians of {cold.WARM_CALLS - 1} calls, the smallest of {times}"
+    yield "processes)."
+    slowest = max(every.values(), key=lambda own: own.cold_answer)
+    yield f"The slowest cold answer of all providers: {slowest.cold_answer * 1000:.0f} ms; Wix gives up after 1,250."
+    if peer is not None:
+        ratio = (every["flexype"].imported + every["flexype"].first) / (peer.imported + peer.first)
+        yield f"Import and first call against the peer's: {ratio:.2f}."
+    yield ""
+
+
+def _row(name: str, start: Start, size: int | None) -> str:
+    first = f"{start.first * 1000:.1f} | {start.cold_answer * 1000:.0f}" if start.first else "- | -"
+    mib = "-" if size is None else f"{size / 2**20:.1f}"
+    return f"| {name} | {start.imported * 1000:.0f} | {first} | {start.modules_imported} | {start.modules} | {mib} |"
+
+
+def _flows() -> Iterator[str]:
+    flows = {name: bill.counted() for name, bill in played_anew().items()}
+    yield "## What a shopper's flows write and call"
+    yield ""
+    yield "Counted from every call, as DynamoDB's guide counts units (`tests/bench/units.py`); `make flows` shows them row"
+    yield "by row. One merchant with one endpoint, a cart of one item; the process has its keys."
+    yield ""
+    yield "| Flow | table | indexes | read | calls |"
+    yield "| --- | --- | --- | --- | --- |"
+    for name, own in flows.items():
+        calls = ", ".join(f"{count} {call}" for call, count in own["calls"].items())
+        yield f"| {name} | {own['table']:g} | {own['indexes']:g} | {own['reads']:g} | {calls} |"
+    cost = dollars.of_a_session(flows)
+    yield ""
+    yield "## In dollars"
+    yield ""
+    yield f"Of a million webhooks ({dollars.PRICES['region']}, {dollars.PRICES['of']}; `tests/bench/prices.json`):"
+    yield f"sessions of {dollars.WEBHOOKS} webhooks, {dollars.ABANDONED:.0%} abandoned, {cost.session_writes:.1f} write units"
+    yield "each. Times of functions are assumed (`tests/bench/dollars.py`), nothing of them is measured on AWS. What an idle"
+    yield "stage costs is on [deploy.md](deploy.md)."
+    yield ""
+    yield "| Paid for | USD |"
+    yield "| --- | --- |"
+    for part, price in cost.parts.items():
+        yield f"| {part} | {price:.2f} |"
+    yield f"| all | **{cost.total:.2f}** |"
+
+
+if __name__ == "__main__":
+    main()

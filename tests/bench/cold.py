@@ -1,0 +1,122 @@
+"""Functions that start: processes of their own with nothing but the bundle, by the time of their own processor."""
+
+import base64
+import copy
+import itertools
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.constructs.bundling import Bundler
+from infra.functions import FUNCTION_NAMES, FunctionName
+
+PROJECT = Path(__file__).parents[2]
+SHARE = 0.29
+"""Of a processor after the import, at 512 MB: 1,769 MB are one. AWS Lambda Developer Guide, "Memory"."""
+WARM_CALLS = 150
+type Events = Callable[[], list[dict[str, Any]]]
+_sessions = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds of a processor, the smallest of several processes; modules after the import and at the end."""
+
+    imported: float
+    first: float
+    warm: float | None
+    modules_imported: int
+    modules: int
+
+    @property
+    def cold_answer(self) -> float:
+        """Seconds until a function of 512 MB that is started anew has answered, its waits for AWS left out."""
+        return self.imported + self.first / SHARE
+
+
+@contextmanager
+def a_stage() -> Iterator[dict[str, Any]]:
+    """``tests.bench.stage`` in a process: the environment and the webhooks."""
+    stage = subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stage"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert stage.stdin is not None
+    assert stage.stdout is not None
+    try:
+        yield json.loads(stage.stdout.readline())
+    finally:
+        stage.stdin.close()
+        stage.wait()
+
+
+def unpacked(name: FunctionName, folder: Path) -> tuple[Path, int]:
+    """The function's bundle for this machine, unpacked, and its bytes."""
+    root = folder / name
+    with zipfile.ZipFile(Bundler("native").build(name).path) as archive:
+        archive.extractall(root)
+        return root, sum(entry.file_size for entry in archive.infolist())
+
+
+def started(
+    environment: dict[str, str], bundle: Path, module: str, events: Events, *, times: int, status: int = 200
+) -> Start:
+    """Start the function ``times`` times and have it answer the events."""
+    found = [_one(environment, bundle, module, events(), status) for _ in range(times)]
+    least = {name: min(own[name] for own in found) for name in found[0] if found[0][name] is not None}
+    return Start(least["import"], least["first"], least.get("warm"), least["modules_imported"], least["modules"])
+
+
+def _one(
+    environment: dict[str, str], bundle: Path, module: str, events: list[dict[str, Any]], status: int
+) -> dict[str, Any]:
+    given = {"bundle": str(bundle), "module": module, "events": events, "status": status}
+    run = subprocess.run(
+        [sys.executable, "-S", str(PROJECT / "tests" / "bench" / "one_process.py")],
+        check=False,
+        capture_output=True,
+        input=json.dumps(given),
+        text=True,
+        env={**environment, "PATH": os.environ["PATH"]},
+    )
+    if run.returncode != 0:
+        raise RuntimeError(f"{module}: {run.stderr[-2_000:]}")
+    result: dict[str, Any] = json.loads(run.stderr.splitlines()[-1])
+    return result
+
+
+def bare_writes(count: int) -> Events:
+    """What a process writes that does nothing else: items of 1.5 KB."""
+    return lambda: [
+        {
+            "TableName": "checkback",
+            "Key": {"pk": {"S": "bare"}, "sk": {"S": f"{os.getpid()} {next(_sessions)}"}},
+            "UpdateExpression": "SET a = :a",
+            "ExpressionAttributeValues": {":a": {"S": "x" * 1_500}},
+        }
+        for _ in range(count)
+    ]
+
+
+def first_webhooks(event: dict[str, Any], count: int) -> Events:
+    """FlexyPe's webhook, each of a session of its own: all are accepted and written."""
+
+    def one() -> dict[str, Any]:
+        changed = copy.deepcopy(event)
+        body = json.loads(base64.b64decode(changed["body"]))
+        body["checkout_url"] = f"https://flexype.myshopify.com/?flx_s=s{os.getpid()}-{next(_sessions)}"
+        changed["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+        return changed
+
+    return lambda: [one() for _ in range(count)]
+
+
+def others() -> tuple[FunctionName, ...]:
+    """Every function but ingest."""
+    return tuple(name for name in FUNCTION_NAMES if name != "ingest")

@@ -1,0 +1,77 @@
+"""What a shopper costs: the counted units and calls of their flows, at list prices (``prices.json``).
+
+A session is that of FlexyPe: eight webhooks, of which the first begins a checkout and the last may be a purchase; seven
+of ten shoppers walk away. A merchant has one endpoint that hears of abandonments, recoveries and purchases.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PRICES = json.loads((Path(__file__).parent / "prices.json").read_text())
+WEBHOOKS, ABANDONED = 8, 0.7
+MEMORY_GB = 0.5
+SECONDS = {"webhook": 0.02, "announcing": 0.06, "delivering": 0.3}
+"""How long a function is held, by assumption: of the network's waits nothing is measured here. A webhook's is two calls
+of 5 ms and its processor's time; records and messages come one by one, the dearest case."""
+LOG_BYTES = 600
+"""Of a line in the log, with what CloudWatch adds; each webhook, record and delivery writes one, and each minute's
+metric another, which is left out here."""
+_QUEUED = ("SendMessage", "SendMessageBatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Dollars per million webhooks, by what they are paid for, and the write units of one session."""
+
+    parts: Mapping[str, float]
+    session_writes: float
+
+    @property
+    def total(self) -> float:
+        """Dollars per million webhooks."""
+        return sum(self.parts.values())
+
+
+def weights() -> dict[str, float]:
+    """How often a session goes through each flow, on the average."""
+    bought = 1 - ABANDONED
+    return {
+        "first webhook": 1,
+        "repeat that changes the cart": WEBHOOKS - 1 - bought,
+        "sweep that moves one": ABANDONED,
+        "announcing an abandonment": ABANDONED,
+        "delivering it": ABANDONED,
+        "purchase": bought,
+        "announcing a purchase": bought,
+        "delivering a purchase": bought,
+    }
+
+
+def of_a_session(flows: Mapping[str, Mapping[str, Any]]) -> Cost:
+    """The mean session, spread over its webhooks. ``flows``: figures by name, as the ceilings have them."""
+    price = PRICES["per_million"]
+    writes = reads = queued = kms = 0.0
+    for name, times in weights().items():
+        found = flows[name]
+        writes += times * (found["table"] + found["indexes"])
+        reads += times * found["reads"]
+        queued += times * sum(found["calls"].get(own, 0) for own in _QUEUED)
+        kms += times * found["calls"].get("Decrypt", 0)
+    told = delivered = 1.0  # an abandonment or a purchase each
+    held = WEBHOOKS * SECONDS["webhook"] + told * SECONDS["announcing"] + delivered * SECONDS["delivering"]
+    lines = WEBHOOKS + told + delivered
+    parts = {
+        "requests of the API": WEBHOOKS * price["api_request"],
+        "requests of functions": (WEBHOOKS + told + delivered) * price["lambda_request"],
+        "time of functions": held * MEMORY_GB * PRICES["lambda_gb_second"] * 1_000_000,
+        "writes": writes * price["write_unit"],
+        "reads": reads * price["read_unit"],
+        # A message is sent, received and deleted.
+        "queue": 3 * queued * price["sqs_request"],
+        "keys": kms * price["kms_request"],
+        "logs": lines * LOG_BYTES / 10**9 * PRICES["log_gb"] * 1_000_000,
+    }
+    return Cost({name: own / WEBHOOKS for name, own in parts.items()}, writes)
