@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -303,29 +303,17 @@ class Shopify:
         external_id = first_text(payload.get("token"), payload.get("id"))
         if external_id is None:
             raise NotUnderstood("the checkout has neither token nor id")
-        digest = hashlib.sha256(request.body).digest()[:16]
-        updated_at = parse_instant(payload.get("updated_at"))
         completed_at = parse_instant(payload.get("completed_at"))
         cart = _cart(payload, source)
         leaves = self._leaves(payload, source)
         leaves.text("name", payload.get("name"))
         leaves.moment("started_at", parse_instant(payload.get("created_at")))
         leaves.checkout_url(payload.get("abandoned_checkout_url"))
+        change = _activity(external_id, payload, request, leaves, cart)
         # One whose time cannot be read is completed all the same.
-        purchased = text(payload.get("completed_at")) is not None
-        total = cart.total() if cart else None
-        change = CheckoutChange(
-            external_id=external_id,
-            signal=Signal.PURCHASED if purchased else Signal.ACTIVITY,
-            order_key=_order_key(updated_at, request, digest),
-            body_digest=digest,
-            event_id=text(request.headers.get("x-shopify-webhook-id")),
-            occurred_at=updated_at or _triggered_at(request),
-            order=Order(_id(payload.get("order_id")), completed_at, total) if purchased else None,
-            leaves=leaves.found,
-            cart=cart,
-            test=_is_test(payload, request),
-        )
+        if text(payload.get("completed_at")) is not None:
+            order = Order(_id(payload.get("order_id")), completed_at, cart.total() if cart else None)
+            change = replace(change, signal=Signal.PURCHASED, order=order)
         return Normalised((change,), missing=_missing(change), assumed=_assumed(payload, cart))
 
     def _cart_event(self, payload: dict[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
@@ -333,25 +321,15 @@ class Shopify:
         token = first_text(payload.get("token"), payload.get("id"))
         if token is None:
             raise NotUnderstood("the cart has neither token nor id")
-        digest = hashlib.sha256(request.body).digest()[:16]
-        updated_at = parse_instant(payload.get("updated_at"))
         currency = next(filter(None, map(_currency_of_line, objects(payload.get("line_items")))), None)
         cart = _cart(payload if currency is None else {"currency": currency} | payload, source)
         leaves = self._leaves(payload, source)
         leaves.text("cart_id", token)
         leaves.moment("started_at", parse_instant(payload.get("created_at")))
         leaves.checkout_url(recovery_link(source.settings.recovery_url_template, token))
-        change = CheckoutChange(
-            external_id=f"{CART_PREFIX}{token}",
-            signal=Signal.ENDED if cart is not None and cart.items_known and not cart.items else Signal.ACTIVITY,
-            order_key=_order_key(updated_at, request, digest),
-            body_digest=digest,
-            event_id=text(request.headers.get("x-shopify-webhook-id")),
-            occurred_at=updated_at or _triggered_at(request),
-            leaves=leaves.found,
-            cart=cart,
-            test=_is_test(payload, request),
-        )
+        change = _activity(f"{CART_PREFIX}{token}", payload, request, leaves, cart)
+        if cart is not None and cart.items_known and not cart.items:
+            change = replace(change, signal=Signal.ENDED)
         return Normalised((change,), missing=_missing(change), assumed=_assumed(payload, cart))
 
     def _order(self, payload: dict[str, Any], request: WebhookRequest, source: SourceContext) -> Normalised:
@@ -587,6 +565,25 @@ def _topic(payload: Mapping[str, Any], request: WebhookRequest) -> str:
     if "line_items" in payload and text(payload.get("token")) and payload.get("token") == payload.get("id"):
         return "carts/update"
     raise NotUnderstood("neither a topic nor a known shape")
+
+
+def _activity(
+    external_id: str, payload: Mapping[str, Any], request: WebhookRequest, leaves: Leaves, cart: Cart | None
+) -> CheckoutChange:
+    """What a checkout and a cart say alike: somebody was there at ``updated_at``."""
+    digest = hashlib.sha256(request.body).digest()[:16]
+    updated_at = parse_instant(payload.get("updated_at"))
+    return CheckoutChange(
+        external_id=external_id,
+        signal=Signal.ACTIVITY,
+        order_key=_order_key(updated_at, request, digest),
+        body_digest=digest,
+        event_id=text(request.headers.get("x-shopify-webhook-id")),
+        occurred_at=updated_at or _triggered_at(request),
+        leaves=leaves.found,
+        cart=cart,
+        test=_is_test(payload, request),
+    )
 
 
 def _with_contact(cart: Normalised) -> Normalised:

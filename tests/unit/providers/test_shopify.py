@@ -394,6 +394,26 @@ class TestPages:
         assert shown["customer"]["phone"] == "+918022223333"
 
 
+def test_a_cart_whose_member_is_known_is_a_checkout_that_has_not_begun(bench: Bench) -> None:
+    bench.configure(
+        mapping={"customer.email": "member.mail"}, recovery_url_template="https://shop.example.com/cart/{cart_id}"
+    )
+    cart = bench.sample("carts-update") | {"member": {"mail": "Asha@Example.com"}}
+    change = bench.change(cart, topic("carts/update"))
+    assert (change.external_id, change.signal) == (f"cart:{cart['token']}", Signal.ACTIVITY)
+    assert change.leaves["customer.email"] == "asha@example.com"
+    assert change.leaves["checkout_url"] == (f"https://shop.example.com/cart/{cart['token']}",) * 2
+    assert change.cart is not None
+    assert (change.cart.currency, change.cart.currency_assumed, len(change.cart.items)) == (
+        "INR",
+        False,
+        len(cart["line_items"]),
+    )
+    emptied = bench.change(cart | {"line_items": []}, topic("carts/update"))
+    assert emptied.signal is Signal.ENDED
+    assert bench.normalise(cart | {"member": None}, topic("carts/update")).ignored
+
+
 def test_a_retry_is_a_duplicate(bench: Bench) -> None:
     headers = topic("checkouts/create", **{"X-Shopify-Webhook-Id": "b54557e4"})
     change = bench.change(bench.sample("checkouts-create"), headers)

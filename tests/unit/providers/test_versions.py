@@ -87,6 +87,14 @@ def test_wix_tells_it_in_the_name_of_the_entity() -> None:
     assert told(eventType="wix.stores.v3.product_created", event={}) is None, "about no checkout"
 
 
+def test_a_preview_says_that_the_version_was_not_read() -> None:
+    bench = Bench("shopify")
+    headers = {"X-Shopify-Topic": "checkouts/create", "X-Shopify-API-Version": "2027-01"}
+    body = bench.sample("checkouts-create")
+    assert "version" in bench.preview(body, headers).assumed
+    assert "version" not in bench.configure(accept_versions=("2027-01",)).preview(body, headers).assumed
+
+
 def test_a_version_is_shown_short_and_without_anything_that_could_be_more() -> None:
     assert shopify("<script>" + "9" * 90) == "?script?" + "9" * 32
 
