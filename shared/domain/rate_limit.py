@@ -65,6 +65,15 @@ class RateLimit:
             lots.append(Lot(at, count))
         return places, _coarsened([own for own in lots if own.at > lots[-1].at - self.per])
 
+    def take(self, taken: Sequence[Lot], now: datetime) -> tuple[Lot, ...] | None:
+        """The lots after one more that does not wait; None where there is no room for it.
+
+        Where another worker's clock was ahead, it stands behind what that one took.
+        """
+        at = max([now, *(own.at for own in taken[-1:])])
+        places, lots = self.reserve(taken, 1, now, at)
+        return lots if places else None
+
     def holds(self, place: datetime, now: datetime) -> bool:
         """Whether a reserved place may still be used. Long afterwards many would be used at once."""
         return now <= place + max(self.per / 4, _LEAST_GRACE)

@@ -64,14 +64,14 @@ def activity(of_digest: str, at: datetime, unique: str) -> ItemKey:
     return f"C#{of_digest}", f"A#{to_ms(at):015d}#{unique}"
 
 
-def link_window(of_digest: str, link: str, window: int) -> ItemKey:
-    """How often one of the checkout's links was used in one rate window."""
-    return f"C#{of_digest}", f"L#{link}#{window}"
+def link_uses(of_digest: str, link: str) -> ItemKey:
+    """When one of the checkout's links was used lately."""
+    return f"C#{of_digest}", f"L#{link}"
 
 
-def webhook_minute(sender: SourceId | MerchantId, minute: int) -> ItemKey:
-    """How many webhooks a source or a merchant sent in one minute."""
-    return f"H#{sender}", f"W#{minute}"
+def webhook_rate(sender: SourceId | MerchantId) -> ItemKey:
+    """How many webhooks a source or a merchant sent lately."""
+    return f"H#{sender}", "W"
 
 
 def order(source_id: SourceId, order_id: str) -> ItemKey:

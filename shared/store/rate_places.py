@@ -46,19 +46,41 @@ class RatePlaces:
             places, lots = limit.reserve(_lots(row), wanted, now, latest, missed)
             if not places:
                 return []
-            values = {
-                "lots": [[to_ms(own.at), own.count] for own in lots],
-                "version": version + 1,
-                "ttl": to_ms(lots[-1].at + limit.per + _KEPT_FOR) // 1000,
-            }
-            expected = Attr("version").eq(version) if version else Attr("pk").not_exists()
             try:
-                self._table.update(Update(key, set=values, condition=expected))
+                self._write(key, limit, lots, version)
             except ConditionFailed as failed:
                 row = failed.old
                 continue
             return places
         return None
+
+    def take(self, key: ItemKey, limit: RateLimit, now: datetime) -> bool:
+        """Whether there is room at once for one more in the rate at ``key``; it is counted then: a read and a write.
+
+        False, too, where so many others took some at the same time that no round was won.
+        """
+        now, row = from_ms(to_ms(now)), self._table.get(key)
+        for _ in range(_ROUNDS):
+            lots = limit.take(_lots(row), now)
+            if lots is None:
+                return False
+            try:
+                self._write(key, limit, lots, int(row["version"]) if row else 0)
+            except ConditionFailed as failed:
+                row = failed.old
+                continue
+            return True
+        return False
+
+    def _write(self, key: ItemKey, limit: RateLimit, lots: Sequence[Lot], version: int) -> None:
+        """What is remembered from now on, over the version read (0: none). Raises ConditionFailed."""
+        values = {
+            "lots": [[to_ms(own.at), own.count] for own in lots],
+            "version": version + 1,
+            "ttl": to_ms(lots[-1].at + limit.per + _KEPT_FOR) // 1000,
+        }
+        expected = Attr("version").eq(version) if version else Attr("pk").not_exists()
+        self._table.update(Update(key, set=values, condition=expected))
 
 
 def _lots(row: Mapping[str, Any] | None) -> list[Lot]:

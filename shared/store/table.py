@@ -159,17 +159,16 @@ class Table:
                 continue  # somebody else wrote over the expired row, or DynamoDB took it away
         raise StoreUnavailable("the expired row kept changing")
 
-    def add(self, update: Update) -> dict[str, int]:
-        """Count up: what the numbers under ``add`` are after it, in the same call. Raises as ``update``.
+    def add(self, update: Update) -> Item:
+        """Count up: the row after it, in the same call. Raises as ``update``.
 
         A row past its TTL counts on: for rows that nobody counts in any more when their time is over.
         """
         key, arguments = key_to_wire(update.key), update_arguments(update)
         answer = self._write(
-            lambda: self._client.update_item(TableName=self.name, Key=key, ReturnValues="UPDATED_NEW", **arguments)
+            lambda: self._client.update_item(TableName=self.name, Key=key, ReturnValues="ALL_NEW", **arguments)
         )
-        changed = from_wire(answer["Attributes"])
-        return {name: int(changed[name]) for name in update.add}
+        return from_wire(answer["Attributes"])
 
     def put(self, put: Put) -> None:
         """Write one whole item. Raises as ``update``."""

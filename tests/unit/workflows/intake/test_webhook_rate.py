@@ -1,8 +1,9 @@
 """Sources and merchants are held to their rate by processes that tell each other little."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.merchant import Merchant, Source, SourceSettings
 from shared.domain.settings import Settings
-from shared.domain.webhook_rate import WebhookRates, share
+from shared.domain.webhook_rate import WebhookRates, counts_at, share
 from shared.store.table import StoreUnavailable
 from shared.workflows.intake.webhook_rate import TooManyWebhooks, WebhookRate
 from tests.unit.domain.sessions import NOON, after
@@ -32,12 +33,13 @@ class Counts:
         """Whether every write is repeated unseen."""
         self.broken = False
 
-    def add(self, sender: str, minute: int, count: int, now: object) -> int:
+    def add(self, sender: str, counts: Mapping[int, int], now: datetime) -> dict[int, int]:
         self.writes += 1
         if self.broken:
             raise StoreUnavailable("no table")
-        self.of[sender, minute] += 2 * count if self.twice else count
-        return self.of[sender, minute]
+        for slot, count in counts.items():
+            self.of[sender, slot] += 2 * count if self.twice else count
+        return {slot: count for (own, slot), count in self.of.items() if own == sender and counts_at(slot, now)}
 
 
 def process(counts: Counts, rates: WebhookRates = GENEROUS) -> WebhookRate:
@@ -109,13 +111,55 @@ def test_what_another_process_took_counts_too() -> None:
     assert taken(fresh, OTHER)
 
 
-def test_a_minute_later_all_is_taken_again() -> None:
+def test_a_minute_later_all_is_taken_again_and_not_at_the_next_minute_of_the_clock() -> None:
     rate = process(Counts(), WebhookRates(3, 3))
     assert [taken(rate, at=30) for _ in range(4)] == [True, True, True, False]
     with pytest.raises(TooManyWebhooks) as refused:
         rate.admit(SOURCE, MERCHANT, after(seconds=30))
-    assert refused.value.again_in == timedelta(seconds=30)
-    assert taken(rate, at=60)
+    assert refused.value.again_in == timedelta(seconds=60)
+    assert not taken(rate, at=60)
+    assert [taken(rate, at=90) for _ in range(4)] == [True, True, True, False]
+
+
+def test_room_comes_back_as_it_was_taken() -> None:
+    rate = process(Counts(), WebhookRates(3, 3))
+    assert all(taken(rate, at=at) for at in (0, 20, 59))
+    assert not taken(rate, at=59.9)
+    assert [taken(rate, at=60) for _ in range(2)] == [True, False], "no second burst behind the edge of a minute"
+    assert [taken(rate, at=80) for _ in range(2)] == [True, False]
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20_000), st.integers(1, 30)), max_size=60),
+)
+def test_in_any_minute_at_most_the_limit_is_taken_and_who_stays_below_it_is_never_refused(
+    limit: int, processes: int, bursts: list[tuple[int, int, int]]
+) -> None:
+    """Bursts at any distance, over several processes: each beyond the first may exceed by what it has not heard."""
+    counts = Counts()
+    rates = [process(counts, WebhookRates(limit, limit)) for _ in range(processes)]
+    at_ms, admitted = 0, list[int]()
+    for which, later_ms, size in bursts:
+        at_ms += later_ms
+        for _ in range(size):
+            if taken(rates[which % processes], at=at_ms / 1000):
+                admitted.append(at_ms)
+            else:
+                assert sum(own > at_ms - 65_000 for own in admitted) >= limit
+    beyond = (processes - 1) * 3 * share(limit)
+    for begin in admitted:
+        assert sum(begin <= own < begin + 60_000 for own in admitted) <= limit + beyond
+
+
+def test_another_processs_burst_counts_until_its_slot_is_a_minute_old() -> None:
+    counts = Counts()
+    limits = WebhookRates(100, 100)
+    busy, fresh = process(counts, limits), process(counts, limits)
+    assert sum(taken(busy, at=58) for _ in range(200)) == 100
+    assert sum(taken(fresh, at=62) for _ in range(200)) <= 2 * share(100), "whatever minute the clock has"
+    assert sum(taken(fresh, at=121) for _ in range(200)) >= 90
 
 
 def test_the_sources_of_a_merchant_share_its_limit_and_each_has_its_own() -> None:
