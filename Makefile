@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery flows
+.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery bench-sweep flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -100,7 +100,7 @@ e2e: ## tests against the stack on a local engine of their own
 	rm -rf $$LOCAL_DIR/planted; \
 	.venv/bin/pytest -m e2e -n 4 --dist loadgroup tests/e2e; \
 	$(MAKE) chaos-short; \
-	$(MAKE) rehearse scan-logs
+	$(MAKE) rehearse scan-logs sweep-short
 
 scan-logs: ## what the e2e tests said and heard on the engine in LOCAL_DIR stands in no log
 	@.venv/bin/pytest -m e2e tests/logs
@@ -116,6 +116,15 @@ bench-delivery: ## measure delivery: a hung neighbour, a batch of slow endpoints
 
 flows: ## what each flow of a shopper writes and calls, row by row; KEEP=1 makes it the ceiling
 	@$(PYTHON) -m tests.bench.flows $(if $(KEEP),--keep)
+
+bench-sweep: setup ## 10,000 due in one minute beside 100,000 open, on an engine of its own: all moved, none twice; DUE=, OPEN=
+	@export LOCAL_DIR=.local-bench-sweep; unset PORT; \
+	trap '$(PYTHON) -m infra.local down' EXIT; \
+	$(PYTHON) -m infra.local up; \
+	$(PYTHON) -m tests.bench.sweep --due $(or $(DUE),10000) --open $(or $(OPEN),100000)
+
+sweep-short: ## 300 due beside 3,000 open, on the engine that stands in LOCAL_DIR
+	@$(PYTHON) -m tests.bench.sweep --due 300 --open 3000
 
 lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
 	@cd requirements; run() { ../$(LOCK) "$$@"; }; \
