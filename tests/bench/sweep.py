@@ -43,7 +43,8 @@ _BATCH = 25
 class Swept:
     """What the sweeps of one shard came to; ``seconds`` until nothing of it was left.
 
-    ``failed``: sweeps that raised, as one does after the rest where AWS did not answer for a row; its count is not told.
+    ``failed``: sweeps that raised, as one does after the rest where AWS did not answer for a row; what those moved is
+    not told.
     """
 
     shard: int
@@ -162,7 +163,7 @@ class Bench:
             shards = [threads.submit(self._shard, shard) for shard in range(self.shards)]
             other = threads.submit(self._invoked, {})
             done = [own.result() for own in shards]
-            across = Counter((other.result() or {"outcomes": {"failed": 1}})["outcomes"])
+            across = Counter[str]((other.result() or {"outcomes": {"failed": 1}})["outcomes"])
         return time.monotonic() - began, done, across
 
     def warm(self) -> None:
