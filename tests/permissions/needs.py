@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 REGION, ACCOUNT = "region", "account"
 NAMED = re.compile(
     r"TABLE_NAME|QUARANTINE_BUCKET|[A-Z_]+_QUEUE_URL|KEYS_SECRET_ARN|ADMIN_SECRET_ARN|CREDENTIALS_KEY_ARN"
-    r"|SCHEDULE_GROUP|SCHEDULER_ROLE_ARN"
+    r"|SCHEDULE_GROUP|SCHEDULER_ROLE_ARN|SES_CONFIGURATION_SET|SES_TENANT_PREFIX"
 )
 """The variables that name a resource."""
 
@@ -58,17 +58,26 @@ def needs_of(service: str, operation: str, arguments: Arguments, names: Names) -
     return list(known(arguments, names))
 
 
-def needs_of_mail(body: bytes) -> list[Need]:
+def needs_of_mail(body: bytes, names: Names) -> list[Need]:
     """What ``SendEmail`` of SES v2 needs, by its request: it is signed by hand, and goes by no client of botocore's."""
     sent = json.loads(body)
     _, address = parseaddr(sent["FromEmailAddress"])
     context = [("ses:FromAddress", address)]
     if "TenantName" in sent:
-        context.append(("ses:TenantName", sent["TenantName"]))
+        context.append(("ses:TenantName", beginning_named(sent["TenantName"], names)))
     resources = [f"identity/{address.rpartition('@')[2]}"]
     if "ConfigurationSetName" in sent:
-        resources.append(f"configuration-set/{sent['ConfigurationSetName']}")
+        named = sent["ConfigurationSetName"]
+        resources.append(f"configuration-set/{names.get(named, named)}")
     return [Need("ses:SendEmail", arn("ses", own), tuple(context)) for own in resources]
+
+
+def beginning_named(text: str, names: Names) -> str:
+    """The text with the variable in the place of what it begins with."""
+    for value, variable in names.items():
+        if variable == "SES_TENANT_PREFIX" and text.startswith(value):
+            return variable + text.removeprefix(value)
+    return text
 
 
 def _table(arguments: Arguments, names: Names) -> str:

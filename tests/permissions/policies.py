@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from tests.permissions.needs import ACCOUNT, NAMED, REGION, Need
+from tests.permissions.needs import ACCOUNT, NAMED, REGION, Need, beginning_named
 
 type Template = Mapping[str, Any]
 
@@ -56,6 +56,8 @@ class Policies:
         self._resources: Mapping[str, Any] = template["Resources"]
         functions = {name: own for name, own in self._of("Lambda::Function") if _name_of(own)}
         self._variables = dict(_variables(functions.values()))
+        self.written = dict(_written(functions.values()))
+        """Variables that hold a name as a text, by it."""
         self._roles = {str(_name_of(own)): own["Properties"]["Role"]["Fn::GetAtt"][0] for own in functions.values()}
 
     @property
@@ -102,6 +104,11 @@ class Policies:
                 return str(between.join(map(self.named, parts)))
         raise AssertionError(f"cannot be read: {value}")
 
+    def _by_variable(self, arn: str) -> str:
+        """An ARN whose last part is what a variable holds."""
+        before, between, last = arn.rpartition("/")
+        return before + between + self.written.get(last, last)
+
     def _arn(self, name: str) -> str:
         named = self._variables.get(name, name)
         match self._resources[name]["Type"]:
@@ -120,12 +127,12 @@ class Policies:
         for operator, keys in statement.get("Condition", {}).items():
             assert operator in {"StringEquals", "StringLike"}, f"{operator} is not looked at"
             for key, values in keys.items():
-                wanted = tuple(self.named(own) for own in _as_list(values))
+                wanted = tuple(beginning_named(self.named(own), self.written) for own in _as_list(values))
                 assert operator == "StringLike" or not any({"*", "?"} & set(own) for own in wanted)
                 conditions.append((key, wanted))
         for action in _as_list(statement["Action"]):
             for resource in _as_list(statement["Resource"]):
-                yield Grant(action, self.named(resource), tuple(conditions))
+                yield Grant(action, self._by_variable(self.named(resource)), tuple(conditions))
 
     def _led_to(self, reference: Any) -> str | None:
         """The short name of the function that a reference leads to, also by its alias."""
@@ -157,6 +164,14 @@ def _variables(functions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, st
             match value:
                 case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), "Arn"]}:
                     yield name, variable
+
+
+def _written(functions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Which variable holds a name that the template itself writes out."""
+    for function in functions:
+        for variable, value in function["Properties"]["Environment"]["Variables"].items():
+            if NAMED.fullmatch(variable) and isinstance(value, str):
+                yield value, variable
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -111,7 +111,7 @@ class Recording:
         def signed(signer: Any, request: Any) -> Any:
             by_role = signer.credentials.access_key == os.environ.get("AWS_ACCESS_KEY_ID")
             if by_role and signer._service_name == "ses" and request.url.endswith("/outbound-emails"):
-                self._note(needs_of_mail(request.data))
+                self._note(needs_of_mail(request.data, names_of(os.environ)))
             return sign(signer, request)
 
         made.recorded = True  # type: ignore[attr-defined]

@@ -76,15 +76,16 @@ def test_a_call_needs(call: str, arguments: dict[str, Any], expected: list[Need]
 def test_a_mail_needs_the_identity_and_the_configuration_set_as_its_tenant() -> None:
     sent = {
         "FromEmailAddress": "Tea House <hello@mail.tea.example>",
-        "ConfigurationSetName": "c",
-        "TenantName": "mer_1",
+        "ConfigurationSetName": "checkback-dev",
+        "TenantName": "checkback-dev-mer_1",
     }
-    needs = needs_of_mail(json.dumps(sent).encode())
+    names = {"checkback-dev": "SES_CONFIGURATION_SET", "checkback-dev-": "SES_TENANT_PREFIX"}
+    needs = needs_of_mail(json.dumps(sent).encode(), names)
 
     assert {own.action for own in needs} == {"ses:SendEmail"}
     assert [own.resource for own in needs] == [
-        *(arn("ses", own) for own in ("identity/mail.tea.example", "configuration-set/c")),
+        *(arn("ses", own) for own in ("identity/mail.tea.example", "configuration-set/SES_CONFIGURATION_SET")),
     ]
     assert {own.context for own in needs} == {
-        (("ses:FromAddress", "hello@mail.tea.example"), ("ses:TenantName", "mer_1")),
+        (("ses:FromAddress", "hello@mail.tea.example"), ("ses:TenantName", "SES_TENANT_PREFIXmer_1")),
     }

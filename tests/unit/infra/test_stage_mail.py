@@ -41,14 +41,23 @@ def test_no_merchant_sends_by_the_stages_account_unless_the_stage_says_so(synthe
         assert variables(service, name)["STAGE_MAIL"] == "off"
 
 
-def mail(sender: str, configuration_set: str, tenant: str | None = None) -> list[Need]:
-    """What a mail needs."""
-    sent = {"FromEmailAddress": sender, "ConfigurationSetName": configuration_set}
-    return needs_of_mail(json.dumps(sent | ({"TenantName": tenant} if tenant else {})).encode())
+type Mail = tuple[str, str, str | None]
 
 
-def refused(service: StackTemplate, needs: list[Need]) -> list[str]:
-    """The resources that the deliver function may not send with."""
+def mail(sender: str, configuration_set: str, tenant: str | None = None) -> Mail:
+    """Who sends, with what, as whom."""
+    return sender, configuration_set, tenant
+
+
+def refused(service: StackTemplate, sent: Mail) -> list[str]:
+    """The resources that the deliver function may not send the mail with."""
+    sender, configuration_set, tenant = sent
+    body = {"FromEmailAddress": sender, "ConfigurationSetName": configuration_set}
+    body |= {"TenantName": tenant} if tenant else {}
+    return refused_needs(service, needs_of_mail(json.dumps(body).encode(), Policies(service.json).written))
+
+
+def refused_needs(service: StackTemplate, needs: list[Need]) -> list[str]:
     grants = Policies(service.json).grants("deliver")
     return [own.resource.rpartition(":")[2] for own in needs if not any(grant.allows(own) for grant in grants)]
 
@@ -63,7 +72,7 @@ def test_as_no_tenant_and_as_one_of_another_stage_nothing_is_sent(mailing: Stack
     """Of the same account: another stage's merchants, and whatever else sends mail there."""
     needs = mail("hello@tea.example", "checkback-production", tenant)
 
-    assert refused(mailing, needs) == ["identity/tea.example", "configuration-set/checkback-production"]
+    assert refused(mailing, needs) == ["identity/tea.example", "configuration-set/SES_CONFIGURATION_SET"]
 
 
 def test_no_mail_goes_out_by_another_configuration_set(mailing: StackTemplate) -> None:
@@ -86,9 +95,9 @@ def test_identities_that_are_named_are_the_only_ones(synthesise: Synthesise) -> 
         assert refused(service, mail("a@tea.example", "checkback-production", tenant)) == []
         assert refused(service, mail("a@milk.example", "checkback-production", tenant)) == ["identity/milk.example"]
     for own in ("identity/a@tea.example", "identity/care@coffee.example"):
-        assert refused(shared, [Need("ses:SendEmail", arn("ses", own))]) == []
+        assert refused_needs(shared, [Need("ses:SendEmail", arn("ses", own))]) == []
     for own in ("identity/a@notea.example", "identity/coffee.example", "identity/tea.example.evil"):
-        assert refused(shared, [Need("ses:SendEmail", arn("ses", own))]) == [own]
+        assert refused_needs(shared, [Need("ses:SendEmail", arn("ses", own))]) == [own]
 
 
 def test_only_the_deliver_function_sends(mailing: StackTemplate) -> None:
