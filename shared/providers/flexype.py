@@ -98,7 +98,7 @@ class FlexyPe:
         ),
         setup=(
             "FlexyPe dashboard, Settings, Webhooks: paste url and secret, choose abandoned checkout (cart) recovery. "
-            "Every payload version is understood."
+            "The flat body and the versions up to 2026-05 are understood."
         ),
         declares_abandonment=False,
         events=(*sorted(STREAMED), *sorted(DECLARED)),
