@@ -112,11 +112,11 @@ class Work:
     rows_per_sweep: float = 150
     """Due rows that one sweep moves in a second, at a third of a processor."""
 
-    first_webhook: int = 6
+    first_webhook: int = 5
     repeat: int = 2
     rearm: int = 4
-    abandonment: int = 21
-    purchase: int = 16
+    abandonment: int = 26
+    purchase: int = 20
     delivery: int = 2
     message: int = 7
     report_written: int = 2
