@@ -4,10 +4,12 @@ from functools import cache
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
+from shared.store.activities import ActivityStore
 from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
 from shared.workflows.campaigns.reconcile import Reconciliation
@@ -15,6 +17,7 @@ from shared.workflows.campaigns.run import CampaignRunner
 from shared.workflows.campaigns.run_page import RunPages
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.campaigns.start import EpisodeStarter
+from shared.workflows.recovery.facts import FactRecorder
 
 
 @cache
@@ -49,7 +52,14 @@ def runner() -> CampaignRunner:
         runs=RunStore(table),
         schedules=schedules(),
         starter=EpisodeStarter(
-            table, stores.checkouts, shoppers, episodes, merchants, CampaignStore(table), stores.hasher
+            table,
+            stores.checkouts,
+            shoppers,
+            episodes,
+            merchants,
+            CampaignStore(table),
+            stores.hasher,
+            FactRecorder(FactStore(table), episodes, ActivityStore(table), now),
         ),
         queue=stores.campaign_runs,
         now=now,

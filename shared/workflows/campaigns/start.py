@@ -29,6 +29,7 @@ from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperRecord, ShopperStore
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Put, Write
+from shared.workflows.recovery.facts import FactRecorder
 
 _ROUNDS = 5
 
@@ -45,6 +46,7 @@ class EpisodeStarter:
         merchants: MerchantStore,
         campaigns: CampaignStore,
         hasher: IdentityHasher,
+        facts: FactRecorder,
     ) -> None:
         """Share the stores of one process."""
         self._table = table
@@ -55,6 +57,7 @@ class EpisodeStarter:
         self._campaigns = campaigns
         self._activities = ActivityStore(table)
         self._hasher = hasher
+        self._facts = facts
 
     def start_episode(self, checkout: Checkout, campaign: Campaign, now: datetime) -> str:
         """Start the campaign's episode, its steps counted from ``now``; answers what came of it.
@@ -78,6 +81,8 @@ class EpisodeStarter:
                 return "purchased"
             open_one = self._open_episode(records.values())
             if open_one is not None and open_one.campaign_id == campaign.id:
+                # Whoever started it may have died before it was counted.
+                self._facts.started(checkout, open_one, merchant.value)
                 return "already_running"
             taker = self._taken_by(open_one, checkout, campaign, now)
             if taker is not None:
@@ -97,6 +102,7 @@ class EpisodeStarter:
                 if cancelled.reasons[0].failed_condition:
                     return "moved_on"
             else:
+                self._facts.started(checkout, episode, merchant.value)
                 return "started"
         raise StoreUnavailable("the shopper's records kept changing")
 

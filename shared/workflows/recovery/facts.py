@@ -63,6 +63,12 @@ class FactRecorder:
             case _:
                 return
 
+    def started(self, checkout: Checkout, episode: Episode, merchant: Merchant) -> None:
+        """That the episode is a campaign's by now: it may have been none's, or another's, when it was told."""
+        made = [own for own in facts.abandonment(checkout, episode, merchant.timezone) if own.kind is FactKind.STARTED]
+        known = self._store.get_many(merchant.id, made)
+        self._amend(merchant, [own for own in made if _campaign_of(known.get(own.id)) != own.campaign], episode.version)
+
     def step_ended(
         self, episode: Episode, step: EpisodeStep, checkout: Checkout, merchant: Merchant, endpoint_id: str | None
     ) -> None:
@@ -161,3 +167,7 @@ class FactRecorder:
             self._store.put_newest(merchant.id, fact, revision)
             if not immature(fact.cohort, merchant.timezone, merchant.settings.recovery_horizon, now):
                 self._store.forget_sums(merchant.id, fact.cohort)
+
+
+def _campaign_of(fact: Fact | None) -> str | None:
+    return None if fact is None else fact.campaign

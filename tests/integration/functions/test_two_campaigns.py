@@ -10,6 +10,7 @@ import pytest
 from functions.campaign import composition
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus, CampaignStep
 from shared.domain.episode import Episode, EpisodeStatus
+from shared.domain.metrics import FactKind, cohort_of
 from shared.domain.settings import Settings
 from shared.domain.step_state import StepState
 from shared.store.activities import ActivityStore
@@ -17,10 +18,12 @@ from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
+from shared.store.facts import FactStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
 from shared.workflows.campaigns.preview import CampaignPreview
 from shared.workflows.insight.checkout_search import CheckoutSearch
+from shared.workflows.recovery.facts import FactRecorder
 from tests.integration.functions.test_campaign import CAMPAIGN, _deployed, campaign, counts, episodes, fire
 from tests.integration.shop import SESSION, Shop
 from tests.unit.domain.sessions import MERCHANT
@@ -210,6 +213,12 @@ class TestAnOpenCartThatARunMoves:
         assert stood_back(shop) == {(CAMPAIGN, AT_ONCE)}
 
 
+def started_in_figures(shop: Shop) -> set[str | None]:
+    """Whose start the figures count."""
+    day = cohort_of(shop.checkout().abandoned_at or shop.now, shop.merchant.timezone)
+    return {own.campaign for own in FactStore(shop.table).of_cohort(MERCHANT, day) if own.kind is FactKind.STARTED}
+
+
 def abandoned_at_once(shop: Shop) -> Episode:
     """The cart was left for its idle time; its episode is the other campaign's."""
     shop.webhook()
@@ -234,6 +243,7 @@ class TestAnEpisodeOfAnotherCampaign:
         assert (after.id, after.campaign_id, after.version) == (before.id, CAMPAIGN, before.version + 1)
         assert [(own.number, own.due_at) for own in after.steps] == [(1, shop.now + timedelta(hours=1))]
         assert stood_back(shop) == {(AT_ONCE, CAMPAIGN)}
+        assert started_in_figures(shop) == {CAMPAIGN}
 
     def test_stays_where_the_priority_is_lower_and_goes_once_it_was_raised(
         self, shop: Shop, campaign: Campaign
@@ -329,6 +339,23 @@ class TestAnEpisodeOfAnotherCampaign:
 
         assert the_episode(shop).campaign_id == CAMPAIGN
         assert stood_back(shop) == {(AT_ONCE, CAMPAIGN)}
+
+    def test_a_crash_before_the_start_is_counted_leaves_it_to_the_next(
+        self, shop: Shop, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        on_abandonment(shop)
+        of_priority(shop, 1)
+        abandoned_at_once(shop)
+        with monkeypatch.context() as dying:
+            dying.setattr(FactRecorder, "started", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                fire(shop, revision=2)
+        assert started_in_figures(shop) == {AT_ONCE}
+        shop.wait(minutes=4)
+
+        fire(shop, revision=2, fired_at=(shop.now - timedelta(minutes=4)).isoformat())
+
+        assert started_in_figures(shop) == {CAMPAIGN}
 
 
 def test_two_campaigns_of_abandonments_are_settled_by_the_same_rule_and_told_the_same_way(shop: Shop) -> None:
