@@ -3,9 +3,9 @@
 Moto looks up an operation by inspecting its whole class at every call, counts an update's clauses once per clause
 instead of once, asks at each node of an expression which nodes it looks for, copies a table with its stream at
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
-copies an update's tree node by node, measures a whole item at each attribute that is set, asks its copies of attributes
-through the copy module, and sorts all of a table to find the rows of one partition. What it does with the texts of
-expressions, ``moto_expressions.py`` does instead.
+works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
+item at each attribute that is set, asks its copies of attributes through the copy module, and sorts all of a table to
+find the rows of one partition. What it does with the texts of expressions, ``moto_expressions.py`` does instead.
 """
 
 import copy
@@ -46,6 +46,8 @@ def install() -> None:
     moto_expressions.install()
     json_serializer = serialize.BaseJSONSerializer
     json_serializer._serialize_type_structure = _attribute_as_it_is(json_serializer._serialize_type_structure)
+    for picker in (serialize.AttributePicker, serialize.XFormedAttributePicker):
+        picker.get_possible_keys = _keys_once(picker.get_possible_keys)
     models.copy = SimpleNamespace(copy=copy.copy, deepcopy=_copied, quick=True)
     Table.query = _narrowed(Table.query)  # type: ignore[method-assign]
     Table.all_items = _only_asked_for(Table.all_items)  # type: ignore[method-assign]
@@ -186,6 +188,24 @@ def _attribute_as_it_is(serialize_structure: Any) -> Any:
         self._default_serialize(answer, attribute, shape, key)
 
     return serialized
+
+
+def _keys_once(possible_keys: Any) -> Any:
+    """Under which names a member may be held: of a plain dictionary always the same."""
+    known: dict[Any, tuple[str, ...]] = {}
+
+    @wraps(possible_keys)
+    def found(self: Any, context: Any) -> Any:
+        if type(context.obj) is not dict:
+            return possible_keys(self, context)
+        shape = context.shape
+        asked = (type(self), *self.alias_providers, context.key, shape, getattr(shape, "parent", None))
+        keys = known.get(asked)
+        if keys is None:
+            keys = known[asked] = tuple(possible_keys(self, context))
+        return keys
+
+    return found
 
 
 def _copied(value: Any, memo: Any = None) -> Any:
