@@ -11,8 +11,6 @@ from infra.functions import FUNCTION_NAMES
 from infra.local.shop import FlexyPeSession, Shop, engine_arguments
 
 pytestmark = pytest.mark.e2e
-AT_MOST = 15
-"""Seconds that five webhooks and a source take, where the functions start cold."""
 
 
 def test_the_description_is_complete(stack: dict[str, Any]) -> None:
@@ -53,9 +51,6 @@ def test_the_sweep_can_be_asked_to_do_all_that_is_due(stack: dict[str, Any]) -> 
 def test_above_its_rate_a_source_alone_is_told_when_to_come_again(shop: Shop) -> None:
     source = shop.source(settings={"webhooks_per_minute": 3})
     session = FlexyPeSession(shop, source, "7790000429")
-    seconds_left = 60 - time.time() % 60
-    if seconds_left < AT_MOST:
-        time.sleep(seconds_left)  # rates are counted by the minute of the clock: all of these in one
 
     answers = [session.post("ADDRESS_LOADED") for _ in range(5)]
 

@@ -17,6 +17,8 @@ from shared.domain.webhook_rate import Tally, WebhookRates
 from shared.store.webhook_counts import WebhookCounts
 
 _MOST_TALLIES = 4_000
+_LONGEST_WAIT = timedelta(minutes=1)
+"""What is told: of others' webhooks only the slot is known, which may count for some seconds more."""
 _log = logging.getLogger(__name__)
 
 
@@ -48,7 +50,7 @@ class WebhookRate:
             tally = self._tallies.get(sender)
             wait = None if tally is None else tally.wait(limit, now)
             if tally is not None and wait is not None:
-                raise TooManyWebhooks(wait, first=tally.refuse(now))
+                raise TooManyWebhooks(min(wait, _LONGEST_WAIT), first=tally.refuse(now))
 
     def count(self, source: Source, merchant: Merchant, now: datetime) -> None:
         """Count a webhook that was taken in. Never fails: it is stored, and its count may be lost."""

@@ -159,6 +159,9 @@ def test_another_processs_burst_counts_until_its_slot_is_a_minute_old() -> None:
     busy, fresh = process(counts, limits), process(counts, limits)
     assert sum(taken(busy, at=58) for _ in range(200)) == 100
     assert sum(taken(fresh, at=62) for _ in range(200)) <= 2 * share(100), "whatever minute the clock has"
+    with pytest.raises(TooManyWebhooks) as refused:
+        fresh.admit(SOURCE, MERCHANT, after(seconds=62))
+    assert refused.value.again_in <= timedelta(minutes=1)
     assert sum(taken(fresh, at=121) for _ in range(200)) >= 90
 
 
