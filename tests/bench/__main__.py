@@ -1,5 +1,6 @@
 """``make bench``: what starting, a webhook and a shopper cost, in one run; written to ``docs/benchmarks.md``.
 
+How many webhooks the local engine takes in is measured where one stands (``make local``, ``LOCAL_DIR``).
 ``TIMES`` processes of each kind are started (5), ``PEER=path`` measures another Lambda handler beside ours: a folder
 with its packages, whose ``peer.py`` has a ``handler`` that writes one item to the table ``TABLE_NAME``.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import cold, dollars
+from tests.bench import cold, dollars, intake
 from tests.bench.cold import PROJECT, Start
 from tests.bench.flows import played_anew
 
@@ -24,7 +25,7 @@ _INGEST = "functions.ingest.handler"
 def main() -> None:
     """Measure, print and write the page."""
     times = int(os.environ.get("TIMES", "5"))
-    lines = [*_head(times), *_starts(times), *_flows()]
+    lines = [*_head(times), *_starts(times), *_flows(), *_engine()]
     text = "\n".join(lines) + "\n"
     PAGE.write_text(text)
     sys.stderr.write(text)
@@ -121,6 +122,23 @@ def _flows() -> Iterator[str]:
     for part, price in cost.parts.items():
         yield f"| {part} | {price:.2f} |"
     yield f"| all | **{cost.total:.2f}** |"
+
+
+def _engine() -> Iterator[str]:
+    stack = intake.standing()
+    if stack is None:
+        sys.stderr.write("no local engine stands: how many webhooks it takes in is not measured (make local)\n")
+        return
+    yield ""
+    yield "## Through the local engine"
+    yield ""
+    yield "First webhooks of new shoppers through API, function and table, all on this machine: no figure of AWS."
+    yield ""
+    yield "| Connections | accepted a second | p50, ms | p95, ms | other answers |"
+    yield "| --- | --- | --- | --- | --- |"
+    for own in intake.measured(stack):
+        waits = f"{own.p50 * 1000:.0f} | {own.p95 * 1000:.0f}"
+        yield f"| {own.connections} | {own.accepted:.1f} | {waits} | {own.other} |"
 
 
 if __name__ == "__main__":

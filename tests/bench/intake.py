@@ -1,0 +1,74 @@
+"""How many webhooks the stack on the local engine takes in, by how many connections post at once.
+
+On the engine that stands in ``LOCAL_DIR`` (``make local``): its workers are processes of this machine, and its table is
+in memory, so nothing of it is a figure of AWS. A fall between two runs of one machine is ours.
+"""
+
+import json
+import os
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from infra.local.shop import FlexyPeSession, Shop
+
+CONNECTIONS = (1, 8, 32)
+SECONDS = 15.0
+_NO_ANSWER = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """``accepted`` webhooks a second; how long they waited for their answer, in seconds; ``other`` answers, none too."""
+
+    connections: int
+    accepted: float
+    p50: float
+    p95: float
+    other: int
+
+
+def standing() -> dict[str, Any] | None:
+    """What ``make local`` wrote of the engine that stands, if one does."""
+    written = Path(os.environ.get("LOCAL_DIR") or ".local") / "stack.json"
+    return json.loads(written.read_text()) if written.is_file() else None
+
+
+def measured(stack: dict[str, Any]) -> list[Intake]:
+    """First webhooks of new shoppers, for some seconds each."""
+    shop = Shop(stack, {"idle_after": "PT30M"})
+    source = shop.source()
+    try:
+        _posted(shop, source, 1, 3.0)  # the workers have started
+        return [_posted(shop, source, own, SECONDS) for own in CONNECTIONS]
+    finally:
+        shop.close()
+
+
+def _posted(shop: Shop, source: dict[str, Any], connections: int, seconds: float) -> Intake:
+    until = time.monotonic() + seconds
+    with ThreadPoolExecutor(connections) as threads:
+        lanes = [threads.submit(_lane, shop, source, number, until) for number in range(connections)]
+        answers = [own for lane in lanes for own in lane.result()]
+    waits = sorted(took for status, took in answers if status == HTTPStatus.OK)
+    other = len(answers) - len(waits)
+    p95 = statistics.quantiles(waits, n=20)[-1]
+    return Intake(connections, len(waits) / seconds, statistics.median(waits), p95, other)
+
+
+def _lane(shop: Shop, source: dict[str, Any], number: int, until: float) -> list[tuple[int, float]]:
+    found = []
+    while (begun := time.monotonic()) < until:
+        phone = f"9{number:03d}{len(found):06d}"
+        try:
+            status = FlexyPeSession(shop, source, phone).post("ADDRESS_LOADED").status_code
+        except httpx.TransportError:
+            status = _NO_ANSWER
+        found.append((status, time.monotonic() - begun))
+    return found
