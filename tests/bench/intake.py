@@ -25,7 +25,7 @@ _NO_ANSWER = 0
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """``accepted`` webhooks a second; how long they waited for their answer, in seconds; ``other`` answers, none too."""
+    """``accepted`` webhooks a second; how long they waited for their answer, in seconds; ``other``: no acceptance."""
 
     connections: int
     accepted: float
