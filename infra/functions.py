@@ -94,6 +94,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=10),
             services=("dynamodb", "secretsmanager"),
             asked=True,
+            prepares=True,
         ),
         FunctionSpec(
             name="pull",

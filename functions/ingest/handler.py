@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 from functions.ingest import answers
-from functions.ingest.composition import prepare_where_it_is_free, receiver
+from functions.ingest.composition import prepare, receiver
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, arrived_at, body_of, headers_of, path_parameter, query_of, request_id
+from shared.aws.preparing import prepare_where_it_is_free
 from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.delivery.own_address import HOP_HEADER
@@ -91,4 +92,4 @@ def _log(source_id: SourceId, receipt: Receipt, correlation_id: str | None) -> N
         answers.count_quarantined()
 
 
-prepare_where_it_is_free()
+prepare_where_it_is_free("ingest", prepare)

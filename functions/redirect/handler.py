@@ -6,11 +6,12 @@ Codes are proof enough: no session, no cookie, nothing about the shopper in the 
 from typing import Any
 
 from functions.redirect import pages
-from functions.redirect.composition import links, unsubscribes
+from functions.redirect.composition import links, prepare, unsubscribes
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter
+from shared.aws.preparing import prepare_where_it_is_free
 from shared.aws.snapshot import renew_after_restore
 from shared.aws.stores import now
 from shared.workflows.campaigns.unsubscribe import channels_chosen
@@ -66,3 +67,6 @@ def _form(event: dict[str, Any]) -> str:
         return body_of(event).decode(errors="replace")
     except NotDecodable:
         return ""
+
+
+prepare_where_it_is_free("redirect", prepare)

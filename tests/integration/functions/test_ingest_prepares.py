@@ -1,4 +1,4 @@
-"""What ingest does at init, ahead of the first webhook."""
+"""What ingest and redirect do at init, ahead of the first webhook and the first shopper."""
 
 import json
 import os
@@ -12,7 +12,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.ingest import composition
+from functions.redirect import composition as redirect_composition
 from shared.aws import clients
+from shared.aws.preparing import prepare_ahead
 from shared.domain.checkout import Status
 from shared.store import keys
 from tests.integration.shop import Shop, forget_compositions
@@ -38,7 +40,7 @@ def calls(shop: Shop) -> Iterator[list[str]]:
 
 
 def test_the_first_webhook_finds_the_keys_opened_and_asks_only_for_its_own(shop: Shop, calls: list[str]) -> None:
-    composition.prepare()
+    prepare_ahead("ingest", composition.prepare)
     assert sorted(calls) == ["Decrypt", "GetSecretValue", "Query"]
     calls.clear()
 
@@ -49,7 +51,7 @@ def test_the_first_webhook_finds_the_keys_opened_and_asks_only_for_its_own(shop:
 
 
 def test_preparing_writes_nothing(shop: Shop, calls: list[str]) -> None:
-    composition.prepare()
+    prepare_ahead("ingest", composition.prepare)
 
     assert shop.rows() == []
 
@@ -64,7 +66,7 @@ def test_what_aws_does_not_give_at_init_the_first_webhook_asks_for_again(
     service = broken.partition(".")[0]
     events = getattr(clients, service)().meta.events
     events.register(f"before-call.{broken}", refuse)
-    composition.prepare()
+    prepare_ahead("ingest", composition.prepare)
     events.unregister(f"before-call.{broken}", refuse)
     logged = [own for own in caplog.records if own.msg == "not_prepared"]
     assert [vars(own)["code"] for own in logged] == ["ThrottlingException"]
@@ -79,17 +81,36 @@ def test_a_stage_where_nothing_was_sealed_yet_is_prepared_too(shop: Shop, calls:
     shop.table.delete_all(shop.table.keys_of(keys.DATA_KEYS))
     calls.clear()
 
-    composition.prepare()
+    prepare_ahead("ingest", composition.prepare)
 
     assert "Decrypt" not in calls
     assert "GenerateDataKey" not in calls
 
 
+def test_the_first_shopper_who_comes_back_finds_the_keys_opened(shop: Shop, calls: list[str]) -> None:
+    shop.abandon()
+    code = shop.stores.shopper_links.back(shop.digest())
+    calls.clear()
+    prepare_ahead("redirect", redirect_composition.prepare)
+    assert calls == ["GetSecretValue", "GetItem"]
+    calls.clear()
+
+    status, location = shop.follow(code.rsplit("/", 1)[1])
+
+    assert (status, location is not None) == (302, True)
+    assert "GetSecretValue" not in calls
+
+
+@pytest.mark.parametrize("function", ["ingest", "redirect"])
 @pytest.mark.parametrize(("variable", "connects"), [({}, False), ({"PREPARE_AT_INIT": "1"}, True)])
-def test_only_where_the_stage_says_so_does_the_import_connect(variable: dict[str, str], connects: bool) -> None:
+def test_only_where_the_stage_says_so_does_the_import_connect(
+    function: str, variable: dict[str, str], connects: bool
+) -> None:
     """It would be copied into every start from a snapshot, and every test that imports the handler would call AWS."""
     environment = json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text())
-    look = "import functions.ingest.handler, shared.aws.clients as c; print(c.secretsmanager.cache_info().currsize)"
+    look = (
+        f"import functions.{function}.handler, shared.aws.clients as c; print(c.secretsmanager.cache_info().currsize)"
+    )
     run = subprocess.run(
         [sys.executable, "-c", look],
         check=True,

@@ -32,7 +32,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
         "SLOW_QUEUE_URL",
     },
     "callbacks": {"CREDENTIALS_KEY_ARN"},
-    "redirect": set(),
+    "redirect": {"PREPARE_AT_INIT"},
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
 }  # fmt: skip
