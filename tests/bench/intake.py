@@ -63,7 +63,7 @@ def _posted(shop: Shop, source: dict[str, Any], connections: int, seconds: float
 
 
 def _lane(shop: Shop, source: dict[str, Any], number: int, until: float) -> list[tuple[int, float]]:
-    found = []
+    found: list[tuple[int, float]] = []
     while (begun := time.monotonic()) < until:
         phone = f"9{number:03d}{len(found):06d}"
         try:
