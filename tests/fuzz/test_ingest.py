@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from moto.dynamodb.models import dynamodb_backends
 
-from functions.ingest.composition import receiver
+from functions.ingest.composition import receiver, stores
 from functions.ingest.handler import handler
 from shared.aws import clients
 from shared.aws.environment import Environment
@@ -266,8 +266,10 @@ def counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("functions.ingest.handler.logger", _Quiet())
     monkeypatch.setattr("functions.ingest.answers.count_quarantined", lambda: None)
+    stores.cache_clear()
     receiver.cache_clear()
     yield Counted(stage)
+    stores.cache_clear()
     receiver.cache_clear()
 
 

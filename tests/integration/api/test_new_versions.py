@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.ingest.composition import receiver
+from functions.ingest.composition import receiver, stores
 from functions.ingest.handler import handler as ingest
 from tests.integration.api.conftest import Api
 
@@ -20,6 +20,7 @@ NEW = "2027-01"
 
 @pytest.fixture
 def source(merchant: Api) -> dict[str, Any]:
+    stores.cache_clear()
     receiver.cache_clear()
     made = merchant("POST", "/v1/sources", {"provider": "shopify", "credentials": {"secret": SECRET}})
     assert made.status == 201, made.text
@@ -64,6 +65,7 @@ def test_a_checkout_of_a_new_version_is_kept_with_its_own_reason_and_read_once_t
 
     accepted = merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"accept_versions": [NEW]}})
     assert accepted.json["settings"]["accept_versions"] == [NEW]
+    stores.cache_clear()
     receiver.cache_clear()
     assert merchant("POST", f"{path}/replay").json["status"] == "accepted"
     assert [status for _, status in checkouts(merchant)] == ["open"]
@@ -81,6 +83,7 @@ def test_a_purchase_of_a_new_version_ends_its_checkout_at_once_and_is_kept_for_a
     assert checkouts(merchant) == [(token, "completed")]
 
     merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"accept_versions": [NEW]}})
+    stores.cache_clear()
     receiver.cache_clear()
     replayed = merchant("POST", f"/v1/quarantine/{kept['quarantine_id']}/replay").json
     assert replayed["status"] == "duplicate"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.ingest.composition import receiver
+from functions.ingest.composition import receiver, stores
 from functions.ingest.handler import handler as ingest
 from functions.merchant_api import services
 from shared.domain.ids import digest_of
@@ -30,6 +30,7 @@ MAPPING = {
 
 @pytest.fixture
 def source(merchant: Api) -> dict[str, Any]:
+    stores.cache_clear()
     receiver.cache_clear()
     body = {
         "provider": "custom",
@@ -101,6 +102,7 @@ def test_an_order_that_names_its_cart_alone_completes_the_checkout_when_it_is_un
 ) -> None:
     begun = {"external_id": "basket.nr", "totals.total": "basket.sum", "cart_id": "cart"}
     merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": begun}})
+    stores.cache_clear()
     receiver.cache_clear()
     checkout_id = post(source, b'{"basket": {"nr": "B-77", "sum": "49.90"}, "cart": "c-1"}')["checkout_id"]
     quarantine_id = post(source, b'{"kind": "paid", "cart": "c-1", "paid_as": "1001"}')["quarantine_id"]
@@ -115,6 +117,7 @@ def test_a_body_replayed_again_does_not_undo_what_arrived_since(merchant: Api, s
     quarantine_id = post(source)["quarantine_id"]
     merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": MAPPING}})
     checkout_id = merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").json["checkout_id"]
+    stores.cache_clear()
     receiver.cache_clear()
     assert post(source, BODY.replace(b"49.90", b"30.00"))["status"] == "accepted"
     newer = merchant("GET", f"/v1/checkouts/{checkout_id}").json
@@ -127,6 +130,7 @@ def test_a_body_replayed_again_does_not_undo_what_arrived_since(merchant: Api, s
 def test_a_body_that_costs_its_mapping_too_much_is_set_aside_at_once(merchant: Api, source: dict[str, Any]) -> None:
     mapping = {"external_id": "ref", "note": "rows[][].to_string(@) | [0]"}
     merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": mapping}})
+    stores.cache_clear()
     receiver.cache_clear()
     cheap = post(source, json.dumps({"ref": "B-1", "rows": [[1], [2]]}).encode())
     assert cheap["status"] == "accepted"

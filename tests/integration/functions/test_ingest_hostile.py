@@ -10,7 +10,7 @@ from botocore.model import OperationModel
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.composition import receiver
+from functions.ingest.composition import receiver, stores
 from functions.ingest.handler import handler
 from shared.aws import clients
 from shared.domain.ids import SourceId, new_ulid
@@ -52,6 +52,7 @@ def hooks(shop: Shop) -> Iterator[dict[str, SourceId]]:
         made[provider] = source_id
     clients.dynamodb.cache_clear()
     as_strict_as_aws(clients.dynamodb())
+    stores.cache_clear()
     receiver.cache_clear()
     yield made
     clients.dynamodb.cache_clear()

@@ -166,13 +166,13 @@ def desk(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr("functions.pull.composition.SendPool", kept)
     for api_of_provider in (ShopifyApi, EmporixApi):
         monkeypatch.setattr(api_of_provider, "limit", Limit(1_000, timedelta(seconds=1)))
-    for made in (ingest_composition.receiver, pull_composition.puller):
+    for made in (ingest_composition.stores, ingest_composition.receiver, pull_composition.puller):
         made.cache_clear()
     with StandIn() as api:
         yield Desk(stage, api)
     for pool in pools:
         pool.close()
-    for made in (ingest_composition.receiver, pull_composition.puller):
+    for made in (ingest_composition.stores, ingest_composition.receiver, pull_composition.puller):
         made.cache_clear()
 
 
@@ -231,6 +231,7 @@ class TestLightWebhooks:
         monkeypatch.setenv("PULLS_QUEUE_URL", "https://sqs.ap-south-1.amazonaws.com/123456789012/gone")
         assert desk.abandoned(source)[0] == 503
         monkeypatch.setenv("PULLS_QUEUE_URL", desk.stage.pulls_url)
+        ingest_composition.stores.cache_clear()
         ingest_composition.receiver.cache_clear()
 
         assert desk.abandoned(source) == (200, {"status": "duplicate", "checkout_id": desk.checkout(source, CART).id})

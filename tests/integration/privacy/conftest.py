@@ -32,8 +32,8 @@ def world(operator: Api, shop: Shop, stage: Stage, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PULLS_DEAD_LETTERS_QUEUE_URL", stage.pull_dead_letters_url)
     made = World(shop, operator)
     monkeypatch.setattr("functions.pull.composition.SendPool", lambda **_: _Pool(made))
-    for cached in (ingest_composition.receiver, pull_composition.puller):
+    for cached in (ingest_composition.stores, ingest_composition.receiver, pull_composition.puller):
         cached.cache_clear()
     yield made
-    for cached in (ingest_composition.receiver, pull_composition.puller):
+    for cached in (ingest_composition.stores, ingest_composition.receiver, pull_composition.puller):
         cached.cache_clear()
