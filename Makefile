@@ -117,11 +117,11 @@ bench-delivery: ## measure delivery: a hung neighbour, a batch of slow endpoints
 flows: ## what each flow of a shopper writes and calls, row by row; KEEP=1 makes it the ceiling
 	@$(PYTHON) -m tests.bench.flows $(if $(KEEP),--keep)
 
-bench-sweep: setup ## 10,000 due in one minute beside 100,000 open, on an engine of its own: all moved, none twice; DUE=, OPEN=
+bench-sweep: setup ## 10,000 due in one minute beside 10,000 open, on an engine of its own: all moved, none twice; DUE=, OPEN=, AT_ONCE=
 	@export LOCAL_DIR=.local-bench-sweep; unset PORT; \
 	trap '$(PYTHON) -m infra.local down' EXIT; \
 	$(PYTHON) -m infra.local up; \
-	$(PYTHON) -m tests.bench.sweep --due $(or $(DUE),10000) --open $(or $(OPEN),100000)
+	$(PYTHON) -m tests.bench.sweep --due $(or $(DUE),10000) --open $(or $(OPEN),10000) --at-once $(or $(AT_ONCE),9)
 
 sweep-short: ## 300 due beside 3,000 open, on the engine that stands in LOCAL_DIR
 	@$(PYTHON) -m tests.bench.sweep --due 300 --open 3000

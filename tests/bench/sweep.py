@@ -1,6 +1,6 @@
 """Many checkouts due in one minute, beside many more that are open, on the engine that stands in ``LOCAL_DIR``.
 
-``python -m tests.bench.sweep --due 10000 --open 100000``: rows are written into the table as the store writes them,
+``python -m tests.bench.sweep --due 10000 --open 10000``: rows are written into the table as the store writes them,
 then each shard is swept by an invocation of its own, all at once, and once more by one that sweeps everything, as ticks
 do that overlap. Ends with 1 where a row was not moved, was moved twice, or an open one was touched. ``--beside`` leaves
 the stage's own sweeps and dispatch at work; without it they stand still, so that the figures are the sweep's. Its
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Seed, sweep, and say what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--due", type=int, default=10_000)
-    parser.add_argument("--open", type=int, default=100_000)
+    parser.add_argument("--open", type=int, default=10_000)
     parser.add_argument("--at-once", type=int, default=9, help="sweeps; the engine scans its table for each query")
     parser.add_argument("--beside", action="store_true", help="leave the stage's own sweeps and dispatch at work")
     given = parser.parse_args(arguments)
