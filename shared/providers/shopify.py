@@ -229,7 +229,7 @@ class Shopify:
     api = ShopifyApi()
     coupon_link = SHOPIFY_DISCOUNT
     checkout_hosts = frozenset({"myshopify.com", "checkout.shopify.com"})
-    versions = Versions("X-Shopify-API-Version", ("2026-04",), in_header("x-shopify-api-version"))
+    versions = Versions("X-Shopify-API-Version", ("2026-04", "2026-07", "2026-10"), in_header("x-shopify-api-version"))
     description = Description(
         title="Shopify",
         authentication="HMAC-SHA256 of the raw body in X-Shopify-Hmac-Sha256, keyed with the app's client secret",
@@ -245,7 +245,7 @@ class Shopify:
         ),
         setup=(
             "Subscribe the app to checkouts/create, checkouts/update, checkouts/delete, orders/create, "
-            "orders/cancelled and refunds/create with this url (API version 2026-04 or older)."
+            "orders/cancelled and refunds/create with this url (API version 2026-10 or older)."
         ),
         declares_abandonment=False,
         events=(
@@ -256,6 +256,7 @@ class Shopify:
             pages=(
                 "shopify.dev: webhook topics, delivery structure, verification",
                 "shopify.dev/changelog: 2026-04, removed checkout id (copy of 6 March 2026, read on 27 November)",
+                "shopify.dev/changelog: webhooks up to 2026-10, no other break (excerpts, read on 27 November)",
                 "shopify.dev: Admin GraphQL abandonedCheckouts, 2026-04",
             ),
             read="facts of 22 November 2026 or before; the day was not noted, but for the page with a date",

@@ -66,7 +66,7 @@ class Stripe:
     checkout_hosts: frozenset[str] = frozenset({"buy.stripe.com", "checkout.stripe.com"})
     versions = Versions(
         "api_version of the event",
-        ("2024-09-30.acacia", "2025-03-31.basil", "2025-09-30.clover"),
+        ("2024-09-30.acacia", "2025-03-31.basil", "2025-09-30.clover", "2026-03-25.dahlia"),
         in_body("api_version"),
     )
     description = Description(
@@ -84,7 +84,7 @@ class Stripe:
         reading=Reading(
             pages=(
                 "docs.stripe.com: Checkout Session, Event, Charge and Refund objects, signatures",
-                "docs.stripe.com/changelog: basil and clover, Checkout Session (read on 27 November 2026)",
+                "docs.stripe.com/changelog: basil, clover, dahlia, Checkout Session (read on 27 November 2026)",
             ),
             read="facts of 22 November 2026 or before; the day was not noted, but for the page with a date",
             order_fields=("data.object.payment_intent, else the id of the session",),
