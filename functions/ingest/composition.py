@@ -16,7 +16,8 @@ def stores() -> Stores:
 
 @cache
 def receiver() -> Receiver:
-    """The receiver of this process."""
+    """The receiver of this process; who has it made anew has its stores made anew with it."""
+    stores.cache_clear()
     return receiver_over(stores())
 
 

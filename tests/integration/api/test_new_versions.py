@@ -108,5 +108,5 @@ def test_only_a_provider_that_tells_versions_has_some_to_accept(merchant: Api, s
     wrong = merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"accept_versions": ["2027 01"]}})
     assert wrong.status == 422
     known = {own["provider"]: own["versions"] for own in merchant("GET", "/v1/providers").json["data"]}
-    assert known["shopify"] == {"told_in": "X-Shopify-API-Version", "known": ["2026-04"]}
+    assert known["shopify"] == {"told_in": "X-Shopify-API-Version", "known": ["2026-04", "2026-07", "2026-10"]}
     assert known["custom"] is None
