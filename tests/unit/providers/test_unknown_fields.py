@@ -16,6 +16,8 @@ from shared.providers import registry
 from shared.providers.provider import Normalised, NotUnderstood
 from tests.unit.providers.conftest import EVENTS, Bench
 
+pytestmark = pytest.mark.long
+
 TOPICS = {
     "carts-update": "carts/update",
     "checkouts-create": "checkouts/create",
