@@ -24,5 +24,5 @@ def receiver() -> Receiver:
 def prepare() -> None:
     """Do ahead what the first webhook would wait for: load what reads it, connect, open the stage's keys."""
     receiver()
-    stores().data_keys.open_newest()
+    stores().data_keys.open_ahead()
     rehearse(stores(), now())

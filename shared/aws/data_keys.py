@@ -24,6 +24,10 @@ MISS_KEPT_FOR = 60.0
 _logger = logging.getLogger(__name__)
 
 
+OPENED_AHEAD = 16
+"""Versions among which the newest is looked for ahead of any need; rotated yearly, that is long enough."""
+
+
 class DataKeyMissing(Exception):
     """The table does not hold the version of the data key that something is sealed with.
 
@@ -58,11 +62,14 @@ class DataKeys:
         known = self._opened.get(version)
         return self._open_once(version) if known is None else known
 
-    def open_newest(self) -> None:
-        """Open what most of the stage is sealed with before it is needed; nothing where nothing was sealed yet."""
-        newest = self._store.newest()
-        if newest is not None and newest.version not in self._opened:
-            self._opened[newest.version] = self._unwrapped(newest)
+    def open_ahead(self) -> None:
+        """Open what most of the stage is sealed with before it is needed: the newest of the first versions.
+
+        Nothing where nothing was sealed yet. By key, for whoever may not query the table.
+        """
+        for newest in self._store.among(range(1, OPENED_AHEAD + 1))[-1:]:
+            if newest.version not in self._opened:
+                self._opened[newest.version] = self._unwrapped(newest)
 
     def newest_version(self) -> int:
         """The version that is sealed with from now on; the first one is made at first need."""

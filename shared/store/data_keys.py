@@ -1,5 +1,6 @@
 """Versions of the stage's data key, each wrapped by KMS: what is stored opens nothing by itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -37,6 +38,11 @@ class DataKeyStore:
         condition = Key("pk").eq(keys.DATA_KEYS)
         found = self._table.query(condition, limit=1, forward=False, consistent=True).items
         return unpack(WrappedKey, found[0]) if found else None
+
+    def among(self, versions: Iterable[int]) -> list[WrappedKey]:
+        """Those of these versions that there are, in their order; asks for rows by their keys alone."""
+        found = self._table.batch_get(map(keys.data_key, versions))
+        return sorted((unpack(WrappedKey, own) for own in found.values()), key=lambda own: own.version)
 
     def add(self, key: WrappedKey) -> bool:
         """Write a new version; False where there is one of its number already, which stays as it is."""

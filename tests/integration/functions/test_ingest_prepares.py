@@ -41,7 +41,7 @@ def calls(shop: Shop) -> Iterator[list[str]]:
 
 def test_the_first_webhook_finds_the_keys_opened_and_asks_only_for_its_own(shop: Shop, calls: list[str]) -> None:
     prepare_ahead("ingest", composition.prepare)
-    assert sorted(calls) == ["Decrypt", "GetSecretValue", "Query"]
+    assert sorted(calls) == ["BatchGetItem", "Decrypt", "GetSecretValue"]
     calls.clear()
 
     status, answer = shop.webhook()
@@ -50,13 +50,23 @@ def test_the_first_webhook_finds_the_keys_opened_and_asks_only_for_its_own(shop:
     assert calls == ["GetItem", "GetItem", "UpdateItem"]
 
 
+def test_after_a_rotation_the_newest_version_is_opened(shop: Shop, calls: list[str]) -> None:
+    newest = shop.stores.data_keys.rotate()
+    calls.clear()
+
+    prepare_ahead("ingest", composition.prepare)
+
+    composition.stores().data_keys.opened(newest)
+    assert calls.count("Decrypt") == 1
+
+
 def test_preparing_writes_nothing(shop: Shop, calls: list[str]) -> None:
     prepare_ahead("ingest", composition.prepare)
 
     assert shop.rows() == []
 
 
-@pytest.mark.parametrize("broken", ["secretsmanager.GetSecretValue", "dynamodb.Query", "kms.Decrypt"])
+@pytest.mark.parametrize("broken", ["secretsmanager.GetSecretValue", "dynamodb.BatchGetItem", "kms.Decrypt"])
 def test_what_aws_does_not_give_at_init_the_first_webhook_asks_for_again(
     shop: Shop, calls: list[str], broken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
