@@ -16,10 +16,9 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
 from shared.aws import clients
-from tests.bench.stage import environment_of
 from tests.bench.units import Bill, Meter
 from tests.integration import conftest
-from tests.integration.conftest import INDEXES, REGION, open_account
+from tests.integration.conftest import INDEXES, REGION, environment_of, open_account
 from tests.integration.shop import Shop, open_shop, stranger
 
 CEILINGS = Path(__file__).parent / "ceilings.json"

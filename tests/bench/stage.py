@@ -26,7 +26,7 @@ from shared.providers import registry
 from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
 from tests.fuzz.test_ingest import EVENTS, PROOFS, PUBLIC, SECRET, SETTINGS, TOPIC_HEADERS, URL_TOKEN, source_of
 from tests.fuzz.test_ingest import _wix_body as wix_body
-from tests.integration.conftest import DUE_SHARDS, REGION, Stage, open_account
+from tests.integration.conftest import REGION, environment_of, open_account
 
 MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
 FIRST = {
@@ -83,26 +83,6 @@ class _Aws(BaseHTTPRequestHandler):
     @override
     def log_message(self, format: str, *args: Any) -> None:
         """Nobody reads it."""
-
-
-def environment_of(stage: Stage) -> dict[str, str]:
-    """What functions are deployed with."""
-    return {
-        "STAGE": "dev",
-        "TABLE_NAME": stage.table_name,
-        "PUBLIC_URL": "https://hooks.example.com",
-        "KEYS_SECRET_ARN": stage.keys_secret_arn,
-        "CREDENTIALS_KEY_ARN": stage.key_arn,
-        "QUARANTINE_BUCKET": stage.bucket,
-        "DELIVERIES_QUEUE_URL": stage.deliveries_url,
-        "RETRIES_QUEUE_URL": stage.retries_url,
-        "STEPS_QUEUE_URL": stage.steps_url,
-        "SLOW_QUEUE_URL": stage.slow_url,
-        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
-        "PULLS_QUEUE_URL": stage.pulls_url,
-        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
-        "DUE_SHARDS": str(DUE_SHARDS),
-    }
 
 
 def _where(endpoint: str) -> dict[str, str]:

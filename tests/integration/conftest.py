@@ -167,6 +167,26 @@ def _make_stage() -> Stage:
     )
 
 
+def environment_of(stage: Stage) -> dict[str, str]:
+    """What functions are deployed with."""
+    return {
+        "STAGE": "dev",
+        "TABLE_NAME": stage.table_name,
+        "PUBLIC_URL": "https://hooks.example.com",
+        "KEYS_SECRET_ARN": stage.keys_secret_arn,
+        "CREDENTIALS_KEY_ARN": stage.key_arn,
+        "QUARANTINE_BUCKET": stage.bucket,
+        "DELIVERIES_QUEUE_URL": stage.deliveries_url,
+        "RETRIES_QUEUE_URL": stage.retries_url,
+        "STEPS_QUEUE_URL": stage.steps_url,
+        "SLOW_QUEUE_URL": stage.slow_url,
+        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "PULLS_QUEUE_URL": stage.pulls_url,
+        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
+        "DUE_SHARDS": str(DUE_SHARDS),
+    }
+
+
 @pytest.fixture
 def stage(aws: None, staged_account: tuple[Account, Stage]) -> Stage:
     """Everything a stage has, empty."""
@@ -198,22 +218,7 @@ def codes() -> RecoveryCodes:
 @pytest.fixture
 def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """A merchant with one source on this stage, played through the handlers; what would be sent lands in ``sent``."""
-    environment = {
-        "STAGE": "dev",
-        "TABLE_NAME": stage.table_name,
-        "PUBLIC_URL": "https://hooks.example.com",
-        "KEYS_SECRET_ARN": stage.keys_secret_arn,
-        "CREDENTIALS_KEY_ARN": stage.key_arn,
-        "QUARANTINE_BUCKET": stage.bucket,
-        "DELIVERIES_QUEUE_URL": stage.deliveries_url,
-        "RETRIES_QUEUE_URL": stage.retries_url,
-        "STEPS_QUEUE_URL": stage.steps_url,
-        "SLOW_QUEUE_URL": stage.slow_url,
-        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
-        "PULLS_QUEUE_URL": stage.pulls_url,
-        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
-        "DUE_SHARDS": str(DUE_SHARDS),
-    }
+    environment = environment_of(stage)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     for opened in open_shop(environment):
