@@ -45,7 +45,7 @@ demo: setup ## an abandoned and a recovered checkout, played through the deploye
 check: ## before you share a change: lint, types and the quick tests of what it concerns; ALL=1 for every one
 	@$(MAKE) -j 3 lint types quick
 
-test: setup lint types unit e2e permissions attribution ## everything CI runs
+test: setup lint types unit e2e permissions ## everything CI runs
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .
