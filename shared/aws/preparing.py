@@ -22,9 +22,15 @@ def prepare_where_it_is_free(service: str, prepare: Callable[[], None]) -> None:
 
 
 def prepare_ahead(service: str, prepare: Callable[[], None]) -> None:
-    """``prepare``; what AWS does not give now, the first call asks for again."""
+    """``prepare``; what AWS does not give now, the first call asks for again. Never fails.
+
+    A defect in what is only done ahead, such as a module of one provider that cannot be loaded, would otherwise keep
+    the function from starting, for everybody.
+    """
     try:
         with no_call_after(LAST_CALL):
             prepare()
     except AWS_ERRORS as error:
         function_logger(service).warning("not_prepared", code=code_of(error))
+    except Exception as defect:  # noqa: BLE001 - whatever it is, the first call that needs it meets it too
+        function_logger(service).exception("not_prepared", code=code_of(defect))

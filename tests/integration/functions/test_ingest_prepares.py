@@ -16,6 +16,7 @@ from functions.redirect import composition as redirect_composition
 from shared.aws import clients
 from shared.aws.preparing import prepare_ahead
 from shared.domain.checkout import Status
+from shared.providers import registry
 from shared.store import keys
 from tests.integration.shop import Shop, forget_compositions
 
@@ -85,6 +86,19 @@ def test_what_aws_does_not_give_at_init_the_first_webhook_asks_for_again(
 
     assert (status, answer["status"]) == (200, "accepted")
     assert shop.checkout().status is Status.OPEN
+
+
+def test_a_provider_that_cannot_be_loaded_keeps_no_other_from_being_heard(
+    shop: Shop, calls: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_outside", {"acme": "a_module_that_is_not_there"})
+
+    prepare_ahead("ingest", composition.prepare)
+
+    logged = [own for own in caplog.records if own.msg == "not_prepared"]
+    assert [(own.levelname, vars(own)["code"]) for own in logged] == [("ERROR", "ModuleNotFoundError")]
+    status, answer = shop.webhook()
+    assert (status, answer["status"]) == (200, "accepted")
 
 
 def test_a_stage_where_nothing_was_sealed_yet_is_prepared_too(shop: Shop, calls: list[str]) -> None:
