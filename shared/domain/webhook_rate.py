@@ -70,7 +70,7 @@ class Tally:
     def take(self, now: datetime, limit: int) -> bool:
         """One more webhook; whether a share of the limit is untold now."""
         at = to_ms(now)
-        slot = at // SLOT_MS
+        slot = slot_of(now)
         taken = self.own.get(slot)
         if taken is None:
             self._forget(at)

@@ -5,7 +5,6 @@ provider as API Gateway hands it over (``webhooks``), and serves until its input
 figure of anything: functions are measured by the time of their own processor.
 """
 
-import base64
 import json
 import sys
 import threading
@@ -19,16 +18,14 @@ from moto.core.models import botocore_stubber
 
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
-from shared.domain.ids import MerchantId, TokenId
+from shared.domain.ids import TokenId
 from shared.domain.instants import to_ms
-from shared.domain.merchant import Merchant, Source, SourceCredentials, SourceSettings
+from shared.domain.merchant import Merchant
 from shared.providers import registry
-from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
-from tests.fuzz.test_ingest import EVENTS, PROOFS, PUBLIC, SECRET, SETTINGS, TOPIC_HEADERS, URL_TOKEN, source_of
-from tests.fuzz.test_ingest import _wix_body as wix_body
+from shared.store.configuration import MerchantStore, TokenRecord
+from tests.fuzz.test_ingest import EVENTS, MERCHANT, connect, proved
 from tests.integration.conftest import REGION, environment_of, open_account
 
-MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
 FIRST = {
     "bigcommerce": ("cart-created", None),
     "cashfree": ("abandoned-checkout", None),
@@ -103,30 +100,15 @@ def connect_all(stores: Stores) -> None:
     merchant = Merchant(*(MERCHANT, "A shop", ("shop.example.com",), "IN", "INR", "Asia/Kolkata", now()))
     MerchantStore(stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
     for name in registry.names():
-        source_id = source_of(name)
-        secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
-        credentials = SourceCredentials((secret,), PUBLIC.decode(), {"tenant": "t", "access_token": "x"}, URL_TOKEN)
-        sealed = stores.cipher.seal_source(source_id, MERCHANT, credentials)
-        settings = SourceSettings(**SETTINGS.get(name, {}))
-        SourceStore(stores.table).create(Source(source_id, MERCHANT, name, now(), settings=settings, sealed=sealed))
+        connect(stores, MERCHANT, name, now())
 
 
 def webhook_of(name: str) -> dict[str, Any]:
     """A provider's webhook as API Gateway hands it to ingest."""
     stem, topic = FIRST[name]
     sample = json.loads((EVENTS / name / f"{stem}.json").read_text())
-    raw = wix_body(sample, SECRET) if name == "wix" else json.dumps(sample).encode()
-    proof, query = PROOFS[name](raw, SECRET)
-    named = {TOPIC_HEADERS[name]: topic} if topic and name in TOPIC_HEADERS else {}
-    return {
-        "version": "2.0",
-        "pathParameters": {"source_id": source_of(name)} | ({"event": topic} if topic and name == "emporix" else {}),
-        "queryStringParameters": query or None,
-        "headers": {"content-type": "application/json", **proof, **named},
-        "requestContext": {"requestId": "JKJaXmPLvHcESHA=", "timeEpoch": to_ms(now())},
-        "body": base64.b64encode(raw).decode(),
-        "isBase64Encoded": True,
-    }
+    event = proved(name, sample, topic, **{"content-type": "application/json"})
+    return event | {"version": "2.0", "requestContext": {"requestId": "JKJaXmPLvHcESHA=", "timeEpoch": to_ms(now())}}
 
 
 def served() -> Iterator[dict[str, Any]]:

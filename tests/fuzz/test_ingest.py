@@ -13,6 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
 ACCOUNT_ID = "123456789012"
 SECRET = "a-secret-of-the-source"
 URL_TOKEN = "a-token-in-the-url-of-this-source"
+API_CREDENTIALS = {"tenant": "t", "access_token": "x"}
 _KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 PUBLIC = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 SETTINGS: Mapping[str, dict[str, Any]] = {
@@ -161,6 +163,32 @@ def _wix_event(sample: Any) -> Any:
         return None
 
 
+def connect(
+    stores: Stores, merchant_id: MerchantId, name: str, at: datetime, api: Mapping[str, str] = API_CREDENTIALS
+) -> None:
+    """A merchant's one source of a provider."""
+    source_id = source_of(name)
+    secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
+    credentials = SourceCredentials((secret,), PUBLIC.decode(), api, URL_TOKEN)
+    sealed = stores.cipher.seal_source(source_id, merchant_id, credentials)
+    own = SourceSettings(**SETTINGS.get(name, {}))
+    SourceStore(stores.table).create(Source(source_id, merchant_id, name, at, settings=own, sealed=sealed))
+
+
+def proved(name: str, body: Any, topic: str | None = None, **headers: str) -> dict[str, Any]:
+    """A provider's webhook with its proof, as API Gateway hands it to ingest."""
+    raw = _wix_body(body, SECRET) if name == "wix" else json.dumps(body).encode()
+    proof, query = PROOFS[name](raw, SECRET)
+    named = {TOPIC_HEADERS[name]: topic} if topic and name in TOPIC_HEADERS else {}
+    return {
+        "pathParameters": {"source_id": source_of(name)} | ({"event": topic} if topic and name == "emporix" else {}),
+        "queryStringParameters": query or None,
+        "headers": {**proof, **named, **headers},
+        "body": base64.b64encode(raw).decode(),
+        "isBase64Encoded": True,
+    }
+
+
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     """A mutated sample of some provider."""
@@ -220,15 +248,7 @@ class Counted:
         )
         MerchantStore(self.stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
         for name in PROOFS:
-            self._connect(name)
-
-    def _connect(self, name: str) -> None:
-        source_id = source_of(name)
-        secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
-        credentials = SourceCredentials((secret,), PUBLIC.decode(), {"tenant": "t", "access_token": "x"}, URL_TOKEN)
-        sealed = self.stores.cipher.seal_source(source_id, MERCHANT, credentials)
-        own = SourceSettings(**SETTINGS.get(name, {}))
-        SourceStore(self.stores.table).create(Source(source_id, MERCHANT, name, now(), settings=own, sealed=sealed))
+            connect(self.stores, MERCHANT, name, now())
 
     def _wrote(self, model: Any, **_: Any) -> None:
         self.writes.append(model.name)

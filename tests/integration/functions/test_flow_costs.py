@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.bench import units
-from tests.bench.flows import played
+from tests.bench.flows import meter_of, played
 from tests.integration.shop import Shop
 
 CEILINGS = json.loads((Path(__file__).parents[2] / "bench" / "ceilings.json").read_text())
@@ -40,8 +40,6 @@ def test_a_row_is_as_large_as_dynamodb_says(typed: Any, size: int) -> None:
 
 def test_a_write_costs_its_table_and_every_index_whose_entry_changes(shop: Shop) -> None:
     """The worked example: one row comes, is moved in one index, and goes."""
-    from tests.bench.flows import meter_of
-
     meter, client = meter_of(shop), shop.stores.table._client
     name = shop.stores.table.name
     row = {"pk": {"S": "a"}, "sk": {"S": "b"}, "dq": {"S": "q"}, "da": {"N": "1"}}

@@ -1,6 +1,5 @@
 """A merchant with a source of every provider, one shopper at each of them, and everything that may happen to them."""
 
-import base64
 import json
 import re
 from typing import Any
@@ -10,15 +9,15 @@ from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.domain.campaign import Campaign, CampaignId, CampaignStep
 from shared.domain.coupon import CouponRule
 from shared.domain.ids import EndpointId, EventId, PoolId, delivery_id, new_ulid
-from shared.domain.merchant import Endpoint, EndpointCredentials, Source, SourceCredentials, SourceSettings
+from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.providers import registry
 from shared.store.campaigns import CampaignStore
-from shared.store.configuration import EndpointStore, MerchantStore, SourceStore
+from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.coupons import CouponPool, CouponStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.delivering.endpoint_setup import refresh_flags
-from tests.fuzz.test_ingest import PROOFS, PUBLIC, SECRET, SETTINGS, TOPIC_HEADERS, URL_TOKEN, _wix_body, source_of
+from tests.fuzz.test_ingest import API_CREDENTIALS, connect, proved, source_of
 from tests.integration.api.conftest import Api
 from tests.integration.functions.test_callbacks import APP_SECRET, VERIFY, Vendor
 from tests.integration.privacy.planting import Planter, samples
@@ -27,6 +26,7 @@ from tests.integration.shop import MERCHANT, Shop
 from tests.integration.workflows.campaigns.test_campaign_steps import HOUR, open_all_day
 from tests.unit.domain.sessions import NOON
 
+API = API_CREDENTIALS | {"client_id": "c", "client_secret": "s"}
 ANSWERS = {
     "bigcommerce": {"/v3/carts/": "cart-content", "/v3/checkouts/": "checkout-content", "/v2/orders/": "order-content"},
     "emporix": {"/carts/": "carts-search", "/customers/": "customer-content"},
@@ -55,38 +55,16 @@ class World:
         self.statuses: dict[str, str] = {}
         open_all_day(shop)
         for name in registry.names():
-            self._connect(name)
+            connect(shop.stores, MERCHANT, name, NOON, API)
 
     @property
     def values(self) -> set[str]:
         """Everything planted."""
         return {own for planter in self.planters.values() for own in planter.values.values()}
 
-    def _connect(self, name: str) -> None:
-        source_id = source_of(name)
-        secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
-        api = {"tenant": "t", "access_token": "x", "client_id": "c", "client_secret": "s"}
-        credentials = SourceCredentials((secret,), PUBLIC.decode(), api, URL_TOKEN)
-        sealed = self.shop.stores.cipher.seal_source(source_id, MERCHANT, credentials)
-        settings = SourceSettings(**SETTINGS.get(name, {}))
-        source = Source(source_id, MERCHANT, name, NOON, settings=settings, sealed=sealed)
-        SourceStore(self.shop.table).create(source)
-
     def post(self, name: str, body: Any, *, topic: str | None = None, **headers: str) -> dict[str, Any]:
         """A provider's webhook, proved."""
-        raw = _wix_body(body, SECRET) if name == "wix" else json.dumps(body).encode()
-        proof, query = PROOFS[name](raw, SECRET)
-        named = {TOPIC_HEADERS[name]: topic} if topic and name in TOPIC_HEADERS else {}
-        path = {"source_id": source_of(name)} | ({"event": topic} if topic and name == "emporix" else {})
-        status, answer = self.shop.posted(
-            {
-                "pathParameters": path,
-                "queryStringParameters": query or None,
-                "headers": {**proof, **named, **headers},
-                "body": base64.b64encode(raw).decode(),
-                "isBase64Encoded": True,
-            }
-        )
+        status, answer = self.shop.posted(proved(name, body, topic, **headers))
         assert status == 200, (name, answer)
         return dict(answer)
 
