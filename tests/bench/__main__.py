@@ -10,8 +10,10 @@ import platform
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from tests.bench import cold, dollars, intake
@@ -19,6 +21,7 @@ from tests.bench.cold import PROJECT, Start
 from tests.bench.flows import played_anew
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
+WIDTH = 120
 _INGEST = "functions.ingest.handler"
 
 
@@ -26,19 +29,30 @@ def main() -> None:
     """Measure, print and write the page."""
     times = int(os.environ.get("TIMES", "5"))
     lines = [*_head(times), *_starts(times), *_flows(), *_engine()]
-    text = "\n".join(lines) + "\n"
+    text = page(lines)
     PAGE.write_text(text)
     sys.stderr.write(text)
+
+
+def page(lines: Iterable[str]) -> str:
+    """The lines as a page: what is prose is filled, a row or a heading stays as it is."""
+    blocks: list[str] = []
+    for is_prose, block in groupby(lines, lambda line: line[:1] not in {"", "#", "|"}):
+        told = list(block)
+        blocks += [textwrap.fill(" ".join(told), WIDTH, break_on_hyphens=False)] if is_prose else told
+    return "\n".join(blocks) + "\n"
 
 
 def _head(times: int) -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
     yield f"Written by `make bench` on {datetime.now(UTC):%d %B %Y} ({os.cpu_count()} processors, {platform.machine()},"
-    yield f"Python {platform.python_version()}); never by hand. Times are of the process's own processor,"
-    yield "the smallest of"
-    yield f"{times} processes: a machine that is busy with other work makes them larger, ratios hold. What is counted"
-    yield "(units, calls, modules, bytes) is the same everywhere, and tests hold it (`tests/bench/ceilings.json`)."
+    yield f"Python {platform.python_version()}); never by hand. Times are of the process's own processor, the"
+    yield "smallest of"
+    yield f"{times} processes: a machine that is busy with other work makes them larger, ratios hold. What is"
+    yield "counted is the"
+    yield "same everywhere: units and calls are held by `tests/bench/ceilings.json`, ingest's bytes by the"
+    yield "bundles' tests."
     yield ""
 
 
@@ -46,8 +60,8 @@ def _starts(times: int) -> Iterator[str]:
     yield "## Starting"
     yield ""
     yield "Each bundle alone in a new process; AWS is moto behind a port, in another. `first` is the first call, `cold"
-    yield f"answer` the import and the first call at {cold.SHARE} of a processor, as 512 MB buy; waits for"
-    yield "AWS come on top."
+    yield f"answer` the import and the first call at {cold.SHARE} of a processor, as 512 MB buy; waits for AWS"
+    yield "come on top."
     yield ""
     yield "| Function | import, ms | first, ms | cold answer, ms | modules, imported | at the end | MiB unpacked |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
@@ -76,9 +90,8 @@ def _starts(times: int) -> Iterator[str]:
     assert bare.warm is not None
     yield ""
     yield f"A warm webhook of FlexyPe that is accepted: {warm.warm * 1000:.2f} ms, {warm.warm / bare.warm:.2f} times a"
-    yield f"bare `update_item` ({bare.warm * 1000:.2f} ms; medians of {cold.WARM_CALLS - 1} calls, the"
-    yield f"smallest of {times}"
-    yield "processes)."
+    yield f"bare `update_item` ({bare.warm * 1000:.2f} ms; medians of {cold.WARM_CALLS - 1} calls, the smallest of"
+    yield f"{times} processes)."
     slowest = max(every.values(), key=lambda own: own.cold_answer)
     yield f"The slowest cold answer of all providers: {slowest.cold_answer * 1000:.0f} ms; Wix gives up after 1,250."
     if peer is not None:
@@ -97,9 +110,8 @@ def _flows() -> Iterator[str]:
     flows = {name: bill.counted() for name, bill in played_anew().items()}
     yield "## What a shopper's flows write and call"
     yield ""
-    yield "Counted from every call, as DynamoDB's guide counts units (`tests/bench/units.py`); `make"
-    yield "flows` shows them row"
-    yield "by row. One merchant with one endpoint, a cart of one item; the process has its keys."
+    yield "Counted from every call, as DynamoDB's guide counts units (`tests/bench/units.py`); `make flows` shows them"
+    yield "row by row. One merchant with one endpoint, a cart of one item; the process has its keys."
     yield ""
     yield "| Flow | table | indexes | read | calls |"
     yield "| --- | --- | --- | --- | --- |"
@@ -111,11 +123,10 @@ def _flows() -> Iterator[str]:
     yield "## In dollars"
     yield ""
     yield f"Of a million webhooks ({dollars.PRICES['region']}, {dollars.PRICES['of']}; `tests/bench/prices.json`):"
-    yield f"sessions of {dollars.WEBHOOKS} webhooks, {dollars.ABANDONED:.0%} abandoned,"
-    yield f"{cost.session_writes:.1f} write units"
-    yield "each. Times of functions are assumed (`tests/bench/dollars.py`), nothing of them is measured on"
-    yield "AWS. What an idle"
-    yield "stage costs is on [deploy.md](deploy.md)."
+    yield f"sessions of {dollars.WEBHOOKS} webhooks, {dollars.ABANDONED:.0%} abandoned, {cost.session_writes:.1f} write"
+    yield "units each. Times of functions are assumed (`tests/bench/dollars.py`), nothing of them is measured"
+    yield "on AWS. What"
+    yield "an idle stage costs is on [deploy.md](deploy.md)."
     yield ""
     yield "| Paid for | USD |"
     yield "| --- | --- |"
