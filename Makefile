@@ -19,18 +19,21 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery bench-sweep flows
+.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery bench-sweep flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install what is missing (Python packages, the local engine, the CDK CLI), all inside this folder
-	@bash infra/local/bootstrap.sh
+setup: ## install what is missing (Python packages, the local engine, the CDK CLI, clients), all inside this folder
+	@bash infra/local/bootstrap.sh dev
+
+setup-local: ## the part of it that the local engine and a deployment need
+	@bash infra/local/bootstrap.sh local
 
 hooks: setup ## lint and format before every commit of this clone
 	@.venv/bin/pre-commit install
 
-local: setup ## deploy to a local engine and leave it running; PORT=, LOCAL_DIR=
+local: setup-local ## deploy to a local engine and leave it running; PORT=, LOCAL_DIR=
 	@$(PYTHON) -m infra.local up
 
 local-stop: ## end the local engine and remove what it left; LOCAL_DIR=
@@ -39,7 +42,7 @@ local-stop: ## end the local engine and remove what it left; LOCAL_DIR=
 local-status: ## where the local engine answers
 	@$(PYTHON) -m infra.local status
 
-demo: setup ## an abandoned and a recovered checkout, played through the deployed stack
+demo: setup-local ## an abandoned and a recovered checkout, played through the deployed stack
 	@$(PYTHON) -m infra.local.demo
 
 check: ## before you share a change: lint, types and the quick tests of what it concerns; ALL=1 for every one
@@ -126,13 +129,13 @@ bench-sweep: setup ## 10,000 due in one minute beside 10,000 open, on an engine 
 sweep-short: ## 300 due beside 3,000 open, on the engine that stands in LOCAL_DIR
 	@$(PYTHON) -m tests.bench.sweep --due 300 --open 3000
 
-lock: ## lock requirements/*.in again, keeping versions unless UPGRADE=1
-	@cd requirements; run() { ../$(LOCK) "$$@"; }; \
-	run dev.in -o dev.txt; \
-	for bundle in $(BUNDLES); do run -c dev.txt "$$bundle.in" -o "$$bundle.txt"; done; \
-	run engine.in -o engine.txt
+lock: ## lock pyproject.toml's groups again, keeping versions unless UPGRADE=1
+	@run() { $(LOCK) --group "$$1" "$${@:2}" -o "requirements/$$1.txt"; }; \
+	run dev; \
+	for group in local $(BUNDLES); do run "$$group" -c requirements/dev.txt; done; \
+	run engine
 
-synth: setup ## the CloudFormation templates of STAGE (default dev), into cdk.out
+synth: setup-local ## the CloudFormation templates of STAGE (default dev), into cdk.out
 	@$(CDK) synth --quiet -c stage=$(or $(STAGE),dev)
 
 capacity: ## what gives first at RATE webhooks a second (several: RATE="100 1000") with the settings of STAGE
@@ -144,11 +147,11 @@ providers: ## each provider: versions known, the vendor's pages and when they we
 dashboard: ## draw docs/dashboard.svg: a played morning in the dashboard's own widgets
 	@DASHBOARD=docs/dashboard.svg .venv/bin/pytest -k drawn tests/integration/alarms/test_picture.py
 
-preflight: setup ## look at the account before a deployment of STAGE: quotas, bootstrap, certificate, SES, table
+preflight: setup-local ## look at the account before a deployment of STAGE: quotas, bootstrap, certificate, SES, table
 	@test -n "$(STAGE)" || { echo "make preflight STAGE=dev (or production)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.preflight --stage $(STAGE)
 
-deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of this shell; without a terminal it asks nothing
+deploy: setup-local ## deploy STAGE=dev or production to AWS, with the credentials of this shell; without a terminal it asks nothing
 	@test -n "$(STAGE)" -a "$(STAGE)" != local || { echo "make deploy STAGE=dev (or production)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.front_key --stage $(STAGE)
 	@if [ -t 0 ]; then approval=broadening; else approval=never; fi; \
@@ -156,14 +159,14 @@ deploy: setup ## deploy STAGE=dev or production to AWS, with the credentials of 
 	@$(PYTHON) -m infra.operations.releases --stage $(STAGE) record
 	@$(PYTHON) -m infra.operations.reconcile_schedules --stage $(STAGE)
 
-redrive: setup ## dead letters go back once their cause is mended: CAUSE= deliveries, records, pulls, campaigns, schedules; STAGE=
+redrive: setup-local ## dead letters go back once their cause is mended: CAUSE= deliveries, records, pulls, campaigns, schedules; STAGE=
 	@test -n "$(STAGE)" -a -n "$(CAUSE)" || { echo "make redrive STAGE=production CAUSE=deliveries (or records, pulls, campaigns, schedules)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.redrive --stage $(STAGE) $(CAUSE)
 
-rotate-data-key: setup ## a new version of the data key, and all credentials sealed with it; run again where it broke off; STAGE=
+rotate-data-key: setup-local ## a new version of the data key, and all credentials sealed with it; run again where it broke off; STAGE=
 	@test -n "$(STAGE)" || { echo "make rotate-data-key STAGE=dev (or production)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.rotate_data_key --stage $(STAGE)
 
-rollback: setup ## the release before the newest is live again at once; STAGE=, TO=<number>
+rollback: setup-local ## the release before the newest is live again at once; STAGE=, TO=<number>
 	@test -n "$(STAGE)" || { echo "make rollback STAGE=dev (or production)" >&2; exit 2; }
 	@$(PYTHON) -m infra.operations.releases --stage $(STAGE) rollback $(if $(TO),--to $(TO))

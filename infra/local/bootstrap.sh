@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Makes what the project is developed and run with, and nothing outside the project's folder:
-#   .venv          Python 3.13 with requirements/dev.txt (tests, tools, CDK library, Node)
+#   .venv          Python 3.13 with requirements/local.txt (the CDK library, Node, what the functions use), or with
+#                  requirements/dev.txt (the same, tests and tools)
 #   .engine        Python 3.13 with requirements/engine.txt (the local AWS engine, kept apart: its Lambda workers see
 #                  its packages)
 #   node_modules   the CDK CLI of package-lock.json
+#   tests/npm/node_modules   with dev only: the browser and the clients that tests drive
+# bootstrap.sh local | dev: dev is local and more, so an environment made for dev serves both.
 # Idempotent: each of them is left alone while its lock file is the one it was made from.
 set -euo pipefail
+wanted=${1:-dev}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # All three are set on some machines and break a plain installation here.
 unset VIRTUAL_ENV PYTHONPATH PYTHONHOME
@@ -66,7 +70,9 @@ make_environment() {
   cp "$2" "$1/made-from"
 }
 
-if ! fresh .venv requirements/dev.txt || ! fresh .engine requirements/engine.txt; then
+stands() { fresh .venv requirements/dev.txt || { [ "$wanted" = local ] && fresh .venv requirements/local.txt; }; }
+
+if ! stands || ! fresh .engine requirements/engine.txt; then
   python=$(find_python) || python=""
   uv=$(find_uv "$python")
   if [ -z "$python" ]; then
@@ -75,12 +81,18 @@ if ! fresh .venv requirements/dev.txt || ! fresh .engine requirements/engine.txt
   fi
   # The engine runs Lambda code with the interpreter it was made with: one path for both, never another download.
   export UV_PYTHON_DOWNLOADS=never
-  fresh .venv requirements/dev.txt || make_environment .venv requirements/dev.txt
+  stands || make_environment .venv "requirements/$wanted.txt"
   fresh .engine requirements/engine.txt || make_environment .engine requirements/engine.txt
 fi
 
-if ! cmp -s package-lock.json node_modules/made-from; then
-  say "node_modules <- package-lock.json"
-  .venv/bin/npm ci --silent --no-audit --no-fund --ignore-scripts
-  cp package-lock.json node_modules/made-from
-fi
+# make_node_modules FOLDER
+make_node_modules() {
+  if ! cmp -s "$1/package-lock.json" "$1/node_modules/made-from"; then
+    say "$1/node_modules <- $1/package-lock.json"
+    .venv/bin/npm ci --prefix "$1" --silent --no-audit --no-fund --ignore-scripts
+    cp "$1/package-lock.json" "$1/node_modules/made-from"
+  fi
+}
+
+make_node_modules .
+[ "$wanted" = local ] || make_node_modules tests/npm
