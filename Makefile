@@ -71,13 +71,15 @@ quick: ## unit and integration tests but the long ones, of what differs from mai
 		code=$$?; [ $$code = 5 ] && [ "$$files" != tests ] && echo "no quick test among them"; }
 
 unit: ## unit and integration tests, the long ones too
-	@rm -rf .recorded/unit .recorded/ran
-	@RECORD_AWS_CALLS=.recorded/unit RECORD_RAN=.recorded/ran .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
+	@rm -rf .recorded/unit
+	@RECORD_AWS_CALLS=.recorded/unit .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
 
 permissions: ## what functions did in the last `make unit` and `make e2e`, against what their roles allow
 	@RECORDED_AWS_CALLS=".recorded/unit .recorded/e2e" .venv/bin/pytest tests/permissions/test_least_privilege.py
 
-attribution: ## what ran in the test files of the last `make unit` is what `make check` would select them for
+attribution: ## `make unit`, noting whose code runs in which test file: `make check` would select each for it
+	@rm -rf .recorded/ran
+	@RECORD_RAN=.recorded/ran $(MAKE) unit
 	@RECORDED_RAN=.recorded/ran .venv/bin/pytest tests/selection/test_ran.py
 
 fuzz: ## 20,000 mutated webhooks through ingest, with the count of what became of them; CASES=

@@ -26,7 +26,8 @@ class FromItsQueue:
 
     def receive_message(self, **asked: Any) -> Any:
         assert "DeadLetterQueueSourceArn" in asked["MessageSystemAttributeNames"]
-        answer = self._client.receive_message(**asked)
+        assert asked["WaitTimeSeconds"] > 0, "all of the queue's servers are asked, not some"
+        answer = self._client.receive_message(**{**asked, "WaitTimeSeconds": 0})  # nobody else sends meanwhile
         for own in answer.get("Messages", []):
             if came := own.get("MessageAttributes", {}).pop("from", None):
                 arn = f"arn:aws:sqs:ap-south-1:123456789012:{came['StringValue']}"
