@@ -241,9 +241,19 @@ def budget(_client: Clients, stage: Stage) -> Iterator[Finding]:
 
 
 def alarm_topic(client: Clients, stage: Stage) -> Iterator[Finding]:
-    """Whether the operator's own topic takes what alarms and budget tell it: no stack writes that topic's policy."""
+    """Whether the operator's own topic takes what alarms and budget tell it: no stack writes that topic's policy.
+
+    A budget tells topics of its own account alone (AWS Cost Management User Guide, "Creating an Amazon SNS topic for
+    budget notifications").
+    """
     if stage.alarm_topic_arn is None:
         return
+    if stage.monthly_budget_usd:
+        own = client("sts").get_caller_identity()["Account"]
+        if (theirs := stage.alarm_topic_arn.split(":")[4]) != own:
+            what = f"the alarm topic is account {theirs}'s, this is {own}: a budget tells topics of its own account"
+            yield Finding("stop", what, "name a topic of this account, or leave monthly_budget_usd out")
+            return
     topic = client("sns").get_topic_attributes(TopicArn=stage.alarm_topic_arn)["Attributes"]
     if topic.get("KmsMasterKeyId", "").endswith("alias/aws/sns"):
         what = "the alarm topic is encrypted by AWS's own key, which lets no service in: nothing arrives"

@@ -371,6 +371,16 @@ def test_a_topic_of_the_operators_own_has_to_take_what_it_is_told(
     aws: Aws, budget: int, let_in: tuple[str, ...], verdict: str
 ) -> None:
     topic_lets(aws, *let_in)
+    aws.answers("sts", "get_caller_identity", {"Account": "111122223333"})
+    stage = replace(PRODUCTION, alarm_email=None, alarm_topic_arn=TOPIC, monthly_budget_usd=budget)
+
+    assert [own for own, _ in found(aws, preflight.alarm_topic, stage)] == [verdict]
+
+
+@pytest.mark.parametrize(("budget", "verdict"), [(50, "stop"), (0, "ok")])
+def test_a_budget_tells_no_topic_of_another_account(aws: Aws, budget: int, verdict: str) -> None:
+    topic_lets(aws, "cloudwatch.amazonaws.com", "budgets.amazonaws.com")
+    aws.answers("sts", "get_caller_identity", {"Account": "444455556666"})
     stage = replace(PRODUCTION, alarm_email=None, alarm_topic_arn=TOPIC, monthly_budget_usd=budget)
 
     assert [own for own, _ in found(aws, preflight.alarm_topic, stage)] == [verdict]
