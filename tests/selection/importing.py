@@ -22,7 +22,10 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 PROJECT = Path(__file__).parents[2]
-ROOTS = ("shared", "functions", "infra", "tests")
+FOLDERS = ("shared", "functions", "infra", "tests")
+COMMAND_LINE = "infra/cli/"
+"""A root of imports of its own: what is installed from there is the package ``checkback``."""
+ROOTS = (*FOLDERS, "checkback")
 EVERYTHING = frozenset(("pyproject.toml", "requirements/dev.txt", "tests/conftest.py"))
 """What every test stands on: pytest's settings, the packages, the fixtures for all."""
 UNREAD = frozenset((".md", ".svg", ".in", ""))
@@ -115,13 +118,13 @@ class Project:
     """The files of a tree, and who imports and reads whom."""
 
     def __init__(self, modules: Mapping[str, Module]) -> None:
-        """``modules``: every Python file below ``ROOTS``, by its path in the tree."""
+        """``modules``: every Python file below ``FOLDERS``, by its path in the tree."""
         self._modules = modules
 
     @classmethod
     def at(cls, folder: Path) -> "Project":
         """As the working tree has it; what was read before is not read again."""
-        paths = (own for root in ROOTS for own in sorted((folder / root).rglob("*.py")))
+        paths = (own for root in FOLDERS for own in sorted((folder / root).rglob("*.py")))
         with _kept(folder / ".pytest_cache" / "selection") as known:
             return cls({own.relative_to(folder).as_posix(): known(own.read_text()) for own in paths})
 
@@ -170,7 +173,7 @@ class Project:
             return None
         parts = PurePosixPath(changed).parts
         reached = self._who_reads(parts)
-        if changed.endswith(".py") and parts[0] in ROOTS:
+        if changed.endswith(".py") and parts[0] in FOLDERS:
             reached |= {changed} | self._who_imports(dotted(changed), new=changed not in self._modules)
         elif not reached and PurePosixPath(changed).suffix not in UNREAD:
             return None
@@ -226,7 +229,7 @@ def _kept(path: Path) -> Iterator[Callable[[str], Module]]:
 
 def dotted(path: str) -> str:
     """A module's name; a package's is its folder's."""
-    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return path.removeprefix(COMMAND_LINE).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _name(path: str) -> str:

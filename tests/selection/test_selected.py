@@ -41,6 +41,8 @@ def project() -> Project:
         ("tests/integration/conftest.py", "tests/integration/store/test_coupons.py"),  # a conftest above
         ("tests/unit/domain/sessions.py", "tests/integration/api/test_api.py"),  # through a conftest
         ("events/wix/order-approved.json", "tests/unit/providers/test_wix.py"),
+        ("infra/cli/checkback/signature.py", "tests/unit/cli/test_signature.py"),  # a root of its own
+        ("events/wix/sending.toml", "tests/unit/cli/test_samples.py"),
         ("events/aws/webhook.json", "tests/integration/functions/test_ingest.py"),
         ("docs/destinations/gupshup.md", "tests/unit/destinations/test_docs.py"),
         ("docs/runbook.md", "tests/unit/infra/test_watching.py"),

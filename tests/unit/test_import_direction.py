@@ -154,6 +154,16 @@ def test_only_the_registry_and_a_provider_itself_know_a_provider_by_name(path: P
     assert not PROVIDERS & named, f"{name_of(path)} imports a provider"
 
 
+COMMAND_LINE = sorted((PROJECT / "infra" / "cli").rglob("*.py"))
+OF_THE_SERVICE = {"shared", "functions", "infra", "tests", "boto3", "botocore", "aws_lambda_powertools", "pydantic"}
+
+
+@pytest.mark.parametrize("path", COMMAND_LINE, ids=name_of)
+def test_the_command_line_is_a_client_that_imports_nothing_of_the_service_nor_of_aws(path: Path) -> None:
+    """It is installed by itself, on machines that have nothing else of this tree."""
+    assert not [own for own in imports(path) if own.split(".")[0] in OF_THE_SERVICE]
+
+
 def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
