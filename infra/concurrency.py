@@ -38,6 +38,7 @@ def wanted(stage: Stage) -> dict[FunctionName, int]:
         "merchant_api": stage.merchant_api_concurrency,
         "redirect": stage.redirect_concurrency,
         "callbacks": stage.callbacks_concurrency,
+        "reading": stage.reading_concurrency,
         "sweep": sweep_parts(stage),
         "deliver": deliver,
         "pull": PULLS,

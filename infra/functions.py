@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final, Literal, get_args
 
 FunctionName = Literal[
-    "ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "callbacks", "pull", "campaign"
+    "ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "callbacks", "pull", "campaign", "reading"
 ]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 LIVE: Final = "live"
@@ -95,6 +95,14 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             services=("dynamodb", "secretsmanager"),
             asked=True,
             prepares=True,
+        ),
+        FunctionSpec(
+            name="reading",
+            purpose="Answers Shopify's and Wix' clients",
+            memory_mb=1024,
+            timeout=timedelta(seconds=29),
+            services=("dynamodb", "secretsmanager"),
+            asked=True,
         ),
         FunctionSpec(
             name="pull",

@@ -85,6 +85,7 @@ class Stage:
     merchant_api_concurrency: int = 0
     redirect_concurrency: int = 0
     callbacks_concurrency: int = 0
+    reading_concurrency: int = 0
     """Reserved for each of the others that answer requests, and the most of it: a flood of one takes from no other."""
     gradual_deployment: bool = False
     """Whether a new version of what answers requests takes a tenth of them for ten minutes first, watched by alarms."""
@@ -185,6 +186,7 @@ class Stage:
             "merchant_api_concurrency": (0, 10_000),
             "redirect_concurrency": (0, 10_000),
             "callbacks_concurrency": (0, 10_000),
+            "reading_concurrency": (0, 10_000),
             "front_requests_per_ip": (10, 2_000_000_000),
             "front_webhooks_per_ip": (10, 2_000_000_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),

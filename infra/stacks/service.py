@@ -48,6 +48,14 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
         (HttpMethod.GET, "/u/{code}"),
         (HttpMethod.POST, "/u/{code}"),
     ),
+    "reading": (
+        (HttpMethod.POST, "/admin/api/{version}/graphql.json"),
+        (HttpMethod.GET, "/ecom/v1/abandoned-checkout/{id}"),
+        (HttpMethod.DELETE, "/ecom/v1/abandoned-checkout/{id}"),
+        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/query"),
+        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/search"),
+        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/{id}/activities"),
+    ),
 }
 
 # Transactions are allowed through the actions they are made of. Nothing here may scan.
@@ -181,6 +189,8 @@ class ServiceStack(Stack):
             # A shopper who opts in again lifts a suppression. Vendors name a phone or an address.
             ("callbacks", ("dynamodb:DeleteItem",), ("phone", "email")),
             ("redirect", (), ()),
+            # Timelines; and a dismissal looks for the episode's other checkouts.
+            ("reading", (_QUERY,), ("list",)),
             ("pull", (), _OF_CHECKOUTS),
             ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
         )

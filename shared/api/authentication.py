@@ -87,6 +87,13 @@ class Authenticator:
             return Principal("operator")
         raise unauthorised("The credential is wrong or has been revoked.")
 
+    def merchant_of(self, token: str | None) -> MerchantId:
+        """The merchant of a token that stands by itself, as other people's clients send it. Raises Problem 401."""
+        merchant_id = self._merchant(token_hash(token)) if token is not None and _TOKEN.fullmatch(token) else None
+        if merchant_id is None:
+            raise unauthorised("The token is missing, wrong or has been revoked.")
+        return merchant_id
+
     def forget(self, of_hash: str) -> None:
         """Forget a revoked token at once in this process; others do within seconds."""
         self._known.pop(of_hash, None)

@@ -1,4 +1,4 @@
-"""The list index: a merchant's checkouts by status and hour of activity, newest first, partitions merged."""
+"""The list index: a merchant's checkouts by status and hour of activity, partitions merged, read either way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,3 +50,29 @@ class CheckoutListing:
             )
             found += [Listed(item["ls"], item["pk"].removeprefix("C#")) for item in page.items if item["ls"] != below]
         return sorted(found, key=lambda own: own.place, reverse=True)[:limit]
+
+    def between(
+        self, partitions: Sequence[str], above: str | None, below: str | None, *, rising: bool, limit: int
+    ) -> list[Listed]:
+        """At most ``limit`` checkouts between two places, neither included: from the lower end on, or from the upper.
+
+        Fewer mean that there are no more. One query for each partition, of at most ``limit`` keys and the two ends.
+        """
+        low, high = keys.list_range(None, None)
+        low, high = low if above is None else max(low, above), high if below is None else min(high, below)
+        if high < low:
+            return []
+        found: list[Listed] = []
+        for partition in partitions:
+            page = self._table.query(
+                Key("lp").eq(partition) & Key("ls").between(low, high),
+                index=keys.LIST_INDEX,
+                limit=limit + 2,
+                forward=rising,
+            )
+            found += [
+                Listed(item["ls"], item["pk"].removeprefix("C#"))
+                for item in page.items
+                if item["ls"] not in {above, below}
+            ]
+        return sorted(found, key=lambda own: own.place, reverse=not rising)[:limit]

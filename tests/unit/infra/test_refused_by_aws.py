@@ -58,9 +58,11 @@ def test_a_roles_inline_policies_fit_into_10_240_characters(service: StackTempla
 
 def test_whoever_is_asked_over_http_ends_before_the_api_stops_waiting(service: StackTemplate) -> None:
     asked = [item["Properties"]["IntegrationUri"] for item in service.resources("ApiGatewayV2::Integration").values()]
-    timeouts = [service.function(name)["Properties"]["Timeout"] for name in ("ingest", "merchant_api", "redirect")]
+    timeouts = [
+        service.function(name)["Properties"]["Timeout"] for name in ("ingest", "merchant_api", "redirect", "reading")
+    ]
 
-    assert len(asked) == 4
+    assert len(asked) == 5
     assert max([*timeouts, service.function("callbacks")["Properties"]["Timeout"]]) < 30
 
 

@@ -35,6 +35,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "redirect": {"PREPARE_AT_INIT"},
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
+    "reading": set(),
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -65,6 +66,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
     "campaign": ROWS | SECRET | CONSUME | SCHEDULE | {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
+    "reading": ROWS | SECRET | {"dynamodb:Query"},
 }  # fmt: skip
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
@@ -80,6 +82,12 @@ ROUTES = {
     "GET /r/{code}": "redirect",
     "GET /u/{code}": "redirect",
     "POST /u/{code}": "redirect",
+    "POST /admin/api/{version}/graphql.json": "reading",
+    "GET /ecom/v1/abandoned-checkout/{id}": "reading",
+    "DELETE /ecom/v1/abandoned-checkout/{id}": "reading",
+    "POST /ecom/v1/abandoned-checkout/query": "reading",
+    "POST /ecom/v1/abandoned-checkout/search": "reading",
+    "POST /ecom/v1/abandoned-checkout/{id}/activities": "reading",
 }
 
 
@@ -510,7 +518,7 @@ def test_production_reserves_what_its_queues_may_use_and_a_share_for_webhooks(pr
     }
 
     working = {"dispatch": 100, "sweep": 24, "deliver": 190, "pull": 5, "campaign": 7}
-    assert reserved == working | {"ingest": 400, "merchant_api": 60, "redirect": 40, "callbacks": 60}
+    assert reserved == working | {"ingest": 400, "merchant_api": 60, "redirect": 40, "callbacks": 60, "reading": 10}
     for name, sources in (
         ("deliver", ("Deliveries", "Retries", "QueuesSteps", "QueuesSlow")),
         ("pull", ("QueuesPulls",)),
@@ -562,7 +570,7 @@ def test_what_answers_requests_takes_over_gradually_and_goes_back_on_an_alarm(pr
         if "CodeDeployLambdaAliasUpdate" in item.get("UpdatePolicy", {})
     }
 
-    assert gradual == {"ingest", "merchant_api", "callbacks", "redirect"}
+    assert gradual == {"ingest", "merchant_api", "callbacks", "redirect", "reading"}
     assert len(groups) == len(gradual)
     for group in (own["Properties"] for own in groups.values()):
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent10Minutes"
@@ -586,7 +594,7 @@ def test_snapshots_are_made_of_what_answers_requests_where_a_stage_wants_them(sy
     service = synthesise("production", snap_start=True).service
     snapped = {name for name in FUNCTION_NAMES if "SnapStart" in service.function(name)["Properties"]}
 
-    assert snapped == {"ingest", "merchant_api", "callbacks", "redirect"}
+    assert snapped == {"ingest", "merchant_api", "callbacks", "redirect", "reading"}
     assert "SnapStart" not in json.dumps(synthesise("production").service.json)
 
 

@@ -1,0 +1,1 @@
+"""Answers other people's clients: Shopify's GraphQL Admin way of reading abandoned checkouts, and Wix' REST way."""
