@@ -155,7 +155,7 @@ class _Costing:
 
     def _entries(self, own: FieldNode) -> int:
         """How many entries the connection's page may hold; the most where that cannot be told yet."""
-        for argument in own.arguments:
+        for argument in own.arguments or ():
             if argument.name.value in {"first", "last"}:
                 value: Any = None
                 if isinstance(argument.value, IntValueNode):

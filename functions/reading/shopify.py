@@ -169,7 +169,7 @@ def _root(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _field(source: Any, info: GraphQLResolveInfo, **asked: Any) -> Any:
+def _field(source: Any, info: GraphQLResolveInfo[Any], **asked: Any) -> Any:
     """What stands under the field's name: everything here is a mapping, and what takes arguments a call."""
     value = source.get(info.field_name)
     return value(info, **asked) if callable(value) else value

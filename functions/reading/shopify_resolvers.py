@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from functions.reading.costs import MOST_ENTRIES, Spent, refused
 from shared.api.cursors import Cursors
 from shared.api.problems import Problem
 from shared.api.shopify_checkout import GID, began_at, gid, is_open, is_recovered, shopify_checkout
-from shared.api.shopify_search import COMPARISONS, All, NotSearchable, Search, Term, at, holds, parse, terms
+from shared.api.shopify_search import All, NotSearchable, Search, Term, at, compared, holds, parse, terms
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import digest_of
 from shared.domain.merchant import Merchant
@@ -156,11 +157,11 @@ class Reading:
                 case _ if term.comparison == "=":
                     return checkout.id == term.value
                 case _:
-                    return COMPARISONS[term.comparison](place_of(checkout), places[str(term.value)])
+                    return compared(place_of(checkout), term.comparison, places[str(term.value)])
 
         return Selection(
             self.merchant,
-            lambda checkout: holds(search, lambda term: term_holds(checkout, term)),
+            lambda checkout: holds(search, partial(term_holds, checkout)),
             self.now,
             _statuses(search),
         )
@@ -190,7 +191,7 @@ def _window(asked: Mapping[str, Any]) -> _Window:
     first, last = asked.get("first"), asked.get("last")
     if (first is None) == (last is None):
         raise refused("you must provide one of first or last", _INVALID)
-    size = last if first is None else first
+    size = int(last or 0) if first is None else int(first)
     if not 1 <= size <= MOST_ENTRIES:
         raise refused(f"first and last lie between 1 and {MOST_ENTRIES}", _INVALID)
     if first is not None and asked.get("before") is not None:

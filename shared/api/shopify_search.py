@@ -5,7 +5,6 @@ parentheses (https://shopify.dev/docs/api/usage/search-syntax). Fields as the qu
 Anything else is refused: a filter that is left out unseen would answer with more than was asked for.
 """
 
-import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,13 +27,6 @@ _TOKEN: Final = re.compile(
 )
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _GID: Final = re.compile(r"(?:gid://shopify/AbandonedCheckout/)?(?P<id>[A-Za-z0-9_]{1,80})", re.ASCII)
-COMPARISONS: Final[Mapping[str, Callable[[object, object], bool]]] = {
-    "<": operator.lt,
-    ">": operator.gt,
-    "<=": operator.le,
-    ">=": operator.ge,
-    "=": operator.eq,
-}
 
 
 class NotSearchable(ValueError):
@@ -111,12 +103,27 @@ def terms(search: Search) -> list[Term]:
             assert_never(search)
 
 
+def compared[T: (str, datetime)](own: T, comparison: str, other: T) -> bool:
+    """Whether ``own`` stands to ``other`` as a term's comparison says."""
+    match comparison:
+        case "<":
+            return own < other
+        case ">":
+            return own > other
+        case "<=":
+            return own <= other
+        case ">=":
+            return own >= other
+        case _:
+            return own == other
+
+
 def at(term: Term, instant: datetime) -> bool:
     """Whether an instant is what a term of a time asks for. A day is all of it, in UTC."""
     if not isinstance(term.value, datetime):
         return False
     if not term.day:
-        return COMPARISONS[term.comparison](instant, term.value)
+        return compared(instant, term.comparison, term.value)
     end = term.value + timedelta(days=1)
     match term.comparison:
         case "=":
@@ -126,7 +133,7 @@ def at(term: Term, instant: datetime) -> bool:
         case "<=":
             return instant < end
         case _:
-            return COMPARISONS[term.comparison](instant, term.value)
+            return compared(instant, term.comparison, term.value)
 
 
 type _Token = Term | str

@@ -261,7 +261,7 @@ def test_other_orders_are_kept_over_pages(merchant: Api, client: Reader) -> None
             for number in range(12)
         ],
     )  # fmt: skip
-    begun = {own.id: str(own.text("started_at")) for own in made}
+    begun = {str(own.id): str(own.text("started_at")) for own in made}
 
     order = joined(walked(client, size=5, sortKey="CREATED_AT"))
 
