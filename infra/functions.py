@@ -5,7 +5,17 @@ from datetime import timedelta
 from typing import Final, Literal, get_args
 
 FunctionName = Literal[
-    "ingest", "merchant_api", "sweep", "dispatch", "deliver", "redirect", "callbacks", "pull", "campaign", "reading"
+    "ingest",
+    "merchant_api",
+    "sweep",
+    "dispatch",
+    "deliver",
+    "redirect",
+    "callbacks",
+    "pull",
+    "campaign",
+    "reading",
+    "console",
 ]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
 LIVE: Final = "live"
@@ -20,7 +30,8 @@ class FunctionSpec:
     and means to; Lambda would otherwise drop a message after about 16 such turns. ``hurried``: somebody waits for its
     answer and will ask again, so that its calls to AWS are soon given up. ``asked``: it answers requests of the
     API; a new version of it takes over gradually. ``routes``: it finds its way by Powertools' router.
-    ``prepares``: at init it does ahead what its first call would wait for.
+    ``prepares``: at init it does ahead what its first call would wait for. ``calls``: other functions whose code it
+    runs in its own process, and carries along.
     """
 
     name: FunctionName
@@ -33,6 +44,7 @@ class FunctionSpec:
     asked: bool = False
     routes: bool = False
     prepares: bool = False
+    calls: tuple[FunctionName, ...] = ()
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -119,6 +131,16 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(minutes=2),
             services=("dynamodb", "scheduler", "secretsmanager", "sqs"),
             chains=True,
+        ),
+        FunctionSpec(
+            name="console",
+            purpose="Shows merchants their checkouts in a browser",
+            memory_mb=1024,
+            timeout=timedelta(seconds=29),
+            services=("dynamodb", "secretsmanager", "sqs"),
+            asked=True,
+            routes=True,
+            calls=("merchant_api",),
         ),
     )
 }

@@ -12,7 +12,7 @@ from functions.merchant_api.operations import Operation
 from functions.merchant_api.resolver import Resolver
 from functions.merchant_api.services import Services
 from functions.merchant_api.session import Session
-from shared.api.authentication import PRINCIPALS, Principal, permit
+from shared.api.authentication import PRINCIPALS, Principal, permit, permit_method
 from shared.api.idempotency import Answer, Making
 from shared.api.paths import is_plain
 from shared.api.problems import (
@@ -101,6 +101,7 @@ class Pipeline:
             return None
         principal = self._services().authenticator.principal(request.headers.get("authorization"))
         permit(principal, allowed)
+        permit_method(principal, request.method)
         return principal
 
     def _answered(

@@ -1,6 +1,6 @@
 """The resolver: routes, validation, and every error as a problem."""
 
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -15,6 +15,9 @@ from functions.merchant_api.session import Session, repeat_of
 from shared.api.idempotency import Repeat
 from shared.api.problems import FieldError, Problem, invalid, problem_of, validation_failed
 from shared.api.strict_json import read_object
+
+_CONTEXT: Final[dict[str, Any]] = {}
+"""What the routes know of the request at hand. Routers are the process's: they look here whichever resolver asks."""
 
 
 class Resolver(APIGatewayHttpResolver):
@@ -52,6 +55,7 @@ class Resolver(APIGatewayHttpResolver):
 def build(logger: Logger) -> Resolver:
     """The resolver with all routes."""
     resolver = Resolver(enable_validation=True, json_body_deserializer=read_object)  # type: ignore[arg-type]  # None: no body
+    resolver.context = _CONTEXT
     for router in ROUTERS:
         resolver.include_router(router)
     resolver.use(middlewares=[refuse_unknown_parameters])

@@ -15,6 +15,7 @@ from shared.domain.recovery_link import RecoveryCodes
 from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore, SourceStore, TokenStore
+from shared.store.console_access import ConsoleAccess
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
 from shared.store.events import EventStore
@@ -53,11 +54,6 @@ class Services(Stores):
 
     now: Callable[[], datetime] = staticmethod(now)
     clock = Clock()
-
-    def __init__(self, environment: Environment) -> None:
-        """``environment`` of the function."""
-        super().__init__(environment)
-        self._admin_secret_arn = environment.variable("ADMIN_SECRET_ARN")
 
     @cached_property
     def merchants(self) -> MerchantStore:
@@ -108,6 +104,11 @@ class Services(Stores):
     def authenticator(self) -> Authenticator:
         """Who is asking."""
         return Authenticator(self.tokens, self._admin_key)
+
+    @cached_property
+    def console_access(self) -> ConsoleAccess:
+        """Who may look at the console."""
+        return ConsoleAccess(self.table)
 
     @cached_property
     def idempotency(self) -> Idempotency:
@@ -251,7 +252,9 @@ class Services(Stores):
         return receiver_over(self)
 
     def _admin_key(self) -> str:
-        return clients.secretsmanager().get_secret_value(SecretId=self._admin_secret_arn)["SecretString"]
+        return clients.secretsmanager().get_secret_value(SecretId=self.environment.variable("ADMIN_SECRET_ARN"))[
+            "SecretString"
+        ]
 
 
 def _unsettled(campaign: Campaign, failure: Exception) -> None:

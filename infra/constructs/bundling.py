@@ -1,8 +1,8 @@
 """Makes the zip files the functions are deployed from, without Docker, the same bytes at every build.
 
-A bundle holds its function's locked packages (wheels only, for the platform it runs on), ``shared`` and
-its own folder. Lambda unpacks files with a fixed date, so ordinary bytecode would be stale and every cold
-start would compile again: all modules are compiled here, by the runtime's own minor version, to bytecode
+A bundle holds its function's locked packages (wheels only, for the platform it runs on), ``shared``, its own folder
+and those of functions whose code it runs. Lambda unpacks files with a fixed date, so ordinary bytecode would be stale
+and every cold start would compile again: all modules are compiled here, by the runtime's own minor version, to bytecode
 that is never checked against its source. Of packages the bytecode alone is shipped.
 """
 
@@ -175,7 +175,11 @@ class Bundler:
         return _digest(parts)[:16]
 
     def _own(self, spec: FunctionSpec) -> list[Path]:
-        return [self._project / "functions" / "__init__.py", *_sources(self._project / "functions" / spec.name)]
+        functions = self._project / "functions"
+        return [
+            functions / "__init__.py",
+            *(own for name in (spec.name, *spec.calls) for own in _sources(functions / name)),
+        ]
 
     def _shared(self) -> list[Path]:
         return _sources(self._project / "shared")

@@ -56,6 +56,7 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
         (HttpMethod.POST, "/ecom/v1/abandoned-checkout/search"),
         (HttpMethod.POST, "/ecom/v1/abandoned-checkout/{id}/activities"),
     ),
+    "console": ((HttpMethod.ANY, "/console"), (HttpMethod.ANY, "/console/{proxy+}")),
 }
 
 # Transactions are allowed through the actions they are made of. Nothing here may scan.
@@ -193,6 +194,7 @@ class ServiceStack(Stack):
             ("reading", (_QUERY,), ("list",)),
             ("pull", (), _OF_CHECKOUTS),
             ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
+            ("console", (_QUERY,), (*_OF_SHOPPERS, "list")),
         )
         for name, more, indexes in allowed:
             self.functions[name].allow((*_ITEMS, *more), [table])
@@ -248,6 +250,7 @@ class ServiceStack(Stack):
             ("deliver", (retries, steps, slow)),
             ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
             ("campaign", (("CAMPAIGN_RUNS_QUEUE_URL", self.queues.campaign_runs),)),
+            ("console", (deliveries, retries)),
         )
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])

@@ -24,6 +24,7 @@ _BEARER = re.compile(r" *bearer +([\x21-\x7e]+) *", re.ASCII | re.IGNORECASE)
 _TOKEN = re.compile(r"cbk_[A-Za-z0-9_-]{43}")
 
 
+_READING = frozenset({"GET", "HEAD"})
 PrincipalKind = Literal["operator", "merchant"]
 PRINCIPALS: frozenset[PrincipalKind] = frozenset(get_args(PrincipalKind))
 _TAKES: Mapping[PrincipalKind, str] = {
@@ -34,10 +35,15 @@ _TAKES: Mapping[PrincipalKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking; ``merchant_id`` is None for the operator."""
+    """Who is asking; ``merchant_id`` is None for the operator.
+
+    ``read_only``: it may look at everything and do nothing. ``token_hash``: of the merchant token it showed.
+    """
 
     kind: PrincipalKind
     merchant_id: MerchantId | None = None
+    read_only: bool = False
+    token_hash: str | None = None
 
     @property
     def owner(self) -> str:
@@ -80,9 +86,10 @@ class Authenticator:
             raise unauthorised("Send the header Authorization: Bearer, with a merchant token or the admin key.")
         credential = given[1]
         if _TOKEN.fullmatch(credential):
-            merchant_id = self._merchant(token_hash(credential))
+            of_hash = token_hash(credential)
+            merchant_id = self._merchant(of_hash)
             if merchant_id is not None:
-                return Principal("merchant", merchant_id)
+                return Principal("merchant", merchant_id, token_hash=of_hash)
         elif self._is_admin(credential):
             return Principal("operator")
         raise unauthorised("The credential is wrong or has been revoked.")
@@ -125,3 +132,9 @@ def permit(principal: Principal, allowed: Collection[PrincipalKind]) -> None:
     """Raises Problem 403 where the credential is of another kind than those ``allowed``."""
     if principal.kind not in allowed:
         raise forbidden(_TAKES["merchant" if "merchant" in allowed else "operator"])
+
+
+def permit_method(principal: Principal, method: str) -> None:
+    """Raises Problem 403 where who may only read asks for more than that."""
+    if principal.read_only and method not in _READING:
+        raise forbidden("This session may only read.")

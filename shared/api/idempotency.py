@@ -14,6 +14,7 @@ reason: a merchant's key, and a body like ``{"phone": "..."}``, could be tried o
 import base64
 import json
 import re
+import secrets
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,11 @@ class Making:
         """The next merchant token, as hard to guess as the stage's key."""
         part = self._next()
         return new_token() if part is None else token_of(bytes.fromhex(part))
+
+    def bits(self) -> bytes:
+        """The next 256 bits that nobody can guess."""
+        part = self._next()
+        return secrets.token_bytes(32) if part is None else bytes.fromhex(part)
 
     def _next(self) -> str | None:
         self._made += 1

@@ -287,6 +287,26 @@ def token(token_hash: str) -> ItemKey:
     return f"K#{token_hash}", "K"
 
 
+def console_session(merchant_id: MerchantId, secret_hash: str) -> ItemKey:
+    """A browser's session in the console, in its merchant's partition: the merchant's erasure takes it along."""
+    return merchant(merchant_id), f"WEB#{secret_hash}"
+
+
+def console_sessions_ended(merchant_id: MerchantId) -> ItemKey:
+    """Until when all sessions of a merchant were ended together."""
+    return merchant(merchant_id), "WEBEND"
+
+
+def portal_link(merchant_id: MerchantId, secret_hash: str) -> ItemKey:
+    """A link into the console that can be used once."""
+    return merchant(merchant_id), f"LINK#{secret_hash}"
+
+
+def sign_ins(from_mac: str) -> ItemKey:
+    """How often somebody asked to be signed in lately, by a keyed hash of their address."""
+    return f"WEB#{from_mac}", "W"
+
+
 def idempotent_requests(owner: str) -> str:
     """The partition of what one asker sent with an Idempotency-Key."""
     return f"X#{owner}"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.functions import FUNCTIONS as FUNCTION_SPECS
+
 PROJECT = Path(__file__).parents[2]
 FUNCTIONS = sorted(own.name for own in (PROJECT / "functions").iterdir() if (own / "handler.py").exists())
 MODULES = sorted((PROJECT / "shared").rglob("*.py")) + sorted((PROJECT / "functions").rglob("*.py"))
@@ -17,6 +19,10 @@ PROVIDERS = {"flexype", "cashfree", "wix", "shopify", "emporix", "razorpay", "st
 }
 CHAPTERS = [{"campaigns"}, {"recovery", "privacy"}, {"intake"}, {"delivering", "insight"}]
 """Of ``shared/workflows``, top first: a chapter may import those further down, never one beside or above it."""
+CALLS = {
+    "console": ("functions.merchant_api.pipeline", "functions.merchant_api.resolver", "functions.merchant_api.services")
+}
+"""What a function runs of another in its own process: the console asks the merchant API, which knows nothing of it."""
 NOT_IN_THE_DOMAIN = {"boto3", "botocore", "httpx", "pydantic", "aws_lambda_powertools", "os", "socket", "http"}
 
 
@@ -131,8 +137,14 @@ def test_no_modules_of_a_package_import_each_other(package: str) -> None:
 def test_functions_never_import_each_other(function: str) -> None:
     for path in (PROJECT / "functions" / function).rglob("*.py"):
         for imported in imports(path):
-            if imported.startswith("functions."):
+            if imported.startswith("functions.") and not imported.startswith(CALLS.get(function, ())):
                 assert imported.split(".")[1] == function, f"{name_of(path)} imports {imported}"
+
+
+def test_what_functions_run_of_each_other_is_carried_along() -> None:
+    assert {own: {one.split(".")[1] for one in named} for own, named in CALLS.items()} == {
+        own.name: set(own.calls) for own in FUNCTION_SPECS.values() if own.calls
+    }
 
 
 @pytest.mark.parametrize("path", DOMAIN, ids=name_of)

@@ -13,6 +13,7 @@ from functions.merchant_api.routes import (
     merchant,
     metrics,
     operator,
+    portal_links,
     quarantine,
     sources,
     suppressions,
@@ -32,4 +33,5 @@ ROUTERS: tuple[Router, ...] = (
     metrics.router,
     quarantine.router,
     catalogue.router,
+    portal_links.router,
 )

@@ -151,6 +151,7 @@ ANSWERED = {
     "/v1/endpoints/{endpoint_id}/test",
     "/v1/merchants",
     "/v1/merchants/{merchant_id}/tokens",
+    "/v1/portal-links",
     "/v1/quarantine/{quarantine_id}/replay",
     "/v1/sources",
     "/v1/sources/{source_id}/backfill",

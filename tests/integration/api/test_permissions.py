@@ -85,6 +85,8 @@ def test_a_credential_of_the_wrong_kind_is_403_everywhere(town: Town, shop: Shop
     before = stored(shop)
 
     for own in town.operations:
+        if own.template == "/v1/portal-links":  # either may ask
+            continue
         wrong = town.victim if own.operators else town.operator
         answer = wrong(own.method, own.path, own.body, headers={"idempotency-key": "wrong-kind"})
         assert answer.status == 403, (own, answer.text)

@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/customers/export": {"customer_id": "7"},
     "POST /v1/customers/erase": {"customer_id": "7"},
     "POST /v1/suppressions": {"customer_id": "7"},
+    "POST /v1/portal-links": {"capabilities": ["read"]},
 }
 """A body that is valid, for the operations that want one."""
 

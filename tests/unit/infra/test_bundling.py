@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from infra.constructs.bundling import Bundler, BundlingError
-from infra.functions import FUNCTION_NAMES, FunctionName
+from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.local.engine import PROJECT
 
 pytestmark = pytest.mark.long
@@ -184,7 +184,7 @@ def test_only_a_function_that_routes_requests_ships_the_router(bundler: Bundler,
     with zipfile.ZipFile(bundler.build(function).path) as archive:
         shipped = any(name.startswith("aws_lambda_powertools/event_handler/") for name in archive.namelist())
 
-    assert shipped == (function == "merchant_api")
+    assert shipped == FUNCTIONS[function].routes
 
 
 def test_the_list_of_endpoints_names_the_functions_own_services(bundler: Bundler, function: FunctionName) -> None:
@@ -217,7 +217,7 @@ def test_a_bundle_holds_only_locked_packages_and_its_own_code(
             continue
         assert {owner.lower().replace("-", "_") for owner in owners[top]} & locked, top
     assert {name.split("/")[1] for name in names if name.startswith("functions/")} <= {
-        function, "__init__.py", "__pycache__",
+        function, *FUNCTIONS[function].calls, "__init__.py", "__pycache__",
     }  # fmt: skip
     assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", "py.typed"))]
     assert not [name for name in names if name.startswith("botocore/data/ec2/")]

@@ -15,7 +15,7 @@ ALL_VIEWER_EXCEPT_HOST = "b689b0a8-53d0-40ab-baf2-68738e2966ac"
 """Ids of AWS's own policies (Amazon CloudFront Developer Guide, "Use managed cache policies", "... origin request
 policies").
 """
-ASKED = ("ingest", "merchant_api", "redirect", "callbacks", "reading")
+ASKED = ("ingest", "merchant_api", "redirect", "callbacks", "reading", "console")
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
     "reading": set(),
+    "console": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -67,6 +68,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
+    "console": ROWS | SECRET | {"dynamodb:Query", "sqs:SendMessage"},
 }  # fmt: skip
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 
@@ -88,6 +90,8 @@ ROUTES = {
     "POST /ecom/v1/abandoned-checkout/query": "reading",
     "POST /ecom/v1/abandoned-checkout/search": "reading",
     "POST /ecom/v1/abandoned-checkout/{id}/activities": "reading",
+    "ANY /console": "console",
+    "ANY /console/{proxy+}": "console",
 }
 
 
@@ -570,7 +574,7 @@ def test_what_answers_requests_takes_over_gradually_and_goes_back_on_an_alarm(pr
         if "CodeDeployLambdaAliasUpdate" in item.get("UpdatePolicy", {})
     }
 
-    assert gradual == {"ingest", "merchant_api", "callbacks", "redirect", "reading"}
+    assert gradual == {"ingest", "merchant_api", "callbacks", "redirect", "reading", "console"}
     assert len(groups) == len(gradual)
     for group in (own["Properties"] for own in groups.values()):
         assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaCanary10Percent10Minutes"
@@ -594,7 +598,7 @@ def test_snapshots_are_made_of_what_answers_requests_where_a_stage_wants_them(sy
     service = synthesise("production", snap_start=True).service
     snapped = {name for name in FUNCTION_NAMES if "SnapStart" in service.function(name)["Properties"]}
 
-    assert snapped == {"ingest", "merchant_api", "callbacks", "redirect", "reading"}
+    assert snapped == {"ingest", "merchant_api", "callbacks", "redirect", "reading", "console"}
     assert "SnapStart" not in json.dumps(synthesise("production").service.json)
 
 

@@ -1,0 +1,152 @@
+"""What a browser gets: pages rendered with autoescape, redirects, files under hashed names, by one strict CSP."""
+
+import base64
+import gzip
+import hashlib
+import json
+import mimetypes
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from functions.console import charts, words
+from functions.console.visit import CONSOLE, COOKIE, Visit
+from shared.store.console_access import SESSION_LASTS
+
+_HERE = Path(__file__).parent
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "x-robots-tag": "noindex, nofollow",
+    # Not no-referrer: with that, browsers call the origin of our own forms null.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+_FOR_A_YEAR = "public, max-age=31536000, immutable"
+_KEPT_BY_NOBODY = "no-store"
+_TAG = secrets.token_hex(16)
+"""Stands in a page where its own entity tag comes; nobody who writes into a page can know it."""
+NOTICES: Mapping[str, str] = {
+    "discarded": "The checkout is discarded: nobody is written to about it.",
+    "completed": "The checkout counts as bought.",
+    "retried": "The delivery is tried once more, now.",
+    "tested": "A test event is on its way; its answer appears among the deliveries.",
+    "enabled": "The endpoint is on. What was held meanwhile waits until you recover it.",
+    "disabled": "The endpoint is off. What arrives meanwhile is held.",
+    "recovering": "What was not delivered is being sent again.",
+    "paused": "The campaign is paused: no further message of it goes out.",
+    "activated": "The campaign is active.",
+}
+"""What a page says after an action; the address names one of these and never a text of its own."""
+
+
+@cache
+def files() -> Mapping[str, tuple[str, bytes]]:
+    """The static files by hashed name: media type and bytes, compressed because HTTP APIs do not."""
+    found = {}
+    for path in sorted((_HERE / "static").iterdir()):
+        content = path.read_bytes()
+        name = f"{path.stem}.{hashlib.sha256(content).hexdigest()[:12]}{path.suffix}"
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        found[name] = (kind, gzip.compress(content, mtime=0))
+    return found
+
+
+@cache
+def _names() -> Mapping[str, str]:
+    return {f"{stem}{Path(name).suffix}": name for name in files() for stem in [name.rsplit(".", 2)[0]]}
+
+
+@cache
+def _templates() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= {
+        "money": words.money,
+        "moneys": words.moneys,
+        "percent": words.percent,
+        "said": words.said,
+        "reason": words.reason,
+        "masked": words.masked,
+        "moment": _moment,
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+    }
+    made.globals |= {"bars": charts.bars, "entry": words.entry}
+    return made
+
+
+def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dict[str, Any]:
+    """A page. Answered with its entity tag, and with 304 where the browser shows that very page already."""
+    notice = NOTICES.get(visit.query.get("done", ""))
+    text = _templates().get_template(template).render(
+        visit=visit, url=visit.url, asset=lambda name: f"{visit.base}{CONSOLE}/static/{_names()[name]}",
+        notice=notice, tag=_TAG, **{"signed_in": True, "problem": None} | shown,
+    )  # fmt: skip
+    tag = hashlib.sha256(text.encode()).hexdigest()[:32]
+    headers = {**_HEADERS, "cache-control": _KEPT_BY_NOBODY, "etag": f'"{tag}"'}
+    text = text.replace(_TAG, tag, 1)
+    if status == 200 and visit.headers.get("if-none-match", "").strip('"') == tag:
+        return {"statusCode": 304, "headers": headers, "body": ""}
+    headers["content-type"] = "text/html; charset=utf-8"
+    return {"statusCode": status, "headers": headers, "body": text}
+
+
+def see_other(address: str, *, cookie: str | None = None) -> dict[str, Any]:
+    """303 to an address of ours, perhaps with the session's cookie set."""
+    answer: dict[str, Any] = {
+        "statusCode": 303,
+        "headers": {**_HEADERS, "cache-control": _KEPT_BY_NOBODY, "location": address},
+        "body": "",
+    }
+    return answer if cookie is None else answer | {"cookies": [cookie]}
+
+
+def session_cookie(credential: str) -> str:
+    """The cookie of a new session; an empty credential takes it away."""
+    lasts = int(SESSION_LASTS.total_seconds()) if credential else 0
+    # Lax, not Strict: whoever follows a link to a page from a mail is signed in there. Unsafe methods ask for more.
+    return f"{COOKIE}={credential}; Path=/; Max-Age={lasts}; Secure; HttpOnly; SameSite=Lax"
+
+
+def static(name: str) -> dict[str, Any] | None:
+    """A file by its hashed name, or None."""
+    found = files().get(name)
+    if found is None:
+        return None
+    kind, content = found
+    headers = {
+        "content-type": f"{kind}; charset=utf-8",
+        "content-encoding": "gzip",
+        "cache-control": _FOR_A_YEAR,
+        "x-content-type-options": "nosniff",
+    }
+    return {
+        "statusCode": 200,
+        "headers": headers,
+        "body": base64.b64encode(content).decode(),
+        "isBase64Encoded": True,
+    }
+
+
+def _moment(at: str | None, zone: str) -> Markup:
+    """An instant on the merchant's clock, its UTC beside it for programs and pointers."""
+    if not at:
+        return Markup('<span class="quiet">never</span>')
+    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(at, words.on_clock(at, zone))

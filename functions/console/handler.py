@@ -1,0 +1,88 @@
+"""The console's handler: one request of a browser in, one page, redirect or file out."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from functions.console import access, answers
+from functions.console.composition import pipeline, services
+from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, start
+from functions.console.visit import CONSOLE, Refused, Visit
+from shared.aws.faults import AWS_ERRORS
+from shared.aws.front import behind_front
+from shared.aws.function_log import function_logger, last_net
+from shared.aws.snapshot import renew_after_restore
+
+type Page = Callable[..., dict[str, Any]]
+
+logger = function_logger("console")
+renew_after_restore()
+_ID = r"[a-z]{2,4}_[0-9A-Za-z]{1,64}"
+_OPEN: Mapping[tuple[str, str], Page] = {
+    ("GET", r"/sign-in"): access.ask,
+    ("POST", r"/sign-in"): access.sign_in,
+    ("POST", r"/sign-out"): access.sign_out,
+    ("GET", r"/enter/(?P<link>[\w.-]{1,100})"): access.ask_to_enter,
+    ("POST", r"/enter/(?P<link>[\w.-]{1,100})"): access.enter,
+}
+"""For whoever has no session yet."""
+_SIGNED_IN: Mapping[tuple[str, str], Page] = {
+    ("GET", r""): overview.show,
+    ("GET", r"/start"): start.show,
+    ("GET", r"/checkouts"): checkouts.show_list,
+    ("POST", r"/checkouts"): checkouts.find,
+    ("GET", rf"/checkouts/(?P<checkout_id>{_ID})"): checkouts.show,
+    ("POST", rf"/checkouts/(?P<checkout_id>{_ID})/(?P<action>discard|complete)"): checkouts.act,
+    ("GET", r"/deliveries"): deliveries.show_list,
+    ("GET", rf"/deliveries/(?P<delivery_id>{_ID})"): deliveries.show,
+    ("POST", rf"/deliveries/(?P<delivery_id>{_ID})/retry"): deliveries.retry,
+    ("GET", r"/endpoints"): endpoints.show_list,
+    ("GET", rf"/endpoints/(?P<endpoint_id>{_ID})"): endpoints.show,
+    ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/(?P<action>test|enable|disable|recover)"): endpoints.act,
+    ("GET", r"/campaigns"): campaigns.show_list,
+    ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
+}
+_STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")
+
+
+@last_net
+@behind_front
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Answer one request."""
+    visit = Visit.of(event, services().environment.public_url, pipeline())
+    method = "GET" if visit.method == "HEAD" else visit.method
+    if (file := _STATIC.fullmatch(visit.path)) and method == "GET":
+        return answers.static(file[1]) or _missing(visit)
+    try:
+        return _answered(visit, method)
+    except Refused as refused:
+        if refused.status == 401:
+            return access.over(visit)
+        return answers.page(visit, "refused.html", status=refused.status, problem=refused, merchant=_merchant(visit))
+    except AWS_ERRORS:
+        logger.exception("page_not_answered")
+        return answers.page(visit, "unavailable.html", status=503, signed_in=False)
+
+
+def _answered(visit: Visit, method: str) -> dict[str, Any]:
+    if method != "GET" and not visit.own_origin:
+        logger.warning("foreign_form")
+        return answers.page(visit, "foreign.html", status=403, signed_in=False)
+    for routes in (_OPEN, _SIGNED_IN):
+        for (wanted, pattern), show in routes.items():
+            found = re.fullmatch(CONSOLE + pattern, visit.path, re.ASCII)
+            if found is not None and wanted == method:
+                return show(visit, **found.groupdict())
+    return _missing(visit)
+
+
+def _missing(visit: Visit) -> dict[str, Any]:
+    return answers.page(visit, "missing.html", status=404, signed_in=False)
+
+
+def _merchant(visit: Visit) -> dict[str, Any] | None:
+    """Whose session it is, for the head of a page that says no; None where even that is not to be had."""
+    try:
+        return visit.merchant
+    except Refused:
+        return None

@@ -1,0 +1,139 @@
+"""One request of a browser: what was asked, whose session it is, and the API asked on its behalf."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from functions.merchant_api.pipeline import Pipeline
+from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
+
+COOKIE = "__Host-checkback"
+CONSOLE = "/console"
+_MOST_FIELDS = 50
+
+
+class Refused(Exception):
+    """The API refused: a problem document's status, title and detail."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        """``problem`` as the API says it."""
+        self.status = status
+        self.title = str(problem.get("title", "Not possible"))
+        told = [str(own.get("detail", "")) for own in problem.get("errors", ())]
+        self.detail = " ".join([str(problem.get("detail", "")), *told]).strip()
+        super().__init__(self.title)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """``base``: the path before ``/console``, empty but on the local engine; ``origin``: where the stage answers."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    raw_query: str
+    headers: Mapping[str, str]
+    credential: str | None
+    base: str
+    origin: str
+    event: Mapping[str, Any] = field(repr=False)
+    pipeline: Pipeline = field(repr=False)
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any], public_url: str, pipeline: Pipeline) -> "Visit":
+        """Read the event; ``public_url`` is where the stage answers."""
+        address = urlsplit(public_url)
+        headers = headers_of(event)
+        return cls(
+            method=event["requestContext"]["http"]["method"],
+            path=event["rawPath"].removeprefix(address.path).rstrip("/"),
+            query=query_of(event),
+            raw_query=raw_query_of(event),
+            headers=headers,
+            credential=_cookie(event, headers),
+            base=address.path,
+            origin=f"{address.scheme}://{address.netloc}",
+            event=event,
+            pipeline=pipeline,
+        )
+
+    def url(self, path: str = "", **query: Any) -> str:
+        """An address of the console; what is None or empty is left out of its query."""
+        asked = urlencode({name: value for name, value in query.items() if value not in {None, ""}})
+        return f"{self.base}{CONSOLE}{path}" + (f"?{asked}" if asked else "")
+
+    @property
+    def here(self) -> str:
+        """The address asked for."""
+        return f"{self.base}{self.path}" + (f"?{self.raw_query}" if self.raw_query else "")
+
+    @property
+    def own_origin(self) -> bool:
+        """Whether a page of ours sent this; a browser says so itself, and no page of others can say it for it."""
+        site = self.headers.get("sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        return self.headers.get("origin") == self.origin
+
+    @property
+    def source_ip(self) -> str:
+        """Who asks."""
+        return str(self.event["requestContext"]["http"].get("sourceIp", ""))
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """What was filled in; of a field that came twice the first. Empty where the body is none of a form."""
+        try:
+            fields = parse_qs(body_of(self.event).decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except (NotDecodable, ValueError):
+            return {}
+        return {name: values[0] for name, values in fields.items()}
+
+    def ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        """The API's answer, read; None where it has none. Raises Refused."""
+        asked = {name: str(value) for name, value in (query or {}).items() if value not in {None, ""}}
+        context = self.event["requestContext"]
+        http = {**context["http"], "method": method, "path": path}
+        event = {
+            "version": "2.0",
+            "rawPath": path,
+            "rawQueryString": urlencode(asked),
+            "queryStringParameters": asked,
+            "headers": {"authorization": f"Bearer {self.credential or ''}", "content-type": "application/json"},
+            "requestContext": {**context, "http": http},
+            "body": None if body is None else json.dumps(body),
+            "isBase64Encoded": False,
+        }
+        answer = self.pipeline.answer(event, None)
+        text = answer["body"]
+        status = int(answer["statusCode"])
+        read = json.loads(text) if text else None
+        if status >= 400:
+            raise Refused(status, read or {})
+        return read
+
+    def get(self, path: str, **query: Any) -> Any:
+        """What stands at an address of the API. Raises Refused."""
+        return self.ask("GET", path, query)
+
+    @cached_property
+    def merchant(self) -> dict[str, Any]:
+        """Whose session it is. Raises Refused 401 where it is over."""
+        found: dict[str, Any] = self.get("/v1/merchant")
+        return found
+
+
+def _cookie(event: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """API Gateway gives cookies as a list, the local engine as the header they came in."""
+    for text in event.get("cookies") or [headers.get("cookie", "")]:
+        try:
+            found = SimpleCookie(text).get(COOKIE)
+        except CookieError:
+            continue
+        if found is not None:
+            return found.value
+    return None

@@ -1,0 +1,15 @@
+"""What is asked for a portal link: for whom, and what its session may do."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.api.fields import Strict
+from shared.domain.capability import Capability
+
+
+class PortalLinkBody(Strict):
+    """``capabilities``: to look only, or to do all that the merchant may. ``merchant_id`` is the operator's to name."""
+
+    merchant_id: str | None = None
+    capabilities: Annotated[list[Capability], Field(min_length=1, max_length=1)]

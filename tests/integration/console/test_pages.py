@@ -1,0 +1,216 @@
+"""What the pages show, and what nobody can make them show."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.console import answers
+from functions.console.words import REASONS, money
+from shared.aws import clients
+from shared.domain.checkout import Status
+from shared.domain.gate import REASONS as REFUSALS
+from shared.store.deliveries import DeliveryStatus
+from tests.integration.api.conftest import Api, new_merchant
+from tests.integration.api.test_checkouts import checkout
+from tests.integration.api.test_deliveries import delivery
+from tests.integration.conftest import Stage
+from tests.integration.console.conftest import Browser
+from tests.integration.shop import Shop
+
+HERE = Path(__file__).parents[3]
+HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}"
+
+
+@pytest.fixture
+def shop(operator: Api, shop: Shop) -> Shop:
+    """The API and the functions over one stage and one merchant."""
+    return shop
+
+
+@pytest.fixture
+def merchant(shop: Shop, operator: Api) -> Api:
+    """The shop's merchant."""
+    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
+
+
+@pytest.fixture
+def signed_in(browser: Browser, merchant: Api) -> Browser:
+    """The shop's merchant at the console."""
+    browser.sign_in(merchant.credential or "")
+    return browser
+
+
+def abandoned(shop: Shop) -> str:
+    """A shopper left, and an endpoint was told."""
+    shop.endpoint("checkout.abandoned")
+    shop.abandon()
+    shop.settle()
+    return f"chk_{shop.digest()}"
+
+
+def test_why_a_shopper_got_no_message_is_three_clicks_away(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    checkout = abandoned(shop)
+    merchant("POST", f"/v1/checkouts/{checkout}/discard")
+
+    listed = signed_in.get("/console/checkouts")
+    assert f'href="/console/checkouts/{checkout}"' in listed.text
+    page = signed_in.get(f"/console/checkouts/{checkout}")
+
+    assert "No message goes out now" in page.text
+    assert re.search(r"Because [a-z][^<]{8,}\.", page.text)
+    assert "Discarded by you" in page.text
+
+
+def test_a_contact_is_masked_until_asked_for_and_stands_in_no_address(signed_in: Browser, shop: Shop) -> None:
+    checkout = abandoned(shop)
+    phone = shop.checkout().text("customer.phone")
+    assert phone
+
+    for path in ("/checkouts", f"/checkouts/{checkout}"):
+        assert phone not in signed_in.get(f"/console{path}").text
+    assert phone in signed_in.get(f"/console/checkouts/{checkout}?contact=shown").text
+
+    found = signed_in.post("/console/checkouts", {"contact": phone})
+    assert f"/console/checkouts/{checkout}" in found.text
+    assert phone not in found.text
+    assert "phone" not in signed_in.address
+
+
+def test_what_merchants_and_shoppers_write_is_text(signed_in: Browser, merchant: Api, shop: Shop) -> None:
+    checkout = abandoned(shop)
+    merchant("PATCH", "/v1/merchant", {"name": "<script>alert(1)</script>"})
+    made = merchant(
+        "POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/", "name": "<img src=x>"}
+    ).json
+    step = {"after": "PT1H", "endpoint_id": made["id"]}
+    assert merchant("POST", "/v1/campaigns", {"name": "<svg/onload=x>", "steps": [step]}).status == 201
+    paths = ("", "/start", "/checkouts", "/deliveries", "/endpoints", "/campaigns")
+    for path in (*paths, f"/endpoints/{made['id']}", f"/checkouts/{checkout}", "/checkouts?status=<script>"):
+        text = signed_in.get(f"/console{path}").text
+        assert "<script>alert" not in text
+        assert "<img" not in text
+        assert "<svg/onload" not in text
+
+
+def test_no_page_has_a_script_a_style_or_a_handler_inside(signed_in: Browser, shop: Shop) -> None:
+    checkout = abandoned(shop)
+    delivery = shop.deliveries()[0].id
+    paths = ("", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries", f"/deliveries/{delivery}")
+    for path in (*paths, "/endpoints", "/campaigns", "/sign-in", "/nowhere"):
+        page = signed_in.get(f"/console{path}")
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page.text), path
+        assert "'unsafe" not in page.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+
+
+def test_another_merchants_things_are_not_there(browser: Browser, shop: Shop, operator: Api) -> None:
+    checkout, delivery = abandoned(shop), shop.deliveries()[0]
+    browser.sign_in(new_merchant(operator)["token"])
+
+    for path in (f"/checkouts/{checkout}", f"/deliveries/{delivery.id}", f"/endpoints/{delivery.endpoint_id}"):
+        assert browser.get(f"/console{path}").status == 404, path
+    for path in (f"/checkouts/{checkout}/discard", f"/endpoints/{delivery.endpoint_id}/disable"):
+        assert browser.post(f"/console{path}").status == 404, path
+    assert shop.checkout().status is Status.ABANDONED
+
+
+def test_buttons_do_what_the_api_does(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    checkout = abandoned(shop)
+    endpoint = shop.deliveries()[0].endpoint_id
+
+    assert "The endpoint is off" in signed_in.post(f"/console/endpoints/{endpoint}/disable").text
+    assert merchant("GET", f"/v1/endpoints/{endpoint}").json["status"] == "disabled"
+    assert "Conflict" in signed_in.post(f"/console/endpoints/{endpoint}/test").text
+    assert "The endpoint is on" in signed_in.post(f"/console/endpoints/{endpoint}/enable").text
+    assert "A test event is on its way" in signed_in.post(f"/console/endpoints/{endpoint}/test").text
+    assert "being sent again" in signed_in.post(f"/console/endpoints/{endpoint}/recover").text
+    assert "counts as bought" in signed_in.post(f"/console/checkouts/{checkout}/complete").text
+    assert shop.checkout().status is Status.RECOVERED
+
+
+def test_a_delivery_that_failed_is_tried_again_by_its_button(browser: Browser, merchant: Api, stage: Stage) -> None:
+    browser.sign_in(merchant.credential or "")
+    endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json["id"]
+    failed = delivery(merchant, endpoint, 1, DeliveryStatus.FAILED)
+
+    page = browser.post(f"/console/deliveries/{failed.id}/retry")
+
+    assert "tried once more" in page.text
+    assert len(clients.sqs().receive_message(QueueUrl=stage.retries_url)["Messages"]) == 1
+    assert browser.post(f"/console/deliveries/{failed.id}/retry").status == 409
+
+
+def test_whatever_a_shopper_is_known_by_a_hostile_one_is_text(browser: Browser, merchant: Api) -> None:
+    browser.sign_in(merchant.credential or "")
+    known = {"customer__id": "7", "customer__email": "<b>@tea.example", "customer__phone": "+917777788888"}
+    written = {"customer__first_name": HOSTILE, "stage": HOSTILE, "join_token": "cart-1"}
+    made = checkout(merchant, HOSTILE, **known, **written)
+    path = f"/console/checkouts/chk_{made.digest}"
+
+    for page in (browser.post("/console/checkouts", {"contact": "+917777788888"}), browser.get(path)):
+        assert "<img" not in page.text
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page.text
+    assert "&lt;b&gt;@tea.example" in browser.get(f"{path}?contact=shown").text
+    assert "No checkout of this shopper" in browser.post("/console/checkouts", {"contact": "x@tea.example"}).text
+    assert "counts as bought" in browser.post(f"{path}/complete").text
+
+
+def test_what_did_not_change_is_not_sent_again(signed_in: Browser, shop: Shop) -> None:
+    abandoned(shop)
+    first = signed_in.get("/console/checkouts")
+    tag = first.headers["etag"].strip('"')
+
+    assert f'"if-none-match": "{tag}"' in first.text
+    assert signed_in.get("/console/checkouts", if_none_match=tag).status == 304
+    shop.webhook(session_id="another-session")
+    assert signed_in.get("/console/checkouts", if_none_match=tag).status == 200
+
+
+def test_every_refusal_of_the_gate_has_words() -> None:
+    assert {own.value for own in REFUSALS} <= REASONS.keys()
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ({"amount": "1234567.50", "currency": "INR"}, "1,234,567.50 INR"),
+        ({"amount": "1980", "currency": "JPY"}, "1,980 JPY"),
+        ({"amount": "-12.345", "currency": "KWD"}, "-12.345 KWD"),
+        ({"amount": "-0.500", "currency": "BHD"}, "-0.500 BHD"),
+        (None, "-"),
+    ],
+)
+def test_money_has_the_decimals_of_its_currency(amount: Any, shown: str) -> None:
+    assert money(amount) == shown
+
+
+def test_files_are_kept_for_ever_under_names_of_their_contents(signed_in: Browser) -> None:
+    page = signed_in.get("/console")
+    named = re.findall(r'(?:href|src)="(/console/static/[^"]+)"', page.text)
+
+    assert len(named) == 4
+    for name in named:
+        file = signed_in.get(name)
+        assert file.status == 200
+        assert "immutable" in file.headers["cache-control"]
+        assert file.headers["content-encoding"] == "gzip"
+    assert sum(len(content) for _, content in answers.files().values()) + len(page.text) < 150_000
+    assert signed_in.get("/console/static/..%2fhandler.py").status == 404
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("htmx.min.js", "htmx.org/dist/htmx.min.js"),
+        ("pico.min.css", "@picocss/pico/css/pico.classless.min.css"),
+    ],
+)
+def test_vendored_files_are_the_locked_packages_own(ours: str, theirs: str) -> None:
+    package = HERE / "tests/npm/node_modules" / theirs
+    if not package.exists():
+        pytest.skip("the npm packages are not installed")
+
+    assert (HERE / "functions/console/static" / ours).read_bytes() == package.read_bytes()
