@@ -58,6 +58,6 @@ def act(visit: Visit, checkout_id: str, action: str) -> dict[str, Any]:
 
 
 def _listed(visit: Visit, rows: list[dict[str, Any]], **shown: Any) -> dict[str, Any]:
-    more = {"chosen": None, "cursor": None, "sought": False} | shown
+    more: dict[str, Any] = {"chosen": None, "cursor": None, "sought": False} | shown
     statuses = [own.value for own in Status]
     return answers.page(visit, "checkouts.html", merchant=visit.merchant, rows=rows, statuses=statuses, **more)

@@ -145,8 +145,8 @@ def test_a_delivery_that_failed_is_tried_again_by_its_button(browser: Browser, m
 
 def test_whatever_a_shopper_is_known_by_a_hostile_one_is_text(browser: Browser, merchant: Api) -> None:
     browser.sign_in(merchant.credential or "")
-    known = {"customer__id": "7", "customer__email": "<b>@tea.example", "customer__phone": "+917777788888"}
-    written = {"customer__first_name": HOSTILE, "stage": HOSTILE, "join_token": "cart-1"}
+    known: Any = {"customer__id": "7", "customer__email": "<b>@tea.example", "customer__phone": "+917777788888"}
+    written: Any = {"customer__first_name": HOSTILE, "stage": HOSTILE, "join_token": "cart-1"}
     made = checkout(merchant, HOSTILE, **known, **written)
     path = f"/console/checkouts/chk_{made.digest}"
 
