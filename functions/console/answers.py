@@ -6,7 +6,7 @@ import hashlib
 import json
 import mimetypes
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "money": words.money,
         "moneys": words.moneys,
         "percent": words.percent,
@@ -88,6 +88,7 @@ def _templates() -> Environment:
         "moment": _moment,
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
+    made.filters |= filters
     made.globals |= {"bars": charts.bars, "entry": words.entry}
     return made
 
