@@ -18,7 +18,7 @@ REASONS: Mapping[str, str] = {
     "no_contact": "there is no phone number and no e-mail address to write to",
     "quarantined": "a webhook of this checkout waits in quarantine and may say that it was bought",
     "suppressed": "the shopper is suppressed: they opted out, or you closed the channel",
-    "no_consent": "the shopper gave no consent for this channel",
+    "no_consent": "no consent of the shopper is known for a channel we could use",
     "region_blocked": "this kind of message may not be sent to the shopper's region",
     "frequency_cap": "the shopper got as many messages lately as you allow",
     "criteria_not_met": "the checkout does not meet the campaign's criteria",
@@ -26,7 +26,7 @@ REASONS: Mapping[str, str] = {
     "link_dead": "the way back into the checkout does not work any more",
     "outside_window": "it is quiet hours on the shopper's clock",
     "another_campaign": "another campaign writes to them",
-    "incomplete": "not enough of the checkout is known",
+    "incomplete": "the shopper left before buying",
     "payment_failed": "the payment failed",
     "payment_unresolved": "the payment was never settled",
     "provider_declared": "the provider said so",
@@ -42,9 +42,13 @@ _ENTRIES: Mapping[str, tuple[str, str]] = {
     "MESSAGE_READ": ("Message read", "good"),
     "MESSAGE_FAILED": ("Message failed", "stop"),
     "UNSUBSCRIBED": ("Shopper unsubscribed", "stop"),
-    "CLICKED": ("Recovery link opened", "good"),
+    "LINK_CLICKED": ("Recovery link opened", "good"),
     "discarded": ("Discarded by you", "stop"),
+    "begun": ("Checkout begun", "plain"),
+    "abandoned": ("Counted as abandoned", "plan"),
+    "bought": ("Bought", "good"),
 }
+_OUTCOMES: Mapping[str, str] = {"delivered": "good", "failed": "stop", "expired": "stop", "skipped": "stop"}
 
 
 class Entry(NamedTuple):
@@ -65,6 +69,20 @@ def entry(activity: Mapping[str, Any]) -> Entry:
     elif kind.endswith("_SENT") and kind not in _ENTRIES:
         title, tone = f"{said(kind.removesuffix('_SENT'))} message handed over", "good"
     return Entry(title, tone, None if why is None else reason(str(why)))
+
+
+def told(delivery: Mapping[str, Any]) -> Entry:
+    """What a delivery's place in the timeline means."""
+    status = str(delivery["status"])
+    title = f"{said(delivery['event_type'])} to an endpoint: {said(status).lower()}"
+    return Entry(title, _OUTCOMES.get(status, "plan"), reason(delivery["reason"]) or None)
+
+
+def label(checkout: Mapping[str, Any]) -> str:
+    """What to call a checkout: by its name, by what is in it, by its id."""
+    titles = [own["title"] for own in checkout["items"] if own["title"]]
+    more = f" and {len(titles) - 1} more" if len(titles) > 1 else ""
+    return str(checkout["name"] or (titles and titles[0] + more) or checkout["external_id"] or checkout["id"])
 
 
 def reason(name: str | None) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from infra.local.engine import PROJECT
 
@@ -59,12 +59,13 @@ class Person:
         self._context = browser.new_context(locale="en-IN", **options)
         self._context.set_default_timeout(15_000)
         self.page: Page = self._context.new_page()
-        # A refused form's own status is no error of the page.
-        self.page.on(
-            "console",
-            lambda said: said.type == "error" and "status of 40" not in said.text and self.wrong.append(said.text),
-        )
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        # A refused form's own status is no error of the page.
+        if said.type == "error" and "status of 40" not in said.text:
+            self.wrong.append(said.text)
 
     def sign_in(self, token: str) -> None:
         """By the form."""

@@ -1,8 +1,9 @@
 """Checkouts: the list with its filters in the address, and one with everything that became of it."""
 
+from datetime import datetime
 from typing import Any
 
-from functions.console import answers
+from functions.console import answers, words
 from functions.console.visit import Visit
 from shared.domain.checkout import Status
 
@@ -41,7 +42,7 @@ def show(visit: Visit, checkout_id: str) -> dict[str, Any]:
         "checkout.html",
         merchant=visit.merchant,
         checkout=checkout,
-        timeline=timeline["data"],
+        timeline=_timeline(checkout, timeline["data"], deliveries),
         more=timeline["next_cursor"] is not None,
         deliveries=deliveries,
         eligibility=visit.get(f"{path}/eligibility"),
@@ -55,6 +56,19 @@ def act(visit: Visit, checkout_id: str, action: str) -> dict[str, Any]:
     """Discard it, or say that it was bought."""
     visit.ask("POST", f"/v1/checkouts/{checkout_id}/{action}")
     return answers.see_other(visit.url(f"/checkouts/{checkout_id}", done=_DONE[action]))
+
+
+def _timeline(
+    checkout: dict[str, Any], activities: list[dict[str, Any]], deliveries: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Everything in one order: what was noted, the checkout's own turns, and what was sent."""
+    turns = (("begun", "started_at"), ("abandoned", "abandoned_at"), ("bought", "completed_at"))
+    noted = [{"at": checkout[at], "type": turn, "detail": {}} for turn, at in turns if checkout[at]]
+    shown = [own | {"entry": words.entry(own)} for own in (*noted, *activities)]
+    for own in deliveries:
+        at = own["attempts"][-1]["at"] if own["attempts"] else own["created_at"]
+        shown.append({"at": at, "detail": {"delivery_id": own["id"]}, "entry": words.told(own)})
+    return sorted(shown, key=lambda own: datetime.fromisoformat(own["at"]))
 
 
 def _listed(visit: Visit, rows: list[dict[str, Any]], **shown: Any) -> dict[str, Any]:
