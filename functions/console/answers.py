@@ -89,7 +89,7 @@ def _templates() -> Environment:
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
     }
     made.filters |= filters
-    made.globals |= {"bars": charts.bars, "label": words.label}
+    made.globals.update(bars=charts.bars, label=words.label)
     return made
 
 

@@ -63,8 +63,10 @@ def _timeline(
 ) -> list[dict[str, Any]]:
     """Everything in one order: what was noted, the checkout's own turns, and what was sent."""
     turns = (("begun", "started_at"), ("abandoned", "abandoned_at"), ("bought", "completed_at"))
-    noted = [{"at": checkout[at], "type": turn, "detail": {}} for turn, at in turns if checkout[at]]
-    shown = [own | {"entry": words.entry(own)} for own in (*noted, *activities)]
+    noted: list[dict[str, Any]] = [
+        {"at": checkout[at], "type": turn, "detail": {}} for turn, at in turns if checkout[at]
+    ]
+    shown: list[dict[str, Any]] = [own | {"entry": words.entry(own)} for own in (*noted, *activities)]
     for own in deliveries:
         at = own["attempts"][-1]["at"] if own["attempts"] else own["created_at"]
         shown.append({"at": at, "detail": {"delivery_id": own["id"]}, "entry": words.told(own)})
