@@ -167,7 +167,7 @@ def test_only_the_registry_and_a_provider_itself_know_a_provider_by_name(path: P
 
 
 COMMAND_LINE = sorted((PROJECT / "infra" / "cli").rglob("*.py"))
-OF_THE_SERVICE = {"shared", "functions", "infra", "tests", "boto3", "botocore", "aws_lambda_powertools", "pydantic"}
+OF_THE_SERVICE = {"shared", "functions", "infra", "tests", "boto3", "botocore", "aws_lambda_powertools"}
 
 
 @pytest.mark.parametrize("path", COMMAND_LINE, ids=name_of)

@@ -1,0 +1,76 @@
+"""The command line against the deployed stack: every provider's webhook is accepted, and events come back signed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.local.engine import PROJECT
+from infra.local.receiver import Receiver
+from infra.local.shop import Shop
+from shared.providers import registry
+
+pytestmark = pytest.mark.e2e
+
+Run = Callable[..., list[Any]]
+
+
+@pytest.fixture
+def run(shop: Shop, tmp_path: Path) -> Run:
+    """Runs a command in a process of its own, as the merchant; its lines of JSON."""
+    environment = {
+        "CHECKBACK_API_URL": shop.stack["api_url"],
+        "CHECKBACK_TOKEN": shop.token,
+        "CHECKBACK_KEYRING": "off",
+        "CHECKBACK_HOME": str(tmp_path),
+        "PYTHONPATH": str(PROJECT / "infra/cli"),
+        "PATH": os.environ["PATH"],
+    }
+
+    def running(*arguments: str, code: int = 0) -> list[Any]:
+        command = [sys.executable, "-m", "checkback", *arguments, "--json"]
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=90)
+        assert done.returncode == code, f"{arguments}: {done.stderr}"
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    return running
+
+
+def test_a_webhook_of_every_provider_is_accepted(run: Run) -> None:
+    for provider in registry.names():
+        run("sources", "add", provider, "--test-keys")
+        [told] = run("trigger", provider)
+        assert told["status"] == "accepted", told
+    assert {own["provider"] for own in run("checkouts", "list")} == set(registry.names())
+
+
+def test_a_checkout_is_gone_on_with_and_bought(run: Run) -> None:
+    run("sources", "add", "flexype", "--test-keys")
+    [left] = run("trigger", "flexype", "--phone", "+919820044551", "--total", "1499.50")
+    [shown] = run("checkouts", "show", left["checkout_id"])
+    assert shown["customer"]["phone"] == "+919820044551"
+    assert shown["totals"]["total"] == {"amount": "1499.50", "currency": "INR"}
+    [bought] = run("trigger", "flexype", "acr-completed", "--checkout", left["external_id"])
+    assert bought["checkout_id"] == left["checkout_id"]
+    [shown] = run("checkouts", "show", left["checkout_id"])
+    assert shown["status"] in {"completed", "recovered"}
+    assert "missing" in {own["state"] for own in run("doctor", code=1)}
+
+
+def test_deliveries_are_seen_from_here(run: Run, shop: Shop, receiver: Receiver) -> None:
+    [endpoint] = run("endpoints", "add", receiver.url, "--event", "checkout.completed")
+    receiver.secret = run("endpoints", "secret", endpoint["id"])[0]["secret"]
+    run("sources", "add", "flexype", "--test-keys")
+    [left] = run("trigger", "flexype")
+    run("trigger", "flexype", "acr-completed", "--checkout", left["external_id"])
+    received = receiver.wait_for("checkout.completed", left["checkout_id"])
+    assert received is not None
+    assert received.verified
+    [delivery] = run("deliveries", "list", "--checkout-id", left["checkout_id"])
+    [shown] = run("deliveries", "show", delivery["id"])
+    assert shown["event_type"] == "checkout.completed"
