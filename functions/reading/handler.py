@@ -6,6 +6,7 @@ The GraphQL library is loaded by the first query: who reads Wix' way does not wa
 import time
 from typing import Any
 
+from functions.reading import wix
 from functions.reading.answers import Answer
 from functions.reading.composition import services
 from shared.aws.faults import is_temporary
@@ -17,6 +18,16 @@ from shared.aws.snapshot import renew_after_restore
 _logger = function_logger("reading")
 renew_after_restore()
 _RETRY_SECONDS = "2"
+_WIX = "/ecom/v1/abandoned-checkout"
+_OF_WIX = {
+    f"GET {_WIX}/{{id}}": "get",
+    f"DELETE {_WIX}/{{id}}": "delete",
+    f"POST {_WIX}/query": "query",
+    f"POST {_WIX}/search": "search",
+    f"POST {_WIX}/{{id}}/activities": "activities",
+    # The path that Wix' own client has for it.
+    f"POST {_WIX}s/{{id}}/add-activity": "activities",
+}
 
 
 @behind_front
@@ -40,17 +51,25 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
 
 
 def _answered(event: dict[str, Any]) -> Answer:
-    from functions.reading import shopify
-
+    headers = headers_of(event)
     try:
         body = body_of(event)
     except NotDecodable:
-        return Answer(400, {"errors": "Bad Request"})
-    return shopify.answer(path_parameter(event, "version"), headers_of(event), body, services())
+        return Answer(400, {"message": "The body cannot be decoded.", "errors": "Bad Request"})
+    operation = _OF_WIX.get(str(event.get("routeKey")))
+    if operation is None:
+        from functions.reading import shopify
+
+        return shopify.answer(path_parameter(event, "version"), headers, body, services())
+    return wix.answer(wix.Asked(operation, path_parameter(event, "id"), headers, body), services())
 
 
 def _failed(error: Exception) -> Answer:
     _logger.error("request_failed", error_type=type(error).__name__, exc_info=error)
     if is_temporary(error):
-        return Answer(503, {"errors": "Service Unavailable"}, headers={"retry-after": _RETRY_SECONDS})
-    return Answer(500, {"errors": "Internal Server Error"})
+        return Answer(
+            503,
+            {"message": "Please try again.", "errors": "Service Unavailable"},
+            headers={"retry-after": _RETRY_SECONDS},
+        )
+    return Answer(500, {"message": "Something went wrong here.", "errors": "Internal Server Error"})

@@ -9,8 +9,9 @@ from typing import Any, Final
 from functions.reading.costs import MOST_ENTRIES, Spent, refused
 from shared.api.cursors import Cursors
 from shared.api.problems import Problem
+from shared.api.search_terms import All, NotSearchable, Search, Term, at, compared, holds, terms
 from shared.api.shopify_checkout import GID, began_at, gid, is_open, is_recovered, shopify_checkout
-from shared.api.shopify_search import All, NotSearchable, Search, Term, at, compared, holds, parse, terms
+from shared.api.shopify_search import parse
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import digest_of
 from shared.domain.merchant import Merchant

@@ -55,6 +55,7 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
         (HttpMethod.POST, "/ecom/v1/abandoned-checkout/query"),
         (HttpMethod.POST, "/ecom/v1/abandoned-checkout/search"),
         (HttpMethod.POST, "/ecom/v1/abandoned-checkout/{id}/activities"),
+        (HttpMethod.POST, "/ecom/v1/abandoned-checkouts/{id}/add-activity"),
     ),
     "console": ((HttpMethod.ANY, "/console"), (HttpMethod.ANY, "/console/{proxy+}")),
 }

@@ -21,8 +21,9 @@ _NO_FILTERS: Mapping[str, Any] = {}
 class Cursors:
     """The cursors of one list."""
 
-    def __init__(self, mac: Callable[[bytes], str], operation: str) -> None:
+    def __init__(self, mac: Callable[[bytes], str], operation: str, longest: int = _LONGEST) -> None:
         """``mac`` makes keyed hashes in hex under the stage's key; ``operation`` is the list's described path."""
+        self._longest = longest
         self._mac = mac
         self._operation = operation
 
@@ -37,7 +38,7 @@ class Cursors:
             return None
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
-            raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(cursor) <= _LONGEST else b""
+            raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(cursor) <= self._longest else b""
         except (binascii.Error, ValueError):
             raw = b""
         proof, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]

@@ -6,11 +6,11 @@ Anything else is refused: a filter that is left out unseen would answer with mor
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Final, assert_never
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Final
 
+from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term
 from shared.domain.instants import parse_instant
 
 LONGEST: Final = 1_000
@@ -29,111 +29,12 @@ _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _GID: Final = re.compile(r"(?:gid://shopify/AbandonedCheckout/)?(?P<id>[A-Za-z0-9_]{1,80})", re.ASCII)
 
 
-class NotSearchable(ValueError):
-    """The search is malformed, or asks for what is not searched by."""
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One comparison. ``value`` is an instant, the first instant of a ``day``, an id, or one of the field's words."""
-
-    field: str
-    comparison: str
-    value: str | datetime
-    day: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class All:
-    """Every one of them holds."""
-
-    parts: tuple["Search", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """At least one holds."""
-
-    parts: tuple["Search", ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """It does not hold."""
-
-    part: "Search"
-
-
-type Search = Term | All | AnyOf | Not
-
-
 def parse(text: str) -> Search:
     """The search in ``text``; a blank one is all. Raises NotSearchable."""
     if len(text) > LONGEST:
         raise NotSearchable(f"a search has at most {LONGEST} characters")
     reading = _Reading(_tokens(text))
     return reading.whole()
-
-
-def holds(search: Search, term_holds: Callable[[Term], bool]) -> bool:
-    """Whether the search holds, by what ``term_holds`` says of each term."""
-    match search:
-        case Term():
-            return term_holds(search)
-        case All():
-            return all(holds(part, term_holds) for part in search.parts)
-        case AnyOf():
-            return any(holds(part, term_holds) for part in search.parts)
-        case Not():
-            return not holds(search.part, term_holds)
-        case _:
-            assert_never(search)
-
-
-def terms(search: Search) -> list[Term]:
-    """Every term in it."""
-    match search:
-        case Term():
-            return [search]
-        case Not():
-            return terms(search.part)
-        case All() | AnyOf():
-            return [term for part in search.parts for term in terms(part)]
-        case _:
-            assert_never(search)
-
-
-def compared[T: (str, datetime)](own: T, comparison: str, other: T) -> bool:
-    """Whether ``own`` stands to ``other`` as a term's comparison says."""
-    match comparison:
-        case "<":
-            return own < other
-        case ">":
-            return own > other
-        case "<=":
-            return own <= other
-        case ">=":
-            return own >= other
-        case _:
-            return own == other
-
-
-def at(term: Term, instant: datetime) -> bool:
-    """Whether an instant is what a term of a time asks for. A day is all of it, in UTC."""
-    if not isinstance(term.value, datetime):
-        return False
-    if not term.day:
-        return compared(instant, term.comparison, term.value)
-    end = term.value + timedelta(days=1)
-    match term.comparison:
-        case "=":
-            return term.value <= instant < end
-        case ">":
-            return instant >= end
-        case "<=":
-            return instant < end
-        case _:
-            return compared(instant, term.comparison, term.value)
 
 
 type _Token = Term | str

@@ -18,6 +18,16 @@ from tests.integration.api.conftest import Answer, Api
 
 PROVIDERS = ("flexype", "shopify", "wix", "razorpay", "stripe", "custom")
 
+_OF_WIX = "/ecom/v1/abandoned-checkout"
+WIX = {
+    "get": ("GET", f"{_OF_WIX}/{{id}}"),
+    "delete": ("DELETE", f"{_OF_WIX}/{{id}}"),
+    "query": ("POST", f"{_OF_WIX}/query"),
+    "search": ("POST", f"{_OF_WIX}/search"),
+    "activities": ("POST", f"{_OF_WIX}/{{id}}/activities"),
+    "add-activity": ("POST", f"{_OF_WIX}s/{{id}}/add-activity"),
+}
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -42,6 +52,15 @@ class Reader:
             {"version": version},
             {"X-Shopify-Access-Token": self.token},
             body,
+        )
+
+    def wix(self, operation: str, body: Any = None, *, named: str = "", raw: str | None = None) -> Answer:
+        """One of Wix' operations."""
+        method, route = WIX[operation]
+        text = raw if raw is not None or body is None else json.dumps(body)
+        path = route.replace("{id}", named)
+        return _asked(
+            method, route, path, {"id": named} if "{id}" in route else {}, {"Authorization": self.token}, text
         )
 
 

@@ -92,6 +92,7 @@ ROUTES = {
     "POST /ecom/v1/abandoned-checkout/{id}/activities": "reading",
     "ANY /console": "console",
     "ANY /console/{proxy+}": "console",
+    "POST /ecom/v1/abandoned-checkouts/{id}/add-activity": "reading",
 }
 
 
