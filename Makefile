@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery bench-sweep flows
+.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock site synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench bench-delivery bench-sweep flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -136,6 +136,9 @@ lock: ## lock pyproject.toml's groups again, keeping versions unless UPGRADE=1
 	run dev; \
 	for group in local $(BUNDLES); do run "$$group" -c requirements/dev.txt; done; \
 	run engine
+
+site: setup ## docs/ as a site, into build/site; a link that leads nowhere is an error
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
 
 synth: setup-local ## the CloudFormation templates of STAGE (default dev), into cdk.out
 	@$(CDK) synth --quiet -c stage=$(or $(STAGE),dev)
