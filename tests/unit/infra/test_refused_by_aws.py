@@ -59,10 +59,11 @@ def test_a_roles_inline_policies_fit_into_10_240_characters(service: StackTempla
 def test_whoever_is_asked_over_http_ends_before_the_api_stops_waiting(service: StackTemplate) -> None:
     asked = [item["Properties"]["IntegrationUri"] for item in service.resources("ApiGatewayV2::Integration").values()]
     timeouts = [
-        service.function(name)["Properties"]["Timeout"] for name in ("ingest", "merchant_api", "redirect", "reading")
+        service.function(name)["Properties"]["Timeout"]
+        for name in ("ingest", "merchant_api", "redirect", "reading", "console")
     ]
 
-    assert len(asked) == 5
+    assert len(asked) == 6
     assert max([*timeouts, service.function("callbacks")["Properties"]["Timeout"]]) < 30
 
 

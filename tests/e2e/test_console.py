@@ -1,0 +1,167 @@
+"""The console in a real browser, on the deployed stack: real webhooks in, a real receiver out."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from infra.local.receiver import Receiver
+from infra.local.shop import FlexyPeSession, Shop
+from tests.e2e.browsing import NPM, Person, opened_browser
+
+pytestmark = pytest.mark.e2e
+HOSTILE = "<img src=x onerror=alert(1)>\u202eevil 😀 {{7*7}} " + "n" * 150
+LOOKS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+
+
+class HostileSession(FlexyPeSession):
+    """A shopper, or a provider, who writes markup wherever there is a title or a name."""
+
+    def payload(self, stage: str) -> dict[str, Any]:
+        """The vendor's own, every title hostile."""
+        return _hostile(super().payload(stage))
+
+
+def _hostile(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_hostile(own) for own in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: HOSTILE if name in {"title", "first_name", "name"} else _hostile(own) for name, own in value.items()}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all people."""
+    with opened_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def person(browser: Browser, stack: dict[str, Any]) -> Iterator[Callable[..., Person]]:
+    """Makes people; in the end nothing went wrong before any of them."""
+    people: list[Person] = []
+
+    def made(**options: Any) -> Person:
+        people.append(Person(browser, stack["api_url"], **options))
+        return people[-1]
+
+    yield made
+    for own in people:
+        assert own.wrong == []
+        own.close()
+
+
+def test_the_way_of_a_new_merchant_to_the_first_delivery(
+    person: Callable[..., Person], shop: Shop, receiver: Receiver
+) -> None:
+    merchant = person()
+    merchant.sign_in(shop.token)
+    page = merchant.page
+    page.get_by_role("link", name="Start", exact=True).click()
+    expect(page.get_by_text("Next: Connect a provider")).to_be_visible()
+
+    source = shop.source()
+    expect(page.get_by_text("Next: See the first webhook arrive")).to_be_visible()
+    session = FlexyPeSession(shop, source, "9820012301")
+    checkout = session.post("ADDRESS_LOADED").json()["checkout_id"]
+    expect(page.get_by_text("Next: See the first purchase arrive")).to_be_visible()
+    endpoint = shop.endpoint(f"{receiver.url}/bsp", ["checkout.abandoned"])
+    receiver.secret = endpoint["signing_secret"]
+    page.wait_for_timeout(1_100)  # the shop's checkouts are abandoned after a second of silence
+    shop.sweep()
+    assert receiver.wait_for("checkout.abandoned", checkout) is not None
+
+    page.get_by_role("link", name="Checkouts", exact=True).click()
+    page.locator("tbody a").first.click()
+    expect(page.get_by_role("heading", name="No message goes out now")).to_be_visible()
+    expect(page.get_by_text("Because")).to_be_visible()
+    expect(page.get_by_text("Counted as abandoned")).to_be_visible()
+    expect(page.get_by_text("Checkout abandoned to an endpoint: delivered")).to_be_visible()
+    page.get_by_role("link", name="Endpoints", exact=True).click()
+    page.locator("tbody a").first.click()
+    page.get_by_role("button", name="Switch off").click()
+    expect(page.get_by_text("The endpoint is off")).to_be_visible()
+
+
+def test_every_page_is_for_everybody_and_hostile_text_is_text(
+    person: Callable[..., Person], shop: Shop, receiver: Receiver
+) -> None:
+    shop.call("PATCH", "/v1/merchant", token=shop.token, json={"name": HOSTILE[:190].replace("\u202e", "")})
+    endpoint = shop.endpoint(f"{receiver.url}/bsp", ["checkout.abandoned"], name="<b onclick=alert(1)>bold")
+    session = HostileSession(shop, shop.source(), "9820012302")
+    checkout = session.post("ADDRESS_LOADED").json()["checkout_id"]
+    step = {"after": "PT1H", "endpoint_id": endpoint["id"]}
+    campaign = {"name": "<svg onload=alert(1)>", "steps": [step]}
+    shop.call("POST", "/v1/campaigns", token=shop.token, json=campaign)
+    tested = shop.call("POST", f"/v1/endpoints/{endpoint['id']}/test", token=shop.token)
+    paths = ["/sign-in", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
+    paths += [f"/deliveries/{tested['id']}", "/endpoints", f"/endpoints/{endpoint['id']}", "/campaigns", "/nowhere"]
+    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
+    found: list[str] = []
+    for width, scheme in LOOKS:
+        somebody = person(viewport={"width": width, "height": 844}, color_scheme=scheme)
+        somebody.sign_in(shop.token)
+        for path in paths:
+            somebody.open(path)
+            assert somebody.page.locator("img, [onclick], [onload], [onerror]").count() == 0
+            wide = somebody.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+            if wide > 0:
+                found.append(f"{path} at {width}: {wide} px too wide")
+            found += [
+                f"{path} {width} {scheme}: {own['id']} {own['nodes'][0]['html'][:160]}"
+                for own in axe.run(somebody.page).response["violations"]
+            ]
+    assert found == []
+
+
+def test_by_keyboard_alone(person: Callable[..., Person], shop: Shop) -> None:
+    somebody = person()
+    page = somebody.page
+    somebody.open("/checkouts?status=abandoned")
+    page.keyboard.type(shop.token)  # the field has the focus
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Checkouts").wait_for()
+    assert page.url.endswith("/console/checkouts?status=abandoned")
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    for name in ("Checkback", "Sign out", "Overview", "Start", "Checkouts", "Deliveries"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent.trim()") == name
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Deliveries").wait_for()
+
+
+def test_two_merchants_at_once_a_revoked_token_and_the_back_button(
+    person: Callable[..., Person], shop: Shop, stack: dict[str, Any]
+) -> None:
+    other = Shop(stack)
+    session = FlexyPeSession(shop, shop.source(), "9820012303")
+    checkout = session.post("ADDRESS_LOADED").json()["checkout_id"]
+    one, two = person(), person()
+    link = shop.call("POST", "/v1/portal-links", token=shop.token, json={"capabilities": ["read"]})["url"]
+    one.page.goto(link)
+    one.page.get_by_role("button", name="Open the console").click()
+    one.page.get_by_role("heading", name="Overview").wait_for()
+    two.sign_in(other.token)
+
+    one.open(f"/checkouts/{checkout}")
+    two.open(f"/checkouts/{checkout}")
+    expect(one.page.get_by_role("heading", name="What happened")).to_be_visible()
+    expect(two.page.get_by_role("heading", name="Not found")).to_be_visible()
+    one.page.get_by_role("button", name="Never recover it").click()
+    expect(one.page.get_by_text("This session may only read.")).to_be_visible()
+
+    for row in shop.call("GET", "/v1/tokens", token=shop.token)["data"]:
+        shop.call("DELETE", f"/v1/tokens/{row['id']}", token=shop.token)
+    one.open("/deliveries")
+    expect(one.page.get_by_text("Your session is over")).to_be_visible()
+    one.page.go_back()
+    expect(one.page.get_by_role("heading", name="What happened")).to_have_count(0)
+    two.page.get_by_role("button", name="Sign out", exact=True).click()
+    two.page.go_back()
+    expect(two.page.get_by_role("heading", name="Overview")).to_have_count(0)
+    other.close()
