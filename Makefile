@@ -131,6 +131,12 @@ bench-sweep: setup ## 10,000 due in one minute beside 10,000 open, on an engine 
 sweep-short: ## 300 due beside 3,000 open, on the engine that stands in LOCAL_DIR
 	@$(PYTHON) -m tests.bench.sweep --due 300 --open 3000
 
+pictures: setup ## pictures of the console's pages on the demo's data, into docs/console
+	@export LOCAL_DIR=.local-pictures; unset PORT; \
+	trap '$(PYTHON) -m infra.local down' EXIT; \
+	$(PYTHON) -m infra.local up; \
+	$(PYTHON) -m tests.e2e.pictures
+
 lock: ## lock pyproject.toml's groups again, keeping versions unless UPGRADE=1
 	@run() { $(LOCK) --group "$$1" "$${@:2}" -o "requirements/$$1.txt"; }; \
 	run dev; \

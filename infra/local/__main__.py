@@ -54,6 +54,7 @@ def up(folder: Path) -> int:
         print(f"checkback: {error}", file=sys.stderr)
         return 1
     print(f"ready after {time.monotonic() - started:.1f} s: {stack['api_url']}")
+    print(f"the console, by a merchant's token: {stack['api_url']}/console")
     print(f"everything about it: {folder / 'stack.json'}")
     return 0
 

@@ -42,20 +42,25 @@ class Story:
 
 
 def main() -> int:
-    """Start what is missing, play the story, stop the engine; 0 when all of it was seen."""
+    """Start what is missing, play the story, stop the engine; 0 when all of it was seen.
+
+    With ``KEEP`` set the engine stays, and the last line opens the console on what was played.
+    """
+    kept = bool(os.environ.get("KEEP"))
     folder = (PROJECT / os.environ.get("LOCAL_DIR", ".local-demo")).resolve()
     if up(folder) != 0:
         return 1
     try:
         stack = json.loads((folder / "stack.json").read_text())
         with Receiver() as receiver:
-            return play(stack, receiver, lambda line: print(line, flush=True))
+            return play(stack, receiver, lambda line: print(line, flush=True), kept=kept)
     finally:
-        down(folder)
+        if not kept:
+            down(folder)
 
 
-def play(stack: dict[str, Any], receiver: Receiver, say: Callable[[str], None]) -> int:
-    """The story on a running stack."""
+def play(stack: dict[str, Any], receiver: Receiver, say: Callable[[str], None], *, kept: bool = False) -> int:
+    """The story on a running stack; ``kept``: it runs on, and a link into its console is worth saying."""
     story = Story(say)
     say(f"\nCheckback at {stack['api_url']}\n")
     shop = Shop(stack)
@@ -109,7 +114,14 @@ def play(stack: dict[str, Any], receiver: Receiver, say: Callable[[str], None]) 
         say(f"{len(story.failures)} not seen: " + "; ".join(story.failures))
         return 1
     say("All of it was seen.")
+    say(_way_in(shop) if kept else "KEEP=1 make demo leaves it running, and ends with a link into the console.")
     return 0
+
+
+def _way_in(shop: Shop) -> str:
+    """A link into the console on what was played."""
+    link = shop.call("POST", "/v1/portal-links", json={"capabilities": ["all"]})["url"]
+    return f"The console on all of it (once, within ten minutes): {link}\nEnd it: make local-stop LOCAL_DIR=.local-demo"
 
 
 def _posted(story: Story, session: FlexyPeSession, stage: str, who: str, status: str) -> str:
