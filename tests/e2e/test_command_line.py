@@ -1,5 +1,6 @@
 """The command line against the deployed stack: every provider's webhook is accepted, and events come back signed."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client, StdioServerParameters
 
 from infra.local.engine import PROJECT
 from infra.local.receiver import Receiver
@@ -74,3 +76,32 @@ def test_deliveries_are_seen_from_here(run: Run, shop: Shop, receiver: Receiver)
     [delivery] = run("deliveries", "list", "--checkout-id", left["checkout_id"])
     [shown] = run("deliveries", "show", delivery["id"])
     assert shown["event_type"] == "checkout.completed"
+
+
+def test_a_model_asks_why_a_shopper_was_not_written_to(run: Run, shop: Shop, tmp_path: Path) -> None:
+    run("sources", "add", "flexype", "--test-keys")
+    [left] = run("trigger", "flexype", "abandoned-checkout")
+    environment = {
+        "CHECKBACK_API_URL": shop.stack["api_url"],
+        "CHECKBACK_TOKEN": shop.token,
+        "PATH": os.environ["PATH"],
+        "CHECKBACK_HOME": str(tmp_path),
+        "PYTHONPATH": str(PROJECT / "infra/cli"),
+    }
+    command = StdioServerParameters(command=sys.executable, args=["-m", "checkback", "mcp"], env=environment)
+
+    async def asked() -> list[Any]:
+        async with Client(command, read_timeout_seconds=30) as client:
+            return [
+                await client.call_tool("why_not_messaged", {"checkout_id": left["checkout_id"]}),
+                await client.call_tool("recovery_metrics", {}),
+                await client.call_tool("check_setup", {}),
+            ]
+
+    why, metrics, setup = asyncio.run(asked())
+    told = why.structured_content["result"]
+    assert told["checkout"]["status"] == "abandoned"
+    assert isinstance(told["eligibility"]["may_send"], bool)
+    assert {"timeline", "deliveries"} <= set(told)
+    assert not metrics.is_error
+    assert {own["state"] for own in setup.structured_content["result"]} == {"ok", "missing", "warning"}

@@ -5,13 +5,11 @@ on moto. A few hundred cases run with every test run; ``make fuzz`` runs 20,000 
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +24,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from moto.dynamodb.models import dynamodb_backends
 
+from checkback.proofs import prove
+from checkback.samples import ProviderSamples, providers
 from functions.ingest.composition import receiver, stores
 from functions.ingest.handler import handler
 from shared.aws import clients
@@ -74,44 +74,23 @@ Sent = tuple[dict[str, str], dict[str, str]]
 """Headers and query."""
 
 
-def _mac(message: bytes, secret: str) -> bytes:
-    return hmac.new(secret.encode(), message, hashlib.sha256).digest()
+WHSEC = "whsec_" + base64.b64encode(SECRET.encode()).decode()
 
 
-def _base64(message: bytes, secret: str) -> str:
-    return base64.b64encode(_mac(message, secret)).decode()
+def proof_of(name: str, body: bytes, secret: str) -> Sent:
+    """How the provider proves a body that a source with ``SECRET`` gets; ``secret`` is the sender's."""
+    scheme = ProviderSamples(name).proof
+    match scheme["scheme"]:
+        case "jwt":
+            return {}, {}
+        case "url":
+            return {}, {"token": URL_TOKEN if secret == SECRET else "another"}
+        case "svix":
+            secret = "whsec_" + base64.b64encode((secret or " ").encode()).decode()
+    _, headers = prove(scheme, body, secret or " ", now(), SETTINGS.get(name, {}))
+    return headers, {}
 
 
-def _svix(body: bytes, secret: str) -> dict[str, str]:
-    at = str(int(now().timestamp()))
-    key = "whsec_" + base64.b64encode(secret.encode()).decode()
-    signed = _base64(f"msg_{at}.{at}.".encode() + body, base64.b64decode(key.removeprefix("whsec_")).decode())
-    return {"svix-id": f"msg_{at}", "svix-timestamp": at, "svix-signature": f"v1,{signed}"}
-
-
-def _cashfree(body: bytes, secret: str) -> dict[str, str]:
-    at = str(int(now().timestamp() * 1000))
-    return {"x-webhook-timestamp": at, "x-webhook-signature": _base64(at.encode() + body, secret)}
-
-
-def _stripe(body: bytes, secret: str) -> dict[str, str]:
-    at = str(int(now().timestamp()))
-    return {"stripe-signature": f"t={at},v1={_mac(at.encode() + b'.' + body, secret).hex()}"}
-
-
-PROOFS: Mapping[str, Callable[[bytes, str], Sent]] = {
-    "bigcommerce": lambda _, secret: ({"x-checkback-secret": secret}, {}),
-    "cashfree": lambda body, secret: (_cashfree(body, secret), {}),
-    "custom": lambda body, secret: ({"x-acme-signature": _mac(body, secret).hex()}, {}),
-    "emporix": lambda body, secret: (_svix(body, secret), {}),
-    "flexype": lambda _, secret: ({"x-flexype-authorization": secret}, {}),
-    "razorpay": lambda _, secret: ({}, {"token": URL_TOKEN if secret == SECRET else "another"}),
-    "shopflo": lambda _, secret: ({"authorization": f"Bearer {secret}"}, {}),
-    "shopify": lambda body, secret: ({"x-shopify-hmac-sha256": _base64(body, secret)}, {}),
-    "stripe": lambda body, secret: (_stripe(body, secret), {}),
-    "wix": lambda _body, _secret: ({}, {}),
-    "woocommerce": lambda body, secret: ({"x-wc-webhook-signature": _base64(body, secret)}, {}),
-}
 TOPICS = {
     "emporix": ("cart.updated", "cart.item-added", "cart.closed", "order.created", "cart.merged", "cart.created", "x"),
     "shopify": ("checkouts/update", "checkouts/delete", "orders/create", "carts/update", "x/y"),
@@ -168,7 +147,7 @@ def connect(
 ) -> None:
     """A merchant's one source of a provider."""
     source_id = source_of(name)
-    secret = SECRET if name != "emporix" else "whsec_" + base64.b64encode(SECRET.encode()).decode()
+    secret = SECRET if name != "emporix" else WHSEC
     credentials = SourceCredentials((secret,), PUBLIC.decode(), api, URL_TOKEN)
     sealed = stores.cipher.seal_source(source_id, merchant_id, credentials)
     own = SourceSettings(**SETTINGS.get(name, {}))
@@ -178,7 +157,7 @@ def connect(
 def proved(name: str, body: Any, topic: str | None = None, **headers: str) -> dict[str, Any]:
     """A provider's webhook with its proof, as API Gateway hands it to ingest."""
     raw = _wix_body(body, SECRET) if name == "wix" else json.dumps(body).encode()
-    proof, query = PROOFS[name](raw, SECRET)
+    proof, query = proof_of(name, raw, SECRET)
     named = {TOPIC_HEADERS[name]: topic} if topic and name in TOPIC_HEADERS else {}
     return {
         "pathParameters": {"source_id": source_of(name)} | ({"event": topic} if topic and name == "emporix" else {}),
@@ -206,7 +185,7 @@ def cases(draw: st.DrawFn) -> Case:
     if name != "wix" and draw(st.integers(0, 7)) == 7:
         body = draw(_broken(body))
     topic = draw(st.none() | st.sampled_from(TOPICS.get(name, ("created",))))
-    headers, query = PROOFS[name](body, secret)
+    headers, query = proof_of(name, body, secret)
     if not authentic and draw(st.booleans()):
         headers, query = {}, {}
     if topic is not None and name in TOPIC_HEADERS:
@@ -247,7 +226,7 @@ class Counted:
             *(MERCHANT, "A shop", ("shop.example.com",), "IN", "INR", "Asia/Kolkata", now()),
         )
         MerchantStore(self.stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
-        for name in PROOFS:
+        for name in registry.names():
             connect(self.stores, MERCHANT, name, now())
 
     def _wrote(self, model: Any, **_: Any) -> None:
@@ -307,8 +286,8 @@ class _Quiet:
 
 
 def test_every_provider_is_fuzzed() -> None:
-    assert set(PROOFS) == set(registry.names())
-    assert {name for name, _ in SAMPLES} == set(PROOFS)
+    assert set(providers()) == set(registry.names())
+    assert {name for name, _ in SAMPLES} == set(registry.names())
 
 
 @pytest.mark.parametrize("turn", range(-(-CASES // ROUND)))

@@ -1,5 +1,6 @@
 """What every command is given: the profile, and how to print. ``--json`` and ``--profile`` may stand anywhere."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,19 @@ class Running:
         click.echo(text, err=True)
 
 
+class Id(click.ParamType):
+    """An id, which stands in a path: nothing that would lead to another one."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The id as it is."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(value)):
+            self.fail(f"{value!r} is no id", param, ctx)
+        return str(value)
+
+
+ID = Id()
 running = click.make_pass_decorator(Running, ensure=True)
 
 

@@ -263,6 +263,13 @@ def test_the_doctor_asks_whether_purchases_arrive(logged_in: StandIn, run: Run) 
     assert [own["check"] for own in documents(result) if own["state"] == "warning"] == ["purchases of flexype"]
 
 
+@pytest.mark.parametrize("own", ["../merchant", "ep_1/../../x", "", "%2e%2e", "a?b"])
+def test_what_is_no_id_leads_to_no_other_path(logged_in: StandIn, run: Run, own: str) -> None:
+    assert run("endpoints", "show", own).exit_code == Exit.USAGE
+    assert run("endpoints", "remove", own, "--yes").exit_code == Exit.USAGE
+    assert logged_in.asked == []
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete_commands(run: Run, shell: str) -> None:
     assert "_CHECKBACK_COMPLETE" in run("completion", shell).stdout

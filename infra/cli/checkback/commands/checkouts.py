@@ -2,7 +2,7 @@
 
 import click
 
-from checkback.running import Running, common, most, running
+from checkback.running import ID, Running, common, most, running
 
 
 @click.group()
@@ -24,7 +24,7 @@ def list_(own: Running, status: str | None, provider: str | None, limit: int) ->
 
 
 @checkouts.command()
-@click.argument("checkout_id")
+@click.argument("checkout_id", type=ID)
 @common
 @running
 def show(own: Running, checkout_id: str) -> None:
@@ -33,7 +33,7 @@ def show(own: Running, checkout_id: str) -> None:
 
 
 @checkouts.command()
-@click.argument("checkout_id")
+@click.argument("checkout_id", type=ID)
 @common
 @running
 def timeline(own: Running, checkout_id: str) -> None:
@@ -43,7 +43,7 @@ def timeline(own: Running, checkout_id: str) -> None:
 
 
 @checkouts.command()
-@click.argument("checkout_id")
+@click.argument("checkout_id", type=ID)
 @common
 @running
 def eligibility(own: Running, checkout_id: str) -> None:

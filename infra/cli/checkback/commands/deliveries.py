@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from checkback.running import Running, common, most, running
+from checkback.running import ID, Running, common, most, running
 
 _COLUMNS = ("created_at", "id", "event_type", "status", "reason", "attempt_count", "checkout_id")
 _SECONDS = 2.0
@@ -54,7 +54,7 @@ def tail(own: Running, seconds: float | None, **filters: str | None) -> None:
 
 
 @deliveries.command()
-@click.argument("delivery_id")
+@click.argument("delivery_id", type=ID)
 @common
 @running
 def show(own: Running, delivery_id: str) -> None:
@@ -69,7 +69,7 @@ def show(own: Running, delivery_id: str) -> None:
 
 
 @deliveries.command()
-@click.argument("delivery_id")
+@click.argument("delivery_id", type=ID)
 @common
 @running
 def retry(own: Running, delivery_id: str) -> None:
@@ -78,7 +78,7 @@ def retry(own: Running, delivery_id: str) -> None:
 
 
 @deliveries.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @click.option("--since", help="From when, such as 2026-11-28T09:00:00Z; default: all that is kept.")
 @click.option(
     "--status", "statuses", multiple=True, help="Such as failed or held; several times. Default: undelivered."

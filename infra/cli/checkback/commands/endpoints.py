@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from checkback.failures import Exit, Failed
-from checkback.running import Running, common, most, running
+from checkback.running import ID, Running, common, most, running
 
 _COLUMNS = ("id", "kind", "name", "status", "url", "event_types")
 
@@ -51,7 +51,7 @@ def add(own: Running, url: str, events: tuple[str, ...], name: str | None, *, sh
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @common
 @running
 def show(own: Running, endpoint_id: str) -> None:
@@ -60,7 +60,7 @@ def show(own: Running, endpoint_id: str) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @common
 @running
 def secret(own: Running, endpoint_id: str) -> None:
@@ -73,7 +73,7 @@ def secret(own: Running, endpoint_id: str) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @click.option("--show-secret", is_flag=True, help="Print the new signing secret.")
 @common
 @running
@@ -87,7 +87,7 @@ def rotate(own: Running, endpoint_id: str, *, show_secret: bool) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @common
 @running
 def test(own: Running, endpoint_id: str) -> None:
@@ -96,7 +96,7 @@ def test(own: Running, endpoint_id: str) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @common
 @running
 def enable(own: Running, endpoint_id: str) -> None:
@@ -105,7 +105,7 @@ def enable(own: Running, endpoint_id: str) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @common
 @running
 def disable(own: Running, endpoint_id: str) -> None:
@@ -114,7 +114,7 @@ def disable(own: Running, endpoint_id: str) -> None:
 
 
 @endpoints.command()
-@click.argument("endpoint_id")
+@click.argument("endpoint_id", type=ID)
 @click.confirmation_option(prompt="Remove this endpoint?")
 @common
 @running

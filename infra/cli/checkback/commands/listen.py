@@ -8,12 +8,12 @@ import click
 from checkback.failures import Exit, Failed
 from checkback.listening import Place, events, forwarded, forwarding, newest, session_secret
 from checkback.proofs import signing_key
-from checkback.running import Running, common, running
+from checkback.running import ID, Running, common, running
 
 
 @click.command()
 @click.option("--forward", help="POST each event to this URL, signed as webhooks are.")
-@click.option("--endpoint", help="Sign with the secret kept of this endpoint, not with one of this session.")
+@click.option("--endpoint", type=ID, help="Sign with the secret kept of this endpoint, not with one of this session.")
 @click.option("--secret-file", type=click.File("r"), help="Sign with the whsec_ secret in this file.")
 @click.option("--types", help="Event types, separated by commas; default: all.")
 @click.option("--after", help="Go on behind this cursor, which an earlier call printed.")

@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from checkback.api import note
-from checkback.running import Running, common, running
+from checkback.running import ID, Running, common, running
 
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--source", required=True, help="As a webhook of this source.")
+@click.option("--source", type=ID, required=True, help="As a webhook of this source.")
 @click.option("--event", help="The vendor's event name, where only the URL carries it.")
 @click.option("--header", "headers", multiple=True, help="A header, such as 'x-shopify-topic: checkouts/create'.")
 @common

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from checkback.failures import Exit
-from checkback.running import Running, common, most, running
+from checkback.running import ID, Running, common, most, running
 
 
 @click.group()
@@ -26,7 +26,7 @@ def list_(own: Running, limit: int) -> None:
 
 
 @quarantine.command()
-@click.argument("quarantine_id")
+@click.argument("quarantine_id", type=ID)
 @click.option("--body", type=click.Path(dir_okay=False, path_type=Path), help="Write the exact bytes into this file.")
 @common
 @running
@@ -41,7 +41,7 @@ def show(own: Running, quarantine_id: str, body: Path | None) -> None:
 
 
 @quarantine.command()
-@click.argument("quarantine_id")
+@click.argument("quarantine_id", type=ID)
 @common
 @running
 def replay(own: Running, quarantine_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from checkback.failures import Exit, Failed
-from checkback.running import Running, common, most, running
+from checkback.running import ID, Running, common, most, running
 from checkback.samples import ProviderSamples, providers
 
 _COLUMNS = ("id", "provider", "name", "url", "created_at")
@@ -77,7 +77,7 @@ def add(own: Running, provider: str, **given: Any) -> None:
 
 
 @sources.command()
-@click.argument("source_id")
+@click.argument("source_id", type=ID)
 @common
 @running
 def show(own: Running, source_id: str) -> None:
@@ -86,7 +86,7 @@ def show(own: Running, source_id: str) -> None:
 
 
 @sources.command()
-@click.argument("source_id")
+@click.argument("source_id", type=ID)
 @common
 @running
 def secret(own: Running, source_id: str) -> None:
@@ -98,7 +98,7 @@ def secret(own: Running, source_id: str) -> None:
 
 
 @sources.command()
-@click.argument("source_id")
+@click.argument("source_id", type=ID)
 @click.confirmation_option(prompt="Disconnect this source? Its checkouts stay.")
 @common
 @running

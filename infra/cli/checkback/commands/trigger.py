@@ -10,7 +10,7 @@ import httpx
 from checkback.api import TIMEOUT
 from checkback.failures import Exit, Failed, of_problem
 from checkback.proofs import proved
-from checkback.running import Running, common, running
+from checkback.running import ID, Running, common, running
 from checkback.samples import ProviderSamples, Wanted, providers
 
 _SERVED = 200
@@ -19,7 +19,7 @@ _SERVED = 200
 @click.command()
 @click.argument("provider", required=False)
 @click.argument("event", required=False)
-@click.option("--source", help="Which source; default: the only one of the provider, or the newest.")
+@click.option("--source", type=ID, help="Which source; default: the only one of the provider, or the newest.")
 @click.option("--secret-stdin", is_flag=True, help="Read the source's secret (or private key) from standard input.")
 @click.option("--phone", help="The shopper's phone, such as +919820012345.")
 @click.option("--email", help="The shopper's e-mail address.")

@@ -7,14 +7,14 @@ import click
 
 from checkback.api import profile_name
 from checkback.failures import Exit, Failed
-from checkback.running import Running, common, running
+from checkback.running import ID, Running, common, running
 from checkback.signature import Finding, examine
 
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--header", "headers", multiple=True, help="A header as received, 'webhook-id: evt_…'; several times.")
-@click.option("--endpoint", help="With the secret kept of this endpoint.")
+@click.option("--endpoint", type=ID, help="With the secret kept of this endpoint.")
 @click.option("--secret-file", type=click.File("r"), help="A file with the signing secret(s), one a line.")
 @click.option("--ignore-age", is_flag=True, help="A recording: its time does not matter.")
 @common
