@@ -116,9 +116,12 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
                 found.append(f"{path} at {width}: {wide} px too wide")
             for scheme in SCHEMES:
                 somebody.page.emulate_media(color_scheme=scheme)
+                looked = axe.run(somebody.page).response
+                # Text in the very colour of its ground is only doubtful to axe: it may be meant so.
+                unseen = [own for own in looked["incomplete"] if "equalRatio" in str(own["nodes"])]
                 found += [
                     f"{path} {width} {scheme}: {own['id']} {own['nodes'][0]['html'][:160]}"
-                    for own in axe.run(somebody.page).response["violations"]
+                    for own in (*looked["violations"], *unseen)
                 ]
     assert found == []
 
