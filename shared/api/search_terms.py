@@ -3,7 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, assert_never
+
+from shared.domain.instants import parse_instant
+
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2999
 
 
 class NotSearchable(ValueError):
@@ -42,6 +47,15 @@ class Not:
 
 
 type Search = Term | All | AnyOf | Not
+
+
+def searched_instant(value: object) -> datetime | None:
+    """The instant a search names, None where it is none, or so far off that no calendar can count on from it."""
+    try:
+        instant = parse_instant(value) if isinstance(value, str) and "T" in value else None
+    except (ValueError, OverflowError):
+        return None
+    return instant if instant is not None and _FIRST_YEAR <= instant.year <= _LAST_YEAR else None
 
 
 def holds(search: Search, term_holds: Callable[[Term], bool]) -> bool:

@@ -7,11 +7,9 @@ Anything else is refused: a filter that is left out unseen would answer with mor
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
 from typing import Final
 
-from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term
-from shared.domain.instants import parse_instant
+from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term, searched_instant
 
 LONGEST: Final = 1_000
 """Characters of a search."""
@@ -84,14 +82,12 @@ def _term(name: str, comparison: str, value: str) -> Term:
 
 
 def _time(field: str, comparison: str, value: str) -> Term:
-    try:
-        if _DAY.fullmatch(value):
-            day = date.fromisoformat(value)
-            return Term(field, comparison, datetime(day.year, day.month, day.day, tzinfo=UTC), day=True)
-        instant = parse_instant(value) if "T" in value else None
-    except (ValueError, OverflowError):
-        instant = None
-    if instant is None or not 1970 <= instant.year <= 2999:
+    if _DAY.fullmatch(value):
+        day = searched_instant(f"{value}T00:00:00Z")
+        if day is not None:
+            return Term(field, comparison, day, day=True)
+    instant = searched_instant(value)
+    if instant is None:
         raise NotSearchable(f"{field} wants a day or a time, like 2026-11-21 or 2026-11-21T10:00:00Z")
     return Term(field, comparison, instant)
 

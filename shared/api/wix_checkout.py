@@ -6,8 +6,7 @@ https://dev.wix.com/docs/api-reference/business-solutions/e-commerce/purchase-fl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from shared.api.checkouts import asked_instant
-from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term
+from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term, searched_instant
 from shared.api.shopify_checkout import began_at
 from shared.domain.cart import Cart, Item
 from shared.domain.checkout import Activity, Checkout, Status
@@ -124,7 +123,7 @@ def _field(name: str, conditions: Mapping[str, object]) -> Search:
 def _term(name: str, comparison: str, value: object) -> Term:
     if name in _TIMES:
         # A client's own dates arrive wrapped.
-        instant = asked_instant(value.get("$date") if isinstance(value, dict) else value)
+        instant = searched_instant(value.get("$date") if isinstance(value, dict) else value)
         if instant is None:
             raise NotSearchable(f"{name} wants a time, like 2026-11-21T10:00:00Z")
         return Term(_TIMES[name], comparison, instant)
