@@ -88,3 +88,10 @@ def test_listening_begins_behind_what_has_happened(api: StandIn) -> None:
     api.on("/v1/events", page("c1", 1), page("c2", 2), page("c2"))
     with Api(api.url, TOKEN) as client:
         assert newest(client) == "c2"
+
+
+def test_a_stage_without_a_stream_is_said(logged_in: StandIn, run: Run) -> None:
+    logged_in.on("/v1/events", Reply({"title": "Not found", "status": 404}, 404))
+    result = run("listen")
+    assert result.exit_code == Exit.NOT_FOUND
+    assert "checkback deliveries tail" in result.stderr

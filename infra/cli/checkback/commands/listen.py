@@ -32,7 +32,7 @@ def listen(own: Running, **given: Any) -> None:
     secret = _secret(own, given) if url else ""
     started = time.monotonic()
     seconds = given["seconds"]
-    after = given["after"] if given["after"] or given["from_start"] else newest(own.api)
+    after = given["after"] if given["after"] or given["from_start"] else _behind_all(own)
     count, cursor = 0, after
     own.say(f"listening at {own.api.url}")
 
@@ -50,6 +50,16 @@ def listen(own: Running, **given: Any) -> None:
     finally:
         if cursor:
             own.say(f"go on with --after {cursor}")
+
+
+def _behind_all(own: Running) -> str | None:
+    try:
+        return newest(own.api)
+    except Failed as failed:
+        if failed.exit_code == Exit.NOT_FOUND:
+            told = "this stage has no stream of events (GET /v1/events): checkback deliveries tail shows what is sent"
+            raise Failed(told, Exit.NOT_FOUND) from failed
+        raise
 
 
 def _print(own: Running, event: dict[str, Any], answered: str | None) -> None:
