@@ -35,6 +35,8 @@ _DROPPED_FOLDERS = {"tests", "test", "__pycache__"}
 _DROPPED_SUFFIXES = {".pyi", ".pyc", ".pyx", ".pxd", ".c", ".h"}
 _BOTOCORE_COMMON = {"_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json"}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
+_PACKED = {"arm64": 6, "native": 1}
+"""How hard a zip is pressed: what stays on this machine is unpacked at once, and pressing took a third of its making."""
 _KEPT_BUNDLES = 4
 _NEVER_RUN = ("cffi", "pycparser")
 """What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
@@ -62,6 +64,7 @@ class Bundler:
 
     def __init__(self, architecture: Architecture, *, project: Path = PROJECT, cache: Path | None = None) -> None:
         self._platform = _uv_platform(architecture)
+        self._packed = _PACKED[architecture]
         self._project = project
         self._cache = cache or project / ".bundles"
 
@@ -99,7 +102,7 @@ class Bundler:
                 )
             _lighten(root, spec)
             zipped = Path(folder) / "bundle.zip"
-            _zip(root, zipped)
+            _zip(root, zipped, self._packed)
             zipped.replace(path)
 
     def _package(self, lock: str, pinned: "_Pinned") -> Path:
@@ -307,15 +310,15 @@ def compile_hashed(root: Path, *, beside: bool = False) -> None:
         raise BundlingError(msg)
 
 
-def _zip(root: Path, target: Path) -> None:
+def _zip(root: Path, target: Path, packed: int) -> None:
     """Zips in the order of names, with one date and one mode: equal files give equal bytes."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(path for path in root.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(file.relative_to(root).as_posix(), _ZIP_DATE)
             entry.external_attr = 0o100644 << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3
-            archive.writestr(entry, file.read_bytes())
+            archive.writestr(entry, file.read_bytes(), compresslevel=packed)
 
 
 def _uv_platform(architecture: Architecture) -> str:
