@@ -36,7 +36,7 @@ _DROPPED_SUFFIXES = {".pyi", ".pyc", ".pyx", ".pxd", ".c", ".h"}
 _BOTOCORE_COMMON = {"_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json"}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _PACKED = {"arm64": 6, "native": 1}
-"""How hard a zip is pressed: what stays on this machine is unpacked at once, and pressing took a third of its making."""
+"""How hard a zip is pressed: what stays on this machine is unpacked at once, and pressing was a third of the work."""
 _KEPT_BUNDLES = 4
 _NEVER_RUN = ("cffi", "pycparser")
 """What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
