@@ -42,12 +42,8 @@ class Place:
 
 def newest(api: Api) -> str | None:
     """The cursor behind everything that has happened."""
-    after: str | None = None
-    while True:
-        page = api.call("GET", "/v1/events", params={"after": after, "limit": 200})
-        if page["next_cursor"] in {None, after} or not page["data"]:
-            return page["next_cursor"] or after
-        after = page["next_cursor"]
+    found: str | None = api.call("GET", "/v1/events", params={"after": "now", "limit": 1})["next_cursor"]
+    return found
 
 
 def events(
@@ -57,7 +53,7 @@ def events(
     after, failed = place.after, 0
     while True:
         try:
-            page = api.call("GET", "/v1/events", params={"after": after, "types": place.types, "wait": _WAIT})
+            answer = api.ask("GET", "/v1/events", params={"after": after, "types": place.types, "wait": _WAIT})
             failed = 0
         except Failed as broken:
             if broken.exit_code not in {Exit.UNREACHABLE, Exit.TOO_MANY} or ends():
@@ -65,11 +61,15 @@ def events(
             pause(_PAUSES[min(failed, len(_PAUSES) - 1)])
             failed += 1
             continue
+        page = answer.body
         for own in page["data"]:
             yield own, page["next_cursor"]
         after = page["next_cursor"] or after
         if ends():
             return
+        if not page["data"] and answer.headers.get("retry-after", "").isdigit():
+            # Too many hold an answer back already, so that this one came at once.
+            pause(min(float(answer.headers["retry-after"]), _PAUSES[-1]))
 
 
 def forwarded(url: str, event: dict[str, Any], secret: str, http: httpx.Client) -> str:

@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 
 from checkback.api import Api
 from checkback.failures import Exit, Failed
-from checkback.listening import Place, events, newest
+from checkback.listening import Place, events
 from infra.local.receiver import Receiver
 from tests.integration.stand_in import Reply, StandIn
 from tests.unit.cli.conftest import TOKEN, Run, documents
@@ -84,10 +84,19 @@ def test_a_refusal_is_not_asked_for_ever(api: StandIn) -> None:
         next(events(client, Place("gone"), ends=lambda: False, pause=lambda _: None))
 
 
-def test_listening_begins_behind_what_has_happened(api: StandIn) -> None:
-    api.on("/v1/events", page("c1", 1), page("c2", 2), page("c2"))
+def test_listening_begins_behind_what_has_happened(logged_in: StandIn, run: Run) -> None:
+    logged_in.on("/v1/events", page("c9"), page("c10", 1))
+    assert run("listen", "--count", "1").exit_code == Exit.DONE
+    assert [own.query["after"] for own in logged_in.asked] == [["now"], ["c9"]]
+
+
+def test_an_answer_that_could_not_be_held_back_is_not_asked_for_at_once(api: StandIn) -> None:
+    busy = Reply({"data": [], "next_cursor": "c0"}, headers={"Retry-After": "7"})
+    api.on("/v1/events", busy, page("c1", 1))
+    pauses: list[float] = []
     with Api(api.url, TOKEN) as client:
-        assert newest(client) == "c2"
+        next(events(client, Place("c0"), ends=lambda: False, pause=pauses.append))
+    assert pauses == [7.0]
 
 
 def test_a_stage_without_a_stream_is_said(logged_in: StandIn, run: Run) -> None:
