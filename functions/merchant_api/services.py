@@ -18,6 +18,7 @@ from shared.store.configuration import EndpointStore, MerchantStore, SourceStore
 from shared.store.console_access import ConsoleAccess
 from shared.store.coupons import CouponStore
 from shared.store.episodes import EpisodeStore
+from shared.store.event_places import EventPlaces
 from shared.store.events import EventStore
 from shared.store.facts import FactStore
 from shared.store.health import HealthStore
@@ -28,6 +29,7 @@ from shared.store.quarantine import QuarantineStore
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
+from shared.store.waiting_places import WaitingPlaces
 from shared.workflows.campaigns.preview import CampaignPreview
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.campaigns.setup import CampaignSetup
@@ -36,6 +38,7 @@ from shared.workflows.delivering.history import DeliveryHistory
 from shared.workflows.delivering.resend import ResendJobs
 from shared.workflows.delivering.test_event import EndpointTests, test_events
 from shared.workflows.insight.checkout_search import CheckoutSearch
+from shared.workflows.insight.event_stream import EventStream
 from shared.workflows.insight.metrics import Metrics
 from shared.workflows.intake.backfill import Backfills
 from shared.workflows.intake.purchase import purchases_over
@@ -89,6 +92,11 @@ class Services(Stores):
     def events(self) -> EventStore:
         """Events."""
         return EventStore(self.table)
+
+    @cached_property
+    def event_stream(self) -> EventStream:
+        """Events one after another."""
+        return EventStream(EventPlaces(self.table), self.events, WaitingPlaces(self.table))
 
     @cached_property
     def quarantine(self) -> QuarantineStore:

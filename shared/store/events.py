@@ -10,6 +10,7 @@ from shared.domain.ids import EndpointId, EventId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.store import event_body, keys
 from shared.store.conditions import Attr, Key
+from shared.store.event_places import place_of
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 
@@ -122,10 +123,11 @@ class EventStore:
         """``of_checkout`` for a list: without those that cannot be read."""
         return list(self._table.readable(self._items(digest), read_event))
 
-    @staticmethod
-    def new(event: EventRecord) -> Put:
-        """The event, only where it is new."""
-        return Put(_item(event), Attr("pk").not_exists())
+    def new(self, event: EventRecord) -> Put:
+        """The event, only where it is new; its place among all the merchant's is that of this very moment."""
+        place = place_of(self._table.now_ms(), event.id, event.type)
+        placed = keys.told_event(event.merchant_id, event.checkout_digest, place)
+        return Put(_item(event) | placed, Attr("pk").not_exists())
 
 
 def _item(event: EventRecord) -> Item:

@@ -32,6 +32,7 @@ DELIVERY_SHARDS: Final = 8
 FACT_SHARDS: Final = 8
 MESSAGE_SHARDS: Final = 8
 OWNED_SHARDS: Final = 8
+EVENT_SHARDS: Final = 4
 SUPPRESSION_PREFIX: Final = "SUP#"
 FORMER_PREFIX: Final = "WAS#"
 JOB: Final = "J"
@@ -43,6 +44,7 @@ UNSCHEDULED: Final = "SCHEDULES"
 DATA_KEYS: Final = "DATA_KEYS"
 
 _OWNED: Final = "rows"
+_TOLD: Final = "events"
 CHECKOUT_KIND: Final = "C"
 STEP_KIND: Final = "S"
 RETRY_KIND: Final = "R"
@@ -344,6 +346,21 @@ def owned(merchant_id: MerchantId, partition: str) -> dict[str, str]:
 def owned_partitions(merchant_id: MerchantId) -> list[str]:
     """The list index partitions of such rows."""
     return [list_partition(merchant_id, _OWNED, shard) for shard in range(OWNED_SHARDS)]
+
+
+def told_event(merchant_id: MerchantId, of_digest: str, place: str) -> dict[str, str]:
+    """Index attributes of an event: its place among all that the merchant is told, the same for its whole life."""
+    return {"lp": list_partition(merchant_id, _TOLD, digest_bytes(of_digest)[2] % EVENT_SHARDS), "ls": place}
+
+
+def told_events(merchant_id: MerchantId) -> list[str]:
+    """The list index partitions of a merchant's events. A checkout's events are all in one."""
+    return [list_partition(merchant_id, _TOLD, shard) for shard in range(EVENT_SHARDS)]
+
+
+def waiting_place(number: int) -> ItemKey:
+    """One of the places of those who wait for an event."""
+    return f"WP#{number}", "W"
 
 
 def list_hour(of_digest: str, at: datetime) -> str:

@@ -341,6 +341,10 @@ class Table:
     def _living(self, item: Item) -> Item | None:
         return None if self.expired(item) else item
 
+    def now_ms(self) -> int:
+        """The instant on the clock by which rows expire, in epoch milliseconds."""
+        return int(self._clock() * 1000)
+
     def _now(self) -> int:
         return int(self._clock())
 

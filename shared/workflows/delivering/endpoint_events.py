@@ -72,8 +72,6 @@ class EndpointEvents:
         facts: dict[str, Any],
     ) -> list[DeliveryRecord]:
         to = list(recipients)
-        if not to:
-            return []
         now = self._now()
         digest = checkout_digest(subject.merchant_id, _SUBJECT, f"{subject.id}#{event_type}#{unique}")
         own_id = event_id(now, digest, _VERSION, event_type)
@@ -90,7 +88,7 @@ class EndpointEvents:
             expires_at=now + KEPT_FOR + timedelta(days=1),
         )
         try:
-            self._table.put(EventStore.new(event))
+            self._table.put(EventStore(self._table).new(event))
         except ConditionFailed as failed:
             if failed.old is None:
                 raise
@@ -98,7 +96,8 @@ class EndpointEvents:
         told = [pending_delivery(event, own.id) for own in to]
         for record in told:
             self._deliveries.create(record)
-        self._enqueue([message_of(own) for own in told])
+        if told:
+            self._enqueue([message_of(own) for own in told])
         return told
 
 

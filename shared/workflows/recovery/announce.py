@@ -70,7 +70,7 @@ class Announcer:
             self._planner.pause(checkout, audience.merchant.settings, now)
         self._facts.record_facts(checkout, mark, audience.merchant, None)
         hearers = self._audiences.hearers(transition, audience, now)
-        if not hearers:
+        if not hearers and mark is Mark.UPDATED:  # of every other fact there is an event, for who reads them
             return f"{mark}:nobody"
         current = self._checkouts.get(checkout.digest)
         if current is None or current.erased:

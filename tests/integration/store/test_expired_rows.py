@@ -178,7 +178,7 @@ PLACES: dict[str, tuple[Callable[[Shelf], object], Callable[[Shelf], object]]] =
         lambda own: EpisodeStore(own.table).get(EPISODE) or EpisodeStore(own.table).get_many([EPISODE]),
     ),
     "events": (
-        lambda own: own.table.put(EventStore.new(event())),
+        lambda own: own.table.put(EventStore(own.table).new(event())),
         lambda own: (
             EventStore(own.table).get(DIGEST, 2)
             or EventStore(own.table).get_many([keys.event(DIGEST, 2)])
@@ -379,7 +379,7 @@ def test_a_due_row_that_has_expired_is_moved_nowhere(shelf: Shelf) -> None:
 
 def test_an_erasure_still_sees_expired_rows(shelf: Shelf) -> None:
     shelf.merger.merge(told(cart=cart_of()), arrival())
-    shelf.table.put(EventStore.new(event()))
+    shelf.table.put(EventStore(shelf.table).new(event()))
     expire(shelf.table)
 
     partition = keys.checkout(DIGEST)[0]

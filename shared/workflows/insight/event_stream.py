@@ -1,0 +1,105 @@
+"""A merchant's events one after another, for who cannot take webhooks: the same envelopes, byte for byte.
+
+At least once, the events of a checkout in order. What was erased is not there any more.
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from shared.domain.event_cursor import MOST_GIVEN, SETTLED_AFTER_MS, EventCursor, step
+from shared.domain.ids import MerchantId
+from shared.store.event_places import FIRST, EventPlaces, Placed, first_place
+from shared.store.events import EventStore
+from shared.store.waiting_places import WaitingPlaces
+
+MOST_BYTES = 4 * 1024 * 1024
+"""Of envelopes in one answer: a function's answer is 6 MB at most, escaped."""
+_LOOK_AGAIN_S = 1.0
+_MOST_TURNS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Envelopes in order, and where to go on. ``waited`` is False where there was no place to wait in."""
+
+    bodies: list[bytes]
+    cursor: EventCursor
+    waited: bool = True
+
+
+class EventStream:
+    """Reads events behind a cursor."""
+
+    def __init__(
+        self,
+        places: EventPlaces,
+        events: EventStore,
+        waiting: WaitingPlaces,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``sleep`` waits before looking again, ``clock`` measures the wait in seconds."""
+        self._places = places
+        self._events = events
+        self._waiting = waiting
+        self._sleep = sleep
+        self._clock = clock
+
+    @staticmethod
+    def beginning() -> EventCursor:
+        """Where the oldest event that is kept comes next."""
+        return EventCursor(FIRST)
+
+    def now(self, merchant_id: MerchantId) -> EventCursor:
+        """Where only what is told from now on comes next; what is being written just now may come, too."""
+        settled = EventCursor(first_place(self._places.now_ms() - SETTLED_AFTER_MS))
+        return self._step(merchant_id, settled, frozenset(), MOST_GIVEN)[1]
+
+    def read(
+        self, merchant_id: MerchantId, cursor: EventCursor, types: Collection[str], *, limit: int, wait: float
+    ) -> Reading:
+        """The next events, at most ``limit``; where there is none, looked for again for ``wait`` seconds."""
+        found = self._caught_up(merchant_id, cursor, types, limit)
+        if found.bodies or wait <= 0:
+            return found
+        until = self._clock() + wait
+        place = self._waiting.take(merchant_id, wait)
+        if place is None:
+            return Reading([], found.cursor, waited=False)
+        try:
+            while not found.bodies and (left := until - self._clock()) > 0:
+                self._sleep(min(_LOOK_AGAIN_S, left))
+                found = self._caught_up(merchant_id, found.cursor, types, limit)
+        finally:
+            self._waiting.leave(place)
+        return found
+
+    def _caught_up(self, merchant_id: MerchantId, cursor: EventCursor, types: Collection[str], limit: int) -> Reading:
+        """The next events; past those of other types and those that are gone, as far as a few turns lead."""
+        for _ in range(_MOST_TURNS):
+            given, after, whole = self._step(merchant_id, cursor, types, limit)
+            bodies = self._bodies(given)
+            if sum(map(len, bodies)) > MOST_BYTES and limit > 1:
+                return self._caught_up(merchant_id, cursor, types, min(limit, len(given)) // 2 or 1)
+            cursor = after
+            if bodies or whole:
+                return Reading(bodies, cursor)
+        return Reading([], cursor)
+
+    def _step(
+        self, merchant_id: MerchantId, cursor: EventCursor, types: Collection[str], limit: int
+    ) -> tuple[list[Placed], EventCursor, bool]:
+        settled = first_place(self._places.now_ms() - SETTLED_AFTER_MS)
+        events, whole = self._places.after(merchant_id, cursor.place, limit + len(cursor.given))
+
+        def wanted(event: Placed) -> bool:
+            return not types or event.event_type in types
+
+        taken = step(cursor, events, settled=settled, limit=limit, wanted=wanted, whole=whole)
+        return taken.given, taken.cursor, whole and len(taken.given) < limit
+
+    def _bodies(self, given: list[Placed]) -> list[bytes]:
+        """The envelopes; of an event that was erased or has run out meanwhile there is none."""
+        rows = self._events.get_many(own.key for own in given)
+        return [rows[own.key].body for own in given if own.key in rows]
