@@ -1,6 +1,7 @@
 """Signing in and out: a merchant token, or a portal link, is exchanged for a session; the token itself is not kept."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from functions.console import answers
 from functions.console.composition import services
@@ -97,7 +98,9 @@ def _ours(visit: Visit, wanted: str | None) -> str:
     begins = f"{visit.base}{CONSOLE}"
     path = (wanted or "").partition("?")[0]
     below = path == begins or path.startswith(f"{begins}/")
-    plain = path.isprintable() and "\\" not in path and "//" not in path
+    # A browser resolves dots, encoded ones too: below the console would then be beside it, and recovery links lead out.
+    steps_up = any(part in {".", ".."} for part in unquote(path).split("/"))
+    plain = path.isprintable() and "\\" not in path and "//" not in path and not steps_up
     return wanted if wanted is not None and below and plain and wanted.isprintable() else begins
 
 

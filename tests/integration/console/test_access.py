@@ -125,7 +125,17 @@ def test_a_signed_out_deep_link_leads_there_after_signing_in(browser: Browser, m
 
 
 @pytest.mark.parametrize(
-    "wanted", ["https://evil.example/", "//evil.example/console", "/v1/merchant", "/consoleevil", "/console/..//evil"]
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example/console",
+        "/v1/merchant",
+        "/consoleevil",
+        "/console/..//evil",
+        "/console/../r/a-link-of-another-shop",
+        "/console/%2e%2E/r/a-link-of-another-shop",
+        "/console/checkouts/..",
+    ],
 )
 def test_signing_in_leads_nowhere_else(browser: Browser, made: dict[str, Any], wanted: str) -> None:
     browser.post(f"/console/sign-in?next={quote(wanted, safe='')}", {"token": made["token"]})
