@@ -153,9 +153,14 @@ class Services(Stores):
         return Eligibility(self.checkouts, ShopperStore(self.table), EpisodeStore(self.table), self.hasher, self.now)
 
     @cached_property
+    def facts(self) -> FactStore:
+        """What is counted."""
+        return FactStore(self.table)
+
+    @cached_property
     def metrics(self) -> Metrics:
         """Figures."""
-        return Metrics(FactStore(self.table), self.now)
+        return Metrics(self.facts, self.now)
 
     @cached_property
     def customer_erasure(self) -> CustomerErasure:

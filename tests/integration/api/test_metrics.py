@@ -1,13 +1,16 @@
 """Figures: every fact once, cohorts by abandonment, definitions beside the numbers, currencies never added."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import time_machine
 
 from functions.merchant_api import services
+from functions.merchant_api.routes import facts
 from shared.domain.attribution import Click
 from shared.domain.cart import Cart, Totals
 from shared.domain.checkout import Activity, Checkout, Order, Status
@@ -289,3 +292,30 @@ def test_a_wrong_parameter_is_named(merchant: Api, query: dict[str, str], parame
 def test_instants_name_days_on_the_merchants_clock(merchant: Api) -> None:
     shown = report(merchant, **{"from": "2026-11-20T18:29:59Z", "to": "2026-11-20T18:30:00Z"})
     assert [own["key"] for own in shown["data"]] == ["2026-11-20", "2026-11-21"]
+
+
+def test_facts_are_lines_without_personal_data_and_go_on_where_a_page_ends(
+    merchant: Api, shop: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted in them is what the report counts."""
+    for name in ("one", "two"):
+        recorder().record_facts(left(shop, name), Mark.ABANDONED, shop, None)
+    recorder().record_facts(bought(left(shop)), Mark.RECOVERED, shop, None)
+    monkeypatch.setattr(facts, "MOST_LINES", 2)
+
+    lines: list[str] = []
+    query: dict[str, str] | None = TODAY
+    while query is not None:
+        page = merchant("GET", "/v1/facts", query=query)
+        assert (page.status, page.headers["content-type"]) == (200, "application/x-ndjson")
+        lines += page.text.splitlines()
+        link = page.headers.get("link", "")
+        query = dict(parse_qsl(urlsplit(link.partition(">")[0]).query)) if link else None
+
+    assert len(lines) == len(set(lines)) > 2
+    assert not any("917777788888" in line for line in lines)
+    told = [json.loads(line) for line in lines]
+    kinds = [fact["kind"] for fact in told]
+    total = report(merchant)["total"]
+    assert (kinds.count("abandoned"), kinds.count("recovered")) == (total["abandoned"], total["recovered"])
+    assert [fact["amount"] for fact in told if fact["kind"] == "recovered"] == ["630.00"]
