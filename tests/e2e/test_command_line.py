@@ -105,3 +105,24 @@ def test_a_model_asks_why_a_shopper_was_not_written_to(run: Run, shop: Shop, tmp
     assert {"timeline", "deliveries"} <= set(told)
     assert not metrics.is_error
     assert {own["state"] for own in setup.structured_content["result"]} == {"ok", "missing", "warning"}
+
+
+def test_events_are_forwarded_with_a_signature_that_verifies(run: Run, receiver: Receiver, tmp_path: Path) -> None:
+    """``GET /v1/events`` of the stack, in two sittings: none twice, none missing."""
+    secret = tmp_path / "secret"
+    secret.write_text(receiver.secret or "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    receiver.secret = secret.read_text()
+    run("sources", "add", "flexype", "--test-keys")
+    left = [run("trigger", "flexype")[0] for _ in range(2)]
+    for own in left:
+        run("trigger", "flexype", "acr-completed", "--checkout", own["external_id"])
+    listening = ("listen", "--forward", receiver.url, "--secret-file", str(secret), "--types", "checkout.completed")
+    [first] = run(*listening, "--from-start", "--count", "1", "--seconds", "60")
+    everything = run(*listening, "--from-start", "--count", "2", "--seconds", "60")
+
+    assert everything[0] == first
+    assert {own["event"]["data"]["checkout"]["id"] for own in everything} == {own["checkout_id"] for own in left}
+    for own in left:
+        received = receiver.wait_for("checkout.completed", own["checkout_id"])
+        assert received is not None
+        assert received.verified
