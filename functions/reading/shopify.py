@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from graphql import (
@@ -34,11 +35,8 @@ from shared.api.problems import Problem
 from shared.api.strict_json import read_object
 from shared.domain.ids import MerchantId
 
-VERSIONS: Final = (
-    *("2024-01", "2024-04", "2024-07", "2024-10", "2025-01", "2025-04", "2025-07", "2025-10"),
-    *("2026-01", "2026-04", "2026-07", "2026-10"),
-)
-"""What the queries served here look like in each is the same."""
+OLDEST: Final = "2024-01"
+"""What the queries served here look like is the same in every version since."""
 UNSTABLE: Final = "unstable"
 _QUARTER: Final = re.compile(r"20\d\d-(?:01|04|07|10)", re.ASCII)
 LONGEST_BODY: Final = 65_536
@@ -55,11 +53,17 @@ class _Query:
     operation: str | None
 
 
-def served_version(asked: str) -> str | None:
-    """The version that answers for the one asked for; None for one that never was, or is not there yet."""
-    if asked == UNSTABLE or asked in VERSIONS:
+def served_version(asked: str, now: datetime) -> str | None:
+    """The version that answers for the one asked for; None for one that never was, or is not there yet.
+
+    A version is there from its quarter on, and three months before as a release candidate.
+    """
+    if asked == UNSTABLE:
         return asked
-    return VERSIONS[0] if _QUARTER.fullmatch(asked) and asked < VERSIONS[0] else None
+    if not _QUARTER.fullmatch(asked):
+        return None
+    candidate = now + timedelta(days=92)
+    return max(asked, OLDEST) if asked <= f"{candidate:%Y-%m}" else None
 
 
 def answer(version: str, headers: Mapping[str, str], body: bytes, services: Services) -> Answer:
@@ -72,7 +76,7 @@ def answer(version: str, headers: Mapping[str, str], body: bytes, services: Serv
             raise
         unknown = "[API] Invalid API key or access token (unrecognized login or wrong password)"
         return Answer(401, {"errors": unknown})
-    served = served_version(version)
+    served = served_version(version, services.now())
     if served is None:
         return Answer(404, {"errors": "Not Found"}, merchant_id)
     told = {"x-shopify-api-version": served}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from graphql import get_introspection_query
 
 from functions.merchant_api import services
 from functions.reading import composition
+from functions.reading.shopify import served_version
 from shared.aws import clients
 from shared.domain.checkout import Status
 from tests.integration.api.conftest import Api, new_merchant
@@ -342,7 +343,7 @@ def test_saved_searches_mutations_and_unknown_fields_are_refused_in_graphqls_own
 
 @pytest.mark.parametrize(
     ("version", "served"),
-    [("2026-10", "2026-10"), ("unstable", "unstable"), ("2020-01", "2024-01"), ("2027-01", None), ("2026-02", None),
+    [("2026-10", "2026-10"), ("unstable", "unstable"), ("2020-01", "2024-01"), ("2099-01", None), ("2026-02", None),
      ("latest", None), ("2026-10%0a", None), ("", None)],
 )  # fmt: skip
 def test_a_version_is_served_as_itself_or_as_the_oldest_and_an_unknown_one_not(
@@ -352,6 +353,16 @@ def test_a_version_is_served_as_itself_or_as_the_oldest_and_an_unknown_one_not(
 
     assert answer.status == (200 if served else 404)
     assert answer.headers.get("x-shopify-api-version") == served
+
+
+def test_a_version_of_next_quarter_is_there_three_months_ahead_and_needs_no_release_of_ours() -> None:
+    september, november = datetime(2026, 9, 30, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)
+    years_later = datetime(2031, 1, 1, tzinfo=UTC)
+
+    assert served_version("2027-01", september) is None
+    assert served_version("2027-01", november) == "2027-01"
+    assert served_version("2027-04", november) is None
+    assert served_version("2031-01", years_later) == "2031-01"
 
 
 def test_nobody_is_let_in_without_a_merchants_token(operator: Api, merchant: Api) -> None:
