@@ -99,6 +99,7 @@ def openapi_document(resolver: Resolver) -> str:
     document["servers"] = [{"url": "."}]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            operation["operationId"] = resolver.operation_id_at(method, path)
             _complete(path, method, operation, resolver.repeat_at(method, path))
     return json.dumps(document, separators=(",", ":"))
 

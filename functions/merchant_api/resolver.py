@@ -30,9 +30,21 @@ class Resolver(APIGatewayHttpResolver):
 
     def repeat_at(self, method: str, openapi_path: str) -> Repeat:
         """What a repeat of this operation does."""
+        return repeat_of(self._function_at(method, openapi_path))
+
+    def operation_id_at(self, method: str, openapi_path: str) -> str:
+        """What generated clients call this operation: the route's own name, ``listCheckouts``."""
+        function = self._function_at(method, openapi_path)
+        if function is None:
+            raise LookupError(f"no operation at {method} {openapi_path}")
+        name: str = function.__name__
+        first, *others = name.split("_")
+        return first + "".join(word.capitalize() for word in others)
+
+    def _function_at(self, method: str, openapi_path: str) -> Any:
         routes = (*self._static_routes, *self._dynamic_routes)
         same = (own for own in routes if own.openapi_path == openapi_path and own.method == method.upper())
-        return repeat_of(next((own.func for own in same), None))
+        return next((own.func for own in same), None)
 
     def find(self, method: str, path: str) -> tuple[Operation | None, set[str]]:
         """The operation at an address, and all methods of the address. Both are compared by the letter."""

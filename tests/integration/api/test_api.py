@@ -1,5 +1,6 @@
 """The API as such: unknown addresses, its own description, defects, logs."""
 
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def test_it_describes_itself_in_valid_openapi(operator: Api) -> None:
     assert {"name": "Idempotency-Key", "in": "header"}.items() <= created["parameters"][-1].items()
     duration = document["components"]["schemas"]["SettingsBody"]["properties"]["idle_after"]
     assert (duration["format"], duration["default"]) == ("duration", "PT30M")
+
+
+def test_generated_clients_call_each_operation_by_a_readable_name_of_its_own(operator: Api) -> None:
+    paths = operator.as_(None)("GET", "/openapi.json").json["paths"]
+
+    names = [described["operationId"] for methods in paths.values() for described in methods.values()]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if re.fullmatch(r"[a-z]+([A-Z][a-z]+)*", name) is None] == []
+    assert paths["/v1/checkouts"]["get"]["operationId"] == "listCheckouts"
+    assert paths["/v1/endpoints"]["post"]["operationId"] == "createEndpoint"
 
 
 def test_the_page_for_people_loads_nothing_from_elsewhere(operator: Api) -> None:
