@@ -1,16 +1,21 @@
 """Figures: every fact once, cohorts by abandonment, definitions beside the numbers, currencies never added."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import duckdb
 import pytest
 import time_machine
 
 from functions.merchant_api import services
 from functions.merchant_api.routes import facts
+from infra.local.engine import PROJECT
 from shared.domain.attribution import Click
 from shared.domain.cart import Cart, Totals
 from shared.domain.checkout import Activity, Checkout, Order, Status
@@ -319,3 +324,32 @@ def test_facts_are_lines_without_personal_data_and_go_on_where_a_page_ends(
     total = report(merchant)["total"]
     assert (kinds.count("abandoned"), kinds.count("recovered")) == (total["abandoned"], total["recovered"])
     assert [fact["amount"] for fact in told if fact["kind"] == "recovered"] == ["630.00"]
+
+
+def test_the_queries_of_the_page_on_facts_find_what_the_report_says(
+    merchant: Api, shop: Merchant, tmp_path: Path
+) -> None:
+    yesterday = {"abandoned_at": LEFT - timedelta(days=1), "first_abandoned_at": LEFT - timedelta(days=1)}
+    for own in (left(shop), left(shop, "two"), left(shop, "quiet", leaves={}), left(shop, "before", **yesterday)):
+        recorder().record_facts(own, Mark.ABANDONED, shop, None)
+    dinars = Cart("KWD", totals=Totals(total=Money(1_234, "KWD")))
+    for own in (left(shop), left(shop, "before", **yesterday), left(shop, "abroad", "KWD", cart=dinars)):
+        recorder().record_facts(bought(own), Mark.RECOVERED, shop, None)
+    days = {"from": "2026-11-20", "to": "2026-11-21"}
+    (tmp_path / "facts.ndjson").write_text(merchant("GET", "/v1/facts", query=days).text)
+    page = (PROJECT / "docs/facts.md").read_text()
+    by_day, revenue = re.findall(r"```sql\n(.*?)```", page, flags=re.DOTALL)
+
+    def asked(query: str) -> list[tuple[Any, ...]]:
+        at_the_file = query.replace("facts.ndjson", str(tmp_path / "facts.ndjson"))
+        with duckdb.connect() as database:
+            return database.execute(at_the_file).fetchall()
+
+    told = report(merchant, **days)["data"]
+    assert [row["recovered"] for row in told] == [1, 2]
+    assert [(str(day), *counts) for day, *counts in asked(by_day)] == [
+        (row["key"], row["abandoned"], row["contactable"], row["recovered"], row["recovery_rate"]) for row in told
+    ]
+    assert {(str(day), code, amount) for day, code, amount in asked(revenue)} == {
+        (row["key"], own["currency"], Decimal(own["amount"])) for row in told for own in row["recovered_revenue"]
+    }
