@@ -39,6 +39,7 @@ def wanted(stage: Stage) -> dict[FunctionName, int]:
         "redirect": stage.redirect_concurrency,
         "callbacks": stage.callbacks_concurrency,
         "reading": stage.reading_concurrency,
+        "console": stage.console_concurrency,
         "sweep": sweep_parts(stage),
         "deliver": deliver,
         "pull": PULLS,

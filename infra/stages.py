@@ -86,6 +86,7 @@ class Stage:
     redirect_concurrency: int = 0
     callbacks_concurrency: int = 0
     reading_concurrency: int = 0
+    console_concurrency: int = 0
     """Reserved for each of the others that answer requests, and the most of it: a flood of one takes from no other."""
     gradual_deployment: bool = False
     """Whether a new version of what answers requests takes a tenth of them for ten minutes first, watched by alarms."""
@@ -187,6 +188,7 @@ class Stage:
             "redirect_concurrency": (0, 10_000),
             "callbacks_concurrency": (0, 10_000),
             "reading_concurrency": (0, 10_000),
+            "console_concurrency": (0, 10_000),
             "front_requests_per_ip": (10, 2_000_000_000),
             "front_webhooks_per_ip": (10, 2_000_000_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),

@@ -1,6 +1,6 @@
 """Places for those who wait for an event: each holds a run of the API's function, so there are few.
 
-A merchant has four of the stage's, chosen by its id: nobody takes all, and two merchants rarely share more than one.
+A merchant has two of the stage's, chosen by its id: nobody takes all.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from shared.store.conditions import Attr
 from shared.store.table import ConditionFailed, StoreUnavailable, Table
 from shared.store.writes import ItemKey, Update
 
-PLACES = 64
-"""Of a stage: at most so many runs of the API's function wait."""
-OF_A_MERCHANT = 4
+PLACES = 16
+"""Of a stage: at most so many runs of the API's function wait, a third of what a production stage reserves for it."""
+OF_A_MERCHANT = 2
 _KEPT_S = 3_600
 
 

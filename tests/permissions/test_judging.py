@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.functions import FUNCTION_NAMES
 from tests.permissions import judging
 from tests.permissions.exceptions import UNUSED
 from tests.permissions.needs import Need, arn
@@ -45,7 +46,7 @@ def test_a_stage_whose_functions_do_all_they_may_is_right_but_for_what_is_except
 
 
 def test_every_function_is_looked_at(template: Any) -> None:
-    assert len(Policies(template).functions) == 9
+    assert len(Policies(template).functions) == len(FUNCTION_NAMES)
 
 
 @pytest.mark.parametrize(

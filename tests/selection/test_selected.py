@@ -91,8 +91,8 @@ def test_what_concerns_all_or_nobody_knows_whom_runs_everything(project: Project
     assert selected(project, ["README.md", changed])[0] is None
 
 
-def test_a_page_that_no_test_reads_concerns_none(project: Project) -> None:
-    assert project.concerned("README.md") == {HERE}
+def test_a_page_concerns_who_reads_pages_and_nobody_else(project: Project) -> None:
+    assert project.concerned("README.md") == {HERE, "tests/unit/docs/test_site.py"}
     found = project.concerned("docs/decisions.md")
     assert found is not None
     assert not any(own.startswith("tests/integration/workflows") for own in found)

@@ -30,6 +30,8 @@ type Made = Mapping[str, str]
 """Ids of what stands before the request, by what it is."""
 PHONE = "+917777788888"
 RANDOM = re.compile(r"_[0-9A-Z]{26}(#\d+)?|\b[a-z2-7]{26}\b")
+PLACE = re.compile(r"(?<=#events#)\d|(?<=')\d{15}(?=#evt_)")
+"""Of an event in the list: its shard follows its id, the rest the clock."""
 INSTANT = re.compile(r"Decimal\('1\d{12}'\)")
 SEALED = re.compile(r"Binary\([^()]*\)|b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\"|(?<=')[0-9a-f]{64}(?=')")
 SCHEDULED = ("Name", "ScheduleExpression", "ScheduleExpressionTimezone", "State", "StartDate", "EndDate")
@@ -178,7 +180,7 @@ def shape(body: Any) -> Any:
 def unnamed(row: Mapping[str, Any]) -> str:
     """As text, without what was made at random or by the clock."""
     text = RANDOM.sub("_", str(sorted((name, own) for name, own in row.items() if name not in OF_ITS_TIME)))
-    return SEALED.sub("sealed", INSTANT.sub("then", text))
+    return SEALED.sub("sealed", INSTANT.sub("then", PLACE.sub("there", text)))
 
 
 def differing(expected: dict[str, Any], found: dict[str, Any]) -> str:
