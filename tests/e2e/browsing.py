@@ -37,7 +37,7 @@ def executable() -> str:
     with FileLock(UNPACKED / "lock"):  # a file that is being written cannot be run
         if not _DONE.exists():
             own = {**os.environ, "TMPDIR": str(UNPACKED)}
-            command = [_NODE, "--input-type=module", "-e", _UNPACK]
+            command = [str(_NODE), "--input-type=module", "-e", _UNPACK]
             subprocess.run(command, cwd=NPM, env=own, check=True, capture_output=True, timeout=60)
             _DONE.touch()
     return str(unpacked)

@@ -329,7 +329,8 @@ def test_facts_are_lines_without_personal_data_and_go_on_where_a_page_ends(
 def test_the_queries_of_the_page_on_facts_find_what_the_report_says(
     merchant: Api, shop: Merchant, tmp_path: Path
 ) -> None:
-    yesterday = {"abandoned_at": LEFT - timedelta(days=1), "first_abandoned_at": LEFT - timedelta(days=1)}
+    a_day_ago = LEFT - timedelta(days=1)
+    yesterday: dict[str, Any] = {"abandoned_at": a_day_ago, "first_abandoned_at": a_day_ago}
     for own in (left(shop), left(shop, "two"), left(shop, "quiet", leaves={}), left(shop, "before", **yesterday)):
         recorder().record_facts(own, Mark.ABANDONED, shop, None)
     dinars = Cart("KWD", totals=Totals(total=Money(1_234, "KWD")))
