@@ -523,7 +523,8 @@ def test_production_reserves_what_its_queues_may_use_and_a_share_for_webhooks(pr
     }
 
     working = {"dispatch": 100, "sweep": 24, "deliver": 190, "pull": 5, "campaign": 7}
-    assert reserved == working | {"ingest": 400, "merchant_api": 60, "redirect": 40, "callbacks": 60, "reading": 10}
+    asked = {"ingest": 400, "merchant_api": 50, "redirect": 40, "callbacks": 60, "reading": 10, "console": 10}
+    assert reserved == working | asked
     for name, sources in (
         ("deliver", ("Deliveries", "Retries", "QueuesSteps", "QueuesSlow")),
         ("pull", ("QueuesPulls",)),
