@@ -45,8 +45,6 @@ NOTICES: Mapping[str, str] = {
     "enabled": "The endpoint is on. What was held meanwhile waits until you recover it.",
     "disabled": "The endpoint is off. What arrives meanwhile is held.",
     "recovering": "What was not delivered is being sent again.",
-    "paused": "The campaign is paused: no further message of it goes out.",
-    "activated": "The campaign is active.",
 }
 """What a page says after an action; the address names one of these and never a text of its own."""
 

@@ -146,13 +146,10 @@ def _checked(query: _Query) -> tuple[DocumentNode, Costs]:
         raise refused("An operation is missing, or operationName names none of them.", "BAD_REQUEST")
     if operation.operation is not OperationType.QUERY:
         raise refused(f"Only queries are answered here: this is a {operation.operation.value}.", "BAD_REQUEST")
-    costs = [
-        check(document, own, _with_defaults(own, query.variables))
-        for own in document.definitions
-        if isinstance(own, OperationDefinitionNode)
-    ]
-    at = [own for own in document.definitions if isinstance(own, OperationDefinitionNode)].index(operation)
-    return document, costs[at]
+    # The others are not run, but they are validated, which costs as well.
+    operations = [own for own in document.definitions if isinstance(own, OperationDefinitionNode)]
+    costs = [check(document, own, _with_defaults(own, query.variables)) for own in operations]
+    return document, costs[operations.index(operation)]
 
 
 def _with_defaults(operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:

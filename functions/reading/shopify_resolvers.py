@@ -10,7 +10,7 @@ from functions.reading.costs import MOST_ENTRIES, Spent, refused
 from shared.api.cursors import Cursors
 from shared.api.problems import Problem
 from shared.api.search_terms import All, NotSearchable, Search, Term, at, compared, holds, terms
-from shared.api.shopify_checkout import GID, began_at, gid, is_open, is_recovered, shopify_checkout
+from shared.api.shopify_checkout import GID, gid, is_open, is_recovered, shopify_checkout
 from shared.api.shopify_search import parse
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import digest_of
@@ -23,6 +23,7 @@ from shared.workflows.insight.checkout_pages import (
     Selection,
     Span,
     TooManyToSort,
+    by_time,
     place_of,
 )
 
@@ -152,7 +153,7 @@ class Reading:
                 case "recovery_state":
                     return is_recovered(checkout) == (term.value == "recovered")
                 case "created_at":
-                    return at(term, began_at(checkout))
+                    return at(term, checkout.began_at)
                 case "updated_at":
                     return at(term, checkout.updated_at)
                 case _ if term.comparison == "=":
@@ -249,6 +250,6 @@ def _by_total(checkout: Checkout) -> str:
 
 
 _SORT_KEYS: Final[Mapping[str, Callable[[Checkout], str]]] = {
-    "CREATED_AT": lambda checkout: began_at(checkout).strftime("%Y%m%d%H%M%S%f"),
+    "CREATED_AT": lambda checkout: by_time(checkout.began_at),
     "TOTAL_PRICE": _by_total,
 }

@@ -16,7 +16,6 @@ from functions.reading.composition import Services
 from shared.api.cursors import Cursors
 from shared.api.problems import Problem
 from shared.api.search_terms import NotSearchable, Search, Term, at, holds
-from shared.api.shopify_checkout import began_at
 from shared.api.strict_json import read_object
 from shared.api.wix_checkout import ACTIVITY_TYPES, SHOWN, wix_checkout, wix_filter, wix_status
 from shared.domain.checkout import Activity, Checkout
@@ -24,7 +23,7 @@ from shared.domain.ids import digest_of
 from shared.domain.merchant import Merchant
 from shared.domain.transitions import retention_end
 from shared.workflows.delivering.refusals import Conflict, NotFound
-from shared.workflows.insight.checkout_pages import MOST_EXAMINED, Selection, Span, TooManyToSort
+from shared.workflows.insight.checkout_pages import MOST_EXAMINED, Selection, Span, TooManyToSort, by_time
 
 MOST_OF_A_PAGE: Final = 100
 _USUAL_PAGE: Final = 50
@@ -32,8 +31,8 @@ _MOST_ACTIVITIES: Final = 100
 _LONGEST_FILTER: Final = 2_000
 _LONGEST_CURSOR: Final = 4_096
 _SORT_KEYS: Final = {
-    "createdDate": lambda checkout: began_at(checkout).strftime("%Y%m%d%H%M%S%f"),
-    "updatedDate": lambda checkout: checkout.updated_at.strftime("%Y%m%d%H%M%S%f"),
+    "createdDate": lambda checkout: by_time(checkout.began_at),
+    "updatedDate": lambda checkout: by_time(checkout.updated_at),
 }
 _ENTITY: Final = "abandonedCheckout"
 
@@ -180,7 +179,7 @@ def _matches(search: Search, checkout: Checkout) -> bool:
 def _term_holds(checkout: Checkout, term: Term) -> bool:
     match term.field:
         case "created_at":
-            return at(term, began_at(checkout))
+            return at(term, checkout.began_at)
         case "updated_at":
             return at(term, checkout.updated_at)
         case "status":

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import re
-import secrets
 from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
@@ -25,14 +24,10 @@ class Credential(NamedTuple):
     secret_hash: str
 
 
-def new_credential(merchant_id: MerchantId) -> str:
-    """A new session's or link's credential."""
-    return credential_of(merchant_id, secrets.token_bytes(32))
-
-
-def credential_of(merchant_id: MerchantId, bits: bytes) -> str:
-    """The credential of 256 bits that nobody can guess."""
-    return f"{merchant_id}.{base64.urlsafe_b64encode(bits).rstrip(b'=').decode()}"
+def new_credential(merchant_id: MerchantId, bits: bytes) -> tuple[str, Credential]:
+    """The credential of 256 bits that nobody can guess: as text, which is given away, and as it is stored."""
+    secret = base64.urlsafe_b64encode(bits).rstrip(b"=")
+    return f"{merchant_id}.{secret.decode()}", _stored(merchant_id, secret)
 
 
 def read_credential(text: str) -> Credential | None:
@@ -40,7 +35,11 @@ def read_credential(text: str) -> Credential | None:
     found = _CREDENTIAL.fullmatch(text)
     if found is None:
         return None
-    return Credential(MerchantId(found[1]), hashlib.sha256(found[2].encode()).hexdigest())
+    return _stored(MerchantId(found[1]), found[2].encode())
+
+
+def _stored(merchant_id: MerchantId, secret: bytes) -> Credential:
+    return Credential(merchant_id, hashlib.sha256(secret).hexdigest())
 
 
 class SessionAuthenticator(Authenticator):

@@ -8,6 +8,7 @@ import base64
 import binascii
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from shared.api.problems import invalid_parameter
@@ -16,6 +17,30 @@ from shared.domain.ids import digest
 _MAC_BYTES = 12
 _LONGEST = 512
 _NO_FILTERS: Mapping[str, Any] = {}
+
+
+type Proof = Callable[[bytes], str]
+"""A keyed hash in hex of what a cursor says."""
+
+
+def signed(raw: bytes, proof: Proof) -> str:
+    """The text of a cursor that says ``raw``: the same makes the same."""
+    return base64.urlsafe_b64encode(_short(proof(raw)) + raw).decode().rstrip("=")
+
+
+def said(text: str, longest: int, proof: Proof) -> bytes | None:
+    """What a cursor says; None for one that was not given out here, or is longer than ``longest``."""
+    try:
+        padded = text + "=" * (-len(text) % 4)
+        raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(text) <= longest else b""
+    except (binascii.Error, ValueError):
+        return None
+    given, says = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    return says if says and hmac.compare_digest(given, _short(proof(says))) else None
+
+
+def _short(mac: str) -> bytes:
+    return bytes.fromhex(mac)[:_MAC_BYTES]
 
 
 class Cursors:
@@ -29,20 +54,14 @@ class Cursors:
 
     def encode(self, place: str, filters: Mapping[str, Any] = _NO_FILTERS) -> str:
         """The cursor for a place in the list that the filters select."""
-        raw = place.encode()
-        return base64.urlsafe_b64encode(self._proof(raw, filters) + raw).decode().rstrip("=")
+        return signed(place.encode(), partial(self._proof, filters))
 
     def decode(self, cursor: str | None, filters: Mapping[str, Any] = _NO_FILTERS) -> str | None:
         """The place behind a cursor. Raises Problem 422 for one that was not given out for these filters."""
         if cursor is None:
             return None
-        try:
-            padded = cursor + "=" * (-len(cursor) % 4)
-            raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(cursor) <= self._longest else b""
-        except (binascii.Error, ValueError):
-            raw = b""
-        proof, place = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not place or not hmac.compare_digest(proof, self._proof(place, filters)):
+        place = said(cursor, self._longest, partial(self._proof, filters))
+        if place is None:
             raise invalid_parameter("cursor", "not a cursor of this list with these filters")
         return place.decode()
 
@@ -55,6 +74,6 @@ class Cursors:
         shown = rest[:limit]
         return shown, self.encode(place(shown[-1])) if len(rest) > limit else None
 
-    def _proof(self, place: bytes, filters: Mapping[str, Any]) -> bytes:
+    def _proof(self, filters: Mapping[str, Any], place: bytes) -> str:
         named = (part for name, value in sorted(filters.items()) if value is not None for part in (name, str(value)))
-        return bytes.fromhex(self._mac(digest(self._operation, *named) + place))[:_MAC_BYTES]
+        return self._mac(digest(self._operation, *named) + place)

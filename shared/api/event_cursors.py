@@ -3,15 +3,12 @@
 It holds a place in time and marks of events, never whose they are.
 """
 
-import base64
-import binascii
-import hmac
 from collections.abc import Callable
 
+from shared.api.cursors import said, signed
 from shared.api.problems import invalid_parameter
 from shared.domain.event_cursor import MARK_BYTES, MOST_GIVEN, EventCursor
 
-_MAC_BYTES = 12
 _LONGEST = 2 * MARK_BYTES * MOST_GIVEN
 _LABEL = b"GET /v1/events\x00"
 
@@ -26,22 +23,16 @@ class EventCursors:
     def encode(self, cursor: EventCursor) -> str:
         """The text of a cursor: the same cursor makes the same."""
         place = cursor.place.encode()
-        raw = bytes([len(place)]) + place + b"".join(sorted(cursor.given))
-        return base64.urlsafe_b64encode(self._proof(raw) + raw).decode().rstrip("=")
+        return signed(bytes([len(place)]) + place + b"".join(sorted(cursor.given)), self._proof)
 
     def decode(self, text: str) -> EventCursor:
         """The cursor of a text. Raises Problem 422 for one that was not given out here."""
-        try:
-            padded = text + "=" * (-len(text) % 4)
-            raw = base64.b64decode(padded, altchars=b"-_", validate=True) if len(text) <= _LONGEST else b""
-        except (binascii.Error, ValueError):
-            raw = b""
-        proof, said = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not said or not hmac.compare_digest(proof, self._proof(said)):
+        raw = said(text, _LONGEST, self._proof)
+        if raw is None:
             raise invalid_parameter("after", "not a cursor of this list")
-        end = 1 + said[0]
-        marks = (said[at : at + MARK_BYTES] for at in range(end, len(said), MARK_BYTES))
-        return EventCursor(said[1:end].decode(), frozenset(marks))
+        end = 1 + raw[0]
+        marks = (raw[at : at + MARK_BYTES] for at in range(end, len(raw), MARK_BYTES))
+        return EventCursor(raw[1:end].decode(), frozenset(marks))
 
-    def _proof(self, raw: bytes) -> bytes:
-        return bytes.fromhex(self._mac(_LABEL + raw))[:_MAC_BYTES]
+    def _proof(self, raw: bytes) -> str:
+        return self._mac(_LABEL + raw)

@@ -6,12 +6,11 @@ https://shopify.dev/docs/api/admin-graphql/latest/objects/AbandonedCheckout
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from shared.domain.cart import Cart, Item
 from shared.domain.checkout import Checkout, Status
-from shared.domain.instants import parse_instant, to_rfc3339
+from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant
 from shared.domain.money import Money, total_of
 
@@ -22,11 +21,6 @@ _MOST_INT = 2**31 - 1
 def gid(kind: str, name: str) -> str:
     """Shopify's form of an id: ``gid://shopify/AbandonedCheckout/chk_…``."""
     return f"{GID}{kind}/{name}"
-
-
-def began_at(checkout: Checkout) -> datetime:
-    """When the checkout was begun: by the provider's word, else when we first heard of it."""
-    return parse_instant(checkout.text("started_at")) or checkout.created_at
 
 
 def is_open(checkout: Checkout) -> bool:
@@ -54,7 +48,7 @@ def shopify_checkout(checkout: Checkout, merchant: Merchant, recovery_url: str) 
         "name": checkout.text("name") or checkout.external_id,
         "abandonedCheckoutUrl": recovery_url if destination else sent_url or _shop_url(merchant, recovery_url),
         "note": checkout.text("note") or "",
-        "createdAt": to_rfc3339(began_at(checkout)),
+        "createdAt": to_rfc3339(checkout.began_at),
         "updatedAt": to_rfc3339(checkout.updated_at),
         "completedAt": None if checkout.completed_at is None else to_rfc3339(checkout.completed_at),
         "customAttributes": _attributes(checkout.mapping("attributes")),

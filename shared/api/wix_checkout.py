@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from shared.api.search_terms import All, AnyOf, Not, NotSearchable, Search, Term, searched_instant
-from shared.api.shopify_checkout import began_at
 from shared.domain.cart import Cart, Item
 from shared.domain.checkout import Activity, Checkout, Status
 from shared.domain.instants import to_rfc3339
@@ -43,7 +42,7 @@ def wix_checkout(checkout: Checkout, recovery_url: str, activities: Sequence[Act
     recovered = checkout.status is Status.RECOVERED and checkout.completed_at is not None
     shown = {
         "id": checkout.id,
-        "createdDate": to_rfc3339(began_at(checkout)),
+        "createdDate": to_rfc3339(checkout.began_at),
         "updatedDate": to_rfc3339(checkout.updated_at),
         "checkoutId": checkout.external_id,
         "cartId": checkout.text("cart_id"),

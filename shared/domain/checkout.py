@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from shared.domain.cart import Cart
 from shared.domain.ids import CheckoutId, MerchantId, SourceId, checkout_id
+from shared.domain.instants import parse_instant
 from shared.domain.money import Money
 from shared.domain.place import Place
 
@@ -164,6 +165,11 @@ class Checkout:
     def before_checkout(self) -> bool:
         """Whether it is a cart that the provider will give another name to once its shopper checks out."""
         return self.external_id.startswith(CART_PREFIX)
+
+    @property
+    def began_at(self) -> datetime:
+        """When it was begun: by the provider's word, else when we first heard of it."""
+        return parse_instant(self.text("started_at")) or self.created_at
 
     def text(self, leaf: str) -> str | None:
         """The text leaf's value, or None where it is absent."""

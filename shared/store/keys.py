@@ -4,6 +4,7 @@ Times in keys are epoch milliseconds, zero-padded where they sort as text.
 """
 
 import hashlib
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final
 
@@ -332,6 +333,11 @@ def due_queue(kind: str, of_digest: str, shards: int) -> str:
 def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:
     """The list index partition of a merchant's checkouts in one status (or of its ``quarantine``)."""
     return f"{merchant_id}#{status}#{shard}"
+
+
+def list_partitions(merchant_id: MerchantId, statuses: Iterable[Status], shards: int) -> list[str]:
+    """All that hold a merchant's checkouts in these statuses; ``shards`` of each, one where the merchant names none."""
+    return [list_partition(merchant_id, status, shard) for status in statuses for shard in range(max(shards, 1))]
 
 
 def owned(merchant_id: MerchantId, partition: str) -> dict[str, str]:

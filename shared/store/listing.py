@@ -35,21 +35,8 @@ class CheckoutListing:
     ) -> list[Listed]:
         """At most ``limit`` checkouts below the place ``below``, newest first; fewer mean that the list ends."""
         low, high = keys.list_range(since, before)
-        if below is not None:
-            high = min(high, below)
-        if high < low:
-            return []
-        found: list[Listed] = []
-        for partition in partitions:
-            # ``below`` itself is inside the range: it is left out, so one more is read.
-            page = self._table.query(
-                Key("lp").eq(partition) & Key("ls").between(low, high),
-                index=keys.LIST_INDEX,
-                limit=limit + 1,
-                forward=False,
-            )
-            found += [Listed(item["ls"], item["pk"].removeprefix("C#")) for item in page.items if item["ls"] != below]
-        return sorted(found, key=lambda own: own.place, reverse=True)[:limit]
+        high = high if below is None else min(high, below)
+        return self._merged(partitions, low, high, ends=(below,), rising=False, limit=limit)
 
     def between(
         self, partitions: Sequence[str], above: str | None, below: str | None, *, rising: bool, limit: int
@@ -60,6 +47,12 @@ class CheckoutListing:
         """
         low, high = keys.list_range(None, None)
         low, high = low if above is None else max(low, above), high if below is None else min(high, below)
+        return self._merged(partitions, low, high, ends=(above, below), rising=rising, limit=limit)
+
+    def _merged(
+        self, partitions: Sequence[str], low: str, high: str, *, ends: Sequence[str | None], rising: bool, limit: int
+    ) -> list[Listed]:
+        """``ends`` lie inside the range and are left out: as many more are read."""
         if high < low:
             return []
         found: list[Listed] = []
@@ -67,12 +60,9 @@ class CheckoutListing:
             page = self._table.query(
                 Key("lp").eq(partition) & Key("ls").between(low, high),
                 index=keys.LIST_INDEX,
-                limit=limit + 2,
+                limit=limit + len(ends),
                 forward=rising,
             )
-            found += [
-                Listed(item["ls"], item["pk"].removeprefix("C#"))
-                for item in page.items
-                if item["ls"] not in {above, below}
-            ]
+            listed = (Listed(item["ls"], item["pk"].removeprefix("C#")) for item in page.items)
+            found += [own for own in listed if own.place not in ends]
         return sorted(found, key=lambda own: own.place, reverse=not rising)[:limit]

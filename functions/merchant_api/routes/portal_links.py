@@ -2,7 +2,7 @@
 
 from functions.merchant_api.operations import MERCHANT, OPERATOR
 from functions.merchant_api.session import Empty, Json, Session, answer, new_router, nothing, session
-from shared.api.console_sessions import credential_of, read_credential
+from shared.api.console_sessions import new_credential
 from shared.api.portal_links import PortalLinkBody
 from shared.api.problems import FieldError, invalid, not_found
 from shared.domain.ids import IdKind, MerchantId, is_id
@@ -27,9 +27,7 @@ def create_portal_link(body: PortalLinkBody) -> Json:
     """
     own = session(router)
     merchant_id = _merchant_meant(own, body)
-    text = credential_of(merchant_id, own.making.bits())
-    credential = read_credential(text)
-    assert credential is not None  # noqa: S101 - it was made a line ago
+    text, credential = new_credential(merchant_id, own.making.bits())
     link = PortalLink(merchant_id, body.capabilities[0], own.principal.token_hash)
     until = own.services.console_access.offer(credential.secret_hash, link, own.now)
     url = f"{own.services.environment.public_url}/console/enter/{text}"

@@ -1,7 +1,6 @@
 """Checkback's API: one request at a time, each with a timeout, a refusal as the problem it tells."""
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -126,8 +125,3 @@ def opened(profile: str | None) -> Session:
     if token is None:
         raise Failed(f"no token is kept for profile {name}: checkback login", Exit.CREDENTIALS)
     return Session(name, Api(url, token))
-
-
-def note(text: str) -> None:
-    """A word to whoever looks on, beside the output."""
-    sys.stderr.write(text + "\n")

@@ -53,11 +53,7 @@ class RunPages:
 
     def read(self, campaign: Campaign, merchant: Merchant, fired_at: datetime, below: str | None) -> RunPage:
         """The page below a place, newest first: open and abandoned checkouts within the campaign's window."""
-        partitions = [
-            keys.list_partition(merchant.id, status, shard)
-            for status in _TAKEN
-            for shard in range(max(merchant.settings.list_shards, 1))
-        ]
+        partitions = keys.list_partitions(merchant.id, _TAKEN, merchant.settings.list_shards)
         since, before = _bounds(campaign, fired_at)
         listed = self._listing.newest(partitions, since, before, below=below, limit=_PAGE)
         taken = self._taken(campaign, merchant, fired_at, [own.digest for own in listed])

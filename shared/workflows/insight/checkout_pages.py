@@ -80,6 +80,11 @@ def was_abandoned(checkout: Checkout) -> bool:
     )
 
 
+def by_time(instant: datetime) -> str:
+    """An instant as a text that sorts."""
+    return instant.strftime("%Y%m%d%H%M%S%f")
+
+
 def place_of(checkout: Checkout) -> str:
     """The checkout's place in the list."""
     return keys.list_hour(checkout.digest, checkout.last_activity_at)
@@ -100,7 +105,8 @@ class CheckoutPages:
 
     def page(self, selection: Selection, span: Span) -> Page:
         """One page in the list's own order: exactly ``limit`` checkouts while there are so many within reach."""
-        partitions = _partitions(selection)
+        own = selection.merchant
+        partitions = keys.list_partitions(own.id, selection.statuses, own.settings.list_shards)
         if not partitions:
             return Page([], None, more=False)
         above, below = span.above, span.below
@@ -145,10 +151,3 @@ class CheckoutPages:
     def _read(self, selection: Selection, digests: list[str]) -> list[Checkout]:
         found = self._checkouts.get_readable(digests)
         return [found[own] for own in digests if own in found and selection.holds(found[own])]
-
-
-def _partitions(selection: Selection) -> list[str]:
-    shards = range(max(selection.merchant.settings.list_shards, 1))
-    return [
-        keys.list_partition(selection.merchant.id, status, shard) for status in selection.statuses for shard in shards
-    ]

@@ -107,8 +107,7 @@ class CheckoutSearch:
         self, merchant: Merchant, query: CheckoutQuery, now: datetime, *, limit: int, after: str | None
     ) -> tuple[list[Checkout], str | None]:
         statuses = list(Status) if query.status is None else [query.status]
-        shards = range(max(merchant.settings.list_shards, 1))
-        partitions = [keys.list_partition(merchant.id, status, shard) for status in statuses for shard in shards]
+        partitions = keys.list_partitions(merchant.id, statuses, merchant.settings.list_shards)
         matching: list[Checkout] = []
         below = after
         for _ in range(_ROUNDS):

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from checkback.api import note
 from checkback.running import ID, Running, common, running
 
 
@@ -26,4 +25,4 @@ def preview(own: Running, file: Any, source: str, event: str | None, headers: tu
     own.show(answer.body)
     for name, meaning in (("checkback-missing", "not in the payload"), ("checkback-assumed", "assumed")):
         if answer.headers.get(name):
-            note(f"{meaning}: {answer.headers[name]}")
+            own.say(f"{meaning}: {answer.headers[name]}")
