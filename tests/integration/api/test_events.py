@@ -15,6 +15,7 @@ from shared.domain.event_cursor import SETTLED_AFTER_MS
 from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, event_id
 from shared.store import keys
 from shared.store.events import EventRecord, EventStore
+from shared.workflows.insight import event_stream
 from tests.integration.api.conftest import Api, new_merchant
 from tests.unit.domain.sessions import NOON
 
@@ -79,6 +80,51 @@ def test_types_choose_and_now_begins_behind_what_was(merchant: Api, merchant_id:
     assert ids(start) == []
     late = told(merchant_id, "two", 1)
     assert ids(merchant("GET", "/v1/events", query={"after": start.json["next_cursor"]})) == [late.id]
+
+
+def test_a_rare_type_does_not_wait_behind_a_crowd_of_others(
+    merchant: Api, merchant_id: MerchantId, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "_MORE_PLACES", 7)
+    for number in range(40):
+        told(merchant_id, f"crowd {number}", 1)
+    rare = told(merchant_id, "rare", 1, "checkout.recovered")
+    told(merchant_id, "crowd behind", 1)
+    query = {"types": "checkout.recovered", "limit": "2"}
+
+    first = merchant("GET", "/v1/events", query=query)
+    assert ids(first) == [rare.id]
+    again = merchant("GET", "/v1/events", query=query | {"after": first.json["next_cursor"]})
+    assert ids(again) == []
+    clock.shift(100)
+    late = told(merchant_id, "late", 1, "checkout.recovered")
+    assert ids(merchant("GET", "/v1/events", query=query | {"after": again.json["next_cursor"]})) == [late.id]
+
+
+def test_a_step_looks_at_so_many_places_and_a_waiting_reader_the_less_often(
+    merchant: Api, merchant_id: MerchantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "_MORE_PLACES", 4)
+    monkeypatch.setattr(event_stream, "_MOST_PLACES", 20)
+    for number in range(40):
+        told(merchant_id, f"crowd {number}", 1)
+    stream, slept, looks = services.services().event_stream, [0.0], [0]
+    after = stream._places.after
+
+    def counted(*named: Any) -> Any:
+        looks[0] += 1
+        return after(*named)
+
+    monkeypatch.setattr(stream, "_sleep", slept.append)
+    monkeypatch.setattr(stream, "_clock", lambda: sum(slept))
+    monkeypatch.setattr(stream._places, "after", counted)
+
+    query = {"types": "checkout.recovered", "limit": "1", "wait": "10"}
+    assert ids(merchant("GET", "/v1/events", query=query)) == []
+
+    assert slept[1] >= 5, "five times four places, a second each"
+    assert len(slept) == 3
+    assert looks[0] <= 3 * 6
 
 
 @pytest.mark.parametrize(
