@@ -1,12 +1,14 @@
 """``make bench``: what starting, a webhook and a shopper cost, in one run; written to ``docs/benchmarks.md``.
 
 How many webhooks the local engine takes in is measured where one stands (``make local``, ``LOCAL_DIR``).
+``ONLY=flows`` counts the flows and what they cost anew and leaves the rest of the page as it is.
 ``TIMES`` processes of each kind are started (5), ``PEER=path`` measures another Lambda handler beside ours: a folder
 with its packages, whose ``peer.py`` has a ``handler`` that writes one item to the table ``TABLE_NAME``.
 """
 
 import os
 import platform
+import re
 import sys
 import sysconfig
 import tempfile
@@ -27,9 +29,11 @@ _INGEST = "functions.ingest.handler"
 
 def main() -> None:
     """Measure, print and write the page."""
-    times = int(os.environ.get("TIMES", "5"))
-    lines = [*_head(times), *_starts(times), *_flows(), *_engine()]
-    text = page(lines)
+    if os.environ.get("ONLY") == "flows":
+        text = with_chapters(PAGE.read_text(), page(_flows()))
+    else:
+        times = int(os.environ.get("TIMES", "5"))
+        text = page([*_head(times), *_starts(times), *_flows(), *_engine()])
     PAGE.write_text(text)
     sys.stderr.write(text)
 
@@ -41,6 +45,13 @@ def page(lines: Iterable[str]) -> str:
         told = list(block)
         blocks += [textwrap.fill(" ".join(told), WIDTH, break_on_hyphens=False)] if is_prose else told
     return "\n".join(blocks) + "\n"
+
+
+def with_chapters(standing: str, chapters: str) -> str:
+    """The page with these chapters in the place of its own of the same headings."""
+    anew = {own.splitlines()[0]: own.rstrip() for own in re.split(r"(?m)^(?=## )", chapters) if own}
+    kept = [own.rstrip() for own in re.split(r"(?m)^(?=## )", standing)]
+    return "\n\n".join(anew.get(own.splitlines()[0], own) for own in kept) + "\n"
 
 
 def _head(times: int) -> Iterator[str]:
