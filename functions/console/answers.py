@@ -37,6 +37,8 @@ _FOR_A_YEAR = "public, max-age=31536000, immutable"
 _KEPT_BY_NOBODY = "no-store"
 _TAG = secrets.token_hex(16)
 """Stands in a page where its own entity tag comes; nobody who writes into a page can know it."""
+_SEED = secrets.token_hex(16)
+"""Stands where what tells a form's sendings apart comes: new in each page, and in no entity tag."""
 NOTICES: Mapping[str, str] = {
     "discarded": "The checkout is discarded: nobody is written to about it.",
     "completed": "The checkout counts as bought.",
@@ -44,6 +46,9 @@ NOTICES: Mapping[str, str] = {
     "tested": "A test event is on its way; its answer appears among the deliveries.",
     "enabled": "The endpoint is on. What was held meanwhile waits until you recover it.",
     "disabled": "The endpoint is off. What arrives meanwhile is held.",
+    "not_sure": "Nothing was done: tick the box to say that you are sure.",
+    "source_changed": "The source is changed. Webhooks are read so from now on.",
+    "disconnected": "The source is disconnected. Its checkouts stay; its webhooks are answered 404.",
     "recovering": "What was not delivered is being sent again.",
 }
 """What a page says after an action; the address names one of these and never a text of its own."""
@@ -96,11 +101,11 @@ def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dic
     notice = NOTICES.get(visit.query.get("done", ""))
     text = _templates().get_template(template).render(
         visit=visit, url=visit.url, asset=lambda name: f"{visit.base}{CONSOLE}/static/{_names()[name]}",
-        notice=notice, tag=_TAG, **{"signed_in": True, "problem": None} | shown,
+        notice=notice, tag=_TAG, seed=_SEED, **{"signed_in": True, "problem": None} | shown,
     )  # fmt: skip
     tag = hashlib.sha256(text.encode()).hexdigest()[:32]
     headers = {**_HEADERS, "cache-control": _KEPT_BY_NOBODY, "etag": f'"{tag}"'}
-    text = text.replace(_TAG, tag, 1)
+    text = text.replace(_TAG, tag, 1).replace(_SEED, secrets.token_urlsafe(16))
     if status == 200 and visit.headers.get("if-none-match", "").strip('"') == tag:
         return {"statusCode": 304, "headers": headers, "body": ""}
     headers["content-type"] = "text/html; charset=utf-8"

@@ -6,7 +6,7 @@ from typing import Any
 
 from functions.console import access, answers
 from functions.console.composition import pipeline, services
-from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, start
+from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, sources, start
 from functions.console.visit import CONSOLE, Refused, Visit
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
@@ -18,6 +18,7 @@ type Page = Callable[..., dict[str, Any]]
 logger = function_logger("console")
 renew_after_restore()
 _ID = r"[a-z]{2,4}_[0-9A-Za-z]{1,64}"
+_PROVIDER = r"(?P<provider>[a-z0-9_]{1,40})"
 _OPEN: Mapping[tuple[str, str], Page] = {
     ("GET", r"/sign-in"): access.ask,
     ("POST", r"/sign-in"): access.sign_in,
@@ -40,6 +41,14 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("GET", rf"/endpoints/(?P<endpoint_id>{_ID})"): endpoints.show,
     ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/(?P<action>test|enable|disable|recover)"): endpoints.act,
     ("GET", r"/campaigns"): campaigns.show_list,
+    ("GET", r"/sources"): sources.show_list,
+    ("GET", r"/sources/new"): sources.choose,
+    ("GET", rf"/sources/new/{_PROVIDER}"): sources.ask,
+    ("POST", rf"/sources/new/{_PROVIDER}"): sources.connect,
+    ("GET", rf"/sources/(?P<source_id>{_ID})"): sources.show,
+    ("GET", rf"/sources/(?P<source_id>{_ID})/change"): sources.ask_change,
+    ("POST", rf"/sources/(?P<source_id>{_ID})/change"): sources.change,
+    ("POST", rf"/sources/(?P<source_id>{_ID})/disconnect"): sources.disconnect,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")

@@ -1,5 +1,6 @@
 """One request of a browser: what was asked, whose session it is, and the API asked on its behalf."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +9,15 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from functions.console.composition import services
 from functions.merchant_api.pipeline import Pipeline
+from shared.api.problems import Problem
 from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
 
 COOKIE = "__Host-checkback"
 CONSOLE = "/console"
+ONCE = "once"
+"""The field of a form by which two sendings of it are known as one."""
 _MOST_FIELDS = 50
 
 
@@ -25,6 +30,11 @@ class Refused(Exception):
         self.title = str(problem.get("title", "Not possible"))
         told = [str(own.get("detail", "")) for own in problem.get("errors", ())]
         self.detail = " ".join([str(problem.get("detail", "")), *told]).strip()
+        self.errors = {
+            str(own.get("pointer", own.get("parameter", ""))): str(own.get("detail", ""))
+            for own in problem.get("errors", ())
+        }
+        """What is wrong where: by pointer into the body, or by the parameter's name."""
         super().__init__(self.title)
 
 
@@ -93,9 +103,45 @@ class Visit:
             return {}
         return {name: values[0] for name, values in fields.items()}
 
-    def ask(self, method: str, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        """The API's answer, read; None where it has none. Raises Refused."""
+    def ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        *,
+        if_match: str | None = None,
+        once: bool = False,
+    ) -> Any:
+        """The API's answer, read; None where it has none. Raises Refused.
+
+        ``if_match``: the version that is meant; ``once``: the form that was sent twice does the same thing once.
+        """
+        return self._asked(method, path, query, body, if_match, once=once)[0]
+
+    def versioned(self, path: str) -> tuple[Any, str]:
+        """What stands at an address of the API, and its version for ``if_match``. Raises Refused."""
+        return self._asked("GET", path)
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        if_match: str | None = None,
+        *,
+        once: bool = False,
+    ) -> tuple[Any, str]:
+        """The answer and its entity tag. A ``str`` is sent as it is: a provider's payload."""
         asked = {name: str(value) for name, value in (query or {}).items() if value not in {None, ""}}
+        text = body if body is None or isinstance(body, str) else json.dumps(body)
+        headers = {"authorization": f"Bearer {self.credential or ''}", "content-type": "application/json"}
+        if if_match:
+            headers["if-match"] = if_match
+        if once and (seed := self.form.get(ONCE)):
+            same = f"{seed}\n{method}\n{path}\n{text or ''}"
+            headers["idempotency-key"] = hashlib.sha256(same.encode()).hexdigest()
         context = self.event["requestContext"]
         http = {**context["http"], "method": method, "path": path}
         event = {
@@ -103,22 +149,29 @@ class Visit:
             "rawPath": path,
             "rawQueryString": urlencode(asked),
             "queryStringParameters": asked,
-            "headers": {"authorization": f"Bearer {self.credential or ''}", "content-type": "application/json"},
+            "headers": headers,
             "requestContext": {**context, "http": http},
-            "body": None if body is None else json.dumps(body),
+            "body": text,
             "isBase64Encoded": False,
         }
         answer = self.pipeline.answer(event, None)
-        text = answer["body"]
-        status = int(answer["statusCode"])
-        read = json.loads(text) if text else None
+        status, told = int(answer["statusCode"]), answer["body"]
+        read = json.loads(told) if told else None
         if status >= 400:
             raise Refused(status, read or {})
-        return read
+        return read, str(answer["headers"].get("ETag", ""))
 
     def get(self, path: str, **query: Any) -> Any:
         """What stands at an address of the API. Raises Refused."""
         return self.ask("GET", path, query)
+
+    @cached_property
+    def may_change(self) -> bool:
+        """Whether the session may do more than look: where not, no button is shown. The API refuses by itself."""
+        try:
+            return not services().authenticator.principal(f"Bearer {self.credential or ''}").read_only
+        except Problem:
+            return False
 
     @cached_property
     def merchant(self) -> dict[str, Any]:

@@ -195,7 +195,7 @@ class ServiceStack(Stack):
             ("reading", (_QUERY,), ("list",)),
             ("pull", (), _OF_CHECKOUTS),
             ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
-            ("console", (_QUERY,), (*_OF_SHOPPERS, "list")),
+            ("console", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
         )
         for name, more, indexes in allowed:
             self.functions[name].allow((*_ITEMS, *more), [table])
@@ -214,9 +214,9 @@ class ServiceStack(Stack):
         data_keys = {"kms:EncryptionContext:purpose": DATA_KEY}
         # What KMS sealed itself, before there was a data key, names whose it is.
         by_kms_itself = {"kms:EncryptionContext:merchant": "*", "kms:EncryptionContext:owner": "*"}
-        opening: tuple[FunctionName, ...] = ("ingest", "merchant_api", "deliver", "callbacks", "pull")
+        opening: tuple[FunctionName, ...] = ("ingest", "merchant_api", "console", "deliver", "callbacks", "pull")
         for name in opening:
-            making = ["kms:GenerateDataKey"] if name == "merchant_api" else []
+            making = ["kms:GenerateDataKey"] if name in {"merchant_api", "console"} else []
             self.functions[name].allow(["kms:Decrypt", *making], [key], {"StringEquals": data_keys})
             self.functions[name].allow(["kms:Decrypt"], [key], {"StringLike": by_kms_itself})
             self.functions[name].tell(CREDENTIALS_KEY_ARN=key)

@@ -9,10 +9,11 @@ from typing import Any, Literal
 from shared.api.checkouts import FIRST_YEAR, LAST_YEAR, asked_instant
 from shared.api.problems import invalid_parameter
 from shared.domain.instants import to_rfc3339
-from shared.domain.merchant import Merchant
+from shared.domain.merchant import Merchant, Source
 from shared.domain.metrics import DEFINITIONS, Lift, Sums, cohort_of, figures
 from shared.domain.money import Money
 from shared.workflows.insight.metrics import MOST_DAYS, Group
+from shared.workflows.insight.source_health import SourceHealth, SourcesHealth
 
 GroupBy = Literal["day", "endpoint", "campaign", "step", "provider"]
 DEFAULT_DAYS = 30
@@ -36,6 +37,14 @@ _COUNT_DEFINITIONS = {
     "coupon_cost": "discounts of recovered orders that carry one of our codes, per currency; not taken off net_revenue",
     "cohort": "everything is dated by the day of the first abandonment on the merchant's clock",
     "immature": "the recovery horizon of a cohort is not over: more orders may come",
+}
+_SOURCE_DEFINITIONS = {
+    "last_webhook_at": "the newest activity that a webhook told of, or the newest body in quarantine",
+    "last_purchase_at": "the newest checkout of the source that counts as bought",
+    "checkouts": "among the newest checkouts of all sources",
+    "quarantined": "among the newest bodies in quarantine of all sources, without those that a replay understood",
+    "understood": "checkouts / (checkouts + quarantined); null where there are none",
+    "looked_at": "what is older than these instants was not looked at; null: all that is kept was",
 }
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
@@ -132,3 +141,34 @@ def _lift(lift: Lift | None) -> dict[str, float] | None:
 
 def _moneys(amounts: Sequence[Money]) -> list[dict[str, str]]:
     return [own.as_json() for own in amounts]
+
+
+def sources_json(sources: Sequence[Source], health: SourcesHealth, now: datetime) -> dict[str, Any]:
+    """How sources are doing, with the definitions beside it."""
+    return {
+        "generated_at": to_rfc3339(now),
+        "data": [_source_json(own, health.of(own.id)) for own in sources],
+        "looked_at": {
+            "checkouts_since": _instant(health.checkouts_since),
+            "purchases_since": _instant(health.purchases_since),
+            "quarantined_since": _instant(health.quarantined_since),
+        },
+        "definitions": _SOURCE_DEFINITIONS,
+    }
+
+
+def _source_json(source: Source, own: SourceHealth) -> dict[str, Any]:
+    return {
+        "source_id": source.id,
+        "provider": source.provider,
+        "name": source.name,
+        "last_webhook_at": _instant(own.heard_at),
+        "last_purchase_at": _instant(own.last_purchase_at),
+        "checkouts": own.checkouts,
+        "quarantined": own.quarantined,
+        "understood": own.understood,
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return None if at is None else to_rfc3339(at)

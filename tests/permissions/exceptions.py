@@ -22,6 +22,7 @@ source".
 _BY_KMS_ITSELF: Final = "what KMS sealed before there was a data key; sealed anew by the first `make rotate-data-key`"
 
 UNUSED: Final[Mapping[tuple[str, str, str], str]] = {
-    (function, "kms:Decrypt", "CREDENTIALS_KEY_ARN"): _BY_KMS_ITSELF for function in ("deliver", "callbacks", "pull")
+    (function, "kms:Decrypt", "CREDENTIALS_KEY_ARN"): _BY_KMS_ITSELF
+    for function in ("console", "deliver", "callbacks", "pull")
 }
 """By function, action and resource why it stays."""

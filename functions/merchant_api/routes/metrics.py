@@ -6,8 +6,9 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
-from shared.api.metrics import GroupBy, funnel_json, period, report_json
+from shared.api.metrics import GroupBy, funnel_json, period, report_json, sources_json
 from shared.workflows.insight.metrics import altogether, by_day, by_dimension
+from shared.workflows.insight.source_health import sources_health
 
 router = new_router()
 _TAGS = ["Metrics"]
@@ -41,3 +42,15 @@ def funnel(
     total = altogether(cohorts)
     report = report_json([], total, first, last, merchant, own.now)
     return answer(report | {"data": funnel_json(by_dimension(cohorts, "stage"), total)})
+
+
+@router.get("/v1/metrics/sources", security=MERCHANT, summary="How each source is doing", tags=_TAGS)
+def sources() -> Json:
+    """When it was heard of last, its last purchase, and which share is understood, of the newest that there is.
+
+    A source of which the newest hold nothing has nulls: ``looked_at`` says until when something would have been seen.
+    """
+    own = session(router)
+    rows = [row.value for row in own.services.sources.listed(own.merchant_id)]
+    health = sources_health(own.merchant().value, own.services.search, own.services.quarantine, own.now)
+    return answer(sources_json(rows, health, own.now))

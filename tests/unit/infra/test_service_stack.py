@@ -36,7 +36,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
     "reading": set(),
-    "console": {"DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
+    "console": {"CREDENTIALS_KEY_ARN", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -68,7 +68,9 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
-    "console": ROWS | SECRET | {"dynamodb:Query", "sqs:SendMessage"},
+    "console": ROWS | SECRET | {
+        "dynamodb:Query", "dynamodb:DeleteItem", "kms:GenerateDataKey", "kms:Decrypt", "sqs:SendMessage",
+    },
 }  # fmt: skip
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
 

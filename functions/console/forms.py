@@ -1,0 +1,79 @@
+"""Forms: what was typed, what the API says of it, and how text fields become the API's fields."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from functions.console.visit import Refused
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form as it is shown: what stands in its fields, and what is wrong with each.
+
+    ``rest`` is what is wrong and belongs to no field.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+    rest: tuple[str, ...] = ()
+
+    def value(self, name: str) -> str:
+        """What stands in the field."""
+        return self.values.get(name, "")
+
+    def error(self, name: str) -> str | None:
+        """What is wrong with it."""
+        return self.errors.get(name)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything is."""
+        return bool(self.errors or self.rest)
+
+
+def refused(typed: Mapping[str, str], why: Refused, places: Mapping[str, str]) -> Form:
+    """What was typed, with the API's words beside the fields; ``places``: pointers (or what they begin with) to fields.
+
+    Raises Refused where it is not about what was typed.
+    """
+    if why.status not in {409, 412, 422}:
+        raise why
+    errors: dict[str, str] = {}
+    rest: list[str] = [] if why.errors else [why.detail]
+    for pointer, detail in why.errors.items():
+        fitting = [own for own in places if pointer == own or pointer.startswith(f"{own}/")]
+        if not fitting:
+            rest.append(f"{pointer.strip('/')} {detail}".strip())
+            continue
+        place = max(fitting, key=len)
+        inside = pointer.removeprefix(place).strip("/").replace("~1", "/").replace("~0", "~")
+        # A number is a place in a list: told by its line. A name is one of those that were typed.
+        named = f"line {int(inside) + 1}" if inside.isdigit() else inside
+        said = f"{named}: {detail}" if named else detail
+        name = places[place]
+        errors[name] = f"{errors[name]}; {said}" if name in errors else said
+    return Form(typed, errors, tuple(rest))
+
+
+def lines(text: str) -> list[str]:
+    """The lines that say something."""
+    return [own.strip() for own in text.splitlines() if own.strip()]
+
+
+def pairs(text: str) -> dict[str, str]:
+    """``name = value`` by lines; a line without the sign is a name of nothing, which the API refuses."""
+    found = {}
+    for line in lines(text):
+        name, _, value = line.partition("=")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def paired(values: Mapping[str, str]) -> str:
+    """The inverse, to be changed in a field."""
+    return "\n".join(f"{name} = {value}" for name, value in values.items())
+
+
+def filled(form: Mapping[str, str], names: Iterable[str]) -> dict[str, str | None]:
+    """These fields of a form as the API takes them: what is empty is null."""
+    return {name: form.get(name, "").strip() or None for name in names}

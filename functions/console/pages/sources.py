@@ -1,0 +1,152 @@
+"""Sources: connecting a provider, how each is doing, and what can be changed about it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from functions.console import answers, forms
+from functions.console.forms import Form
+from functions.console.visit import Refused, Visit
+
+_SETTINGS = ("currency", "country", "idle_after", "on_arrival", "recovery_url_template", "money_unit")
+_PLACES = {
+    "/name": "name",
+    "/credentials/secret": "secrets",
+    "/credentials/secrets": "secrets",
+    "/credentials/public_key": "public_key",
+    "/credentials/api": "api",
+    "/settings/mapping": "mapping",
+    **{f"/settings/{name}": name for name in _SETTINGS},
+}
+
+
+def show_list(visit: Visit) -> dict[str, Any]:
+    """All of them, with when each was heard of last."""
+    rows = visit.get("/v1/sources", limit=200)["data"]
+    return answers.page(
+        visit, "sources.html", merchant=visit.merchant, rows=rows, health=health_of(visit), titles=_titles(visit)
+    )
+
+
+def choose(visit: Visit) -> dict[str, Any]:
+    """Which provider is to be connected."""
+    return answers.page(visit, "source_choice.html", merchant=visit.merchant, providers=_providers(visit).values())
+
+
+def ask(visit: Visit, provider: str) -> dict[str, Any]:
+    """The form of one provider."""
+    return _form(visit, provider, Form({"country": "", "currency": ""}))
+
+
+def connect(visit: Visit, provider: str) -> dict[str, Any]:
+    """Connect it, and show once what the provider must be told."""
+    typed = visit.form
+    body: dict[str, Any] = {"provider": provider, "credentials": _credentials(typed), "settings": _settings(typed)}
+    if typed.get("name", "").strip():
+        body["name"] = typed["name"].strip()
+    body["settings"] = {name: value for name, value in body["settings"].items() if value is not None}
+    try:
+        made = visit.ask("POST", "/v1/sources", body=body, once=True)
+    except Refused as why:
+        return _form(visit, provider, forms.refused(typed, why, _PLACES))
+    if "credentials" not in made:  # sent twice, and the first answer was too large to be kept
+        return answers.see_other(visit.url(f"/sources/{made['id']}"))
+    described = _providers(visit)[provider]
+    return answers.page(visit, "source_connected.html", merchant=visit.merchant, source=made, provider=described)
+
+
+def show(visit: Visit, source_id: str) -> dict[str, Any]:
+    """One source: where its webhooks go, and how it is doing."""
+    source = visit.get(f"/v1/sources/{source_id}")
+    return answers.page(
+        visit,
+        "source.html",
+        merchant=visit.merchant,
+        source=source,
+        provider=_providers(visit)[source["provider"]],
+        health=health_of(visit)[source_id],
+    )
+
+
+def ask_change(visit: Visit, source_id: str) -> dict[str, Any]:
+    """Its name, settings and credentials, to be changed."""
+    source, version = visit.versioned(f"/v1/sources/{source_id}")
+    settings = source["settings"]
+    typed = {name: settings[name] or "" for name in _SETTINGS}
+    typed |= {"name": source["name"] or "", "mapping": forms.paired(settings["mapping"]), "version": version}
+    return _changing(visit, source, Form(typed))
+
+
+def change(visit: Visit, source_id: str) -> dict[str, Any]:
+    """Change what was changed; credentials that were left empty stay."""
+    typed, path = visit.form, f"/v1/sources/{source_id}"
+    body: dict[str, Any] = {"name": typed.get("name", "").strip() or None, "settings": _settings(typed)}
+    if given := _credentials(typed):
+        body["credentials"] = given
+    try:
+        visit.ask("PATCH", path, body=body, if_match=typed.get("version"))
+    except Refused as why:
+        form = forms.refused(typed, why, _PLACES)
+        return _changing(visit, visit.get(path), form)
+    return answers.see_other(visit.url(f"/sources/{source_id}", done="source_changed"))
+
+
+def disconnect(visit: Visit, source_id: str) -> dict[str, Any]:
+    """Take no more webhooks from it."""
+    if visit.form.get("sure") != "yes":
+        return answers.see_other(visit.url(f"/sources/{source_id}", done="not_sure"))
+    visit.ask("DELETE", f"/v1/sources/{source_id}")
+    return answers.see_other(visit.url("/sources", done="disconnected"))
+
+
+def health_of(visit: Visit) -> dict[str, dict[str, Any]]:
+    """How each source is doing, by its id."""
+    return {own["source_id"]: own for own in visit.get("/v1/metrics/sources")["data"]}
+
+
+def _form(visit: Visit, provider: str, form: Form) -> dict[str, Any]:
+    described = _providers(visit).get(provider)
+    if described is None:
+        return answers.see_other(visit.url("/sources/new"))
+    status = 422 if form.wrong else 200
+    return answers.page(visit, "source_new.html", status=status, merchant=visit.merchant, provider=described, form=form)
+
+
+def _changing(visit: Visit, source: dict[str, Any], form: Form) -> dict[str, Any]:
+    described = _providers(visit)[source["provider"]]
+    status = 422 if form.wrong else 200
+    return answers.page(
+        visit,
+        "source_change.html",
+        status=status,
+        merchant=visit.merchant,
+        source=source,
+        provider=described,
+        form=form,
+    )
+
+
+def _credentials(typed: Mapping[str, str]) -> dict[str, Any]:
+    """Those that were given: one secret, or several while they are rotated, a key, the provider's API."""
+    given: dict[str, Any] = {}
+    secrets = forms.lines(typed.get("secrets", ""))
+    if len(secrets) == 1:
+        given["secret"] = secrets[0]
+    elif secrets:
+        given["secrets"] = secrets
+    if typed.get("public_key", "").strip():
+        given["public_key"] = typed["public_key"].strip()
+    if api := forms.pairs(typed.get("api", "")):
+        given["api"] = api
+    return given
+
+
+def _settings(typed: Mapping[str, str]) -> dict[str, Any]:
+    return forms.filled(typed, _SETTINGS) | {"mapping": forms.pairs(typed.get("mapping", ""))}
+
+
+def _providers(visit: Visit) -> dict[str, dict[str, Any]]:
+    return {own["provider"]: own for own in visit.get("/v1/providers")["data"]}
+
+
+def _titles(visit: Visit) -> dict[str, str]:
+    return {name: own["title"] for name, own in _providers(visit).items()}
