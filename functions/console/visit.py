@@ -173,6 +173,11 @@ class Visit:
         except Problem:
             return False
 
+    def demand_change(self) -> None:
+        """Raises Refused for whoever may only look: they are shown no form."""
+        if not self.may_change:
+            raise Refused(403, {"title": "Only to look at", "detail": "This session may only read."})
+
     @cached_property
     def merchant(self) -> dict[str, Any]:
         """Whose session it is. Raises Refused 401 where it is over."""

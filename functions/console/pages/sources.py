@@ -29,11 +29,13 @@ def show_list(visit: Visit) -> dict[str, Any]:
 
 def choose(visit: Visit) -> dict[str, Any]:
     """Which provider is to be connected."""
+    visit.demand_change()
     return answers.page(visit, "source_choice.html", merchant=visit.merchant, providers=_providers(visit).values())
 
 
 def ask(visit: Visit, provider: str) -> dict[str, Any]:
     """The form of one provider."""
+    visit.demand_change()
     return _form(visit, provider, Form({"country": "", "currency": ""}))
 
 
@@ -69,6 +71,7 @@ def show(visit: Visit, source_id: str) -> dict[str, Any]:
 
 def ask_change(visit: Visit, source_id: str) -> dict[str, Any]:
     """Its name, settings and credentials, to be changed."""
+    visit.demand_change()
     source, version = visit.versioned(f"/v1/sources/{source_id}")
     settings = source["settings"]
     typed = {name: settings[name] or "" for name in _SETTINGS}

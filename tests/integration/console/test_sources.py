@@ -158,6 +158,8 @@ def test_who_may_only_look_sees_no_form_and_is_refused(browser: Browser, merchan
         text = looking.get(f"/console{path}").text
         assert "Connect a provider" not in text
         assert text.count("<form") == 1  # signing out
+    for path in ("/sources/new", "/sources/new/flexype", f"/sources/{made['id']}/change"):
+        assert looking.get(f"/console{path}").status == 403
     assert "may only read" in looking.post(f"/console/sources/{made['id']}/disconnect", {"sure": "yes"}).text
     assert "may only read" in looking.post("/console/sources/new/flexype", {}).text
     assert len(sources(merchant)) == 1

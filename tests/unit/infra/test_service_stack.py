@@ -138,14 +138,14 @@ def test_every_function_may_do_what_is_listed_here_and_no_more(production: Templ
     assert production.service.actions(name) == RIGHTS[name] | LOGGING
 
 
-@pytest.mark.parametrize("name", ["ingest", "merchant_api", "deliver", "callbacks", "pull"])
+@pytest.mark.parametrize("name", ["ingest", "merchant_api", "console", "deliver", "callbacks", "pull"])
 def test_kms_opens_data_keys_and_what_it_sealed_for_an_owner_and_nothing_else(
     synthesise: Callable[[str], Templates], name: FunctionName
 ) -> None:
     for stage in ("dev", "production"):
         statements = [own for own in synthesise(stage).service.statements(name) if "kms:" in json.dumps(own["Action"])]
         for_data_keys, for_older = sorted(statements, key=lambda own: "StringLike" in own["Condition"])
-        making = {"kms:GenerateDataKey"} if name == "merchant_api" else set()
+        making = {"kms:GenerateDataKey"} if name in {"merchant_api", "console"} else set()
 
         assert set(as_list(for_data_keys["Action"])) == {"kms:Decrypt"} | making
         assert for_data_keys["Condition"] == {"StringEquals": {"kms:EncryptionContext:purpose": "data-key"}}
