@@ -30,6 +30,7 @@ from infra.parameters import tenant_prefix
 from infra.stages import Stage
 from shared.aws.data_keys import PURPOSE as DATA_KEY
 from shared.aws.front import FRONT_ONLY
+from shared.destinations.eventbridge import NAME_PREFIX as BUS_PREFIX
 
 ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
     "ingest": ((HttpMethod.POST, "/hooks/{source_id}"), (HttpMethod.POST, "/hooks/{source_id}/{event}")),
@@ -76,6 +77,10 @@ _MERCHANTS_MAIL = (
     "Merchants' identities are made after the deployment, and named by their domains; the condition leaves the stage's"
     " own tenants, and SES refuses a tenant every identity that was not bound to it."
 )
+_MERCHANTS_BUSES = (
+    "Merchants' buses are in accounts and Regions of theirs, known after the deployment; their names are bound to a"
+    " merchant, none of this account is meant, and each bus' own policy has to let this account in."
+)
 _SHOWS_A_BAD_RELEASE = ("ApiErrors", "WebhooksNotStored", "WebhooksSlow")
 _STREAM_BATCH = 100
 _WITHOUT_END = -1
@@ -119,6 +124,7 @@ class ServiceStack(Stack):
         self._allow_bucket()
         self._allow_queues()
         self._allow_mail()
+        self._allow_merchants_buses()
         self._limit_webhooks()
         self._close_but_to_the_front()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
@@ -289,6 +295,18 @@ class ServiceStack(Stack):
                 own.tell(SES_CONFIGURATION_SET=events.configuration_set)
         arns = [self.format_arn(service="ses", resource=own) for own in resources]
         deliver.allow(["ses:SendEmail"], arns, conditions, because=_MERCHANTS_MAIL)
+
+    def _allow_merchants_buses(self) -> None:
+        """Events go to buses that name a merchant, and to none of this account: those are not the merchants'.
+
+        The local engine has one account for everybody.
+        """
+        for own in (self.functions["merchant_api"], self.functions["deliver"]):
+            own.tell(ACCOUNT_ID=self.account)
+        foreign = None if self._stage.is_local else {"StringNotEquals": {"aws:ResourceAccount": self.account}}
+        bus = "*" if self._stage.is_local else f"{BUS_PREFIX}mer_*"
+        buses = [f"arn:{self.partition}:events:*:*:event-bus/{bus}"]
+        self.functions["deliver"].allow(["events:PutEvents"], buses, foreign, because=_MERCHANTS_BUSES)
 
     def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
         self.functions[name].allow(_READ_FOR, [queue.queue_arn])

@@ -3,7 +3,7 @@
 Each kind is one module of this package; ``registry`` finds it by its name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ class Endpoint:
 
     ``url`` is the endpoint's own, or the vendor's ``base_url``. ``signing_secrets`` holds every live
     ``whsec_`` secret and ``whsk_`` private key, newest first; during a rotation there are two of each.
+    ``merchant_id``: whose endpoint it is.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     timeout: timedelta = DEFAULT_TIMEOUT
+    merchant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +117,28 @@ class Preparing(Protocol):
 
         Raises:
             Unsendable: as ``build`` does.
+        """
+        ...
+
+
+class Joining(Protocol):
+    """A destination that takes several deliveries to one endpoint in one request, and answers for each of them."""
+
+    def together(self, requests: Sequence[OutboundRequest]) -> list[list[int]]:
+        """Which of the requests that ``build`` made for one endpoint go out together, by their places."""
+        ...
+
+    def joined(self, requests: Sequence[OutboundRequest], endpoint: Endpoint) -> OutboundRequest:
+        """One request in the place of several.
+
+        Raises:
+            Unsendable: as ``build`` does.
+        """
+        ...
+
+    def parted(self, result: SendResult, count: int) -> list[SendResult] | None:
+        """What a joint request came to for each of its ``count`` deliveries, as if it had gone out by itself.
+
+        None where the request was refused whole, maybe because of one of them: each is then sent by itself.
         """
         ...

@@ -12,11 +12,12 @@ import threading
 from pathlib import Path
 from typing import Any, cast
 
-from shared.destinations.destination import Destination, Preparing
+from shared.destinations.destination import Destination, Joining, Preparing
 from shared.destinations.status import StatusSource
 
 _PLUMBING = frozenset(
     {
+        "aws_request",
         "destination",
         "email_layout",
         "event_facts",
@@ -96,6 +97,19 @@ def destination(kind: str) -> Destination:
 def preparing(known: Destination) -> Preparing | None:
     """The destination as one that has a request to send first, None when it has none."""
     return cast("Preparing", known) if hasattr(known, "prepare") else None
+
+
+def joining(known: Destination) -> Joining | None:
+    """The destination as one that takes several deliveries in one request, None when it does not."""
+    return cast("Joining", known) if hasattr(known, "joined") else None
+
+
+def takes_events(kind: str) -> bool:
+    """Whether the kind is told of events as they are, instead of writing a message about their checkout.
+
+    A kind that nobody registered (any more) takes none.
+    """
+    return kind in _modules and bool(getattr(destination(kind), "takes_events", False))
 
 
 def statuses(kind: str) -> StatusSource | None:

@@ -19,7 +19,6 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import formataddr, parseaddr
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -27,6 +26,7 @@ from shared.delivery.exchange import Answer, OutboundRequest, RefusedDestination
 from shared.delivery.outcome import Attempt, Outcome, Refusal
 from shared.delivery.target import parse_target
 from shared.destinations import email_layout
+from shared.destinations.aws_request import role, signed
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.message import checkout_of, locale_of, variables
 from shared.destinations.ses_events import SesStatuses
@@ -39,10 +39,9 @@ from shared.destinations.vendor_answer import (
     mapping,
     text_of,
 )
-from shared.destinations.webhook import USER_AGENT
 
 if TYPE_CHECKING:
-    from botocore.credentials import Credentials, ReadOnlyCredentials
+    from botocore.credentials import ReadOnlyCredentials
 
 PATH: Final = "/v2/email/outbound-emails"
 MAX_ADDRESS: Final = 254
@@ -56,6 +55,7 @@ _SES_HOST: Final = re.compile(rf"email(?:-fips)?\.{_REGION.pattern}\.(?:amazonaw
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws", ".aws.dev")
 
 _HTTPS: Final = 443
+_JSON: Final = {"content-type": "application/json"}
 _CONFIG = Outcome.FAIL_CONFIG
 # The daily quota counts a moving 24 hours: it frees itself bit by bit.
 _QUOTA_WAIT: Final = timedelta(hours=1)
@@ -170,7 +170,7 @@ class SesDestination:
         return OutboundRequest(
             url=url,
             body=content,
-            headers={**_signed(url, content, region, _credentials(endpoint)), "user-agent": USER_AGENT},
+            headers=signed(url, content, _JSON, service="ses", region=region, by=_credentials(endpoint)),
             timeout=endpoint.timeout,
         )
 
@@ -337,7 +337,7 @@ def _credentials(endpoint: Endpoint) -> "ReadOnlyCredentials":
     key_id, secret = endpoint.settings.get("access_key_id"), endpoint.settings.get("secret_access_key")
     if key_id:
         return ReadOnlyCredentials(str(key_id), str(secret or ""), None)
-    own = None if _stage_sends_none() else _role()
+    own = None if _stage_sends_none() else role()
     if own is None:
         raise Unsendable(Outcome.FAIL_CONFIG, "there are no AWS credentials to send with")
     return own.get_frozen_credentials()
@@ -349,24 +349,6 @@ def _stage_sends_none() -> bool:
 
 def _stages_configuration_set() -> str | None:
     return os.environ.get("SES_CONFIGURATION_SET")
-
-
-@cache
-def _role() -> "Credentials | None":
-    """The function's own credentials; botocore renews them where they expire."""
-    from botocore.session import Session
-
-    return Session().get_credentials()
-
-
-def _signed(url: str, body: bytes, region: str, credentials: "ReadOnlyCredentials") -> dict[str, str]:
-    """The headers of a request signed with AWS Signature Version 4."""
-    from botocore.auth import SigV4Auth
-    from botocore.awsrequest import AWSRequest
-
-    request = AWSRequest(method="POST", url=url, data=body, headers={"content-type": "application/json"})
-    SigV4Auth(credentials, "ses", region).add_auth(request)
-    return {name.lower(): value for name, value in request.headers.items()}
 
 
 def _judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:

@@ -54,6 +54,7 @@ class WebhookDestination:
 
     kind: Final = "webhook"
     title: Final = "Signed JSON events to a URL (Standard Webhooks)"
+    takes_events: Final = True
     settings: Final[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

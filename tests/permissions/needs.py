@@ -72,6 +72,18 @@ def needs_of_mail(body: bytes, names: Names) -> list[Need]:
     return [Need("ses:SendEmail", arn("ses", own), tuple(context)) for own in resources]
 
 
+def needs_of_events(body: bytes, names: Names) -> list[Need]:
+    """What ``PutEvents`` needs, by its request: the action on each bus, whose account is ``aws:ResourceAccount``."""
+    return list(_put_events(json.loads(body), names))
+
+
+def _put_events(arguments: Arguments, names: Names) -> Iterator[Need]:
+    for bus in dict.fromkeys(entry["EventBusName"] for entry in arguments["Entries"]):
+        own = names.get(bus)
+        account = ACCOUNT if own else bus.split(":")[4]
+        yield Need("events:PutEvents", own or bus, (("aws:ResourceAccount", account),))
+
+
 def beginning_named(text: str, names: Names) -> str:
     """The text with the variable in the place of what it begins with."""
     for value, variable in names.items():

@@ -2,9 +2,9 @@
 
 Resources are named by environment variables, as in ``needs``. The rules are IAM's for policies that only allow: an
 action is allowed by a statement that names action and resource (``*`` and ``?`` stand for anything) and whose
-conditions all hold; a condition on a key that the request does not have does not hold (IAM User Guide, "Policy
-evaluation logic" and "IAM JSON policy elements: Condition operators"). Anything else in a statement is refused: nothing
-is passed over.
+conditions all hold; a condition on a key that the request does not have does not hold, unless it is negated (IAM User
+Guide, "Policy evaluation logic" and "IAM JSON policy elements: Condition operators"). Anything else in a statement is
+refused: nothing is passed over.
 
 moto's own evaluator (``moto.iam.access_control``) takes a condition that does not hold for a refusal and knows no
 ``?``; no library was found that says which statement allows.
@@ -24,11 +24,15 @@ _WILD = {"*": ".*", "?": "."}
 
 
 class Grant(NamedTuple):
-    """One action on one resource (with ``*``), where the conditions hold: each a key and the values it may have."""
+    """One action on one resource (with ``*``), where the conditions hold: each a key and the values it may have.
+
+    ``unless``: a key and the values it may not have; one that the request does not have is none of them.
+    """
 
     action: str
     resource: str
     conditions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unless: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def allows(self, need: Need) -> bool:
         """Whether this alone allows it."""
@@ -40,6 +44,7 @@ class Grant(NamedTuple):
                 key in given and any(_pattern(own).fullmatch(given[key]) for own in values)
                 for key, values in self.conditions
             )
+            and all(given.get(key) not in values for key, values in self.unless)
         )
 
 
@@ -124,15 +129,16 @@ class Policies:
         assert statement["Effect"] == "Allow"
         assert statement.keys() <= {"Effect", "Action", "Resource", "Condition", "Sid"}
         conditions: list[tuple[str, tuple[str, ...]]] = []
+        unless: list[tuple[str, tuple[str, ...]]] = []
         for operator, keys in statement.get("Condition", {}).items():
-            assert operator in {"StringEquals", "StringLike"}, f"{operator} is not looked at"
+            assert operator in {"StringEquals", "StringLike", "StringNotEquals"}, f"{operator} is not looked at"
             for key, values in keys.items():
                 wanted = tuple(beginning_named(self.named(own), self.written) for own in _as_list(values))
                 assert operator == "StringLike" or not any({"*", "?"} & set(own) for own in wanted)
-                conditions.append((key, wanted))
+                (unless if operator == "StringNotEquals" else conditions).append((key, wanted))
         for action in _as_list(statement["Action"]):
             for resource in _as_list(statement["Resource"]):
-                yield Grant(action, self._by_variable(self.named(resource)), tuple(conditions))
+                yield Grant(action, self._by_variable(self.named(resource)), tuple(conditions), tuple(unless))
 
     def _led_to(self, reference: Any) -> str | None:
         """The short name of the function that a reference leads to, also by its alias."""

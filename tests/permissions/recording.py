@@ -19,10 +19,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from tests.permissions.needs import Need, names_of, needs_of, needs_of_mail
+from tests.permissions.needs import Need, names_of, needs_of, needs_of_events, needs_of_mail
 
 FOLDER = "RECORD_AWS_CALLS"
 """The variable that says where to; without it nothing is recorded."""
+_PUT_EVENTS = "AWSEvents.PutEvents"
 _PROJECT = Path(__file__).parents[2]
 _TESTS = str(_PROJECT / "tests")
 _CODE = (str(_PROJECT / "shared"), str(_PROJECT / "functions"))
@@ -112,6 +113,8 @@ class Recording:
             by_role = signer.credentials.access_key == os.environ.get("AWS_ACCESS_KEY_ID")
             if by_role and signer._service_name == "ses" and request.url.endswith("/outbound-emails"):
                 self._note(needs_of_mail(request.data, names_of(os.environ)))
+            if by_role and signer._service_name == "events" and request.headers.get("x-amz-target") == _PUT_EVENTS:
+                self._note(needs_of_events(request.data, names_of(os.environ)))
             return sign(signer, request)
 
         made.recorded = True  # type: ignore[attr-defined]

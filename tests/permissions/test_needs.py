@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.permissions.needs import Need, arn, names_of, needs_of, needs_of_mail
+from tests.permissions.needs import Need, arn, names_of, needs_of, needs_of_events, needs_of_mail
 
 NAMES = names_of({
     "TABLE_NAME": "checkback-1",
@@ -71,6 +71,16 @@ def test_a_call_needs(call: str, arguments: dict[str, Any], expected: list[Need]
     service, _, operation = call.partition(".")
 
     assert needs_of(service, operation, arguments, NAMES) == expected
+
+
+def test_events_need_each_bus_of_whoevers_account() -> None:
+    buses = [f"arn:aws:events:eu-west-1:{account}:event-bus/checkback-mer_1" for account in ("1" * 12, "2" * 12)]
+    sent = {"Entries": [{"EventBusName": bus} for bus in (*buses, buses[0])]}
+
+    assert needs_of_events(json.dumps(sent).encode(), NAMES) == [
+        Need("events:PutEvents", buses[0], (("aws:ResourceAccount", "1" * 12),)),
+        Need("events:PutEvents", buses[1], (("aws:ResourceAccount", "2" * 12),)),
+    ]
 
 
 def test_a_mail_needs_the_identity_and_the_configuration_set_as_its_tenant() -> None:

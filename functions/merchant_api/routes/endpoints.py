@@ -52,7 +52,7 @@ def create_endpoint(body: EndpointBody) -> Json:
     """The signing secret is shown once."""
     own = session(router)
     draft = body.draft()
-    check(draft, local=own.local, own=own.own_address)
+    check(draft, local=own.local, own=own.own_address, merchant_id=own.merchant_id)
     endpoint_id = EndpointId(f"ep_{own.new_ulid()}")
     standing = own.services.endpoints.listed(own.merchant_id)
     check_room((row.value.id for row in standing), endpoint_id, MOST_ENDPOINTS, "endpoints")
@@ -102,7 +102,7 @@ def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
     if body.model_fields_set & {"url", "headers", "settings"}:
         credentials = own.services.cipher.endpoint(endpoint)
         draft = body.on(endpoint, credentials)
-        check(draft, local=own.local, own=own.own_address)
+        check(draft, local=own.local, own=own.own_address, merchant_id=own.merchant_id)
         endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), credentials.signing)
     else:
         endpoint = own.services.cipher.renewed(endpoint)

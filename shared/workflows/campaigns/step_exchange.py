@@ -9,8 +9,9 @@ from shared.domain.merchant import Endpoint
 from shared.workflows.campaigns.step_handover import Receiver
 from shared.workflows.campaigns.step_outcome import Ending
 from shared.workflows.campaigns.step_record import Answered
-from shared.workflows.delivering.batch import SendAll, log_failure, watched
+from shared.workflows.delivering.batch import log_failure, watched
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.together import SendAll
 
 
 class StepExchanges:

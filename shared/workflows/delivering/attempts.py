@@ -26,6 +26,7 @@ def target_of(endpoint: Endpoint, credentials: EndpointCredentials, now: datetim
         headers=credentials.headers,
         settings={**endpoint.settings, **credentials.settings},
         timeout=timeout_of(endpoint),
+        merchant_id=endpoint.merchant_id,
     )
 
 

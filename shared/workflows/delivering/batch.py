@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from traceback import format_tb
-from typing import Protocol
 
 from shared.aws.faults import AWS_ERRORS, is_temporary
 from shared.delivery.exchange import OutboundRequest, SendResult
@@ -19,6 +19,7 @@ from shared.destinations.liquid import on_behalf_of
 from shared.domain.ids import MerchantId
 from shared.domain.merchant import Endpoint
 from shared.workflows.delivering.endpoint_health import EndpointHealth
+from shared.workflows.delivering.together import Joint, SendAll, sent_together
 
 TEMPORARY = AWS_ERRORS
 """What gives a message back without being a defect of its handling; after five tries it is a dead letter."""
@@ -43,13 +44,15 @@ class Handled:
 class Prepared:
     """An attempt that is ready to go out, and what to do with its result.
 
-    ``endpoint``: whose health the attempt tells of; None where nobody watches it.
+    ``endpoint``: whose health the attempt tells of; None where nobody watches it. ``joint``: that it may go out in
+    one request with others to the same endpoint.
     """
 
     request: OutboundRequest
     conclude: Callable[[SendResult], Handled]
     endpoint: Endpoint | None = None
     first: "First | None" = None
+    joint: Joint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +76,6 @@ class First:
 
 type Begun = Handled | Prepared | Unwritten
 """How far a message has come before anything is sent."""
-
-
-class SendAll(Protocol):
-    """Sends every request at once; results in order. ``answered`` is called with each position that has ended."""
-
-    def __call__(
-        self, requests: Sequence[OutboundRequest], answered: Callable[[int], None] | None = None
-    ) -> list[SendResult]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +167,7 @@ def send_prepared(
         for at, own in in_turn(unwritten):
             written = writer.submit(alone, _written, own)
             waiting[at] = threads.submit(alone, _sent_once_written, written, send_all, health, time)
-        handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health), strict=True))
+        handled |= dict(zip(at_once, _sent(list(at_once.values()), send_all, health, time), strict=True))
         handled |= {at: own.result() for at, own in waiting.items()}
     if health is not None:
         health.settle()
@@ -226,21 +221,25 @@ def watched(
         return send_all([request])[0]
 
 
-def _sent(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[Handled]:
+def _sent(
+    ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None, time: TimeLeft | None
+) -> list[Handled]:
     """All of these at once, then what came of each."""
     if not ready:
         return []
     try:
-        results = _results(ready, send_all, health)
+        results = _results(ready, send_all, health, time)
     except Exception as error:  # noqa: BLE001 - the pool is stuck: every attempt is repeated, nothing else is lost
         return [given_back(error) for _ in ready]
     return [alone(own.conclude, result) for own, result in zip(ready, results, strict=True)]
 
 
-def _results(ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None) -> list[SendResult]:
-    requests = [own.request for own in ready]
+def _results(
+    ready: Sequence[Prepared], send_all: SendAll, health: EndpointHealth | None, time: TimeLeft | None
+) -> list[SendResult]:
+    requests, joints = [own.request for own in ready], [own.joint for own in ready]
+    left = None if time is None else partial(time.after, RECORDING)
     if health is None:
-        return send_all(requests)
-    endpoints = [own.endpoint for own in ready]
-    with health.watching(endpoints) as answered:
-        return send_all(requests, answered)
+        return sent_together(requests, joints, send_all, left=left)
+    with health.watching([own.endpoint for own in ready]) as answered:
+        return sent_together(requests, joints, send_all, answered, left)

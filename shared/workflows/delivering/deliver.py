@@ -44,11 +44,10 @@ from shared.workflows.delivering.batch import (
 from shared.workflows.delivering.endpoint_health import EndpointHealth
 from shared.workflows.delivering.lanes import QUICK, may_be_cut, was_cut
 from shared.workflows.delivering.templated import TemplatedBodies
+from shared.workflows.delivering.together import Joint
 from shared.workflows.delivering.truth import DeliveryTruth, Rows
 from shared.workflows.delivering.waiting import Waiting, place_of
 
-_TEMPLATELESS = "webhook"
-"""The one kind that fills no template of its own: it sends the event's bytes."""
 TOLD_WITHIN = timedelta(minutes=10)
 """From the fact to its first attempt. Whatever endpoints do, or merchants limit, comes after it."""
 _GIVEN_BACK = Handled("failed", retry_message=True)
@@ -105,7 +104,7 @@ class Deliverer:
 
     def _begun(self, own: _Due) -> Begun:
         """The attempt, at once or as one whose request is written beside the others: a template may take its time."""
-        if own.endpoint.kind != _TEMPLATELESS or self._templated.is_missing(own.event, own.endpoint):
+        if not registry.takes_events(own.endpoint.kind) or self._templated.is_missing(own.event, own.endpoint):
             return Unwritten(partial(self._prepared, own), own.endpoint.merchant_id)
         return self._prepared(own)
 
@@ -119,11 +118,13 @@ class Deliverer:
             return self._over(own.delivery, Recorded(DeliveryStatus.SKIPPED, "erased"))
         except ValueError as unusable:
             return self._unsent(own.delivery, unusable)
+        joining = registry.joining(own.kind)
+        joint = Joint(joining, own.target) if joining else None
         if not own.message.slow and may_be_cut(own.kind, own.target):
             request = replace(request, timeout=min(request.timeout, QUICK))
-            return Prepared(request, partial(self._conclude_quick, own, request))
+            return Prepared(request, partial(self._conclude_quick, own, request), joint=joint)
         told_first = First(first, partial(self._refused_first, own)) if first else None
-        return Prepared(request, partial(self._conclude, own), own.endpoint, told_first)
+        return Prepared(request, partial(self._conclude, own), own.endpoint, told_first, joint)
 
     def _unsent(self, record: DeliveryRecord, unusable: ValueError) -> Handled:
         """No request can be made of the delivery."""
@@ -300,7 +301,7 @@ class Deliverer:
             event_type=due.event.type,
             attempted_at=self._now(),
             body=body,
-            facts={} if due.endpoint.kind == _TEMPLATELESS else json.loads(due.event.body),
+            facts={} if registry.takes_events(due.endpoint.kind) else json.loads(due.event.body),
         )
 
     def _concluded(self, due: _Due, result: SendResult, attempt: Attempt) -> Handled:

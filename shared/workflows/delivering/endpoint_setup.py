@@ -27,7 +27,7 @@ from shared.store.configuration import EndpointStore, MerchantStore
 from shared.workflows.delivering.refusals import Invalid
 
 DEFAULT_EVENT_TYPES = tuple(own.value for own in EventType if own is not EventType.UPDATED)
-"""What a webhook endpoint gets that names no types: everything but the real-time feed."""
+"""What an endpoint that takes events gets and names no types: everything but the real-time feed."""
 _BEARER = "bearer_token"
 _COMMON = ("timeout", "retry_schedule", "rate_limit", "filter")
 _LIVE_SECRETS = 3
@@ -46,13 +46,14 @@ class Draft:
 
 def default_event_types(kind: str) -> tuple[str, ...]:
     """The types of an endpoint that names none: message kinds receive campaign steps, not the feed."""
-    return DEFAULT_EVENT_TYPES if kind == "webhook" else ()
+    return DEFAULT_EVENT_TYPES if registry.takes_events(kind) else ()
 
 
-def check(draft: Draft, *, local: bool, own: OwnAddress | None = None) -> None:
+def check(draft: Draft, *, local: bool, own: OwnAddress | None = None, merchant_id: str = "") -> None:
     """Raises Invalid with everything that is wrong.
 
-    ``local``: the stage that allows loopback and short delays; ``own``: where Checkback itself answers.
+    ``local``: the stage that allows loopback and short delays; ``own``: where Checkback itself answers;
+    ``merchant_id``: whose endpoint it is to be.
     """
     try:
         kind = registry.destination(draft.kind)
@@ -69,7 +70,7 @@ def check(draft: Draft, *, local: bool, own: OwnAddress | None = None) -> None:
             if delay < _SHORTEST_DELAY
         ]
     if not problems:
-        problems = kind.problems(_target(draft))
+        problems = kind.problems(_target(draft, merchant_id))
     if problems:
         raise Invalid(problems)
 
@@ -241,7 +242,7 @@ def _told(rule: Any) -> str:
     return f"does not fit the kind's schema ({rule})"
 
 
-def _target(draft: Draft) -> Target:
+def _target(draft: Draft, merchant_id: str) -> Target:
     return Target(
         id="",
         kind=draft.kind,
@@ -250,4 +251,5 @@ def _target(draft: Draft) -> Target:
         headers=draft.headers,
         settings=draft.settings,
         timeout=draft.settings.get("timeout", DEFAULT_TIMEOUT),
+        merchant_id=merchant_id,
     )

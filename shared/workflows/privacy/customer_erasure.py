@@ -13,6 +13,7 @@ from datetime import datetime
 
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.aws.queues import DeliveryMessage, DeliveryQueues
+from shared.destinations import registry
 from shared.domain.contact_search import ContactSearch
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EndpointId
@@ -34,8 +35,6 @@ from shared.workflows.privacy.erased_checkout import CheckoutErasure
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock, OutOfTime
 
 _ROUNDS = 5
-_TOLD_KINDS = frozenset({"webhook"})
-"""Kinds that can take an event without a checkout; a message kind has nobody left to send it to."""
 
 
 @dataclass(slots=True)
@@ -127,7 +126,8 @@ class CustomerErasure:
         messages: list[DeliveryMessage] = []
         told: set[EndpointId] = set()
         for endpoint in (endpoints[own] for own in event.endpoint_ids if own in endpoints):
-            if endpoint.kind not in _TOLD_KINDS:
+            # It is an event without a checkout; a message kind has nobody left to send it to.
+            if not registry.takes_events(endpoint.kind):
                 continue
             record = delivery_of(event, endpoint)
             self._deliveries.create(record)

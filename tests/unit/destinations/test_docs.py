@@ -12,6 +12,7 @@ from shared.workflows.delivering.endpoint_setup import Draft, check
 from tests.unit.destinations.test_message_kinds import KINDS
 
 DOCS = Path(__file__).parents[3] / "docs" / "destinations"
+MERCHANT = "mer_01KAHJ0000000000000000000M"
 PAGES = sorted(DOCS.glob("*.md"))
 
 
@@ -22,7 +23,7 @@ def endpoints(page: Path) -> list[dict[str, Any]]:
     return [block for block in blocks if "kind" in block]
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+@pytest.mark.parametrize("kind", registry.kinds())
 def test_every_kind_has_its_page_with_an_endpoint_to_copy(kind: str) -> None:
     found = endpoints(DOCS / f"{kind}.md")
     assert [endpoint["kind"] for endpoint in found] == [kind] * len(found)
@@ -32,9 +33,8 @@ def test_every_kind_has_its_page_with_an_endpoint_to_copy(kind: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_is_to_be_copied_can_be_registered(page: Path) -> None:
     for endpoint in endpoints(page):
-        check(
-            Draft(endpoint["kind"], endpoint.get("url"), endpoint.get("headers", {}), endpoint["settings"]), local=False
-        )
+        draft = Draft(endpoint["kind"], endpoint.get("url"), endpoint.get("headers", {}), endpoint["settings"])
+        check(draft, local=False, merchant_id=MERCHANT)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Outcome, Refusal, refusal_of
-from shared.destinations import registry, ses
+from shared.destinations import aws_request, registry, ses
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.ses import destination, statuses
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
@@ -55,7 +55,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "role-secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "role-session")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    known = ses._role
+    known = aws_request.role
     known.cache_clear()
     yield
     known.cache_clear()
@@ -263,7 +263,7 @@ class TestWhoMaySendAsWhom:
         assert destination.problems(endpoint(configuration_set="mine", **OWN_KEYS)) == []
 
     def test_without_any_credentials_it_is_a_matter_of_set_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ses, "_role", lambda: None)
+        monkeypatch.setattr(ses, "role", lambda: None)
         with pytest.raises(Unsendable) as caught:
             destination.build(delivery(), endpoint())
         assert caught.value.outcome is Outcome.FAIL_CONFIG

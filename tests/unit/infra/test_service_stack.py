@@ -22,13 +22,13 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
         "WEBHOOKS_PER_MINUTE_OF_SOURCE", "WEBHOOKS_PER_MINUTE_OF_MERCHANT",
     },
     "merchant_api": {
-        "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
-        "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", *SCHEDULING,
+        "ACCOUNT_ID", "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL",
+        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", *SCHEDULING,
     },
     "sweep": {"RETRIES_QUEUE_URL", "STEPS_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
     "deliver": {
-        "API_ID", "STAGE_MAIL", "CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL", "STEPS_QUEUE_URL",
+        "ACCOUNT_ID", "API_ID", "STAGE_MAIL", "CREDENTIALS_KEY_ARN", "RETRIES_QUEUE_URL", "STEPS_QUEUE_URL",
         "SLOW_QUEUE_URL",
     },
     "callbacks": {"CREDENTIALS_KEY_ARN"},
@@ -59,7 +59,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "s3:PutObject", "s3:ListBucket", "sqs:SendMessage",
     },
     "deliver": ROWS | SECRET | CONSUME | {
-        "dynamodb:ConditionCheckItem", "dynamodb:Query", "kms:Decrypt", "sqs:SendMessage",
+        "dynamodb:ConditionCheckItem", "dynamodb:Query", "events:PutEvents", "kms:Decrypt", "sqs:SendMessage",
     },
     "callbacks": ROWS | SECRET | {"dynamodb:Query", "dynamodb:DeleteItem", "kms:Decrypt"},
     "redirect": ROWS | SECRET,
