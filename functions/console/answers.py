@@ -49,6 +49,9 @@ NOTICES: Mapping[str, str] = {
     "not_sure": "Nothing was done: tick the box to say that you are sure.",
     "source_changed": "The source is changed. Webhooks are read so from now on.",
     "disconnected": "The source is disconnected. Its checkouts stay; its webhooks are answered 404.",
+    "replayed": "It is understood now, and taken in as of the day it came.",
+    "still_quarantined": "It is still not understood, and stays here.",
+    "dropped": "The body is deleted.",
     "recovering": "What was not delivered is being sent again.",
 }
 """What a page says after an action; the address names one of these and never a text of its own."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from functions.console import access, answers
 from functions.console.composition import pipeline, services
-from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, sources, start
+from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, quarantine, sources, start
 from functions.console.visit import CONSOLE, Refused, Visit
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
@@ -19,6 +19,7 @@ logger = function_logger("console")
 renew_after_restore()
 _ID = r"[a-z]{2,4}_[0-9A-Za-z]{1,64}"
 _PROVIDER = r"(?P<provider>[a-z0-9_]{1,40})"
+_QUARANTINED = rf"(?P<quarantine_id>{_ID})"
 _OPEN: Mapping[tuple[str, str], Page] = {
     ("GET", r"/sign-in"): access.ask,
     ("POST", r"/sign-in"): access.sign_in,
@@ -49,6 +50,13 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("GET", rf"/sources/(?P<source_id>{_ID})/change"): sources.ask_change,
     ("POST", rf"/sources/(?P<source_id>{_ID})/change"): sources.change,
     ("POST", rf"/sources/(?P<source_id>{_ID})/disconnect"): sources.disconnect,
+    ("GET", r"/quarantine"): quarantine.show_list,
+    ("POST", r"/quarantine"): quarantine.replay_all,
+    ("GET", rf"/quarantine/{_QUARANTINED}"): quarantine.show,
+    ("POST", rf"/quarantine/{_QUARANTINED}/try"): quarantine.attempt,
+    ("POST", rf"/quarantine/{_QUARANTINED}/keep"): quarantine.keep,
+    ("POST", rf"/quarantine/{_QUARANTINED}/replay"): quarantine.replay,
+    ("POST", rf"/quarantine/{_QUARANTINED}/drop"): quarantine.drop,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")

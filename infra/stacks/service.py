@@ -201,7 +201,7 @@ class ServiceStack(Stack):
             ("reading", (_QUERY,), ("list",)),
             ("pull", (), _OF_CHECKOUTS),
             ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
-            ("console", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
+            ("console", ("dynamodb:DeleteItem", _QUERY), (*_OF_CHECKOUTS, "list")),
         )
         for name, more, indexes in allowed:
             self.functions[name].allow((*_ITEMS, *more), [table])
@@ -233,6 +233,7 @@ class ServiceStack(Stack):
             ("ingest", ("s3:PutObject",), "quarantine/*"),
             ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "quarantine/*"),
             ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "poison/*"),
+            ("console", ("s3:GetObject", "s3:DeleteObject"), "quarantine/*"),
             ("dispatch", ("s3:PutObject",), "poison/*"),
         )
         for name, actions, objects in allowed:
@@ -240,7 +241,8 @@ class ServiceStack(Stack):
             self.functions[name].tell(QUARANTINE_BUCKET=bucket.bucket_name)
         # Erasures go by prefix; and without it S3 says 403 of an object whose days are over, not that it is gone.
         listing = {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
-        self.functions["merchant_api"].allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
+        for name in ("merchant_api", "console"):
+            self.functions[name].allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
 
     def _allow_queues(self) -> None:
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)
@@ -257,7 +259,7 @@ class ServiceStack(Stack):
             ("deliver", (retries, steps, slow)),
             ("pull", (pulls, ("PULLS_DEAD_LETTERS_QUEUE_URL", self.queues.pull_dead_letters))),
             ("campaign", (("CAMPAIGN_RUNS_QUEUE_URL", self.queues.campaign_runs),)),
-            ("console", (deliveries, retries)),
+            ("console", (deliveries, retries, pulls)),
         )
         for name, queues in senders:
             self.functions[name].allow(["sqs:SendMessage"], [queue.queue_arn for _, queue in queues])

@@ -41,6 +41,13 @@ class SignatureBody(Strict):
     timestamp_header: _Header | None = None
 
 
+Expressions = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=200)], Annotated[str, StringConstraints(max_length=2000)]],
+    Field(max_length=200),
+]
+"""Checkout field to JMESPath."""
+
+
 class SourceSettingsBody(Patch):
     """How this source's payloads are read; ``null`` takes the merchant's setting or the provider's default."""
 
@@ -51,10 +58,7 @@ class SourceSettingsBody(Patch):
     recovery_url_template: Url | None = None
     keep_click_ids: bool = False
     money_unit: Literal["minor", "major"] | None = None
-    mapping: Annotated[
-        dict[Annotated[str, StringConstraints(max_length=200)], Annotated[str, StringConstraints(max_length=2000)]],
-        Field(max_length=200),
-    ] = Field(default_factory=dict)
+    mapping: Expressions = Field(default_factory=dict)
     signature: SignatureBody | None = None
     webhooks_per_minute: WebhooksPerMinute | None = None
     accept_versions: Annotated[
@@ -129,6 +133,23 @@ class SourcePatch(Patch):
     def nullable(cls) -> frozenset[str]:
         """The name may be dropped."""
         return frozenset({"name"})
+
+
+class TryBody(Strict):
+    """A mapping to be tried on a body in quarantine."""
+
+    mapping: Expressions
+
+    def on(self, source: Source) -> Source:
+        """The source as if it were its own. Raises Problem 422 for an expression that is none."""
+        from shared.providers.mapping import InvalidMapping, compiled
+
+        try:
+            compiled(self.mapping)
+        except InvalidMapping as wrong:
+            expression = [wrong.field] if wrong.field else []
+            raise invalid([FieldError(wrong.detail, pointer("mapping", *expression))]) from None
+        return replace(source, settings=replace(source.settings, mapping=self.mapping))
 
 
 def source_json(

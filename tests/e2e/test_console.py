@@ -112,6 +112,10 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     tested = shop.call("POST", f"/v1/endpoints/{endpoint['id']}/test", token=shop.token)
     paths = ["/sign-in", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
     paths += [f"/deliveries/{tested['id']}", "/endpoints", f"/endpoints/{endpoint['id']}", "/campaigns", "/nowhere"]
+    unknown = {"event_type": HOSTILE, "payload": {HOSTILE: HOSTILE}}
+    headers = {"X-Flexype-Authorization": source["credentials"]["secret"]}
+    kept = shop.http.post(source["url"], json=unknown, headers=headers).json()["quarantine_id"]
+    paths += ["/quarantine", f"/quarantine/{kept}?body=shown"]
     paths += ["/sources", f"/sources/{source['id']}", f"/sources/{source['id']}/change"]
     paths += ["/sources/new", "/sources/new/razorpay"]
     axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")

@@ -6,13 +6,26 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from functions.merchant_api.session import (
+    Empty,
+    Json,
+    Session,
+    answer,
+    listed,
+    new_router,
+    nothing,
+    session,
+    when_repeated,
+)
 from shared.api.checkouts import Limit, quarantine_json
-from shared.api.problems import not_found
+from shared.api.idempotency import Repeat
+from shared.api.problems import conflict, not_found
+from shared.api.sources import TryBody
 from shared.domain.ids import QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineRecord
 from shared.store.writes import Item
+from shared.workflows.intake.preview import tried
 
 router = new_router()
 _TAGS = ["Quarantine"]
@@ -33,11 +46,36 @@ def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str
 
 @router.get("/v1/quarantine/<quarantine_id>", security=MERCHANT, summary="Read a quarantined body", tags=_TAGS)
 def read_quarantined(quarantine_id: str) -> Json:
-    """``body_base64`` holds the exact bytes."""
+    """``body_base64`` holds the exact bytes, ``headers`` what came with them, without any proof."""
     own = session(router)
     found = _record(own, quarantine_id)
     body = own.services.bucket.body(found.object_key)
-    return answer(quarantine_json(found) | {"body_base64": base64.b64encode(body).decode()})
+    kept = {"headers": dict(found.headers), "body_base64": base64.b64encode(body).decode()}
+    return answer(quarantine_json(found) | kept)
+
+
+@router.post(
+    "/v1/quarantine/<quarantine_id>/preview",
+    security=MERCHANT,
+    summary="Show what a quarantined body would become by another mapping; nothing is stored",
+    tags=_TAGS,
+)
+@when_repeated(Repeat.DONE_AGAIN)
+def preview_quarantined(quarantine_id: str, body: TryBody | None = None) -> Json:
+    """``mapping`` in place of the source's own. 422 ``not-understood`` says why it still means nothing.
+
+    Signatures are not checked: it was authentic when it came.
+    """
+    own = session(router)
+    found = _record(own, quarantine_id)
+    known = own.services.sources.get(found.source_id)
+    if known is None or known.value.merchant_id != own.merchant_id:
+        raise conflict("The source of this body is gone.")
+    source = known.value if body is None else body.on(known.value)
+    bytes_kept = own.services.bucket.body(found.object_key)
+    shown = tried(found, bytes_kept, source, own.merchant().value, own.now)
+    told = {"missing": list(shown.missing), "assumed": list(shown.assumed)}
+    return answer({"data": shown.checkouts, "ignored": shown.ignored, **told})
 
 
 @router.post(

@@ -8,7 +8,16 @@ from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.representation import checkout_json
 from shared.domain.transitions import Arrival, apply
 from shared.providers import registry
-from shared.providers.provider import Provider, WebhookRequest
+from shared.providers.provider import (
+    DEFECTS,
+    AuthenticationFailed,
+    NotReadable,
+    NotUnderstood,
+    Provider,
+    WebhookRequest,
+)
+from shared.store.quarantine import QuarantineRecord
+from shared.workflows.intake.replay import request_of
 from shared.workflows.intake.sources import context_of
 
 
@@ -34,3 +43,14 @@ def preview(provider: Provider, request: WebhookRequest, source: Source, merchan
     shown = [checkout_json(checkout, checkout.pair("checkout_url")[1]) for checkout in made]
     assumed = (*normalised.assumed, *([] if new is None else ["version"]))
     return Preview(shown, normalised.ignored, normalised.missing, assumed)
+
+
+def tried(record: QuarantineRecord, body: bytes, source: Source, merchant: Merchant, at: datetime) -> Preview:
+    """What a quarantined body would become as ``source`` says. Raises NotUnderstood where it still means nothing."""
+    provider = registry.provider(source.provider)
+    try:
+        return preview(provider, request_of(record, body), source, merchant, at)
+    except DEFECTS as defect:
+        raise NotUnderstood(f"defect: {type(defect).__name__}") from defect
+    except (NotReadable, AuthenticationFailed) as unknown:
+        raise NotUnderstood(str(unknown)) from unknown

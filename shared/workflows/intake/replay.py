@@ -19,6 +19,18 @@ class KeptBodies(Protocol):
         ...
 
 
+def request_of(record: QuarantineRecord, body: bytes) -> WebhookRequest:
+    """The webhook as it came, but for its proof."""
+    return WebhookRequest(
+        headers=dict(record.headers),
+        query={},
+        body=body,
+        arrived_at=record.received_at,
+        event=record.event,
+        id=record.correlation_id,
+    )
+
+
 class Replays:
     """Sends quarantined bodies through the same reading and merging as on their day."""
 
@@ -41,14 +53,7 @@ class Replays:
         Not authenticated again: it was authentic, and its proof was not kept. A repeat changes nothing: merging knows
         what it has seen. Raises Conflict when the source is gone, StoreUnavailable, QueueUnavailable.
         """
-        request = WebhookRequest(
-            headers=dict(record.headers),
-            query={},
-            body=self._bodies().body(record.object_key),
-            arrived_at=record.received_at,
-            event=record.event,
-            id=record.correlation_id,
-        )
+        request = request_of(record, self._bodies().body(record.object_key))
         try:
             receipt = self._receiver().replay(SourceId(record.source_id), request)
         except UnknownSource:

@@ -132,6 +132,7 @@ NOT_ANSWERED = {
     "/v1/customers/export": Repeat.DONE_AGAIN,
     "/v1/customers/erase": Repeat.DONE_AGAIN,
     "/v1/campaigns/{campaign_id}/preview": Repeat.DONE_AGAIN,
+    "/v1/quarantine/{quarantine_id}/preview": Repeat.DONE_AGAIN,
     "/v1/checkouts/{checkout_id}/discard": Repeat.DONE_AGAIN,
     "/v1/checkouts/{checkout_id}/complete": Repeat.DONE_AGAIN,
     "/v1/deliveries/{delivery_id}/retry": Repeat.NAMED,

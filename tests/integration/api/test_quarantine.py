@@ -70,6 +70,7 @@ def test_the_exact_bytes_are_shown(merchant: Api, source: dict[str, Any]) -> Non
 
     shown = merchant("GET", f"/v1/quarantine/{quarantined['quarantine_id']}").json
     assert base64.b64decode(shown["body_base64"]) == BODY
+    assert shown["headers"] == {"content-type": "application/json", "x-acme-topic": "basket"}
     assert [own["id"] for own in merchant("GET", "/v1/quarantine").json["data"]] == [quarantined["quarantine_id"]]
 
 
@@ -183,3 +184,35 @@ def test_a_body_whose_source_is_gone_cannot_be_replayed(merchant: Api, source: d
     merchant("DELETE", f"/v1/sources/{source['id']}")
 
     assert merchant("POST", f"/v1/quarantine/{quarantine_id}/replay").status == 409
+
+
+def test_another_mapping_is_tried_on_the_kept_body_and_nothing_is_stored(
+    merchant: Api, source: dict[str, Any], operator: Api
+) -> None:
+    quarantine_id = post(source)["quarantine_id"]
+    path = f"/v1/quarantine/{quarantine_id}/preview"
+
+    as_it_is = merchant("POST", path)
+    assert (as_it_is.status, as_it_is.json["type"]) == (422, "urn:checkback:problem:not-understood")
+    (checkout,) = merchant("POST", path, {"mapping": MAPPING}).json["data"]
+    assert (checkout["external_id"], checkout["status"]) == ("B-77", "abandoned")
+    assert checkout["totals"]["total"] == {"amount": "49.90", "currency": "INR"}
+
+    wrong = merchant("POST", path, {"mapping": {"external_id": "basket.["}})
+    assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/mapping/external_id")
+    assert merchant("GET", f"/v1/sources/{source['id']}").json["settings"]["mapping"] == {"external_id": "order.number"}
+    assert merchant("GET", f"/v1/quarantine/{quarantine_id}").json["replay_status"] is None
+    assert merchant("GET", "/v1/checkouts").json["data"] == []
+    other = operator.as_(new_merchant(operator)["token"])
+    assert other("POST", path, {"mapping": MAPPING}).status == 404
+    merchant("DELETE", f"/v1/sources/{source['id']}")
+    assert merchant("POST", path, {"mapping": MAPPING}).status == 409
+
+
+def test_a_body_that_is_no_json_means_nothing_by_any_mapping(merchant: Api, source: dict[str, Any]) -> None:
+    quarantine_id = post(source, b'["a list", 1e999]')["quarantine_id"]
+
+    tried = merchant("POST", f"/v1/quarantine/{quarantine_id}/preview", {"mapping": MAPPING})
+
+    assert tried.status == 422
+    assert tried.json["type"].endswith("not-understood")

@@ -36,7 +36,9 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
     "reading": set(),
-    "console": {"CREDENTIALS_KEY_ARN", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL"},
+    "console": {
+        "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL",
+    },
 }  # fmt: skip
 
 READ = {"dynamodb:GetItem", "dynamodb:BatchGetItem"}
@@ -69,7 +71,8 @@ RIGHTS: dict[FunctionName, set[str]] = {
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
     "console": ROWS | SECRET | {
-        "dynamodb:Query", "dynamodb:DeleteItem", "kms:GenerateDataKey", "kms:Decrypt", "sqs:SendMessage",
+        "dynamodb:Query", "dynamodb:DeleteItem", "kms:GenerateDataKey", "kms:Decrypt",
+        "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
 }  # fmt: skip
 LOGGING = {"logs:CreateLogStream", "logs:PutLogEvents"}
