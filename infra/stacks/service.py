@@ -241,8 +241,8 @@ class ServiceStack(Stack):
             self.functions[name].tell(QUARANTINE_BUCKET=bucket.bucket_name)
         # Erasures go by prefix; and without it S3 says 403 of an object whose days are over, not that it is gone.
         listing = {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
-        for name in ("merchant_api", "console"):
-            self.functions[name].allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
+        for own in (self.functions["merchant_api"], self.functions["console"]):
+            own.allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
 
     def _allow_queues(self) -> None:
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)
