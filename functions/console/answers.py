@@ -52,6 +52,11 @@ NOTICES: Mapping[str, str] = {
     "replayed": "It is understood now, and taken in as of the day it came.",
     "still_quarantined": "It is still not understood, and stays here.",
     "dropped": "The body is deleted.",
+    "settings_changed": "Your settings are changed.",
+    "gone": "It was not there any more, so nothing was done.",
+    "revoked": "The token is revoked.",
+    "suppressed": "No message reaches them from now on.",
+    "lifted": "Messages may reach them again. What was called off meanwhile stays so.",
     "recovering": "What was not delivered is being sent again.",
 }
 """What a page says after an action; the address names one of these and never a text of its own."""

@@ -48,7 +48,8 @@ def refused(typed: Mapping[str, str], why: Refused, places: Mapping[str, str]) -
         place = max(fitting, key=len)
         inside = pointer.removeprefix(place).strip("/").replace("~1", "/").replace("~0", "~")
         # A number is a place in a list: told by its line. A name is one of those that were typed.
-        named = f"line {int(inside) + 1}" if inside.isdigit() else inside
+        head, _, tail = inside.partition("/")
+        named = f"line {int(head) + 1} {tail}".strip() if head.isdigit() else inside
         said = f"{named}: {detail}" if named else detail
         name = places[place]
         errors[name] = f"{errors[name]}; {said}" if name in errors else said

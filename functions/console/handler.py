@@ -6,7 +6,19 @@ from typing import Any
 
 from functions.console import access, answers
 from functions.console.composition import pipeline, services
-from functions.console.pages import campaigns, checkouts, deliveries, endpoints, overview, quarantine, sources, start
+from functions.console.pages import (
+    campaigns,
+    checkouts,
+    deliveries,
+    endpoints,
+    overview,
+    quarantine,
+    shop,
+    sources,
+    start,
+    suppressions,
+    tokens,
+)
 from functions.console.visit import CONSOLE, Refused, Visit
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
@@ -57,6 +69,15 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("POST", rf"/quarantine/{_QUARANTINED}/keep"): quarantine.keep,
     ("POST", rf"/quarantine/{_QUARANTINED}/replay"): quarantine.replay,
     ("POST", rf"/quarantine/{_QUARANTINED}/drop"): quarantine.drop,
+    ("GET", r"/settings"): shop.show,
+    ("POST", r"/settings"): shop.change,
+    ("GET", r"/settings/tokens"): tokens.show_list,
+    ("POST", r"/settings/tokens"): tokens.make,
+    ("POST", r"/settings/tokens/revoke"): tokens.revoke,
+    ("GET", r"/settings/suppressions"): suppressions.show_list,
+    ("POST", r"/settings/suppressions"): suppressions.find,
+    ("POST", r"/settings/suppressions/add"): suppressions.add,
+    ("POST", r"/settings/suppressions/lift"): suppressions.lift,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")

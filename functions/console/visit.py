@@ -161,6 +161,16 @@ class Visit:
             raise Refused(status, read or {})
         return read, str(answer["headers"].get("ETag", ""))
 
+    def remove(self, path: str, body: Any = None) -> bool:
+        """Delete what stands at an address of the API; whether it was there. Raises Refused for other reasons."""
+        try:
+            self.ask("DELETE", path, body=body)
+        except Refused as why:
+            if why.status != 404:
+                raise
+            return False
+        return True
+
     def get(self, path: str, **query: Any) -> Any:
         """What stands at an address of the API. Raises Refused."""
         return self.ask("GET", path, query)

@@ -96,8 +96,8 @@ def drop(visit: Visit, quarantine_id: str) -> dict[str, Any]:
     """Forget the body."""
     if visit.form.get("sure") != "yes":
         return answers.see_other(visit.url(f"/quarantine/{quarantine_id}", done="not_sure"))
-    visit.ask("DELETE", f"/v1/quarantine/{quarantine_id}")
-    return answers.see_other(visit.url("/quarantine", done="dropped"))
+    dropped = visit.remove(f"/v1/quarantine/{quarantine_id}")
+    return answers.see_other(visit.url("/quarantine", done="dropped" if dropped else "gone"))
 
 
 def _page(

@@ -97,8 +97,8 @@ def disconnect(visit: Visit, source_id: str) -> dict[str, Any]:
     """Take no more webhooks from it."""
     if visit.form.get("sure") != "yes":
         return answers.see_other(visit.url(f"/sources/{source_id}", done="not_sure"))
-    visit.ask("DELETE", f"/v1/sources/{source_id}")
-    return answers.see_other(visit.url("/sources", done="disconnected"))
+    gone = visit.remove(f"/v1/sources/{source_id}")
+    return answers.see_other(visit.url("/sources", done="disconnected" if gone else "gone"))
 
 
 def health_of(visit: Visit) -> dict[str, dict[str, Any]]:
