@@ -159,6 +159,14 @@ class PreviewBody(Strict):
     days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
 
 
+class DraftPreviewBody(Strict):
+    """A campaign that is not stored, as it would be created; ``in_place_of`` the stored one that it would change."""
+
+    campaign: CampaignBody
+    in_place_of: _Id | None = None
+    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+
+
 class PoolBody(Strict):
     """A new pool of single-use codes."""
 

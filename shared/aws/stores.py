@@ -23,6 +23,8 @@ from shared.store.table import Table
 from shared.store.writes import ItemKey
 
 if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
     from shared.aws.campaign_queue import CampaignQueue
     from shared.aws.schedules import EventBridgeSchedules
 
@@ -46,7 +48,11 @@ class Stores:
     @cached_property
     def table(self) -> Table:
         """The table."""
-        return Table(clients.dynamodb(), self.environment.table_name, sleep=deadline.sleep, unreadable=_set_aside)
+        return self.table_over(clients.dynamodb())
+
+    def table_over(self, client: "DynamoDBClient") -> Table:
+        """The table behind a client."""
+        return Table(client, self.environment.table_name, sleep=deadline.sleep, unreadable=_set_aside)
 
     @cached_property
     def keys(self) -> StageKeys:

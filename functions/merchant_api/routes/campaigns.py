@@ -1,8 +1,10 @@
 """``/v1/campaigns`` and ``/v1/coupon-pools``: whom to win back, when, and with what."""
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
@@ -24,6 +26,7 @@ from shared.api.campaigns import (
     CampaignBody,
     CampaignPatch,
     CodesBody,
+    DraftPreviewBody,
     PoolBody,
     PreviewBody,
     campaign_json,
@@ -32,12 +35,12 @@ from shared.api.campaigns import (
 )
 from shared.api.checkouts import Limit
 from shared.api.idempotency import Repeat
-from shared.api.problems import not_found, precondition_failed
+from shared.api.problems import FieldError, invalid, not_found, precondition_failed
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
 from shared.domain.ids import PoolId
 from shared.store.configuration import VersionConflict, Versioned
 from shared.store.coupons import CouponPool
-from shared.workflows.delivering.refusals import check_room
+from shared.workflows.delivering.refusals import Invalid, check_room
 
 router = new_router()
 _TAGS = ["Campaigns"]
@@ -119,24 +122,25 @@ def preview_campaign(
     campaign = _campaign(own, campaign_id).value
     days = (body or PreviewBody()).days
     filters = {"campaign": campaign.id, "version": campaign.version, "days": days}
-    after = own.cursors.decode(cursor, filters)
-    merchant = own.merchant().value
-    page = own.services.campaign_preview.page(campaign, merchant, own.now, days=days, limit=limit, after=after)
-    steps = [step for one in page.simulated for step in one.steps]
-    told = [own.reason for own in page.simulated] + [own.reason for own in steps]
-    reasons = Counter(str(reason) for reason in told if reason is not None)
-    return answer(
-        {
-            "data": [simulated_json(own) for own in page.simulated],
-            "next_cursor": own.cursors.encode(page.after, filters) if page.after else None,
-            "page": {
-                "checkouts": len(page.simulated),
-                "started": sum(own.started_at is not None for own in page.simulated),
-                "messages": sum(step.outcome != "skipped" for step in steps),
-                "reasons": dict(sorted(reasons.items())),
-            },
-        }
-    )
+    return _played(own, campaign, days, limit, cursor, filters)
+
+
+@router.post("/v1/campaigns/preview", security=MERCHANT, summary="Play a draft over stored checkouts", tags=_TAGS)
+@when_repeated(Repeat.DONE_AGAIN)
+def preview_draft(
+    body: DraftPreviewBody,
+    limit: Annotated[_PreviewLimit, Query()] = 50,
+    cursor: Annotated[str | None, Query()] = None,
+) -> Json:
+    """What it would have sent before it is created, or changed; answered as of a stored one. Nothing is written."""
+    own = session(router)
+    draft = _draft(own, body)
+    try:
+        own.services.campaign_setup.check(draft)
+    except Invalid as wrong:
+        raise Invalid([(f"/campaign{pointer}", detail) for pointer, detail in wrong.problems]) from wrong
+    same = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    return _played(own, draft, body.days, limit, cursor, {"draft": same})
 
 
 @router.post(
@@ -174,6 +178,40 @@ def add_codes(pool_id: str, body: CodesBody) -> Json:
     added = own.services.coupons.add(own.merchant_id, pool.id, body.codes)
     shown = pool_json(_pool(own, pool_id))
     return answer(shown | {"added": added, "duplicates": len(body.codes) - added})
+
+
+def _draft(own: Session, body: DraftPreviewBody) -> Campaign:
+    """The campaign as it would be; one that would change another keeps its place among the others."""
+    if body.in_place_of is None:
+        return body.campaign.campaign(CampaignId(f"cmp_{own.new_ulid()}"), own.merchant_id, own.now)
+    found = own.services.campaigns.get(own.merchant_id, CampaignId(body.in_place_of))
+    if found is None:
+        raise invalid([FieldError("no such campaign", pointer="/in_place_of")])
+    draft = body.campaign.campaign(found.value.id, own.merchant_id, own.now)
+    return replace(draft, created_at=found.value.created_at)
+
+
+def _played(
+    own: Session, campaign: Campaign, days: int, limit: int, cursor: str | None, filters: Mapping[str, Any]
+) -> Json:
+    after = own.cursors.decode(cursor, filters)
+    merchant = own.merchant().value
+    page = own.services.campaign_preview.page(campaign, merchant, own.now, days=days, limit=limit, after=after)
+    steps = [step for one in page.simulated for step in one.steps]
+    told = [own.reason for own in page.simulated] + [own.reason for own in steps]
+    reasons = Counter(str(reason) for reason in told if reason is not None)
+    return answer(
+        {
+            "data": [simulated_json(own) for own in page.simulated],
+            "next_cursor": own.cursors.encode(page.after, filters) if page.after else None,
+            "page": {
+                "checkouts": len(page.simulated),
+                "started": sum(own.started_at is not None for own in page.simulated),
+                "messages": sum(step.outcome != "skipped" for step in steps),
+                "reasons": dict(sorted(reasons.items())),
+            },
+        }
+    )
 
 
 def _restated(own: Session, campaign_id: str, status: CampaignStatus) -> Json:

@@ -48,7 +48,7 @@ class CampaignSetup:
 
     def create(self, campaign: Campaign) -> Versioned[Campaign]:
         """Store a new campaign. Raises Invalid, and Conflict where there are too many."""
-        self._check(campaign)
+        self.check(campaign)
         standing = self._campaigns.listed(campaign.merchant_id)
         check_room((own.value.id for own in standing), campaign.id, MOST_CAMPAIGNS, "campaigns")
         self._campaigns.create(campaign)
@@ -62,7 +62,7 @@ class CampaignSetup:
 
     def revise(self, before: Versioned[Campaign], after: Campaign) -> Versioned[Campaign]:
         """Store an edit as the next version; without a change there is none. Raises Invalid and VersionConflict."""
-        self._check(after)
+        self.check(after)
         if after == before.value:
             self._follow(after)
             return before
@@ -101,7 +101,8 @@ class CampaignSetup:
         except Exception as failure:  # noqa: BLE001 - whatever it was: the note in the table outlives it
             self._unsettled(campaign, failure)
 
-    def _check(self, campaign: Campaign) -> None:
+    def check(self, campaign: Campaign) -> None:
+        """Raises Invalid with everything that is wrong with a campaign about to be stored."""
         problems = problems_of(campaign, local=self._local)
         size = len(json.dumps([campaign.criteria, [own.template for own in campaign.steps]]).encode())
         if size > LARGEST:

@@ -321,6 +321,48 @@ def test_a_preview_says_what_would_be_sent_and_why_not_and_writes_nothing(mercha
     assert merchant("POST", path, {"days": 31}).status == 422
 
 
+def test_a_draft_is_played_before_it_is_created_and_before_it_is_changed(merchant: Api, endpoint_id: str) -> None:
+    settings = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
+    assert merchant("PATCH", "/v1/merchant", {"settings": settings}).status == 200
+    for number, total in enumerate((63_000, 10_000, 90_000)):
+        a_cart(merchant, number, total)
+    draft = a_campaign(endpoint_id)
+    client, table = clients.dynamodb(), services.services().table.name
+    before = client.scan(TableName=table)["Items"]
+
+    played = merchant("POST", "/v1/campaigns/preview", {"campaign": draft, "days": 1})
+
+    assert played.status == 200, played.text
+    assert played.json["page"] == {"checkouts": 3, "started": 2, "messages": 4, "reasons": {"criteria_not_met": 1}}
+    assert client.scan(TableName=table)["Items"] == before
+
+    made = created(merchant, draft)
+    cheaper = {**draft, "criteria": {"field": "total", "op": "gte", "value": "50.00"}}
+    changed = merchant("POST", "/v1/campaigns/preview", {"campaign": cheaper, "in_place_of": made["id"]})
+    assert (changed.json["page"]["started"], changed.json["page"]["reasons"]) == (3, {})
+    assert merchant("GET", f"/v1/campaigns/{made['id']}").json["criteria"] == draft["criteria"]
+
+    first = merchant("POST", "/v1/campaigns/preview", {"campaign": draft}, query={"limit": "2"})
+    cursor = {"cursor": first.json["next_cursor"]}
+    assert len(merchant("POST", "/v1/campaigns/preview", {"campaign": draft}, query=cursor).json["data"]) == 1
+    assert merchant("POST", "/v1/campaigns/preview", {"campaign": cheaper}, query=cursor).status == 422
+
+
+def test_what_is_wrong_with_a_draft_is_told_where(merchant: Api, operator: Api, endpoint_id: str) -> None:
+    draft = a_campaign(endpoint_id)
+    late = {**draft, "steps": [{"after": "P20D", "endpoint_id": endpoint_id}]}
+    others = created(operator.as_(new_merchant(operator)["token"]), None)
+
+    def pointers(body: dict[str, Any]) -> list[str]:
+        refused = merchant("POST", "/v1/campaigns/preview", body)
+        assert refused.status == 422
+        return [own["pointer"] for own in refused.json["errors"]]
+
+    assert pointers({"campaign": late}) == ["/campaign/steps/0/after"]
+    assert pointers({"campaign": draft, "in_place_of": others["id"]}) == ["/in_place_of"]
+    assert pointers({"campaign": {**draft, "name": ""}}) == ["/campaign/name"]
+
+
 def test_a_preview_names_the_campaign_that_has_the_shopper(merchant: Api, endpoint_id: str) -> None:
     settings = {"consent": "unknown_allowed", "quiet_hours": None, "holdout_percent": 0}
     assert merchant("PATCH", "/v1/merchant", {"settings": settings}).status == 200
