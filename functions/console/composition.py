@@ -70,7 +70,7 @@ def services() -> ConsoleServices:
 
 def services_for(method: str) -> ConsoleServices:
     """The services of one request: what only looks reads each row once."""
-    return PageServices(services()) if method in {"GET", "HEAD"} else services()
+    return PageServices(services()) if method == "GET" else services()
 
 
 def pipeline(own: ConsoleServices) -> Pipeline:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from functions.console import access, answers
-from functions.console.composition import pipeline, services
+from functions.console.composition import services_for
 from functions.console.pages import (
     campaigns,
     checkouts,
@@ -87,8 +87,9 @@ _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")
 @behind_front
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one request."""
-    visit = Visit.of(event, services().environment.public_url, pipeline())
-    method = "GET" if visit.method == "HEAD" else visit.method
+    asked = event["requestContext"]["http"]["method"]
+    method = "GET" if asked == "HEAD" else asked
+    visit = Visit.of(event, services_for(method))
     if (file := _STATIC.fullmatch(visit.path)) and method == "GET":
         return answers.static(file[1]) or _missing(visit)
     try:

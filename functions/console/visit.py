@@ -9,8 +9,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from functions.console.composition import services
-from functions.merchant_api.pipeline import Pipeline
+from functions.console.composition import ConsoleServices, pipeline
 from shared.api.problems import Problem
 from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
 
@@ -18,7 +17,7 @@ COOKIE = "__Host-checkback"
 CONSOLE = "/console"
 ONCE = "once"
 """The field of a form by which two sendings of it are known as one."""
-_MOST_FIELDS = 50
+_MOST_FIELDS = 600
 
 
 class Refused(Exception):
@@ -51,12 +50,12 @@ class Visit:
     base: str
     origin: str
     event: Mapping[str, Any] = field(repr=False)
-    pipeline: Pipeline = field(repr=False)
+    services: ConsoleServices = field(repr=False)
 
     @classmethod
-    def of(cls, event: Mapping[str, Any], public_url: str, pipeline: Pipeline) -> "Visit":
-        """Read the event; ``public_url`` is where the stage answers."""
-        address = urlsplit(public_url)
+    def of(cls, event: Mapping[str, Any], services: ConsoleServices) -> "Visit":
+        """Read the event; ``services`` are those of this one request."""
+        address = urlsplit(services.environment.public_url)
         headers = headers_of(event)
         return cls(
             method=event["requestContext"]["http"]["method"],
@@ -68,7 +67,7 @@ class Visit:
             base=address.path,
             origin=f"{address.scheme}://{address.netloc}",
             event=event,
-            pipeline=pipeline,
+            services=services,
         )
 
     def url(self, path: str = "", **query: Any) -> str:
@@ -154,7 +153,7 @@ class Visit:
             "body": text,
             "isBase64Encoded": False,
         }
-        answer = self.pipeline.answer(event, None)
+        answer = pipeline(self.services).answer(event, None)
         status, told = int(answer["statusCode"]), answer["body"]
         read = json.loads(told) if told else None
         if status >= 400:
@@ -179,7 +178,7 @@ class Visit:
     def may_change(self) -> bool:
         """Whether the session may do more than look: where not, no button is shown. The API refuses by itself."""
         try:
-            return not services().authenticator.principal(f"Bearer {self.credential or ''}").read_only
+            return not self.services.authenticator.principal(f"Bearer {self.credential or ''}").read_only
         except Problem:
             return False
 

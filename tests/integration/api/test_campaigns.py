@@ -351,7 +351,9 @@ def test_a_draft_is_played_before_it_is_created_and_before_it_is_changed(merchan
 def test_what_is_wrong_with_a_draft_is_told_where(merchant: Api, operator: Api, endpoint_id: str) -> None:
     draft = a_campaign(endpoint_id)
     late = {**draft, "steps": [{"after": "P20D", "endpoint_id": endpoint_id}]}
-    others = created(operator.as_(new_merchant(operator)["token"]), None)
+    neighbour = operator.as_(new_merchant(operator)["token"])
+    their_endpoint = neighbour("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json["id"]
+    others = created(neighbour, a_campaign(their_endpoint))
 
     def pointers(body: dict[str, Any]) -> list[str]:
         refused = merchant("POST", "/v1/campaigns/preview", body)

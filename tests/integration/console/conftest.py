@@ -72,7 +72,5 @@ class Browser:
 def browser(operator: Api) -> Iterator[Browser]:
     """Somebody who is not signed in."""
     composition.services.cache_clear()
-    composition.pipeline.cache_clear()
     yield Browser(importlib.import_module("functions.console.handler").handler)
     composition.services.cache_clear()
-    composition.pipeline.cache_clear()
