@@ -41,6 +41,9 @@ def bodies_of(town: Town) -> Iterator[Call]:
     yield from ((town.victim, "POST", "/v1/sources", _source(name)) for name in providers.names())
     yield from ((town.victim, "POST", "/v1/endpoints", own) for own in endpoints_of_every_kind())
     yield town.victim, "POST", "/v1/campaigns", _campaign(town.ids)
+    draft = {"name": "Back", "steps": [{"after": "PT1H", "endpoint_id": town.ids["endpoint_id"]}]}
+    played = {"campaign": draft, "in_place_of": town.ids["campaign_id"], "days": 7}
+    yield town.victim, "POST", "/v1/campaigns/preview", played
     pulled = town.victim("POST", "/v1/sources", _source("emporix")).json["id"]
     yield town.victim, "POST", f"/v1/sources/{pulled}/backfill", {"since": SINCE, "customer_id": "7"}
 
