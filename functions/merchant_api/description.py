@@ -7,60 +7,15 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from functions.merchant_api.operations import ANYONE, takes_any_body
+from functions.merchant_api.operations import ANYONE, shape_named, takes_any_body
 from functions.merchant_api.resolver import Resolver
 from shared.api.idempotency import Repeat
 
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail"],
-    "properties": {
-        "type": {"type": "string", "format": "uri"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["detail"],
-                "properties": {
-                    "pointer": {"type": "string", "description": "RFC 6901, into the request body"},
-                    "parameter": {"type": "string", "description": "A query parameter or header"},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
-    },
+_FOREIGN: dict[str, Any] = {
+    "application/json": {"schema": {}},
+    "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
 }
-_REFUSALS = {
-    "400": "Malformed JSON",
-    "401": "Missing, wrong or revoked credential",
-    "403": "A valid credential of the wrong kind",
-    "404": "Not found, or another merchant's",
-    "409": "Conflict with the present state",
-    "412": "If-Match names a version that is not the current one",
-    "422": "Not valid: see errors",
-    "503": "Briefly unavailable: try again",
-}
-_KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "maxLength": 255},
-}
-_REPEATS = {
-    Repeat.ANSWERED: "For 24 hours the request is done once: a repeat gets the first answer.",
-    Repeat.NAMED: "For 24 hours the request is done once: a repeat gets the first status and the id.",
-    Repeat.DONE_AGAIN: "For 24 hours the key names this request alone; a repeat is done and answered anew.",
-}
-_MATCH_PARAMETER = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": "The ETag of the version that is meant.",
-}
+"""A provider's payload: mostly JSON, otherwise any bytes."""
 
 
 def described(resolver: Resolver) -> Resolver:
@@ -82,20 +37,26 @@ def openapi_document(resolver: Resolver) -> str:
     """The OpenAPI document; made once per process."""
     from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 
+    from functions.merchant_api.refusals import ABOUT, GATEWAY_MESSAGE, PROBLEM
+
     schemes: dict[str, SecurityScheme] = {
         "merchantToken": HTTPBearer(description="A merchant token (cbk_...)"),
         "adminKey": HTTPBearer(description="The operator's admin key"),
     }
     document = json.loads(
         resolver.get_openapi_json_schema(
-            title="Checkback", version="1.0.0", openapi_version="3.1.0", security_schemes=schemes
+            title="Checkback",
+            version="1.0.0",
+            description=ABOUT,
+            openapi_version="3.1.0",
+            security_schemes=schemes,
         )
     )
     components = document["components"]
     schemas = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError", "ResponseValidationError"):
         schemas.pop(unused, None)
-    schemas["Problem"] = _PROBLEM
+    schemas |= {"Problem": PROBLEM, "GatewayMessage": GATEWAY_MESSAGE}
     document["servers"] = [{"url": "."}]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -120,18 +81,33 @@ def swagger_page(resolver: Resolver) -> str:
 
 
 def _complete(path: str, method: str, operation: dict[str, Any], repeat: Repeat) -> None:
-    """What the routes do not say themselves: credentials, refusals, request headers, a free body."""
+    """What the routes do not say themselves: refusals, request headers, what ids look like, a free body."""
+    from functions.merchant_api.refusals import headers, refusals
+
+    if takes_any_body(path):
+        operation["requestBody"] = {"required": True, "content": _FOREIGN}
+    elif "requestBody" in operation:
+        # An optional body is one that is left out: null is no object.
+        for content in operation["requestBody"]["content"].values():
+            content["schema"] = _without_null(content["schema"])
+    for parameter in operation.get("parameters", []):
+        parameter["schema"] = _without_null(parameter["schema"])
+        if parameter["in"] == "path":
+            parameter["schema"]["pattern"] = f"^{shape_named(parameter['name'])}$"
+    added = headers(path, method, repeat)
+    if added:
+        operation.setdefault("parameters", []).extend(added)
     responses = operation["responses"]
     responses.pop("422", None)
-    if operation["security"] == ANYONE:
-        return
-    reference = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for status, description in _REFUSALS.items():
-        responses[status] = {"description": description, "content": reference}
-    parameters = operation.setdefault("parameters", [])
-    if method == "post" and not takes_any_body(path):
-        parameters.append(_KEY_PARAMETER | {"description": _REPEATS[repeat]})
-    if method in {"patch", "delete"}:
-        parameters.append(_MATCH_PARAMETER)
-    if takes_any_body(path):
-        operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": {}}}}
+    responses |= refusals(path, method, operation)
+    if "204" in responses:
+        responses["204"].pop("content", None)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of what is given where it may be left out."""
+    given: list[dict[str, Any]] = schema.get("anyOf", [])
+    choices = [own for own in given if own != {"type": "null"}]
+    if len(choices) != 1 or len(given) == 1:
+        return schema
+    return {name: own for name, own in schema.items() if name != "anyOf"} | choices[0]

@@ -15,8 +15,8 @@ from aws_lambda_powertools.event_handler.api_gateway import Route
 from functions.merchant_api.session import repeat_of
 from shared.api.authentication import PrincipalKind
 from shared.api.idempotency import Repeat
-from shared.api.paths import is_customer
-from shared.domain.ids import IdKind, is_id
+from shared.api.paths import CUSTOMER_PATTERN, is_customer
+from shared.domain.ids import IdKind, id_pattern, is_id
 
 Security = list[dict[str, list[str]]]
 
@@ -41,6 +41,18 @@ _NAMED: Final[Mapping[str, IdKind]] = {
     "job_id": IdKind.JOB,
     "suppression_id": IdKind.SUPPRESSION,
 }
+_VERSIONED: Final = frozenset(
+    {
+        ("patch", "/v1/merchant"),
+        *((method, "/v1/merchants/{merchant_id}") for method in ("patch", "delete")),
+        *((method, "/v1/sources/{source_id}") for method in ("patch", "delete")),
+        *((method, "/v1/endpoints/{endpoint_id}") for method in ("patch", "delete")),
+        *(("post", f"/v1/endpoints/{{endpoint_id}}/{verb}") for verb in ("rotate-secret", "enable", "disable")),
+        *((method, "/v1/campaigns/{campaign_id}") for method in ("get", "patch", "delete")),
+        *(("post", f"/v1/campaigns/{{campaign_id}}/{verb}") for verb in ("pause", "resume", "preview")),
+    }
+)
+"""Operations that heed If-Match, by method and described path."""
 _CUSTOMER: Final = "customer_id"
 """The one path parameter that is not ours to shape: providers name their customers."""
 
@@ -85,6 +97,16 @@ class Operation:
 def takes_any_body(name: str) -> bool:
     """Whether the operation of this described path takes somebody else's payload, of any type."""
     return name in _FOREIGN_BODY
+
+
+def is_versioned(method: str, name: str) -> bool:
+    """Whether the operation of this described path heeds If-Match."""
+    return (method.lower(), name) in _VERSIONED
+
+
+def shape_named(name: str) -> str:
+    """What a parameter of a path looks like, as a regular expression of the whole."""
+    return CUSTOMER_PATTERN if name == _CUSTOMER else id_pattern(_NAMED[name])
 
 
 def callers(security: Sequence[Mapping[str, Any]] | None) -> frozenset[PrincipalKind]:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,10 +72,10 @@ class Pipeline:
         principal: Principal | None = None
         try:
             request = Request.of(event)
-            operation, methods = self._resolver.find(request.method, request.path)
-            principal = self._caller(request, operation)
+            operation, others = self._resolver.find(request.method, request.path)
+            principal = self._caller(request, operation, others)
             if operation is None:
-                raise method_not_allowed(methods) if methods else not_found()
+                raise method_not_allowed({own.route.method for own in others}) if others else not_found()
             answer = self._answered(request, operation, principal, event, context)
         except Exception as error:  # noqa: BLE001 - the last net: a trace must never reach the caller
             answer = self._refused(error)
@@ -87,14 +87,16 @@ class Pipeline:
             "isBase64Encoded": False,
         }
 
-    def _caller(self, request: Request, operation: Operation | None) -> Principal | None:
+    def _caller(self, request: Request, operation: Operation | None, others: Sequence[Operation]) -> Principal | None:
         """Who asks; None where anyone may. Raises Problem 401, 403, and 404 for an address that cannot be.
 
-        What leads nowhere below ``/v1`` asks for a credential too: a stranger learns nothing of what there is.
+        What leads nowhere below ``/v1`` asks for a credential too, unless ``others`` at the address are for anyone: a
+        stranger learns nothing of what there is.
         """
         if not is_plain(request.path):
             raise not_found()
-        if operation is None and not request.path.startswith("/v1/"):
+        is_public = any(not own.callers for own in others) or not request.path.startswith("/v1/")
+        if operation is None and is_public:
             return None
         allowed = PRINCIPALS if operation is None else operation.callers
         if not allowed:

@@ -46,12 +46,12 @@ class Resolver(APIGatewayHttpResolver):
         same = (own for own in routes if own.openapi_path == openapi_path and own.method == method.upper())
         return next((own.func for own in same), None)
 
-    def find(self, method: str, path: str) -> tuple[Operation | None, set[str]]:
-        """The operation at an address, and all methods of the address. Both are compared by the letter."""
+    def find(self, method: str, path: str) -> tuple[Operation | None, list[Operation]]:
+        """The operation at an address, and what else there is at the address. Both are compared by the letter."""
         routes = (*self._static_routes, *self._dynamic_routes)
         found = [Operation(own, at.groupdict()) for own in routes if (at := own.rule.fullmatch(path)) is not None]
         chosen = next((own for own in found if own.route.method == method), None)
-        return chosen, {own.route.method for own in found if own.well_named}
+        return chosen, [own for own in found if own.well_named]
 
     def begin(self, operation: Operation, session: Session | None) -> None:
         """Take up a request; ``session`` is None for what anyone may ask."""

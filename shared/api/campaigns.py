@@ -4,12 +4,31 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from shared.api.fields import Duration, Name, Patch, Strict, duration_text, storable
+from shared.api.fields import (
+    CRITERIA,
+    SAID,
+    Duration,
+    Name,
+    Patch,
+    Strict,
+    Whole,
+    by_type,
+    described,
+    duration_text,
+    id_of,
+    lasting,
+    storable,
+    without_default,
+)
 from shared.domain.campaign import (
+    LEAST_OFFSET,
+    LONGEST_OFFSET,
+    LONGEST_WINDOW,
     MESSAGES_PER_EPISODE,
     MOST_STEPS,
+    PRIORITIES,
     Campaign,
     CampaignId,
     CampaignStep,
@@ -18,15 +37,17 @@ from shared.domain.campaign import (
     Window,
 )
 from shared.domain.coupon import LONGEST_CODE, CouponRule, CouponType
-from shared.domain.ids import EndpointId, MerchantId
+from shared.domain.ids import EndpointId, IdKind, MerchantId
 from shared.domain.instants import to_rfc3339
+from shared.domain.settings import duration_range
 from shared.domain.simulation import Simulated
 from shared.store.coupons import CouponPool
 
 MOST_CODES_PER_CALL = 5_000
 LONGEST_PREVIEW_DAYS = 30
 
-_Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+_EndpointId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.ENDPOINT)]
+_PoolId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.POOL)]
 _Json = Annotated[dict[str, Any], AfterValidator(storable)]
 _Code = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CODE, pattern=r"^[\x21-\x7e]+$")]
 
@@ -34,16 +55,35 @@ _Code = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CODE, 
 class WindowBody(Strict):
     """Which carts a run looks at, by how long ago they were modified."""
 
-    modified_after: Duration | None = None
-    modified_before: Duration | None = None
+    modified_after: Annotated[Duration, lasting(timedelta(), LONGEST_WINDOW, "P1D")] | None = None
+    modified_before: Annotated[Duration, lasting(timedelta(), LONGEST_WINDOW, "PT1H")] | None = None
 
 
 class TriggerBody(Strict):
     """What starts the campaign. ``expression`` and ``timezone`` as EventBridge Scheduler takes them."""
 
+    model_config = ConfigDict(
+        json_schema_extra=by_type(
+            ("expression", "timezone", "window"),
+            abandonment=((), ()),
+            schedule=(("expression",), ("timezone", "window")),
+        )
+    )
+
     type: Literal["abandonment", "schedule"]
-    expression: Annotated[str, StringConstraints(max_length=256)] | None = None
-    timezone: Annotated[str, StringConstraints(max_length=64)] | None = None
+    expression: (
+        Annotated[
+            str,
+            StringConstraints(max_length=256),
+            described(
+                pattern=r"^\s*(rate\([1-9][0-9]{0,5} (minute|hour|day)s?\)|cron\([^()]+\))\s*$",
+                description="`rate(value unit)` or `cron(minutes hours day-of-month month day-of-week year)`",
+                examples=["rate(1 hour)"],
+            ),
+        ]
+        | None
+    ) = None
+    timezone: Annotated[str, StringConstraints(max_length=64), described(format="iana-time-zone")] | None = None
     window: WindowBody | None = None
 
     def trigger(self) -> Trigger:
@@ -55,10 +95,20 @@ class TriggerBody(Strict):
 class CouponBody(Strict):
     """Where a step's code comes from: each type wants its own field."""
 
+    model_config = ConfigDict(
+        json_schema_extra=by_type(
+            ("code", "pool_id", "endpoint_id"),
+            none=((), ()),
+            static=(("code",), ()),
+            pool=(("pool_id",), ()),
+            minted=(("endpoint_id",), ()),
+        )
+    )
+
     type: CouponType
-    code: Annotated[str, StringConstraints(max_length=LONGEST_CODE)] | None = None
-    pool_id: _Id | None = None
-    endpoint_id: _Id | None = None
+    code: Annotated[str, StringConstraints(max_length=LONGEST_CODE), SAID] | None = None
+    pool_id: _PoolId | None = None
+    endpoint_id: _EndpointId | None = None
 
     def rule(self) -> CouponRule:
         """The domain's rule."""
@@ -68,8 +118,8 @@ class CouponBody(Strict):
 class StepBody(Strict):
     """One message, ``after`` the shopper's last activity."""
 
-    after: Duration
-    endpoint_id: _Id
+    after: Annotated[Duration, lasting(LEAST_OFFSET, LONGEST_OFFSET, "PT1H")]
+    endpoint_id: _EndpointId
     template: _Json = Field(default_factory=dict)
     coupon: CouponBody | None = None
     channel: Literal["email", "sms", "whatsapp"] | None = None
@@ -83,9 +133,12 @@ class StepBody(Strict):
 class LimitsBody(Strict):
     """At most so many messages to a shopper in one episode."""
 
-    max_per_episode: int = MESSAGES_PER_EPISODE
+    max_per_episode: Annotated[Whole, described(minimum=1, maximum=MOST_STEPS)] = MESSAGES_PER_EPISODE
 
 
+_Criteria = Annotated[_Json, CRITERIA]
+_UntilWhen = Annotated[Duration, lasting(*duration_range("do_not_send_after", local=False), "P3D")]
+_Priority = Annotated[Whole, described(minimum=PRIORITIES[0], maximum=PRIORITIES[-1])]
 _Steps = Annotated[list[StepBody], Field(min_length=1, max_length=MOST_STEPS)]
 
 
@@ -93,12 +146,12 @@ class CampaignBody(Strict):
     """A new campaign. ``status``: whether it may send at once, or only after ``/resume``."""
 
     name: Name
-    trigger: TriggerBody = TriggerBody(type="abandonment")
-    criteria: _Json = Field(default_factory=dict)
+    trigger: TriggerBody = Field(default=TriggerBody(type="abandonment"), json_schema_extra=without_default)
+    criteria: _Criteria = Field(default_factory=dict)
     steps: _Steps
-    do_not_send_after: Duration = timedelta(days=3)
-    priority: int = 0
-    limits: LimitsBody = LimitsBody()
+    do_not_send_after: _UntilWhen = timedelta(days=3)
+    priority: _Priority = 0
+    limits: LimitsBody = Field(default=LimitsBody(), json_schema_extra=without_default)
     coupon: CouponBody | None = None
     status: Literal["active", "paused"] = "active"
 
@@ -126,12 +179,12 @@ class CampaignPatch(Patch):
     """An edit: whatever is named is replaced whole. Open episodes keep the version they began with."""
 
     name: Name = "unchanged"
-    trigger: TriggerBody = TriggerBody(type="abandonment")
-    criteria: _Json = Field(default_factory=dict)
+    trigger: TriggerBody = Field(default=TriggerBody(type="abandonment"), json_schema_extra=without_default)
+    criteria: _Criteria = Field(default_factory=dict)
     steps: _Steps = Field(default_factory=list)
-    do_not_send_after: Duration = timedelta(days=3)
-    priority: int = 0
-    limits: LimitsBody = LimitsBody()
+    do_not_send_after: _UntilWhen = timedelta(days=3)
+    priority: _Priority = 0
+    limits: LimitsBody = Field(default=LimitsBody(), json_schema_extra=without_default)
     coupon: CouponBody | None = None
 
     @classmethod
@@ -156,7 +209,7 @@ class CampaignPatch(Patch):
 class PreviewBody(Strict):
     """How far back the preview looks, by the checkouts' last activity."""
 
-    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+    days: Annotated[Whole, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
 
 
 class DraftPreviewBody(Strict):

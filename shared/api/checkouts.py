@@ -5,9 +5,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
-from shared.api.fields import Strict
+from shared.api.cursors import LONGEST_CURSOR
+from shared.api.fields import SAID, Shape, Strict, described
 from shared.api.problems import invalid_parameter
 from shared.domain.checkout import Activity
 from shared.domain.instants import parse_instant, to_rfc3339
@@ -17,7 +18,7 @@ from shared.store.quarantine import QuarantineRecord
 from shared.workflows.recovery.eligibility import Verdict
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+_BESIDE_AT = r"[^@\s\x00-\x1f\x7f\x85]+"
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 
@@ -44,21 +45,45 @@ def _decimal(value: Any) -> Any:
     return Decimal(value)
 
 
-def _email(value: str) -> str:
-    if not _EMAIL.fullmatch(value):
-        raise ValueError("not an e-mail address")
-    return value.lower()
-
-
-Instant = Annotated[datetime, BeforeValidator(_instant)]
-Amount = Annotated[Decimal, BeforeValidator(_decimal)]
-Email = Annotated[str, StringConstraints(strip_whitespace=True, max_length=320), AfterValidator(_email)]
+INSTANT_SCHEMA = {
+    "type": "string",
+    "format": "date-time",
+    "description": f"RFC 3339, of the years {FIRST_YEAR} to {LAST_YEAR}; without an offset it is UTC",
+    "examples": ["2026-11-21T10:00:00Z"],
+}
+Instant = Annotated[datetime, BeforeValidator(_instant), WithJsonSchema(INSTANT_SCHEMA)]
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DECIMAL.pattern}$", "examples": ["500.00"]}),
+]
+Email = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=320),
+    Shape(rf"{_BESIDE_AT}@{_BESIDE_AT}\.{_BESIDE_AT}", "not an e-mail address", ("asha@example.com",)),
+    AfterValidator(str.lower),
+]
+Phone = Annotated[
+    str,
+    described(
+        format="phone",
+        description="A valid number, with its country code or as the merchant's country writes it",
+        examples=["+917777788888"],
+    ),
+]
+Cursor = Annotated[
+    str,
+    described(
+        pattern=rf"^[A-Za-z0-9_-]{{18,{LONGEST_CURSOR}}}$",
+        description="`next_cursor` of the page before, of the same list with the same filters: it is signed",
+    ),
+]
 
 
 class CompletionBody(Strict):
     """The order that completed a checkout, as far as it is known."""
 
-    order_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    order_id: Annotated[str, StringConstraints(min_length=1, max_length=200), SAID] | None = None
     completed_at: Instant | None = None
 
 

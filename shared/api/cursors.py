@@ -15,7 +15,7 @@ from shared.api.problems import invalid_parameter
 from shared.domain.ids import digest
 
 _MAC_BYTES = 12
-_LONGEST = 512
+LONGEST_CURSOR = 512
 _NO_FILTERS: Mapping[str, Any] = {}
 
 
@@ -46,7 +46,7 @@ def _short(mac: str) -> bytes:
 class Cursors:
     """The cursors of one list."""
 
-    def __init__(self, mac: Callable[[bytes], str], operation: str, longest: int = _LONGEST) -> None:
+    def __init__(self, mac: Callable[[bytes], str], operation: str, longest: int = LONGEST_CURSOR) -> None:
         """``mac`` makes keyed hashes in hex under the stage's key; ``operation`` is the list's described path."""
         self._longest = longest
         self._mac = mac

@@ -1,14 +1,13 @@
 """Customers and suppressions: request bodies, and how suppressions are shown."""
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.api.checkouts import Email, activity_json, delivery_json
-from shared.api.fields import Strict
+from shared.api.checkouts import Cursor, Email, Phone, activity_json, delivery_json
+from shared.api.fields import SAID, Shape, Strict, exactly_one
 from shared.api.problems import FieldError, Problem, invalid
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
@@ -27,24 +26,25 @@ from shared.workflows.privacy.customer_export import Export
 ChannelName = Literal["email", "sms", "whatsapp"]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _PREFIX = "sup_"
-_REASON = re.compile(r"(?!.*[0-9]{5})[^\W\d_][\w .,'()-]{0,99}")
 
-
-def _reason(value: str) -> str:
-    if not _REASON.fullmatch(value):
-        raise ValueError("a few words without addresses or numbers, at most 100 characters")
-    return value
-
-
-Reason = Annotated[str, AfterValidator(_reason)]
+Reason = Annotated[
+    str,
+    Shape(
+        r"(?!.*[0-9]{5})[^\W\d_][\w .,'()-]{0,99}",
+        "a few words without addresses or numbers, at most 100 characters",
+        ("asked for it",),
+    ),
+]
 
 
 class CustomerBody(Strict):
     """One customer, by exactly one identifier."""
 
-    phone: Annotated[str, StringConstraints(min_length=1, max_length=40)] | None = None
+    model_config = ConfigDict(json_schema_extra=exactly_one("phone", "email", "customer_id"))
+
+    phone: Annotated[Phone, StringConstraints(min_length=1, max_length=40)] | None = None
     email: Email | None = None
-    customer_id: CustomerId | None = None
+    customer_id: Annotated[CustomerId, SAID] | None = None
 
     def identifier(self, country: str) -> tuple[IdentityKind, str]:
         """The identifier in its normal form; ``country`` (alpha-2) reads a phone without a country code.
@@ -88,13 +88,13 @@ class LiftBody(CustomerBody):
 class ErasureBody(CustomerBody):
     """Whom to erase. ``cursor`` is that of a 202 answer, to go on where it stopped."""
 
-    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+    cursor: Annotated[Cursor, StringConstraints(max_length=512)] | None = None
 
 
 class ExportBody(CustomerBody):
     """Whose data to export. ``cursor`` is an earlier page's ``next_cursor``."""
 
-    cursor: Annotated[str, StringConstraints(max_length=512)] | None = None
+    cursor: Annotated[Cursor, StringConstraints(max_length=512)] | None = None
 
 
 def suppression_id(identity: Identity) -> str:

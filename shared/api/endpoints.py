@@ -8,7 +8,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from shared.api.checkouts import Instant
-from shared.api.fields import Duration, Name, Patch, Strict, Url, duration_text, storable
+from shared.api.fields import (
+    CRITERIA,
+    SAID,
+    Duration,
+    Name,
+    Patch,
+    Strict,
+    Url,
+    Whole,
+    duration_text,
+    lasting,
+    storable,
+    without_default,
+)
 from shared.delivery.signing import public_bytes
 from shared.domain.announcement import EventType
 from shared.domain.breaker import Health
@@ -16,7 +29,7 @@ from shared.domain.instants import parse_instant, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
-from shared.workflows.delivering.endpoint_setup import Draft, draft_of
+from shared.workflows.delivering.endpoint_setup import SHORTEST_DELAY, Draft, draft_of
 
 _HIDDEN = "***"
 _LONGEST_LIQUID = 32_768
@@ -24,6 +37,9 @@ LONGEST_OVERLAP = timedelta(days=7)
 
 _EventTypes = Annotated[list[Annotated[EventType, Field(strict=False)]], Field(max_length=20)]
 _Statuses = Annotated[list[Annotated[DeliveryStatus, Field(strict=False)]], Field(min_length=1, max_length=8)]
+_SHORTEST_WINDOW = SHORTEST_TIMEOUT = timedelta(seconds=1)
+LONGEST_TIMEOUT = timedelta(seconds=30)
+_DAY = timedelta(days=1)
 _Headers = Annotated[
     dict[Annotated[str, StringConstraints(max_length=128)], Annotated[str, StringConstraints(max_length=4096)]],
     Field(max_length=20),
@@ -37,19 +53,25 @@ def _within(least: timedelta, greatest: timedelta, value: timedelta) -> timedelt
 
 
 def _delay(value: timedelta) -> timedelta:
-    return _within(timedelta(), timedelta(days=1), value)
+    return _within(timedelta(), _DAY, value)
+
+
+def _kinds(schema: dict[str, Any]) -> None:
+    from shared.destinations import registry
+
+    schema.update({"enum": list(registry.kinds()), "examples": ["webhook"]})
 
 
 class RateLimitBody(Strict):
     """At most ``max`` sends in any window of ``per``."""
 
-    max: Annotated[int, Field(ge=1, le=100_000)]
-    per: Duration
+    max: Annotated[Whole, Field(ge=1, le=100_000)]
+    per: Annotated[Duration, lasting(_SHORTEST_WINDOW, _DAY)]
 
     @field_validator("per")
     @classmethod
     def _window(cls, per: timedelta) -> timedelta:
-        return _within(timedelta(seconds=1), timedelta(days=1), per)
+        return _within(_SHORTEST_WINDOW, _DAY, per)
 
 
 class LiquidBody(Strict):
@@ -63,12 +85,14 @@ class EndpointSettingsBody(Patch):
 
     model_config = ConfigDict(extra="allow")
 
-    timeout: Duration | None = None
-    retry_schedule: Annotated[list[Annotated[Duration, AfterValidator(_delay)]], Field(max_length=20)] | None = None
+    timeout: Annotated[Duration, lasting(SHORTEST_TIMEOUT, LONGEST_TIMEOUT)] | None = None
+    retry_schedule: Annotated[
+        list[Annotated[Duration, AfterValidator(_delay), lasting(SHORTEST_DELAY, _DAY)]], Field(max_length=20)
+    ] | None = None  # fmt: skip
     rate_limit: RateLimitBody | None = None
     payload: Literal["checkback", "provider"] | LiquidBody | None = None
-    filter: dict[str, Any] | None = None
-    bearer_token: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    filter: Annotated[dict[str, Any], CRITERIA] | None = None
+    bearer_token: Annotated[str, StringConstraints(min_length=1, max_length=4096), SAID] | None = None
 
     @classmethod
     def nullable(cls) -> frozenset[str]:
@@ -78,7 +102,7 @@ class EndpointSettingsBody(Patch):
     @field_validator("timeout")
     @classmethod
     def _timeout(cls, timeout: timedelta | None) -> timedelta | None:
-        return None if timeout is None else _within(timedelta(seconds=1), timedelta(seconds=30), timeout)
+        return None if timeout is None else _within(SHORTEST_TIMEOUT, LONGEST_TIMEOUT, timeout)
 
     @field_validator("filter")
     @classmethod
@@ -103,12 +127,12 @@ class EndpointSettingsBody(Patch):
 class EndpointBody(Strict):
     """A new endpoint. A webhook without ``event_types`` gets all types but ``checkout.updated``."""
 
-    kind: Annotated[str, StringConstraints(min_length=1, max_length=40)]
+    kind: Annotated[str, StringConstraints(min_length=1, max_length=40), Field(json_schema_extra=_kinds)]
     name: Name | None = None
     url: Url | None = None
     event_types: _EventTypes | None = None
     headers: _Headers = Field(default_factory=dict)
-    settings: EndpointSettingsBody = EndpointSettingsBody()
+    settings: EndpointSettingsBody = Field(default=EndpointSettingsBody(), json_schema_extra=without_default)
 
     def draft(self) -> Draft:
         """What the merchant wants."""
@@ -122,7 +146,7 @@ class EndpointPatch(Patch):
     url: Url | None = None
     event_types: _EventTypes = Field(default_factory=list)
     headers: _Headers = Field(default_factory=dict)
-    settings: EndpointSettingsBody = EndpointSettingsBody()
+    settings: EndpointSettingsBody = Field(default=EndpointSettingsBody(), json_schema_extra=without_default)
 
     @classmethod
     def nullable(cls) -> frozenset[str]:
@@ -144,7 +168,7 @@ class EndpointPatch(Patch):
 class RotationBody(Strict):
     """For how long the older secret signs too."""
 
-    overlap: Duration = timedelta(days=1)
+    overlap: Annotated[Duration, lasting(timedelta(), LONGEST_OVERLAP)] = timedelta(days=1)
 
     @field_validator("overlap")
     @classmethod

@@ -9,7 +9,8 @@ from shared.api.cursors import said, signed
 from shared.api.problems import invalid_parameter
 from shared.domain.event_cursor import MARK_BYTES, MOST_GIVEN, EventCursor
 
-_LONGEST = 2 * MARK_BYTES * MOST_GIVEN
+LONGEST_EVENT_CURSOR = 2 * MARK_BYTES * MOST_GIVEN
+"""Characters."""
 _LABEL = b"GET /v1/events\x00"
 
 
@@ -27,7 +28,7 @@ class EventCursors:
 
     def decode(self, text: str) -> EventCursor:
         """The cursor of a text. Raises Problem 422 for one that was not given out here."""
-        raw = said(text, _LONGEST, self._proof)
+        raw = said(text, LONGEST_EVENT_CURSOR, self._proof)
         if raw is None:
             raise invalid_parameter("after", "not a cursor of this list")
         end = 1 + raw[0]

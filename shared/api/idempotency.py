@@ -31,7 +31,8 @@ from shared.store.idempotency import IdempotencyStore
 CLAIM_SECONDS = 60
 """After this time a claim may be taken over: its process has died (the function ends after 29 s)."""
 KEPT_SECONDS = 86_400
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_PATTERN = r"[\x21-\x7e]{1,255}"
+_KEY = re.compile(KEY_PATTERN)
 _REPLAYED = "Idempotency-Replayed"
 _KEPT_HEADERS = frozenset({"content-type", "etag", "location", "cache-control"})
 

@@ -19,18 +19,25 @@ from shared.api.fields import (
     TimeOfDay,
     Timezone,
     WebhooksPerMinute,
+    Whole,
     duration_text,
+    lasting,
+    without_default,
 )
 from shared.api.problems import FieldError, invalid
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant
 from shared.domain.money import Money, parse_money
 from shared.domain.pointer import pointer
-from shared.domain.settings import QuietHours, Settings, out_of_range
+from shared.domain.settings import QuietHours, Settings, duration_range, out_of_range
 from shared.store.configuration import TokenRecord
 
 _DEFAULTS = Settings()
 MOST_LIST_SHARDS = 16
+
+
+def _ranged(name: str) -> Any:
+    return lasting(*duration_range(name, local=False))
 
 
 class QuietHoursBody(Strict):
@@ -58,18 +65,22 @@ class LeastBody(Strict):
 class SettingsBody(Patch):
     """A merchant's rules. What is not named stays as it is (at first: the default shown)."""
 
-    idle_after: Duration = _DEFAULTS.idle_after
-    recovery_horizon: Duration = _DEFAULTS.recovery_horizon
-    retention: Duration = _DEFAULTS.retention
-    cooldown: Duration = _DEFAULTS.cooldown
-    min_step_gap: Duration = _DEFAULTS.min_step_gap
-    payment_pending_after: Duration = _DEFAULTS.payment_pending_after
-    do_not_send_after: Duration = _DEFAULTS.do_not_send_after
-    quiet_hours: QuietHoursBody | None = QuietHoursBody.model_construct(
-        start=_DEFAULTS.quiet_hours.start, end=_DEFAULTS.quiet_hours.end  # type: ignore[union-attr]  # set above
+    idle_after: Annotated[Duration, _ranged("idle_after")] = _DEFAULTS.idle_after
+    recovery_horizon: Annotated[Duration, _ranged("recovery_horizon")] = _DEFAULTS.recovery_horizon
+    retention: Annotated[Duration, _ranged("retention")] = _DEFAULTS.retention
+    cooldown: Annotated[Duration, _ranged("cooldown")] = _DEFAULTS.cooldown
+    min_step_gap: Annotated[Duration, _ranged("min_step_gap")] = _DEFAULTS.min_step_gap
+    payment_pending_after: Annotated[Duration, _ranged("payment_pending_after")] = _DEFAULTS.payment_pending_after
+    do_not_send_after: Annotated[Duration, _ranged("do_not_send_after")] = _DEFAULTS.do_not_send_after
+    quiet_hours: QuietHoursBody | None = Field(
+        default=QuietHoursBody.model_construct(
+            start=_DEFAULTS.quiet_hours.start, end=_DEFAULTS.quiet_hours.end  # type: ignore[union-attr]  # set above
+        ),
+        description="None at all where null; at first 21:00 to 09:00",
+        json_schema_extra=without_default,
     )  # fmt: skip
     consent: Literal["required", "unknown_allowed"] = _DEFAULTS.consent
-    holdout_percent: Annotated[int, Field(ge=0, le=100)] = _DEFAULTS.holdout_percent
+    holdout_percent: Annotated[Whole, Field(ge=0, le=100)] = _DEFAULTS.holdout_percent
     minimum_total: Annotated[list[LeastBody], Field(max_length=50)] = Field(default_factory=list)
     """One amount per currency; in any other a total must be above zero. Replaced whole."""
 
@@ -103,7 +114,7 @@ class SettingsBody(Patch):
 class OperatorSettingsBody(SettingsBody):
     """A merchant's rules and what only the operator sets. ``list_shards`` may only rise: rows keep their shard."""
 
-    list_shards: Annotated[int, Field(ge=1, le=MOST_LIST_SHARDS)] = _DEFAULTS.list_shards
+    list_shards: Annotated[Whole, Field(ge=1, le=MOST_LIST_SHARDS)] = _DEFAULTS.list_shards
     webhooks_per_minute: WebhooksPerMinute | None = None
 
     @classmethod
@@ -127,7 +138,7 @@ class MerchantBody(Strict):
     country: Country = "IN"
     currency: Currency = "INR"
     timezone: Timezone = "Asia/Kolkata"
-    settings: OperatorSettingsBody = OperatorSettingsBody()
+    settings: OperatorSettingsBody = Field(default=OperatorSettingsBody(), json_schema_extra=without_default)
 
 
 class _ProfilePatch(Patch):
@@ -147,7 +158,7 @@ class _ProfilePatch(Patch):
 class MerchantPatch(_ProfilePatch):
     """Changes a merchant makes to itself."""
 
-    settings: SettingsBody = SettingsBody()
+    settings: SettingsBody = Field(default=SettingsBody(), json_schema_extra=without_default)
 
     def on(self, merchant: Merchant, *, local: bool) -> Merchant:
         """The merchant with what the request names. Raises Problem 422 for a store domain that is not its own yet."""
@@ -161,7 +172,7 @@ class MerchantPatch(_ProfilePatch):
 class OperatorMerchantPatch(_ProfilePatch):
     """Changes the operator makes to a merchant."""
 
-    settings: OperatorSettingsBody = OperatorSettingsBody()
+    settings: OperatorSettingsBody = Field(default=OperatorSettingsBody(), json_schema_extra=without_default)
 
     def on(self, merchant: Merchant, *, local: bool) -> Merchant:
         """The merchant with what the request names."""

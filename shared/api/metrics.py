@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from shared.api.checkouts import FIRST_YEAR, LAST_YEAR, asked_instant
+from shared.api.fields import described
 from shared.api.problems import invalid_parameter
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Merchant, Source
@@ -46,6 +47,15 @@ _SOURCE_DEFINITIONS = {
     "understood": "checkouts / (checkouts + quarantined); null where there are none",
     "looked_at": "what is older than these instants was not looked at; null: all that is kept was",
 }
+Day = Annotated[
+    str,
+    described(
+        anyOf=[{"format": "date"}, {"format": "date-time"}],
+        description=f"A day, or an instant on the merchant's clock, of the years {FIRST_YEAR} to {LAST_YEAR}; "
+        f"at most {MOST_DAYS} days in one report",
+        examples=["2026-11-21"],
+    ),
+]
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 

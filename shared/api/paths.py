@@ -10,7 +10,8 @@ from urllib.parse import unquote
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
 """Unicode's categories of what nobody sees: control and format characters, surrogates, what has no meaning."""
 _LONGEST = 2_048
-_CUSTOMER = re.compile(r"[^/]{1,200}")
+CUSTOMER_PATTERN = r"[^/]{1,200}"
+_CUSTOMER = re.compile(CUSTOMER_PATTERN)
 
 
 def is_plain(path: str) -> bool:

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.api.fields import Strict
+from shared.api.fields import Strict, id_of
 from shared.domain.capability import Capability
+from shared.domain.ids import IdKind
 
 
 class PortalLinkBody(Strict):
     """``capabilities``: to look only, or to do all that the merchant may. ``merchant_id`` is the operator's to name."""
 
-    merchant_id: str | None = None
+    merchant_id: Annotated[str, id_of(IdKind.MERCHANT)] | None = None
     capabilities: Annotated[list[Capability], Field(min_length=1, max_length=1)]

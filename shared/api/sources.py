@@ -12,10 +12,13 @@ from shared.api.fields import (
     Name,
     Patch,
     Secret,
+    Shape,
     Strict,
-    Url,
     WebhooksPerMinute,
+    described,
     duration_text,
+    lasting,
+    without_default,
 )
 from shared.api.problems import FieldError, invalid
 from shared.delivery.target import with_ascii_host
@@ -27,6 +30,12 @@ from shared.providers.payload import MOST_PLACES, places_in
 from shared.workflows.intake.source_setup import GivenCredentials
 
 _Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$")]
+
+
+def _providers(schema: dict[str, Any]) -> None:
+    from shared.providers import registry
+
+    schema.update({"enum": list(registry.names()), "examples": ["flexype"]})
 
 
 class SignatureBody(Strict):
@@ -44,6 +53,10 @@ class SignatureBody(Strict):
 Expressions = Annotated[
     dict[Annotated[str, StringConstraints(max_length=200)], Annotated[str, StringConstraints(max_length=2000)]],
     Field(max_length=200),
+    described(
+        description="A checkout's field, dotted, to the JMESPath expression that finds it in the payload",
+        examples=[{"customer.phone": "buyer.phone"}],
+    ),
 ]
 """Checkout field to JMESPath."""
 
@@ -53,9 +66,18 @@ class SourceSettingsBody(Patch):
 
     currency: Currency | None = None
     country: Country | None = None
-    idle_after: Duration | None = None
+    idle_after: Annotated[Duration, lasting(*duration_range("idle_after", local=False))] | None = None
     on_arrival: Literal["timer", "abandoned"] | None = None
-    recovery_url_template: Url | None = None
+    recovery_url_template: (
+        Annotated[
+            str,
+            StringConstraints(min_length=1, max_length=2048),
+            Shape(
+                r"[Hh][Tt][Tt][Pp][Ss]://[\s\S]*", "must begin with https://", ("https://shop.example.com/cart/{id}",)
+            ),
+        ]
+        | None
+    ) = None
     keep_click_ids: bool = False
     money_unit: Literal["minor", "major"] | None = None
     mapping: Expressions = Field(default_factory=dict)
@@ -72,9 +94,7 @@ class SourceSettingsBody(Patch):
 
     @field_validator("recovery_url_template")
     @classmethod
-    def _https(cls, template: str | None) -> str | None:
-        if template is not None and not template.lower().startswith("https://"):
-            raise ValueError("must begin with https://")
+    def _bounded(cls, template: str | None) -> str | None:
         if template is not None and places_in(template) > MOST_PLACES:
             raise ValueError(f"must not hold more than {MOST_PLACES} places for an id")
         return None if template is None else with_ascii_host(template)
@@ -99,9 +119,14 @@ class CredentialsBody(Strict):
     secret: Secret | None = None
     secrets: Annotated[list[Secret], Field(min_length=1, max_length=5)] | None = None
     public_key: Annotated[str, StringConstraints(min_length=32, max_length=4096)] | None = None
-    api: Annotated[
-        dict[Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")], Secret], Field(max_length=10)
-    ] | None = None  # fmt: skip
+    api: (
+        Annotated[
+            dict[Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")], Secret],
+            Field(max_length=10),
+            described(additionalProperties=False),
+        ]
+        | None
+    ) = None
 
     def given(self) -> GivenCredentials:
         """The credentials; one secret counts before the list."""
@@ -116,18 +141,18 @@ class CredentialsBody(Strict):
 class SourceBody(Strict):
     """A new source."""
 
-    provider: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    provider: Annotated[str, StringConstraints(min_length=1, max_length=60), Field(json_schema_extra=_providers)]
     name: Name | None = None
-    credentials: CredentialsBody = CredentialsBody()
-    settings: SourceSettingsBody = SourceSettingsBody()
+    credentials: CredentialsBody = Field(default=CredentialsBody(), json_schema_extra=without_default)
+    settings: SourceSettingsBody = Field(default=SourceSettingsBody(), json_schema_extra=without_default)
 
 
 class SourcePatch(Patch):
     """Changes to a source. Credentials that are given replace the stored ones of the same name."""
 
     name: Name | None = None
-    credentials: CredentialsBody = CredentialsBody()
-    settings: SourceSettingsBody = SourceSettingsBody()
+    credentials: CredentialsBody = Field(default=CredentialsBody(), json_schema_extra=without_default)
+    settings: SourceSettingsBody = Field(default=SourceSettingsBody(), json_schema_extra=without_default)
 
     @classmethod
     def nullable(cls) -> frozenset[str]:

@@ -62,7 +62,14 @@ _REST: Final = {
     IdKind.SUPPRESSION: "(?:phone|email|customer)_[A-Za-z0-9_-]{20}",
 }
 """What follows prefix and underscore; one ULID where nothing is said."""
-_SHAPES: Final = {kind: re.compile(f"{kind}_{_REST.get(kind, _ULID)}") for kind in IdKind}
+
+
+def id_pattern(kind: IdKind) -> str:
+    """The one shape that ids of this kind have, as a regular expression of the whole id."""
+    return f"{kind}_{_REST.get(kind, _ULID)}"
+
+
+_SHAPES: Final = {kind: re.compile(id_pattern(kind)) for kind in IdKind}
 
 
 def is_id(kind: IdKind, text: str) -> bool:

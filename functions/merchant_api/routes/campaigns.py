@@ -33,7 +33,7 @@ from shared.api.campaigns import (
     pool_json,
     simulated_json,
 )
-from shared.api.checkouts import Limit
+from shared.api.checkouts import Cursor, Limit
 from shared.api.idempotency import Repeat
 from shared.api.problems import FieldError, invalid, not_found, precondition_failed
 from shared.domain.campaign import Campaign, CampaignId, CampaignStatus
@@ -57,7 +57,7 @@ def create_campaign(body: CampaignBody) -> Json:
 
 
 @router.get("/v1/campaigns", security=MERCHANT, summary="List the own campaigns", tags=_TAGS)
-def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.campaigns.listed(own.merchant_id)]
@@ -115,7 +115,7 @@ def preview_campaign(
     campaign_id: str,
     body: PreviewBody | None = None,
     limit: Annotated[_PreviewLimit, Query()] = 50,
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Json:
     """What it would have sent, when, and why not otherwise. Nothing is sent or written."""
     own = session(router)
@@ -157,7 +157,7 @@ def create_pool(body: PoolBody) -> Json:
 
 
 @router.get("/v1/coupon-pools", security=MERCHANT, summary="List the own coupon pools", tags=_TAGS)
-def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """With what is left in each; codes are never shown."""
     own = session(router)
     shown, after = own.cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)

@@ -11,9 +11,11 @@ from functions.merchant_api.session import Json, Session, answer, listed, new_ro
 from shared.api.checkouts import (
     Amount,
     CompletionBody,
+    Cursor,
     Email,
     Instant,
     Limit,
+    Phone,
     activity_json,
     phone_parameter,
     verdict_json,
@@ -34,13 +36,13 @@ def list_checkouts(
     status: Annotated[Status | None, Query()] = None,
     provider: Annotated[str | None, Query()] = None,
     customer_id: Annotated[str | None, Query()] = None,
-    phone: Annotated[str | None, Query()] = None,
+    phone: Annotated[Phone | None, Query()] = None,
     email: Annotated[Email | None, Query()] = None,
     min_total: Annotated[Amount | None, Query()] = None,
     updated_since: Annotated[Instant | None, Query()] = None,
     updated_before: Annotated[Instant | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Json:
     """A page may hold fewer than ``limit`` while ``next_cursor`` is not null. Times are of the last activity."""
     own = session(router)
@@ -65,7 +67,7 @@ def list_customer_checkouts(
     customer_id: str,
     status: Annotated[Status | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Json:
     """The customer's id as the provider gives it; newest first."""
     own = session(router)
@@ -84,7 +86,7 @@ def read_checkout(checkout_id: str) -> Json:
     "/v1/checkouts/<checkout_id>/activities", security=MERCHANT, summary="Read a checkout's timeline", tags=_TAGS
 )
 def list_activities(
-    checkout_id: str, limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None
+    checkout_id: str, limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
 ) -> Json:
     """Oldest first."""
     own = session(router)

@@ -6,7 +6,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, listed, new_router, session, when_repeated
-from shared.api.checkouts import Limit, delivery_json
+from shared.api.checkouts import Cursor, Limit, delivery_json
+from shared.api.fields import id_of
 from shared.api.idempotency import Repeat
 from shared.api.problems import not_found
 from shared.domain.ids import IdKind, is_id
@@ -19,11 +20,11 @@ _TAGS = ["Deliveries"]
 
 @router.get("/v1/deliveries", security=MERCHANT, summary="Find deliveries, newest first", tags=_TAGS)
 def list_deliveries(
-    endpoint_id: Annotated[str | None, Query()] = None,
+    endpoint_id: Annotated[Annotated[str, id_of(IdKind.ENDPOINT)] | None, Query()] = None,
     status: Annotated[DeliveryStatus | None, Query()] = None,
-    checkout_id: Annotated[str | None, Query()] = None,
+    checkout_id: Annotated[Annotated[str, id_of(IdKind.CHECKOUT)] | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Json:
     """A page may hold fewer than ``limit`` while ``next_cursor`` is not null."""
     own = session(router)

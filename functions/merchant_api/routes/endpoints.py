@@ -12,7 +12,7 @@ from functions.merchant_api.limits import MOST_ENDPOINTS
 from functions.merchant_api.operations import ANYONE, MERCHANT
 from functions.merchant_api.services import services
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api.checkouts import Limit, delivery_json
+from shared.api.checkouts import Cursor, Limit, delivery_json
 from shared.api.endpoints import (
     EndpointBody,
     EndpointPatch,
@@ -73,7 +73,7 @@ def create_endpoint(body: EndpointBody) -> Json:
 
 
 @router.get("/v1/endpoints", security=MERCHANT, summary="List the own endpoints", tags=_TAGS)
-def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.endpoints.listed(own.merchant_id)]

@@ -10,7 +10,8 @@ from pydantic import Field
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import new_router, session
 from shared.api.checkouts import Limit
-from shared.api.event_cursors import EventCursors
+from shared.api.event_cursors import LONGEST_EVENT_CURSOR, EventCursors
+from shared.api.fields import described
 from shared.api.problems import invalid_parameter
 from shared.domain.announcement import EventType
 
@@ -18,12 +19,29 @@ router = new_router()
 _LATEST = "now"
 _LONGEST_WAIT = 10
 _TYPES = frozenset(own.value for own in EventType)
+_TYPE = "|".join(sorted(own.replace(".", r"\.") for own in _TYPES))
+_After = Annotated[
+    str,
+    described(
+        pattern=rf"^({_LATEST}|[A-Za-z0-9_-]{{18,{LONGEST_EVENT_CURSOR}}})$",
+        description="`next_cursor` of the answer before, which is signed, or `now`",
+        examples=[_LATEST],
+    ),
+]
+_Types = Annotated[
+    str,
+    described(
+        pattern=rf"^,*(({_TYPE})(,+({_TYPE}))*,*)?$",
+        description="Event types with commas between",
+        examples=["checkout.abandoned,checkout.recovered"],
+    ),
+]
 
 
 @router.get("/v1/events", security=MERCHANT, summary="Read events as a stream", tags=["Deliveries"])
 def read_events(
-    after: Annotated[str | None, Query()] = None,
-    types: Annotated[str | None, Query()] = None,
+    after: Annotated[_After | None, Query()] = None,
+    types: Annotated[_Types | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     wait: Annotated[int, Query(), Field(ge=0, le=_LONGEST_WAIT)] = 0,
 ) -> Response[str]:

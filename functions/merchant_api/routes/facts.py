@@ -10,7 +10,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import new_router, session
-from shared.api.metrics import period
+from shared.api.checkouts import Cursor
+from shared.api.metrics import Day, period
 from shared.domain.instants import to_rfc3339
 from shared.domain.metrics import Fact
 
@@ -21,9 +22,9 @@ MOST_LINES = 10_000
 
 @router.get("/v1/facts", security=MERCHANT, summary="Facts, a line each", tags=["Metrics"])
 def read_facts(
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
-    cursor: Annotated[str | None, Query()] = None,
+    since: Annotated[Day | None, Query(alias="from")] = None,
+    until: Annotated[Day | None, Query(alias="to")] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Response[str]:
     """Newline-delimited JSON: ids, times and amounts only, by cohort. Days as for the metrics, of the last 120 at most.
 

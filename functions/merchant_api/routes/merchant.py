@@ -8,7 +8,7 @@ from functions.merchant_api.limits import MOST_TOKENS
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
 from shared.api.authentication import token_hash
-from shared.api.checkouts import Limit
+from shared.api.checkouts import Cursor, Limit
 from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
 from shared.api.problems import not_found
 from shared.domain.ids import TokenId
@@ -52,7 +52,7 @@ def create_token(body: TokenBody | None = None) -> Json:
 
 
 @router.get("/v1/tokens", security=MERCHANT, summary="List the living tokens", tags=["Tokens"])
-def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Never the tokens themselves."""
     own = session(router)
     shown, after = own.cursors.page(own.services.tokens.listed(own.merchant_id), lambda row: row.id, limit, cursor)

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
-from shared.api.metrics import GroupBy, funnel_json, period, report_json, sources_json
+from shared.api.metrics import Day, GroupBy, funnel_json, period, report_json, sources_json
 from shared.workflows.insight.metrics import altogether, by_day, by_dimension
 from shared.workflows.insight.source_health import sources_health
 
@@ -16,8 +16,8 @@ _TAGS = ["Metrics"]
 
 @router.get("/v1/metrics/recovery", security=MERCHANT, summary="Recovery by cohort of abandonment", tags=_TAGS)
 def recovery(
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    since: Annotated[Day | None, Query(alias="from")] = None,
+    until: Annotated[Day | None, Query(alias="to")] = None,
     group_by: Annotated[GroupBy, Query()] = "day",
 ) -> Json:
     """Days on the merchant's clock, both included; by default the last 30. Money per currency, never added."""
@@ -31,8 +31,8 @@ def recovery(
 
 @router.get("/v1/metrics/funnel", security=MERCHANT, summary="Where checkouts are left", tags=_TAGS)
 def funnel(
-    since: Annotated[str | None, Query(alias="from")] = None,
-    until: Annotated[str | None, Query(alias="to")] = None,
+    since: Annotated[Day | None, Query(alias="from")] = None,
+    until: Annotated[Day | None, Query(alias="to")] = None,
 ) -> Json:
     """By the stage at which the shopper left, the commonest first; a checkout without a stage is in the total only."""
     own = session(router)

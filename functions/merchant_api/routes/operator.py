@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from functions.merchant_api.operations import OPERATOR
 from functions.merchant_api.session import Json, JsonOrEmpty, Session, answer, listed, new_router, session
 from shared.api.authentication import token_hash
-from shared.api.checkouts import Limit
+from shared.api.checkouts import Cursor, Limit
 from shared.api.merchants import MerchantBody, OperatorMerchantPatch, TokenBody, merchant_json, token_json
 from shared.api.problems import not_found
 from shared.domain.ids import MerchantId, TokenId
@@ -44,7 +44,7 @@ def create_merchant(body: MerchantBody) -> Json:
 
 
 @router.get("/v1/merchants", security=OPERATOR, summary="List merchants", tags=_TAGS)
-def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
     found, after = own.services.merchants.listed(limit, own.cursors.decode(cursor))

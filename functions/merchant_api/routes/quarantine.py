@@ -17,7 +17,7 @@ from functions.merchant_api.session import (
     session,
     when_repeated,
 )
-from shared.api.checkouts import Limit, quarantine_json
+from shared.api.checkouts import Cursor, Limit, quarantine_json
 from shared.api.idempotency import Repeat
 from shared.api.problems import conflict, not_found
 from shared.api.sources import TryBody
@@ -35,7 +35,7 @@ _LIST = "quarantine"
 
 
 @router.get("/v1/quarantine", security=MERCHANT, summary="List quarantined bodies, newest first", tags=_TAGS)
-def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Without the bodies."""
     own = session(router)
     start = _start(own, own.cursors.decode(cursor))

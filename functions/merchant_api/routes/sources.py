@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from functions.merchant_api.limits import MOST_SOURCES
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api.checkouts import Limit
+from shared.api.checkouts import Cursor, Limit
 from shared.api.problems import not_found
 from shared.api.sources import SourceBody, SourcePatch, source_json
 from shared.domain.ids import SourceId
@@ -57,7 +57,7 @@ def create_source(body: SourceBody) -> Json:
 
 
 @router.get("/v1/sources", security=MERCHANT, summary="List the own sources", tags=_TAGS)
-def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[str | None, Query()] = None) -> Json:
+def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.sources.listed(own.merchant_id)]

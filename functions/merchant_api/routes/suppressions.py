@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api.checkouts import Email, Limit
+from shared.api.checkouts import Cursor, Email, Limit, Phone
 from shared.api.customers import (
     ChannelName,
     CustomerBody,
@@ -43,11 +43,11 @@ def create_suppression(body: SuppressionBody) -> Json:
 
 @router.get("/v1/suppressions", security=MERCHANT, summary="List suppressions", tags=_TAGS)
 def list_suppressions(
-    phone: Annotated[str | None, Query()] = None,
+    phone: Annotated[Phone | None, Query()] = None,
     email: Annotated[Email | None, Query()] = None,
     customer_id: Annotated[CustomerId | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
-    cursor: Annotated[str | None, Query()] = None,
+    cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Json:
     """All of them, by hash, or the one of an identifier. Identifiers are kept and shown only as keyed hashes."""
     own = session(router)
@@ -61,7 +61,7 @@ def list_suppressions(
 @router.delete("/v1/suppressions", security=MERCHANT, summary="Allow contact again", tags=_TAGS, status_code=204)
 def lift_suppression(
     body: LiftBody | None = None,
-    phone: Annotated[str | None, Query()] = None,
+    phone: Annotated[Phone | None, Query()] = None,
     email: Annotated[Email | None, Query()] = None,
     customer_id: Annotated[CustomerId | None, Query()] = None,
     channel: Annotated[ChannelName | None, Query()] = None,

@@ -31,7 +31,8 @@ DEFAULT_EVENT_TYPES = tuple(own.value for own in EventType if own is not EventTy
 _BEARER = "bearer_token"
 _COMMON = ("timeout", "retry_schedule", "rate_limit", "filter")
 _LIVE_SECRETS = 3
-_SHORTEST_DELAY = timedelta(seconds=5)
+SHORTEST_DELAY = timedelta(seconds=5)
+"""Before another attempt; only the stage ``local`` may be quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def check(draft: Draft, *, local: bool, own: OwnAddress | None = None, merchant_
         problems += [
             (f"/settings/retry_schedule/{position}", "at least PT5S")
             for position, delay in enumerate(delays)
-            if delay < _SHORTEST_DELAY
+            if delay < SHORTEST_DELAY
         ]
     if not problems:
         problems = kind.problems(_target(draft, merchant_id))

@@ -43,7 +43,7 @@ def test_an_operation_without_a_declaration_cannot_be_registered() -> None:
             resolver.get("/v1/secrets", security=declared)
     with pytest.raises(NotDeclared, match="secret_id"):
         resolver.get("/v1/secrets/<secret_id>", security=MERCHANT)
-    assert resolver.find("GET", "/v1/secrets") == (None, set())
+    assert resolver.find("GET", "/v1/secrets") == (None, [])
 
 
 def strangers(key: str, token: str) -> list[str | None]:
