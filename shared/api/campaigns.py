@@ -47,6 +47,7 @@ MOST_CODES_PER_CALL = 5_000
 LONGEST_PREVIEW_DAYS = 30
 
 _EndpointId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.ENDPOINT)]
+_CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.CAMPAIGN)]
 _PoolId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.POOL)]
 _Json = Annotated[dict[str, Any], AfterValidator(storable)]
 _Code = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CODE, pattern=r"^[\x21-\x7e]+$")]
@@ -216,8 +217,8 @@ class DraftPreviewBody(Strict):
     """A campaign that is not stored, as it would be created; ``in_place_of`` the stored one that it would change."""
 
     campaign: CampaignBody
-    in_place_of: _Id | None = None
-    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+    in_place_of: _CampaignId | None = None
+    days: Annotated[Whole, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
 
 
 class PoolBody(Strict):
