@@ -120,6 +120,17 @@ def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dic
     return {"statusCode": status, "headers": headers, "body": text}
 
 
+def file(name: str, text: str) -> dict[str, Any]:
+    """JSON to be kept as a file. ``name`` is ours."""
+    headers = {
+        **_HEADERS,
+        "cache-control": _KEPT_BY_NOBODY,
+        "content-type": "application/json; charset=utf-8",
+        "content-disposition": f'attachment; filename="{name}"',
+    }
+    return {"statusCode": 200, "headers": headers, "body": text}
+
+
 def see_other(address: str, *, cookie: str | None = None) -> dict[str, Any]:
     """303 to an address of ours, perhaps with the session's cookie set."""
     answer: dict[str, Any] = {

@@ -12,6 +12,7 @@ from functions.console.pages import (
     deliveries,
     endpoints,
     overview,
+    privacy,
     quarantine,
     shop,
     sources,
@@ -78,6 +79,10 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("POST", r"/settings/suppressions"): suppressions.find,
     ("POST", r"/settings/suppressions/add"): suppressions.add,
     ("POST", r"/settings/suppressions/lift"): suppressions.lift,
+    ("GET", r"/settings/privacy"): privacy.ask,
+    ("POST", r"/settings/privacy"): privacy.look,
+    ("POST", r"/settings/privacy/download"): privacy.download,
+    ("POST", r"/settings/privacy/erase"): privacy.erase,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")

@@ -201,7 +201,7 @@ class ServiceStack(Stack):
             ("reading", (_QUERY,), ("list",)),
             ("pull", (), _OF_CHECKOUTS),
             ("campaign", ("dynamodb:DeleteItem", _QUERY), (*_OF_SHOPPERS, "list")),
-            ("console", ("dynamodb:DeleteItem", _QUERY), (*_OF_CHECKOUTS, "list")),
+            ("console", ("dynamodb:DeleteItem", "dynamodb:BatchWriteItem", _QUERY), (*_OF_CHECKOUTS, "list")),
         )
         for name, more, indexes in allowed:
             self.functions[name].allow((*_ITEMS, *more), [table])
@@ -234,6 +234,7 @@ class ServiceStack(Stack):
             ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "quarantine/*"),
             ("merchant_api", ("s3:GetObject", "s3:DeleteObject"), "poison/*"),
             ("console", ("s3:GetObject", "s3:DeleteObject"), "quarantine/*"),
+            ("console", ("s3:GetObject", "s3:DeleteObject"), "poison/*"),
             ("dispatch", ("s3:PutObject",), "poison/*"),
         )
         for name, actions, objects in allowed:

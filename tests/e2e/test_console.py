@@ -117,7 +117,7 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     kept = shop.http.post(source["url"], json=unknown, headers=headers).json()["quarantine_id"]
     shop.call("POST", "/v1/suppressions", token=shop.token, json={"email": "asha@tea.example"})
     shop.call("POST", "/v1/tokens", token=shop.token, json={"name": "<b onclick=alert(1)>bold"})
-    paths += ["/settings", "/settings/tokens", "/settings/suppressions"]
+    paths += ["/settings", "/settings/tokens", "/settings/suppressions", "/settings/privacy"]
     paths += ["/quarantine", f"/quarantine/{kept}?body=shown"]
     paths += ["/sources", f"/sources/{source['id']}", f"/sources/{source['id']}/change"]
     paths += ["/sources/new", "/sources/new/razorpay"]

@@ -71,7 +71,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
     "console": ROWS | SECRET | {
-        "dynamodb:Query", "dynamodb:DeleteItem", "kms:GenerateDataKey", "kms:Decrypt",
+        "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:GenerateDataKey", "kms:Decrypt",
         "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
 }  # fmt: skip
