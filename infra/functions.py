@@ -137,7 +137,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Shows merchants their checkouts in a browser",
             memory_mb=1024,
             timeout=timedelta(seconds=29),
-            services=("dynamodb", "kms", "s3", "secretsmanager", "sqs"),
+            services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
             routes=True,
             calls=("merchant_api",),

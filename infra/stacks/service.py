@@ -70,7 +70,8 @@ _READ_FOR = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"
 """What Lambda asks of the role of a function for which it reads a queue (AWSLambdaSQSQueueExecutionRole); the CDK's own
 grant has two actions more."""
 
-_SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull")
+_MANAGE_SCHEDULES: tuple[FunctionName, ...] = ("merchant_api", "campaign", "console")
+_SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull", "console")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
 _MERCHANTS_MAIL = (
@@ -137,8 +138,8 @@ class ServiceStack(Stack):
         schedules = CampaignSchedules(
             self, "CampaignSchedules", group=self._state.schedule_group, runs=self.queues.campaign_runs
         )
-        for managing in (self.functions["merchant_api"], self.functions["campaign"]):
-            schedules.let_manage(managing)
+        for managing in _MANAGE_SCHEDULES:
+            schedules.let_manage(self.functions[managing])
         schedules.repair_with(self.functions["campaign"].entry, self.queues.missed_schedules)
         SweepSchedule(
             self,

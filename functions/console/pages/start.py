@@ -77,7 +77,8 @@ def show(visit: Visit) -> dict[str, Any]:
             "Start a campaign",
             any(own["status"] == "active" for own in campaigns),
             "When to write, over which endpoint, and to whom. Without one, endpoints get events and send on their own.",
-            "/campaigns",
+            "/campaigns" if campaigns or not visit.may_change else "/campaigns/new",
+            "Look" if campaigns or not visit.may_change else "Begin with a template",
         ),
     ]
     todo = next((own for own in steps if not own.done), None)

@@ -37,7 +37,8 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
     "reading": set(),
     "console": {
-        "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL",
+        "API_ID", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
+        "PULLS_QUEUE_URL", *SCHEDULING,
     },
 }  # fmt: skip
 
@@ -70,7 +71,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
-    "console": ROWS | SECRET | {
+    "console": ROWS | SECRET | SCHEDULE | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:GenerateDataKey", "kms:Decrypt",
         "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
