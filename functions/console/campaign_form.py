@@ -50,7 +50,8 @@ def starter(name: str, endpoint_id: str) -> dict[str, str]:
 
 def typed_of(campaign: Mapping[str, Any]) -> dict[str, str]:
     """A campaign, as the API shows it, as the editor's fields."""
-    trigger, window = campaign["trigger"], campaign["trigger"].get("window") or {}
+    trigger = campaign["trigger"]
+    window: dict[str, str] = trigger.get("window") or {}
     typed = {
         "name": campaign["name"],
         "trigger": trigger["type"],

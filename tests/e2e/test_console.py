@@ -97,6 +97,18 @@ def test_the_way_of_a_new_merchant_to_the_first_delivery(
     page.get_by_role("button", name="Switch off").click()
     expect(page.get_by_text("The endpoint is off")).to_be_visible()
 
+    page.get_by_role("link", name="Campaigns", exact=True).click()
+    page.get_by_role("link", name="Make the first from a template.").click()
+    page.get_by_role("link", name="A reminder", exact=True).click()
+    page.get_by_role("button", name="Try it").click()
+    expect(page.get_by_text("Of 1 checkout it writes to")).to_be_visible()
+    page.get_by_role("button", name="Save, switched off").click()
+    expect(page.get_by_role("heading", name="What it would do")).to_be_visible()
+    page.get_by_role("button", name="Activate").click()
+    expect(page.get_by_text("The campaign is active.")).to_be_visible()
+    page.get_by_role("button", name="Pause at once").click()
+    expect(page.get_by_text("The campaign is paused")).to_be_visible()
+
 
 def test_every_page_is_for_everybody_and_hostile_text_is_text(
     person: Callable[..., Person], shop: Shop, receiver: Receiver
@@ -108,7 +120,7 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     checkout = session.post("ADDRESS_LOADED").json()["checkout_id"]
     step = {"after": "PT1H", "endpoint_id": endpoint["id"]}
     campaign = {"name": "<svg onload=alert(1)>", "steps": [step]}
-    shop.call("POST", "/v1/campaigns", token=shop.token, json=campaign)
+    written = shop.call("POST", "/v1/campaigns", token=shop.token, json=campaign)
     tested = shop.call("POST", f"/v1/endpoints/{endpoint['id']}/test", token=shop.token)
     paths = ["/sign-in", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
     paths += [f"/deliveries/{tested['id']}", "/endpoints", f"/endpoints/{endpoint['id']}", "/campaigns", "/nowhere"]
@@ -121,6 +133,8 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     paths += ["/quarantine", f"/quarantine/{kept}?body=shown"]
     paths += ["/sources", f"/sources/{source['id']}", f"/sources/{source['id']}/change"]
     paths += ["/sources/new", "/sources/new/razorpay"]
+    paths += [f"/campaigns/{written['id']}", f"/campaigns/{written['id']}/change", "/campaigns/quiet-hours"]
+    paths += ["/campaigns/new", "/campaigns/new?template=discount"]
     axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
     found: list[str] = []
     for width in WIDTHS:

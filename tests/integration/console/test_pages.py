@@ -85,9 +85,10 @@ def test_what_merchants_and_shoppers_write_is_text(signed_in: Browser, merchant:
         "POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/", "name": "<img src=x>"}
     ).json
     step = {"after": "PT1H", "endpoint_id": made["id"]}
-    assert merchant("POST", "/v1/campaigns", {"name": "<svg/onload=x>", "steps": [step]}).status == 201
+    campaign = merchant("POST", "/v1/campaigns", {"name": "<svg/onload=x>", "steps": [step]}).json["id"]
     paths = ("", "/start", "/checkouts", "/deliveries", "/endpoints", "/campaigns")
-    for path in (*paths, f"/endpoints/{made['id']}", f"/checkouts/{checkout}", "/checkouts?status=<script>"):
+    changed = (f"/campaigns/{campaign}?days=30", f"/campaigns/{campaign}/change", "/campaigns/new?template=three")
+    for path in (*paths, *changed, f"/endpoints/{made['id']}", f"/checkouts/{checkout}", "/checkouts?status=<script>"):
         text = signed_in.get(f"/console{path}").text
         assert "<script>alert" not in text
         assert "<img" not in text
@@ -98,7 +99,8 @@ def test_no_page_has_a_script_a_style_or_a_handler_inside(signed_in: Browser, sh
     checkout = abandoned(shop)
     delivery = shop.deliveries()[0].id
     paths = ("", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries", f"/deliveries/{delivery}")
-    for path in (*paths, "/endpoints", "/campaigns", "/sign-in", "/nowhere"):
+    campaigns = ("/campaigns", "/campaigns/new", "/campaigns/new?template=discount", "/campaigns/quiet-hours")
+    for path in (*paths, *campaigns, "/endpoints", "/sign-in", "/nowhere"):
         page = signed_in.get(f"/console{path}")
         assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", page.text), path
         assert "'unsafe" not in page.headers["content-security-policy"]
