@@ -7,6 +7,7 @@ that is never checked against its source. Of packages the bytecode alone is ship
 """
 
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName, FunctionSpec
 from infra.stages import Architecture
@@ -40,8 +42,19 @@ _PACKED = {"arm64": 6, "native": 1}
 _KEPT_BUNDLES = 4
 _NEVER_RUN = ("cffi", "pycparser")
 """What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
-_OF_THE_ROUTER = ("aws_lambda_powertools/event_handler", "aws_lambda_powertools/utilities/[!_j]*")
-"""Of Powertools, what only a function that routes requests loads."""
+_OF_THE_ROUTER = (
+    *("aws_lambda_powertools/__init__.*", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/metrics"),
+    *("aws_lambda_powertools/tracing", "aws_lambda_powertools/utilities/[!_j]*"),
+)
+"""Of Powertools, what only a function that routes requests loads: others log with it, and its front loads all of it."""
+_NEVER_ASKED = {
+    "phonenumberslite": {
+        "phonenumbers/__init__.py": r"(?m)^from \.(?:asyou|short|phonenumberm)\w+ import (?:\([^)]*\)|.*)\n",
+        "phonenumbers/data/__init__.py": r"(?m)^(?:from \.alt_format_|_ALT_NUMBER_FORMATS = ).*\n",
+    }
+}
+"""By package and file, the statements that load what nothing here asks: numbers as one types them, short ones, and
+those in running text are 50 modules of 59, loaded wherever one number is read."""
 
 
 class BundlingError(RuntimeError):
@@ -111,6 +124,8 @@ class Bundler:
         def install(root: Path) -> None:
             self._install(lock, pinned, root)
             prune(root)
+            for file, statements in _NEVER_ASKED.get(pinned.name, {}).items():
+                _take_out(statements, root / file)
             compile_hashed(root, beside=True)
             for source in root.rglob("*.py"):
                 source.unlink()
@@ -261,7 +276,7 @@ def _other_models(services: Iterable[str]) -> Callable[[str, list[str]], set[str
 def _lighten(root: Path, spec: FunctionSpec) -> None:
     """Takes out of a bundle what its function never loads, and of botocore's list of endpoints other services'.
 
-    Reading that list whole is a seventh of the first call.
+    Reading that list whole is a seventh of the first call; of services' models, four fifths are their description.
     """
     for pattern in (*_NEVER_RUN, *(() if spec.routes else _OF_THE_ROUTER)):
         for path in root.glob(pattern):
@@ -276,6 +291,24 @@ def _lighten(root: Path, spec: FunctionSpec) -> None:
         }
     listed.unlink()  # a link: the file is every bundle's
     listed.write_text(json.dumps(endpoints, separators=(",", ":")))
+    for packed in (root / "botocore" / "data").rglob("*.json.gz"):
+        model = json.loads(gzip.decompress(packed.read_bytes()), object_hook=_undescribed)
+        packed.unlink()
+        packed.with_suffix("").write_text(json.dumps(model, separators=(",", ":")))
+
+
+def _undescribed(part: dict[str, Any]) -> dict[str, Any]:
+    """A part of a model without the text for people; a shape's member of that name is no text."""
+    return {name: own for name, own in part.items() if name != "documentation" or not isinstance(own, str)}
+
+
+def _take_out(statements: str, file: Path) -> None:
+    """Raises BundlingError where there are none: the package has changed, and loads what it likes."""
+    text, found = re.subn(statements, "", file.read_text())
+    if not found:
+        msg = f"{file.name} of {file.parent.name} no longer has what is taken out of it: see _NEVER_ASKED"
+        raise BundlingError(msg)
+    file.write_text(text)
 
 
 def _is_dead_weight(file: Path) -> bool:

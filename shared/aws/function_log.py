@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from traceback import format_tb
 from typing import Any, override
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools.logging import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
 from shared.aws.faults import code_of, is_temporary

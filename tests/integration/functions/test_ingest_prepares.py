@@ -14,10 +14,13 @@ from botocore.exceptions import ClientError
 from functions.ingest import composition
 from functions.redirect import composition as redirect_composition
 from shared.aws import clients
+from shared.aws.dry_calls import NO_TABLE, kept_back
 from shared.aws.preparing import prepare_ahead
 from shared.domain.checkout import Status
 from shared.providers import registry
 from shared.store import keys
+from shared.store.table import Table
+from shared.store.writes import Update
 from tests.integration.shop import Shop, forget_compositions
 
 PROJECT = Path(__file__).parents[3]
@@ -25,13 +28,14 @@ PROJECT = Path(__file__).parents[3]
 
 @pytest.fixture
 def calls(shop: Shop) -> Iterator[list[str]]:
-    """Every call to AWS from now on, of a process that has made none."""
+    """Every call for a table there is, or for no table, from now on, of a process that has made none."""
     forget_compositions()
     made: list[str] = []
     services = (clients.dynamodb(), clients.secretsmanager(), clients.kms())
 
-    def note(model: Any, **_: Any) -> None:
-        made.append(model.name)
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        if json.loads(params["body"]).get("TableName") != NO_TABLE:
+            made.append(model.name)
 
     for client in services:
         client.meta.events.register("before-call", note)
@@ -65,6 +69,20 @@ def test_preparing_writes_nothing(shop: Shop, calls: list[str]) -> None:
     prepare_ahead("ingest", composition.prepare)
 
     assert shop.rows() == []
+
+
+def test_what_is_kept_back_is_only_what_goes_to_no_table(shop: Shop, calls: list[str]) -> None:
+    nowhere, key = Table(clients.dynamodb(), NO_TABLE), ("rehearsal", "rehearsal")
+    with kept_back(clients.dynamodb()):
+        nowhere.update(Update(key, set={"a": 1}))
+        assert nowhere.get(key) is None
+        assert calls == []
+        shop.table.update(Update(key, set={"said": NO_TABLE, f'"TableName": "{NO_TABLE}"': 1}))
+    assert calls == ["UpdateItem"]
+
+    assert shop.table.get(key) is not None
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        nowhere.get(key)
 
 
 @pytest.mark.parametrize("broken", ["secretsmanager.GetSecretValue", "dynamodb.BatchGetItem", "kms.Decrypt"])

@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import phonenumbers
 import pytest
 
+from infra.constructs import bundling
 from infra.constructs.bundling import Bundler, BundlingError
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.local.engine import PROJECT
+from shared.domain.phone import to_e164
 
 pytestmark = pytest.mark.long
 
@@ -30,6 +33,27 @@ files = [getattr(module, "__file__", None) for module in list(sys.modules.values
 homes = (sys.argv[1], os.path.dirname(os.__file__))
 strangers = [file for file in files if file and (not file.startswith(homes) or "site-packages" in file)]
 assert not strangers, strangers
+"""
+# What ingest has loaded when it has prepared itself, but for its calls to AWS.
+PREPARE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import functions.ingest.handler
+from functions.ingest import composition
+from shared.aws.stage_keys import StageKeys
+from shared.workflows.intake.rehearsal import rehearse
+stores = composition.stores()
+stores.__dict__["keys"] = StageKeys(json.dumps({"version": 1, "key": "0" * 64}))
+rehearse(stores, composition.now())
+print(len(sys.modules))
+"""
+MOST_MODULES_OF_INGEST = 520
+# Each Region's own example, as it is written there and abroad.
+READ_NUMBERS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from shared.domain.phone import to_e164
+print(json.dumps([to_e164(number, country) for country, number in json.loads(sys.stdin.read())]))
 """
 DOES_NOTHING = "KINDS = {'C', 'S', 'R'}\n\ndef handler(event, context):\n    return event in {'a', 'b'}\n"
 
@@ -204,6 +228,77 @@ def test_ingest_unpacked_stays_below_its_ceiling(bundler: Bundler) -> None:
         assert sum(entry.file_size for entry in archive.infolist()) <= 25 * 2**20
 
 
+def run_alone(script: str, bundle: Path, given: str = "") -> str:
+    """What the script writes that has the bundle and the standard library alone."""
+    run = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", script, str(bundle)],
+        check=False,
+        capture_output=True,
+        input=given,
+        text=True,
+        cwd=bundle,
+        env={
+            "AWS_DEFAULT_REGION": "ap-south-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            **json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text()),
+        },
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_ingest_loads_no_more_modules_than_its_ceiling(bundler: Bundler, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
+        archive.extractall(tmp_path)
+
+    assert int(run_alone(PREPARE, tmp_path)) <= MOST_MODULES_OF_INGEST
+
+
+def test_a_bundle_reads_numbers_as_the_whole_package_does(bundler: Bundler, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
+        archive.extractall(tmp_path)
+    examples = [(region, phonenumbers.example_number(region)) for region in sorted(phonenumbers.SUPPORTED_REGIONS)]
+    forms = phonenumbers.PhoneNumberFormat
+    written = [
+        (region, phonenumbers.format_number(number, form))
+        for region, number in examples
+        if number is not None
+        for form in (forms.NATIONAL, forms.INTERNATIONAL, forms.E164)
+    ]
+    assert len(written) > 700
+
+    read = json.loads(run_alone(READ_NUMBERS, tmp_path, json.dumps(written)))
+
+    assert read == [to_e164(number, region) for region, number in written]
+    assert read.count(None) < 10
+
+
+def test_models_of_services_come_without_their_description(bundler: Bundler, function: FunctionName) -> None:
+    with zipfile.ZipFile(bundler.build(function).path) as archive:
+        models = [name for name in archive.namelist() if re.fullmatch(r"botocore/data/.*/service-2\.json", name)]
+        assert models
+        for name in models:
+            model = archive.read(name)
+            assert b'"documentation":"' not in model
+            assert json.loads(model)["operations"]
+        assert not [name for name in archive.namelist() if name.endswith(".json.gz")]
+
+
+def test_a_package_that_no_longer_has_what_is_taken_out_is_refused(
+    small_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = (PROJECT / "requirements" / "ingest.txt").read_text()
+    pinned = re.search(r"^phonenumberslite==(?:.*\\\n)*.*$", lock, re.MULTILINE)
+    assert pinned is not None
+    (small_project / "requirements" / "sweep.txt").write_text(pinned[0])
+    changed = {"phonenumbers/__init__.py": r"(?m)^from \.another import .*\n"}
+    monkeypatch.setattr(bundling, "_NEVER_ASKED", {"phonenumberslite": changed})
+
+    with pytest.raises(BundlingError, match="no longer has what is taken out of it"):
+        Bundler("native", project=small_project, cache=tmp_path / "cache").build("sweep")
+
+
 def test_a_bundle_holds_only_locked_packages_and_its_own_code(
     bundler: Bundler, function: FunctionName, owners: Mapping[str, list[str]]
 ) -> None:
@@ -227,18 +322,4 @@ def test_a_bundle_holds_only_locked_packages_and_its_own_code(
 def test_a_bundle_imports_with_nothing_but_itself(bundler: Bundler, function: FunctionName, tmp_path: Path) -> None:
     with zipfile.ZipFile(bundler.build(function).path) as archive:
         archive.extractall(tmp_path)
-    run = subprocess.run(
-        [sys.executable, "-S", "-E", "-c", IMPORT_ALONE.format(name=function), str(tmp_path)],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={
-            "AWS_DEFAULT_REGION": "ap-south-1",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            **json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text()),
-        },
-    )
-
-    assert run.returncode == 0, run.stderr
+    run_alone(IMPORT_ALONE.format(name=function), tmp_path)
