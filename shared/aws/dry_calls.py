@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -21,11 +22,12 @@ _BEFORE_SEND = "before-send.dynamodb"
 @contextmanager
 def kept_back(client: "DynamoDBClient") -> Iterator[None]:
     """Inside, the client answers calls for the table ``NO_TABLE`` itself, with an empty object; others are sent."""
-    client.meta.events.register_first(_BEFORE_SEND, _answer)
+    events: Any = client.meta.events
+    events.register_first(_BEFORE_SEND, _answer)
     try:
         yield
     finally:
-        client.meta.events.unregister(_BEFORE_SEND, _answer)
+        events.unregister(_BEFORE_SEND, _answer)
 
 
 def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
@@ -33,7 +35,7 @@ def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse | None:
     body = request.body
     if not isinstance(body, bytes) or _NAMED not in body:
         return None
-    return AWSResponse(request.url, 200, {"content-type": "application/x-amz-json-1.0"}, _Nothing())
+    return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
 
 
 class _Nothing:
