@@ -37,6 +37,7 @@ def openapi_document(resolver: Resolver) -> str:
     """The OpenAPI document; made once per process."""
     from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 
+    from functions.merchant_api.answers import Bodies, named, plain, responses, said_by
     from functions.merchant_api.refusals import ABOUT, GATEWAY_MESSAGE, PROBLEM
 
     schemes: dict[str, SecurityScheme] = {
@@ -58,10 +59,20 @@ def openapi_document(resolver: Resolver) -> str:
         schemas.pop(unused, None)
     schemas |= {"Problem": PROBLEM, "GatewayMessage": GATEWAY_MESSAGE}
     document["servers"] = [{"url": "."}]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            operation["operationId"] = resolver.operation_id_at(method, path)
-            _complete(path, method, operation, resolver.repeat_at(method, path))
+    described = {
+        (path, method): resolver.route_at(method, path)
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    bodies = Bodies(body for own in described.values() if (body := said_by(own.func).body) is not None)
+    for (path, method), route in described.items():
+        operation = document["paths"][path][method]
+        operation["operationId"] = resolver.operation_id_at(method, path)
+        operation["responses"] = responses(route.func, route.status_code, bodies)
+        _complete(path, method, operation, resolver.repeat_at(method, path))
+    schemas |= bodies.components(document["paths"].values())
+    components["schemas"] = {named(name): plain(schema) for name, schema in schemas.items()}
+    document["paths"] = plain(document["paths"])
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -97,11 +108,7 @@ def _complete(path: str, method: str, operation: dict[str, Any], repeat: Repeat)
     added = headers(path, method, repeat)
     if added:
         operation.setdefault("parameters", []).extend(added)
-    responses = operation["responses"]
-    responses.pop("422", None)
-    responses |= refusals(path, method, operation)
-    if "204" in responses:
-        responses["204"].pop("content", None)
+    operation["responses"] |= refusals(path, method, operation)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

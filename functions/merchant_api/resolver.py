@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
-from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder
+from aws_lambda_powertools.event_handler.api_gateway import ResponseBuilder, Route
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -30,21 +30,22 @@ class Resolver(APIGatewayHttpResolver):
 
     def repeat_at(self, method: str, openapi_path: str) -> Repeat:
         """What a repeat of this operation does."""
-        return repeat_of(self._function_at(method, openapi_path))
+        return repeat_of(self.route_at(method, openapi_path).func)
 
     def operation_id_at(self, method: str, openapi_path: str) -> str:
         """What generated clients call this operation: the route's own name, ``listCheckouts``."""
-        function = self._function_at(method, openapi_path)
-        if function is None:
-            raise LookupError(f"no operation at {method} {openapi_path}")
-        name: str = function.__name__
+        name: str = self.route_at(method, openapi_path).func.__name__
         first, *others = name.split("_")
         return first + "".join(word.capitalize() for word in others)
 
-    def _function_at(self, method: str, openapi_path: str) -> Any:
+    def route_at(self, method: str, openapi_path: str) -> Route:
+        """The route of an operation. Raises LookupError."""
         routes = (*self._static_routes, *self._dynamic_routes)
         same = (own for own in routes if own.openapi_path == openapi_path and own.method == method.upper())
-        return next((own.func for own in same), None)
+        found = next(same, None)
+        if found is None:
+            raise LookupError(f"no operation at {method} {openapi_path}")
+        return found
 
     def find(self, method: str, path: str) -> tuple[Operation | None, list[Operation]]:
         """The operation at an address, and what else there is at the address. Both are compared by the letter."""

@@ -1,12 +1,13 @@
 """One request as the routes see it: who asks, which version it means, and how it is answered."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any, TypedDict, TypeVar
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.api_gateway import Router
+from pydantic_core import core_schema
 
 from functions.merchant_api.services import Services
 from shared.api.authentication import Principal
@@ -18,10 +19,46 @@ from shared.domain.ids import MerchantId
 from shared.domain.merchant import Merchant
 from shared.store.configuration import VersionConflict, Versioned
 
+Body = TypeVar("Body")
+
+
+class _AsBuilt:
+    """A body that the library neither checks nor copies: the types of its builder have proved what is in it."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(source: Any, handler: Any) -> Any:
+        """Anything; ``source`` is what the description shows."""
+        return core_schema.any_schema()
+
+
 # Plain aliases: the library looks through no ``type`` statement.
-Json = Response[dict[str, Any]]
-JsonOrEmpty = Response[dict[str, Any] | None]
+Json = Response[Annotated[Body, _AsBuilt]]
+"""A JSON answer whose body is a ``Body``: a TypedDict, by which it is built and described."""
 Empty = Response[None]
+
+
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """On the text of an answer that is spelt out already: what it says, and in which media type."""
+
+    body: Any
+    media_type: str = "application/json"
+
+
+class Page[Row](TypedDict):
+    """One page of a list."""
+
+    data: list[Row]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an operation answers besides its body: headers, and further statuses with what each means."""
+
+    headers: tuple[str, ...] = ()
+    also: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,19 +163,37 @@ def repeat_of(operation: Callable[..., Any] | None) -> Repeat:
     return said
 
 
+def tells[Operation: Callable[..., Any]](
+    *headers: str, also: Mapping[int, str] | None = None
+) -> Callable[[Operation], Operation]:
+    """Say which headers an operation's answers carry (``ETag``, ``Location``), and which further statuses it has."""
+
+    def said(operation: Operation) -> Operation:
+        operation.told = Told(headers, also or {})  # type: ignore[attr-defined]  # read by ``told_by``
+        return operation
+
+    return said
+
+
+def told_by(operation: Callable[..., Any] | None) -> Told:
+    """What the operation answers besides its body."""
+    said: Told = getattr(operation, "told", Told())
+    return said
+
+
 def etag(version: int) -> str:
     """The strong entity tag of a version."""
     return f'"{version}"'
 
 
-def answer(
-    body: dict[str, Any],
+def answer[Said](
+    body: Said,
     status: int = 200,
     *,
     version: int | None = None,
     location: str | None = None,
     public_for: timedelta | None = None,
-) -> Json:
+) -> Json[Said]:
     """A JSON answer. ``public_for``: for how long anybody may keep it; by default nobody keeps any."""
     headers = {"Cache-Control": "no-store" if public_for is None else f"public, max-age={public_for.seconds}"}
     if version is not None:
@@ -148,7 +203,7 @@ def answer(
     return Response(status, "application/json", body, headers)
 
 
-def listed(rows: list[dict[str, Any]], next_cursor: str | None) -> Json:
+def listed[Row](rows: list[Row], next_cursor: str | None) -> Json[Page[Row]]:
     """One page of a list."""
     return answer({"data": rows, "next_cursor": next_cursor})
 

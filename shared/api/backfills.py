@@ -1,13 +1,13 @@
 """Backfill jobs: the request body, and how a job is shown."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import StringConstraints
 
 from shared.api.checkouts import Instant
 from shared.api.fields import Strict
-from shared.domain.instants import to_rfc3339
-from shared.store.jobs import Job
+from shared.domain.instants import InstantText, to_rfc3339
+from shared.store.jobs import Job, JobStatus
 
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")]
 
@@ -25,7 +25,38 @@ class BackfillBody(Strict):
         return {name: value for name, value in given.items() if value is not None}
 
 
-def job_json(job: Job) -> dict[str, Any]:
+class BackfillCountsJson(TypedDict):
+    """Checkouts read from the provider, and what became of them."""
+
+    read: int
+    created: int
+    merged: int
+    unchanged: int
+    skipped: int
+
+
+class BackfillJson(TypedDict):
+    """A job that reads past checkouts from a provider."""
+
+    id: str
+    type: Literal["backfill"]
+    source_id: str
+    status: JobStatus
+    reason: str | None
+    """Why it failed."""
+    since: InstantText
+    filters: dict[str, str]
+    pages: int
+    """Read so far."""
+    checkouts: BackfillCountsJson
+    refused: int
+    """Checkouts that could not be read or stored."""
+    created_at: InstantText
+    updated_at: InstantText
+    finished_at: InstantText | None
+
+
+def job_json(job: Job) -> BackfillJson:
     """A job as the API shows it."""
     return {
         "id": job.id,

@@ -6,6 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from shared.api.campaign_answers import (
+    CampaignJson,
+    CampaignStepJson,
+    CouponJson,
+    PoolJson,
+    SimulatedJson,
+    TriggerJson,
+    WindowJson,
+)
 from shared.api.fields import (
     CRITERIA,
     SAID,
@@ -233,7 +242,7 @@ class CodesBody(Strict):
     codes: Annotated[list[_Code], Field(min_length=1, max_length=MOST_CODES_PER_CALL)]
 
 
-def campaign_json(campaign: Campaign) -> dict[str, Any]:
+def campaign_json(campaign: Campaign) -> CampaignJson:
     """A campaign as the API shows it."""
     return {
         "id": campaign.id,
@@ -252,7 +261,7 @@ def campaign_json(campaign: Campaign) -> dict[str, Any]:
     }
 
 
-def pool_json(pool: CouponPool) -> dict[str, Any]:
+def pool_json(pool: CouponPool) -> PoolJson:
     """A pool and its counts; never its codes."""
     return {
         "id": pool.id,
@@ -262,7 +271,7 @@ def pool_json(pool: CouponPool) -> dict[str, Any]:
     }
 
 
-def simulated_json(simulated: Simulated) -> dict[str, Any]:
+def simulated_json(simulated: Simulated) -> SimulatedJson:
     """What the campaign would have done about one checkout."""
     return {
         "checkout_id": simulated.checkout_id,
@@ -285,20 +294,27 @@ def simulated_json(simulated: Simulated) -> dict[str, Any]:
     }
 
 
-def _trigger_json(trigger: Trigger) -> dict[str, Any]:
+def _trigger_json(trigger: Trigger) -> TriggerJson:
     if trigger.type == "abandonment":
         return {"type": "abandonment"}
-    window = trigger.window
-    bounds = {"modified_after": window.modified_after, "modified_before": window.modified_before} if window else {}
     return {
         "type": "schedule",
         "expression": trigger.expression,
         "timezone": trigger.timezone or "UTC",
-        "window": {name: duration_text(own) for name, own in bounds.items() if own is not None} if window else None,
+        "window": None if trigger.window is None else _window_json(trigger.window),
     }
 
 
-def _step_json(step: CampaignStep) -> dict[str, Any]:
+def _window_json(window: Window) -> WindowJson:
+    shown: WindowJson = {}
+    if window.modified_after is not None:
+        shown["modified_after"] = duration_text(window.modified_after)
+    if window.modified_before is not None:
+        shown["modified_before"] = duration_text(window.modified_before)
+    return shown
+
+
+def _step_json(step: CampaignStep) -> CampaignStepJson:
     return {
         "after": duration_text(step.after),
         "endpoint_id": step.endpoint_id,
@@ -308,8 +324,14 @@ def _step_json(step: CampaignStep) -> dict[str, Any]:
     }
 
 
-def _coupon_json(rule: CouponRule | None) -> dict[str, Any] | None:
+def _coupon_json(rule: CouponRule | None) -> CouponJson | None:
     if rule is None:
         return None
-    fields = {"code": rule.code, "pool_id": rule.pool_id, "endpoint_id": rule.endpoint_id}
-    return {"type": rule.type} | {name: own for name, own in fields.items() if own is not None}
+    shown: CouponJson = {"type": rule.type}
+    if rule.code is not None:
+        shown["code"] = rule.code
+    if rule.pool_id is not None:
+        shown["pool_id"] = rule.pool_id
+    if rule.endpoint_id is not None:
+        shown["endpoint_id"] = rule.endpoint_id
+    return shown

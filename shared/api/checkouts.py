@@ -1,20 +1,25 @@
 """Checkouts, their timeline and deliveries: query parameters, request bodies, and how they are shown."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from shared.api.cursors import LONGEST_CURSOR
 from shared.api.fields import SAID, Shape, Strict, described
 from shared.api.problems import invalid_parameter
+from shared.delivery.outcome import Outcome
 from shared.domain.checkout import Activity
-from shared.domain.instants import parse_instant, to_rfc3339
+from shared.domain.ids import QuarantineId
+from shared.domain.instants import InstantText, parse_instant, to_rfc3339
 from shared.domain.phone import to_e164
-from shared.store.deliveries import DeliveryRecord
+from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.quarantine import QuarantineRecord
+from shared.workflows.delivering.attempts import AttemptJson
+from shared.workflows.intake.receive import Receipt
 from shared.workflows.recovery.eligibility import Verdict
 
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
@@ -99,12 +104,94 @@ def phone_parameter(phone: str | None, country: str) -> str | None:
     return number
 
 
-def activity_json(activity: Activity) -> dict[str, Any]:
+class ActivityJson(TypedDict):
+    """One entry of a checkout's timeline."""
+
+    at: InstantText
+    type: str
+    detail: dict[str, Any]
+    """What goes with an entry of its type."""
+
+
+class DeliveryJson(TypedDict):
+    """What was to reach an endpoint: an event, or a campaign's message."""
+
+    id: str
+    endpoint_id: str
+    event_id: str
+    event_type: str
+    """The event's type; `campaign.step` for a campaign's message."""
+    checkout_id: str | None
+    status: DeliveryStatus
+    reason: str | None
+    """Why it has its status."""
+    attempt_count: int
+    attempts: list[AttemptJson]
+    """The newest 12, oldest first."""
+    reports: dict[str, InstantText]
+    """When the vendor reported what of the message (`delivered`, `read`, …)."""
+    next_attempt_at: InstantText | None
+    created_at: InstantText
+    correlation_id: str | None
+    """The request whose webhook caused it."""
+
+
+class VerdictJson(TypedDict):
+    """Whether a message may go out at this moment."""
+
+    may_send: bool
+    reason: str | None
+    """Why not."""
+    do_not_send_after: InstantText
+    """After this instant no message about the checkout may go out."""
+    channels: list[str]
+    """Over which channels."""
+    ask_again_at: InstantText | None
+    """When the answer may be another; null where it is final."""
+
+
+class QuarantineJson(TypedDict):
+    """An authentic webhook that was not understood, without its bytes."""
+
+    id: str
+    source_id: str
+    provider: str
+    event: str | None
+    """The event's name from the URL, where it had one."""
+    reason: str
+    size: int
+    """In bytes."""
+    received_at: InstantText
+    replayed_at: InstantText | None
+    replay_status: str | None
+
+
+class QuarantinedBodyJson(QuarantineJson):
+    """An authentic webhook that was not understood."""
+
+    headers: dict[str, str]
+    """What came with it, without any proof."""
+    body_base64: str
+    """The exact bytes."""
+
+
+class ReplayJson(TypedDict):
+    """What became of a quarantined webhook when it was read once more."""
+
+    quarantine_id: str
+    status: str
+    """As the webhook's own answer: `accepted`, `duplicate`, `ignored` or `quarantined`."""
+    checkout_id: NotRequired[str]
+    checkout_ids: NotRequired[list[str]]
+    reason: NotRequired[str]
+
+
+def activity_json(activity: Activity) -> ActivityJson:
     """One entry of a timeline."""
     return {"at": to_rfc3339(activity.at), "type": activity.type, "detail": dict(activity.detail)}
 
 
-def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
+def delivery_json(delivery: DeliveryRecord) -> DeliveryJson:
     """A delivery with its newest attempts."""
     upcoming = delivery.next_attempt_at
     return {
@@ -113,10 +200,10 @@ def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
         "event_id": delivery.event_id,
         "event_type": delivery.event_type,
         "checkout_id": f"chk_{delivery.checkout_digest}" if delivery.of_checkout else None,
-        "status": delivery.status.value,
+        "status": delivery.status,
         "reason": delivery.reason,
         "attempt_count": delivery.attempt_count,
-        "attempts": [dict(attempt) for attempt in delivery.attempts],
+        "attempts": [_attempt_json(attempt) for attempt in delivery.attempts],
         "reports": {status: to_rfc3339(at) for status, at in sorted(delivery.reports.items())},
         "next_attempt_at": None if upcoming is None else to_rfc3339(upcoming),
         "created_at": to_rfc3339(delivery.created_at),
@@ -124,7 +211,19 @@ def delivery_json(delivery: DeliveryRecord) -> dict[str, Any]:
     }
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _attempt_json(stored: Mapping[str, Any]) -> AttemptJson:
+    return {
+        "at": stored["at"],
+        "status_code": stored["status_code"],
+        "latency_ms": stored["latency_ms"],
+        "response_body": stored["response_body"],
+        "outcome": Outcome(stored["outcome"]),
+        "reason": stored["reason"],
+        "next_attempt_at": stored["next_attempt_at"],
+    }
+
+
+def verdict_json(verdict: Verdict) -> VerdictJson:
     """The gate's answer to a BSP. ``ask_again_at`` is null where a refusal is final."""
     again = verdict.ask_again_at
     return {
@@ -136,7 +235,19 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def quarantine_json(record: QuarantineRecord) -> dict[str, Any]:
+def replay_json(quarantine_id: QuarantineId, receipt: Receipt) -> ReplayJson:
+    """What became of a quarantined webhook that was read once more."""
+    shown: ReplayJson = {"quarantine_id": quarantine_id, "status": receipt.status}
+    if len(receipt.checkout_ids) == 1:
+        shown["checkout_id"] = receipt.checkout_ids[0]
+    elif receipt.checkout_ids:
+        shown["checkout_ids"] = list(receipt.checkout_ids)
+    if receipt.reason is not None:
+        shown["reason"] = receipt.reason
+    return shown
+
+
+def quarantine_json(record: QuarantineRecord) -> QuarantineJson:
     """A quarantined body, without its bytes."""
     return {
         "id": record.id,

@@ -1,22 +1,23 @@
 """Customers and suppressions: request bodies, and how suppressions are shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.api.checkouts import Cursor, Email, Phone, activity_json, delivery_json
+from shared.api.checkouts import ActivityJson, Cursor, DeliveryJson, Email, Phone, activity_json, delivery_json
 from shared.api.fields import SAID, Shape, Strict, exactly_one
 from shared.api.problems import FieldError, Problem, invalid
 from shared.domain.consent import Channel
-from shared.domain.episode import Episode
+from shared.domain.episode import Episode, EpisodeJson
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.ids import MerchantId
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import InstantText, to_rfc3339
 from shared.domain.phone import to_e164
 from shared.domain.pointer import pointer
-from shared.domain.representation import checkout_json
+from shared.domain.representation import CheckoutJson, checkout_json
+from shared.domain.step_state import StepState
 from shared.domain.suppression import channels_meant
 from shared.store.shoppers import ShopperRecord
 from shared.store.suppressions import Suppression
@@ -26,6 +27,12 @@ from shared.workflows.privacy.customer_export import Export
 ChannelName = Literal["email", "sms", "whatsapp"]
 CustomerId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _PREFIX = "sup_"
+_KINDS: Mapping[IdentityKind, Literal["phone", "email", "customer_id"]] = {
+    IdentityKind.PHONE: "phone",
+    IdentityKind.EMAIL: "email",
+    IdentityKind.CUSTOMER: "customer_id",
+}
+"""By what a customer is suppressed; a cart is no customer."""
 
 Reason = Annotated[
     str,
@@ -97,6 +104,101 @@ class ExportBody(CustomerBody):
     cursor: Annotated[Cursor, StringConstraints(max_length=512)] | None = None
 
 
+class ClosedChannelJson(TypedDict):
+    """Why and since when one channel is closed."""
+
+    channel: Channel
+    reason: str
+    at: InstantText
+
+
+class SuppressionJson(TypedDict):
+    """An identifier that is not to be contacted."""
+
+    id: str
+    kind: Literal["phone", "email", "customer_id"]
+    identifier_hash: str
+    """The identifier itself is not kept."""
+    channels: list[Channel]
+    """Those that are closed."""
+    reason: str | None
+    """Of the channel that was closed first."""
+    at: InstantText | None
+    details: list[ClosedChannelJson]
+
+
+class ErasureJson(TypedDict):
+    """What an erasure did, in numbers."""
+
+    status: Literal["erased", "erasing"]
+    checkouts: int
+    quarantined: int
+    """Webhooks in the quarantine that were about the customer."""
+    endpoints_told: list[str]
+    """Those that get `customer.erased`."""
+    cursor: str | None
+    """Only while more is left: send it with the next call."""
+
+
+class ExportedEventJson(TypedDict):
+    """One event as it was told, and its deliveries."""
+
+    event: dict[str, Any]
+    deliveries: list[DeliveryJson]
+
+
+class ExportedCheckoutJson(CheckoutJson):
+    """A checkout with all that hangs on it."""
+
+    activities: list[ActivityJson]
+    events: list[ExportedEventJson]
+
+
+class ExportedStepJson(TypedDict):
+    """One planned message of an episode."""
+
+    step: int
+    status: StepState
+    reason: str | None
+    channel: str | None
+    due_at: InstantText
+    handed_over_at: InstantText | None
+    vendor_message_id: str | None
+
+
+class ExportedEpisodeJson(EpisodeJson):
+    """An episode and its messages. `holdout`: its shopper was left without any, to compare."""
+
+    campaign_id: str | None
+    holdout: bool
+    steps: list[ExportedStepJson]
+
+
+class RememberedJson(TypedDict):
+    """What is remembered of an identifier."""
+
+    kind: str
+    identifier_hash: str
+    purchased_at: InstantText | None
+    cooldown_until: InstantText | None
+    last_message_at: InstantText | None
+    capped_until: InstantText | None
+    last_discount_at: InstantText | None
+    suppressed: dict[str, str]
+    """Channels that are closed, and why."""
+
+
+class ExportPageJson(TypedDict):
+    """One page of all that is held about a customer."""
+
+    generated_at: InstantText
+    checkouts: list[ExportedCheckoutJson]
+    episodes: list[ExportedEpisodeJson]
+    remembered: list[RememberedJson]
+    next_cursor: str | None
+    """Send it as `cursor` for the next page; null at the end."""
+
+
 def suppression_id(identity: Identity) -> str:
     """The id under which a suppression is listed and lifted."""
     return f"{_PREFIX}{identity.kind.value}_{identity.mac}"
@@ -110,18 +212,18 @@ def identity_of(merchant_id: MerchantId, named: str) -> Identity | None:
     return Identity(merchant_id, IdentityKind(kind), mac)
 
 
-def suppression_json(row: Suppression) -> dict[str, Any]:
+def suppression_json(row: Suppression) -> SuppressionJson:
     """A suppression as the API shows it: the identifier only as its keyed hash."""
-    details = [
-        {"channel": channel.value, "reason": own.reason, "at": to_rfc3339(own.at)}
+    details: list[ClosedChannelJson] = [
+        {"channel": channel, "reason": own.reason, "at": to_rfc3339(own.at)}
         for channel, own in sorted(row.channels.items())
     ]
     first = min(row.channels.values(), key=lambda own: own.at, default=None)
     return {
         "id": suppression_id(row.identity),
-        "kind": "customer_id" if row.identity.kind is IdentityKind.CUSTOMER else row.identity.kind.value,
+        "kind": _KINDS[row.identity.kind],
         "identifier_hash": row.identity.mac,
-        "channels": [channel.value for channel in sorted(row.channels)],
+        "channels": sorted(row.channels),
         "reason": None if first is None else first.reason,
         "at": None if first is None else to_rfc3339(first.at),
         "details": details,
@@ -137,7 +239,7 @@ def as_parameters(problem: Problem) -> Problem:
     return invalid(errors)
 
 
-def erasure_json(done: Erased, cursor: str | None) -> dict[str, Any]:
+def erasure_json(done: Erased, cursor: str | None) -> ErasureJson:
     """What an erasure did, in numbers; ``cursor`` only while more is left."""
     return {
         "status": "erased" if done.done else "erasing",
@@ -148,13 +250,13 @@ def erasure_json(done: Erased, cursor: str | None) -> dict[str, Any]:
     }
 
 
-def export_json(found: Export, link: Callable[[str], str], now: datetime) -> dict[str, Any]:
+def export_json(found: Export, link: Callable[[str], str], now: datetime, next_cursor: str | None) -> ExportPageJson:
     """One page of an export; ``link`` makes a checkout's recovery link from its digest."""
     return {
         "generated_at": to_rfc3339(now),
         "checkouts": [
-            checkout_json(own.checkout, link(own.checkout.digest), len(own.activities))
-            | {
+            {
+                **checkout_json(own.checkout, link(own.checkout.digest), len(own.activities)),
                 "activities": [activity_json(each) for each in own.activities],
                 "events": [
                     {"event": each.body, "deliveries": [delivery_json(one) for one in each.deliveries]}
@@ -165,14 +267,15 @@ def export_json(found: Export, link: Callable[[str], str], now: datetime) -> dic
         ],
         "episodes": [_episode_json(own) for own in found.episodes],
         "remembered": [_remembered_json(own) for own in found.remembered],
+        "next_cursor": next_cursor,
     }
 
 
-def _episode_json(episode: Episode) -> dict[str, Any]:
-    steps = [
+def _episode_json(episode: Episode) -> ExportedEpisodeJson:
+    steps: list[ExportedStepJson] = [
         {
             "step": own.number,
-            "status": own.state.value,
+            "status": own.state,
             "reason": own.reason,
             "channel": own.channel,
             "due_at": to_rfc3339(own.due_at),
@@ -184,7 +287,7 @@ def _episode_json(episode: Episode) -> dict[str, Any]:
     return {**episode.as_json(), "campaign_id": episode.campaign_id, "holdout": episode.holdout, "steps": steps}
 
 
-def _remembered_json(record: ShopperRecord) -> dict[str, Any]:
+def _remembered_json(record: ShopperRecord) -> RememberedJson:
     memory = record.memory
     return {
         "kind": record.identity.kind.value,

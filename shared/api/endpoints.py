@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -24,8 +24,8 @@ from shared.api.fields import (
 )
 from shared.delivery.signing import public_bytes
 from shared.domain.announcement import EventType
-from shared.domain.breaker import Health
-from shared.domain.instants import parse_instant, to_rfc3339
+from shared.domain.breaker import BreakerState, Health
+from shared.domain.instants import InstantText, parse_instant, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
@@ -183,7 +183,100 @@ class RecoverBody(Strict):
     statuses: _Statuses | None = None
 
 
-def resend_json(job: ResendJob) -> dict[str, Any]:
+class ResendCountsJson(TypedDict):
+    """Deliveries looked at, and those sent again."""
+
+    examined: int
+    resent: int
+
+
+class ResendJson(TypedDict):
+    """A job that sends an endpoint's undelivered deliveries again."""
+
+    id: str
+    type: Literal["recover"]
+    endpoint_id: str
+    status: Literal["queued", "running", "completed"]
+    since: InstantText
+    statuses: list[str]
+    deliveries: ResendCountsJson
+    created_at: InstantText
+    updated_at: InstantText
+    finished_at: InstantText | None
+
+
+class PublicKeyJson(TypedDict):
+    """A public key in Standard Webhooks' spelling (`whpk_…`)."""
+
+    key: str
+    expires_at: InstantText | None
+    """Of the older one after a rotation: until then it signs too."""
+
+
+class JsonWebKeyJson(PublicKeyJson):
+    """A public key as JWK (RFC 8037) too."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    use: Literal["sig"]
+    x: str
+
+
+class KeySetJson(TypedDict):
+    """A JWK set (RFC 7517), newest first."""
+
+    keys: list[JsonWebKeyJson]
+
+
+class EndpointJson(TypedDict):
+    """Where events or messages go."""
+
+    id: str
+    kind: str
+    name: str | None
+    url: str | None
+    event_types: list[str]
+    headers: dict[str, str]
+    """Their values are never shown."""
+    settings: dict[str, Any]
+    """As `GET /v1/destinations` describes them for the kind; secret ones are never shown."""
+    status: Literal["active", "disabled"]
+    disabled_reason: str | None
+    public_keys: list[PublicKeyJson]
+    """By which its `v1a` signatures are verified."""
+    public_keys_url: str | None
+    created_at: InstantText
+
+
+class NewEndpointJson(EndpointJson):
+    """An endpoint whose signing secret was just made: it is shown once."""
+
+    signing_secret: str
+
+
+class BreakerJson(TypedDict):
+    """The circuit breaker: open, it holds attempts back."""
+
+    state: BreakerState
+    failures: int
+    """In a row."""
+    retry_at: InstantText | None
+
+
+class HealthJson(TypedDict):
+    """How an endpoint is doing."""
+
+    last_success_at: InstantText | None
+    last_failure_at: InstantText | None
+    failing_since: InstantText | None
+    breaker: BreakerJson
+
+
+class EndpointWithHealthJson(EndpointJson, HealthJson):
+    """An endpoint and how it is doing."""
+
+
+def resend_json(job: ResendJob) -> ResendJson:
     """A job that sends undelivered deliveries again, as the API shows it."""
     return {
         "id": job.id,
@@ -199,7 +292,7 @@ def resend_json(job: ResendJob) -> dict[str, Any]:
     }
 
 
-def health_json(health: Health, newest: Sequence[DeliveryRecord], now: datetime) -> dict[str, Any]:
+def health_json(health: Health, newest: Sequence[DeliveryRecord], now: datetime) -> HealthJson:
     """How the endpoint is doing. A healthy one keeps no record of its own: its ``newest`` deliveries tell."""
     answered = [
         found
@@ -213,19 +306,19 @@ def health_json(health: Health, newest: Sequence[DeliveryRecord], now: datetime)
         "last_failure_at": None if health.last_failure_at is None else to_rfc3339(health.last_failure_at),
         "failing_since": None if health.failing_since is None else to_rfc3339(health.failing_since),
         "breaker": {
-            "state": health.state(now).value,
+            "state": health.state(now),
             "failures": health.failures,
             "retry_at": None if health.open_until is None else to_rfc3339(health.open_until),
         },
     }
 
 
-def endpoint_json(endpoint: Endpoint, public_url: str, *, signing_secret: str | None = None) -> dict[str, Any]:
-    """An endpoint as the API shows it; the signing secret only in the answer that makes it.
+def endpoint_json(endpoint: Endpoint, public_url: str) -> EndpointJson:
+    """An endpoint as the API shows it, without its secrets.
 
     ``public_url`` is what public addresses begin with. Public keys are those of ``v1a`` signatures.
     """
-    answer: dict[str, Any] = {
+    return {
         "id": endpoint.id,
         "kind": endpoint.kind,
         "name": endpoint.name,
@@ -239,10 +332,9 @@ def endpoint_json(endpoint: Endpoint, public_url: str, *, signing_secret: str | 
         "public_keys_url": f"{public_url}/v1/endpoints/{endpoint.id}/public-keys" if endpoint.public_keys else None,
         "created_at": to_rfc3339(endpoint.created_at),
     }
-    return answer if signing_secret is None else answer | {"signing_secret": signing_secret}
 
 
-def key_set_json(keys: Sequence[PublicKey]) -> dict[str, Any]:
+def key_set_json(keys: Sequence[PublicKey]) -> KeySetJson:
     """Public keys as a JWK set (RFC 7517; Ed25519 by RFC 8037), with Standard Webhooks' own spelling beside."""
     return {
         "keys": [
@@ -258,7 +350,7 @@ def key_set_json(keys: Sequence[PublicKey]) -> dict[str, Any]:
     }
 
 
-def _public_key_json(own: PublicKey) -> dict[str, Any]:
+def _public_key_json(own: PublicKey) -> PublicKeyJson:
     return {"key": own.key, "expires_at": None if own.expires_at is None else to_rfc3339(own.expires_at)}
 
 

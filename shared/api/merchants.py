@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
@@ -25,9 +25,9 @@ from shared.api.fields import (
     without_default,
 )
 from shared.api.problems import FieldError, invalid
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import DurationText, InstantText, to_rfc3339
 from shared.domain.merchant import Merchant
-from shared.domain.money import Money, parse_money
+from shared.domain.money import Money, MoneyJson, parse_money
 from shared.domain.pointer import pointer
 from shared.domain.settings import QuietHours, Settings, duration_range, out_of_range
 from shared.store.configuration import TokenRecord
@@ -185,7 +185,76 @@ class TokenBody(Strict):
     name: Name | None = None
 
 
-def merchant_json(merchant: Merchant) -> dict[str, Any]:
+class QuietHoursJson(TypedDict):
+    """The time in which nothing is sent, on the recipient's clock, `HH:MM`."""
+
+    start: str
+    end: str
+
+
+class SettingsJson(TypedDict):
+    """A merchant's rules."""
+
+    idle_after: DurationText
+    recovery_horizon: DurationText
+    retention: DurationText
+    cooldown: DurationText
+    min_step_gap: DurationText
+    payment_pending_after: DurationText
+    do_not_send_after: DurationText
+    quiet_hours: QuietHoursJson | None
+    consent: Literal["required", "unknown_allowed"]
+    holdout_percent: int
+    minimum_total: list[MoneyJson]
+    list_shards: int
+    webhooks_per_minute: NotRequired[int]
+    """Where the operator set one of its own."""
+
+
+class MerchantJson(TypedDict):
+    """A shop."""
+
+    id: str
+    name: str
+    store_domains: list[str]
+    country: str
+    """ISO 3166-1 alpha-2."""
+    currency: str
+    """ISO 4217."""
+    timezone: str
+    """IANA."""
+    settings: SettingsJson
+    created_at: InstantText
+
+
+class NewMerchantJson(MerchantJson):
+    """A new merchant, with its first token: it is shown once."""
+
+    token: str
+
+
+class ErasingMerchantJson(TypedDict):
+    """More is left than one call can erase."""
+
+    id: str
+    status: Literal["erasing"]
+
+
+class TokenJson(TypedDict):
+    """A token as it is listed: never itself."""
+
+    id: str
+    name: str | None
+    created_at: InstantText
+
+
+class NewTokenJson(TokenJson):
+    """A new token: it is shown once."""
+
+    token: str
+
+
+def merchant_json(merchant: Merchant) -> MerchantJson:
     """A merchant as the API shows it."""
     return {
         "id": merchant.id,
@@ -199,18 +268,29 @@ def merchant_json(merchant: Merchant) -> dict[str, Any]:
     }
 
 
-def settings_json(settings: Settings) -> dict[str, Any]:
+def settings_json(settings: Settings) -> SettingsJson:
     """The settings as the API shows them."""
     hours = settings.quiet_hours
-    shown = {name: getattr(settings, name) for name in OperatorSettingsBody.model_fields}
-    shown |= {name: duration_text(own) for name, own in shown.items() if isinstance(own, timedelta)}
-    if settings.webhooks_per_minute is None:
-        del shown["webhooks_per_minute"]
-    clock = None if hours is None else {"start": f"{hours.start:%H:%M}", "end": f"{hours.end:%H:%M}"}
-    return shown | {"quiet_hours": clock, "minimum_total": [own.as_json() for own in settings.minimum_total]}
+    shown: SettingsJson = {
+        "idle_after": duration_text(settings.idle_after),
+        "recovery_horizon": duration_text(settings.recovery_horizon),
+        "retention": duration_text(settings.retention),
+        "cooldown": duration_text(settings.cooldown),
+        "min_step_gap": duration_text(settings.min_step_gap),
+        "payment_pending_after": duration_text(settings.payment_pending_after),
+        "do_not_send_after": duration_text(settings.do_not_send_after),
+        "quiet_hours": None if hours is None else {"start": f"{hours.start:%H:%M}", "end": f"{hours.end:%H:%M}"},
+        "consent": settings.consent,
+        "holdout_percent": settings.holdout_percent,
+        "minimum_total": [own.as_json() for own in settings.minimum_total],
+        "list_shards": settings.list_shards,
+    }
+    if settings.webhooks_per_minute is not None:
+        shown["webhooks_per_minute"] = settings.webhooks_per_minute
+    return shown
 
 
-def token_json(token: TokenRecord) -> dict[str, Any]:
+def token_json(token: TokenRecord) -> TokenJson:
     """A token as it is listed: never itself."""
     return {"id": token.id, "name": token.name, "created_at": to_rfc3339(token.created_at)}
 

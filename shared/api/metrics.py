@@ -4,24 +4,20 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypedDict
 
 from shared.api.checkouts import FIRST_YEAR, LAST_YEAR, asked_instant
 from shared.api.fields import described
 from shared.api.problems import invalid_parameter
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import DayText, InstantText, to_rfc3339
 from shared.domain.merchant import Merchant, Source
 from shared.domain.metrics import DEFINITIONS, Lift, Sums, cohort_of, figures
-from shared.domain.money import Money
+from shared.domain.money import Money, MoneyJson
 from shared.workflows.insight.metrics import MOST_DAYS, Group
 from shared.workflows.insight.source_health import SourceHealth, SourcesHealth
 
 GroupBy = Literal["day", "endpoint", "campaign", "step", "provider"]
 DEFAULT_DAYS = 30
-COUNTS = (
-    *("abandoned", "direct", "contactable", "messaged", "messages", "not_sent", "delivered", "read", "clicked"),
-    *("recovered", "reversed", "attributed", "treated", "treated_converted", "holdout", "holdout_converted"),
-)
 _COUNT_DEFINITIONS = {
     "direct": "checkouts bought without an abandonment that counts; by day of purchase",
     "contactable": "abandoned checkouts with a phone number or an e-mail address",
@@ -85,23 +81,115 @@ def _day(name: str, text: str, zone: str) -> date:
     return cohort_of(at, zone)
 
 
+class LiftJson(TypedDict):
+    """What messages add: the treated episodes' rate of conversion beyond that of the holdout."""
+
+    difference: float
+    low: float
+    high: float
+    confidence: float
+
+
+class FiguresJson(TypedDict):
+    """Figures of one group; `definitions` of the report says what each counts. Money per currency, never added."""
+
+    key: str
+    """Of the group: a day, an id, a name."""
+    immature: bool
+    abandoned: int
+    direct: int
+    contactable: int
+    messaged: int
+    messages: int
+    not_sent: int
+    delivered: int
+    read: int
+    clicked: int
+    recovered: int
+    reversed: int
+    attributed: int
+    treated: int
+    treated_converted: int
+    holdout: int
+    holdout_converted: int
+    abandonment_rate: float | None
+    contactable_rate: float | None
+    recovery_rate: float | None
+    attributed_rate: float | None
+    lift: LiftJson | None
+    recovered_revenue: list[MoneyJson]
+    reversed_revenue: list[MoneyJson]
+    net_revenue: list[MoneyJson]
+    attributed_revenue: list[MoneyJson]
+    coupon_cost: list[MoneyJson]
+
+
+class StageFiguresJson(FiguresJson):
+    """Figures of the checkouts that were left at one stage."""
+
+    stage: str
+    share: float | None
+    """Of all that were abandoned."""
+
+
+PeriodJson = TypedDict("PeriodJson", {"from": DayText, "to": DayText})
+"""Days on the merchant's clock, both included."""
+
+
+class _ReportJson(PeriodJson):
+    timezone: str
+    generated_at: InstantText
+    total: FiguresJson
+    definitions: dict[str, str]
+
+
+class RecoveryReportJson(_ReportJson):
+    """What recovery achieved, by cohort of abandonment."""
+
+    group_by: GroupBy
+    data: list[FiguresJson]
+
+
+class FunnelReportJson(_ReportJson):
+    """Where checkouts are left, the commonest stage first."""
+
+    data: list[StageFiguresJson]
+
+
 def report_json(
-    rows: Sequence[Group], total: Group, first: date, last: date, merchant: Merchant, now: datetime, **more: Any
-) -> dict[str, Any]:
-    """A report with its definitions beside it."""
+    rows: Sequence[Group], total: Group, days: tuple[date, date], merchant: Merchant, now: datetime, group_by: GroupBy
+) -> RecoveryReportJson:
+    """A report with its definitions beside it; ``days`` are the first and the last."""
     return {
-        "from": first.isoformat(),
-        "to": last.isoformat(),
+        "from": days[0].isoformat(),
+        "to": days[1].isoformat(),
         "timezone": merchant.timezone,
         "generated_at": to_rfc3339(now),
-        **more,
+        "group_by": group_by,
         "data": [_row(row) for row in rows],
         "total": _row(total),
         "definitions": {**_COUNT_DEFINITIONS, **DEFINITIONS},
     }
 
 
-def _row(group: Group) -> dict[str, Any]:
+def funnel_json(
+    stages: Sequence[Group], total: Group, days: tuple[date, date], merchant: Merchant, now: datetime
+) -> FunnelReportJson:
+    """The stages at which checkouts were left, with what became of them, the commonest first."""
+    rows = sorted(stages, key=lambda own: (-own.sums.count("abandoned"), own.key))
+    whole = total.sums.count("abandoned")
+    return {
+        "from": days[0].isoformat(),
+        "to": days[1].isoformat(),
+        "timezone": merchant.timezone,
+        "generated_at": to_rfc3339(now),
+        "data": [{**_row(own), "stage": own.key, "share": _rate(_share(own.sums, whole))} for own in rows],
+        "total": _row(total),
+        "definitions": {**_COUNT_DEFINITIONS, **DEFINITIONS},
+    }
+
+
+def _row(group: Group) -> FiguresJson:
     sums = group.sums
     shown = figures(sums)
     recovered = [Money(minor, code) for code, minor in sorted(sums.amounts.get("recovered", {}).items())]
@@ -109,7 +197,22 @@ def _row(group: Group) -> dict[str, Any]:
     return {
         "key": group.key,
         "immature": group.immature,
-        **{name: sums.count(name) for name in COUNTS},
+        "abandoned": sums.count("abandoned"),
+        "direct": sums.count("direct"),
+        "contactable": sums.count("contactable"),
+        "messaged": sums.count("messaged"),
+        "messages": sums.count("messages"),
+        "not_sent": sums.count("not_sent"),
+        "delivered": sums.count("delivered"),
+        "read": sums.count("read"),
+        "clicked": sums.count("clicked"),
+        "recovered": sums.count("recovered"),
+        "reversed": sums.count("reversed"),
+        "attributed": sums.count("attributed"),
+        "treated": sums.count("treated"),
+        "treated_converted": sums.count("treated_converted"),
+        "holdout": sums.count("holdout"),
+        "holdout_converted": sums.count("holdout_converted"),
         "abandonment_rate": _rate(shown.abandonment_rate),
         "contactable_rate": _rate(shown.contactable_rate),
         "recovery_rate": _rate(shown.recovery_rate),
@@ -123,13 +226,6 @@ def _row(group: Group) -> dict[str, Any]:
     }
 
 
-def funnel_json(stages: Sequence[Group], total: Group) -> list[dict[str, Any]]:
-    """The stages at which checkouts were left, with what became of them, the commonest first."""
-    rows = sorted(stages, key=lambda own: (-own.sums.count("abandoned"), own.key))
-    whole = total.sums.count("abandoned")
-    return [{"stage": own.key, "share": _rate(_share(own.sums, whole)), **_row(own)} for own in rows]
-
-
 def _share(sums: Sums, whole: int) -> Fraction | None:
     return Fraction(sums.count("abandoned"), whole) if whole else None
 
@@ -138,7 +234,7 @@ def _rate(rate: Fraction | None) -> float | None:
     return None if rate is None else round(float(rate), 6)
 
 
-def _lift(lift: Lift | None) -> dict[str, float] | None:
+def _lift(lift: Lift | None) -> LiftJson | None:
     if lift is None:
         return None
     return {
@@ -149,11 +245,41 @@ def _lift(lift: Lift | None) -> dict[str, float] | None:
     }
 
 
-def _moneys(amounts: Sequence[Money]) -> list[dict[str, str]]:
+def _moneys(amounts: Sequence[Money]) -> list[MoneyJson]:
     return [own.as_json() for own in amounts]
 
 
-def sources_json(sources: Sequence[Source], health: SourcesHealth, now: datetime) -> dict[str, Any]:
+class SourceHealthJson(TypedDict):
+    """How one source is doing."""
+
+    source_id: str
+    provider: str
+    name: str | None
+    last_webhook_at: InstantText | None
+    last_purchase_at: InstantText | None
+    checkouts: int
+    quarantined: int
+    understood: float | None
+
+
+class LookedAtJson(TypedDict):
+    """Since when something would have been seen; null where everything that is kept was looked at."""
+
+    checkouts_since: InstantText | None
+    purchases_since: InstantText | None
+    quarantined_since: InstantText | None
+
+
+class SourcesReportJson(TypedDict):
+    """How sources are doing, by the newest that there is; `definitions` says what each figure is."""
+
+    generated_at: InstantText
+    data: list[SourceHealthJson]
+    looked_at: LookedAtJson
+    definitions: dict[str, str]
+
+
+def sources_json(sources: Sequence[Source], health: SourcesHealth, now: datetime) -> SourcesReportJson:
     """How sources are doing, with the definitions beside it."""
     return {
         "generated_at": to_rfc3339(now),
@@ -167,7 +293,7 @@ def sources_json(sources: Sequence[Source], health: SourcesHealth, now: datetime
     }
 
 
-def _source_json(source: Source, own: SourceHealth) -> dict[str, Any]:
+def _source_json(source: Source, own: SourceHealth) -> SourceHealthJson:
     return {
         "source_id": source.id,
         "provider": source.provider,

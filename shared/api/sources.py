@@ -1,7 +1,7 @@
 """Sources: request bodies, and how they are shown."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from pydantic import Field, StringConstraints, field_validator
 
@@ -22,9 +22,11 @@ from shared.api.fields import (
 )
 from shared.api.problems import FieldError, invalid
 from shared.delivery.target import with_ascii_host
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import DurationText, InstantText, to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
+from shared.domain.money import MoneyUnit
 from shared.domain.pointer import pointer
+from shared.domain.representation import CheckoutJson
 from shared.domain.settings import duration_range
 from shared.providers.payload import MOST_PLACES, places_in
 from shared.workflows.intake.source_setup import GivenCredentials
@@ -177,38 +179,107 @@ class TryBody(Strict):
         return replace(source, settings=replace(source.settings, mapping=self.mapping))
 
 
-def source_json(
-    source: Source, public_url: str, *, url_token: bool, shown: SourceCredentials | None = None
-) -> dict[str, Any]:
-    """A source as the API shows it; ``shown`` are its credentials in the one answer that shows them."""
-    url = f"{public_url}/hooks/{source.id}"
-    if url_token:
-        url += f"?token={shown.url_token if shown is not None and shown.url_token else '***'}"
-    answer: dict[str, Any] = {
+class SourceSettingsJson(TypedDict):
+    """How the source's payloads are read; null takes the merchant's setting or the provider's default."""
+
+    currency: str | None
+    country: str | None
+    idle_after: DurationText | None
+    on_arrival: Literal["timer", "abandoned"] | None
+    recovery_url_template: str | None
+    keep_click_ids: bool
+    money_unit: MoneyUnit | None
+    mapping: dict[str, str]
+    signature: dict[str, Any] | None
+    webhooks_per_minute: int | None
+    accept_versions: list[str]
+
+
+class PayloadsJson(TypedDict):
+    """What a payload of none or several checkouts becomes."""
+
+    data: list[CheckoutJson]
+    ignored: str | None
+    """Why it would be ignored."""
+
+
+class TriedJson(PayloadsJson):
+    """What a quarantined body would become."""
+
+    missing: list[str]
+    """Fields that it does not hold."""
+    assumed: list[str]
+
+
+class SourceJson(TypedDict):
+    """A connected checkout provider."""
+
+    id: str
+    provider: str
+    name: str | None
+    url: str
+    """Where the provider posts its webhooks; a token in it is shown once, afterwards as `***`."""
+    settings: SourceSettingsJson
+    created_at: InstantText
+
+
+class SourceCredentialsJson(TypedDict):
+    """What the provider must be told, or told us."""
+
+    secret: NotRequired[str]
+    secrets: NotRequired[list[str]]
+    """Where there are several, while one replaces another."""
+    public_key: NotRequired[str]
+    api: NotRequired[dict[str, str]]
+    """Which were given; their values are never shown."""
+
+
+class NewSourceJson(SourceJson):
+    """A new source. Its secrets are shown once."""
+
+    credentials: SourceCredentialsJson
+
+
+def source_json(source: Source, public_url: str, *, url_token: bool) -> SourceJson:
+    """A source as the API shows it. ``url_token``: its provider signs nothing, and the URL carries a token."""
+    return _source_json(source, public_url, "***" if url_token else None)
+
+
+def new_source_json(source: Source, public_url: str, shown: SourceCredentials, *, url_token: bool) -> NewSourceJson:
+    """A source in the one answer that shows its credentials."""
+    plain = _source_json(source, public_url, (shown.url_token or "***") if url_token else None)
+    return {**plain, "credentials": _credentials_json(shown)}
+
+
+def _source_json(source: Source, public_url: str, token: str | None) -> SourceJson:
+    return {
         "id": source.id,
         "provider": source.provider,
         "name": source.name,
-        "url": url,
+        "url": f"{public_url}/hooks/{source.id}" + ("" if token is None else f"?token={token}"),
         "settings": _settings_json(source.settings),
         "created_at": to_rfc3339(source.created_at),
     }
-    if shown is not None:
-        answer["credentials"] = _credentials_json(shown)
-    return answer
 
 
-def _settings_json(settings: SourceSettings) -> dict[str, Any]:
-    shown = {name: getattr(settings, name) for name in SourceSettingsBody.model_fields}
-    return shown | {
+def _settings_json(settings: SourceSettings) -> SourceSettingsJson:
+    return {
+        "currency": settings.currency,
+        "country": settings.country,
         "idle_after": None if settings.idle_after is None else duration_text(settings.idle_after),
+        "on_arrival": settings.on_arrival,
+        "recovery_url_template": settings.recovery_url_template,
+        "keep_click_ids": settings.keep_click_ids,
+        "money_unit": settings.money_unit,
         "mapping": dict(settings.mapping),
-        "accept_versions": list(settings.accept_versions),
         "signature": dict(settings.signature) or None,
+        "webhooks_per_minute": settings.webhooks_per_minute,
+        "accept_versions": list(settings.accept_versions),
     }
 
 
-def _credentials_json(credentials: SourceCredentials) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+def _credentials_json(credentials: SourceCredentials) -> SourceCredentialsJson:
+    shown: SourceCredentialsJson = {}
     if credentials.secrets:
         shown["secret"] = credentials.secrets[0]
     if len(credentials.secrets) > 1:

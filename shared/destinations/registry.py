@@ -10,7 +10,7 @@ import pkgutil
 import re
 import threading
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from shared.destinations.destination import Destination, Joining, Preparing
 from shared.destinations.status import StatusSource
@@ -41,6 +41,15 @@ _PLUMBING = frozenset(
 """Modules of this package that are no kind."""
 
 _KIND = re.compile(r"[a-z][a-z0-9_]{1,39}")
+
+
+class DestinationJson(TypedDict):
+    """A kind of endpoint."""
+
+    kind: str
+    title: str
+    settings: dict[str, Any]
+    """The JSON Schema of its settings."""
 
 
 class UnknownKind(LookupError):
@@ -134,7 +143,7 @@ def channel(kind: str) -> str | None:
     return found
 
 
-def describe() -> list[dict[str, Any]]:
+def describe() -> list[DestinationJson]:
     """What ``GET /v1/destinations`` lists: kind, title and the JSON Schema of ``settings``, by name."""
     return [
         {"kind": kind, "title": known.title, "settings": _schema(known)}

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from shared.domain import gate as gating
 from shared.domain.checkout import Checkout, Status
-from shared.domain.episode import Episode
+from shared.domain.episode import Episode, EpisodeJson
 from shared.domain.ids import EventId
-from shared.domain.instants import to_rfc3339
-from shared.domain.representation import checkout_json
+from shared.domain.instants import InstantText, to_rfc3339
+from shared.domain.representation import CheckoutJson, checkout_json
 from shared.domain.settings import Settings
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 
@@ -31,6 +31,129 @@ class EventType(StrEnum):
     ENDPOINT_TEST = "endpoint.test"
 
 
+class MessagingJson(TypedDict):
+    """Whether a message may go to the shopper, by the merchant's rules at the moment of the event."""
+
+    may_send: bool
+    reason: str | None
+    """Why not."""
+
+
+class CheckoutEventDataJson(TypedDict):
+    """What a checkout event is about."""
+
+    checkout: CheckoutJson
+    """As it was at the moment of the event; its `activities_count` is 0."""
+    episode: EpisodeJson | None
+    """The recovery attempt that it belongs to."""
+
+
+class _AboutCheckoutJson(TypedDict):
+    id: str
+    """The same for every endpoint and every attempt: it is the `webhook-id`."""
+    type: EventType
+    timestamp: InstantText
+    sequence: int
+    """Rises with every write to the checkout, with gaps."""
+    merchant_id: str
+    do_not_send_after: InstantText
+    """After this instant no message about the checkout may go out."""
+    messaging: MessagingJson
+
+
+class CheckoutEventJson(_AboutCheckoutJson):
+    """Something happened to a checkout."""
+
+    data: CheckoutEventDataJson
+
+
+class StepJson(TypedDict):
+    """The part of a campaign step: what to say, and by which links."""
+
+    index: int
+    campaign_id: str
+    template: dict[str, object] | None
+    """As the campaign has it."""
+    coupon_code: str | None
+    recovery_url: str
+    unsubscribe_url: str
+    idempotency_key: str
+    """The delivery's id: whoever sends the message sends it once per key."""
+
+
+class StepEventDataJson(CheckoutEventDataJson):
+    """What a message is about."""
+
+    step: StepJson
+
+
+class MerchantNameJson(TypedDict):
+    """In whose name a message goes out."""
+
+    id: str
+    name: str
+
+
+class StepEventJson(_AboutCheckoutJson):
+    """A campaign's message to a shopper, for a receiver that sends it: `checkout.abandoned` with a step."""
+
+    data: StepEventDataJson
+    merchant: MerchantNameJson
+
+
+class ErasedJson(TypedDict):
+    """What the receiver must delete."""
+
+    checkout_ids: list[str]
+    episode_ids: list[str]
+
+
+class CustomerErasedJson(TypedDict):
+    """A shopper was erased: whatever is kept under these ids must go."""
+
+    id: str
+    type: EventType
+    timestamp: InstantText
+    sequence: int
+    merchant_id: str
+    data: ErasedJson
+
+
+class EndpointAboutJson(TypedDict):
+    """The endpoint that an event is about: `test` in a test, `status` and its reason where it was disabled."""
+
+    id: str
+    kind: str
+    name: str | None
+    url: str | None
+    test: NotRequired[bool]
+    status: NotRequired[str]
+    disabled_reason: NotRequired[str]
+
+
+class EndpointEventDataJson(TypedDict):
+    """What an endpoint event is about."""
+
+    endpoint: EndpointAboutJson
+
+
+class EndpointEventJson(TypedDict):
+    """Something happened to an endpoint; nothing in it is about shoppers."""
+
+    id: str
+    type: EventType
+    timestamp: InstantText
+    sequence: int
+    merchant_id: str
+    do_not_send_after: None
+    messaging: None
+    data: EndpointEventDataJson
+
+
+type EventJson = CheckoutEventJson | StepEventJson | CustomerErasedJson | EndpointEventJson
+"""The body of every webhook there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Messaging:
     """The gate's verdict at the moment of the event, for a BSP that sends on its own."""
@@ -49,11 +172,11 @@ def envelope(
     episode: Episode | None,
     messaging: Messaging,
     settings: Settings,
-) -> dict[str, Any]:
+) -> CheckoutEventJson:
     """The body of a checkout event. ``sequence`` rises with every write to the checkout, with gaps."""
     return {
         "id": event_id,
-        "type": event_type.value,
+        "type": event_type,
         "timestamp": to_rfc3339(at),
         "sequence": checkout.version,
         "merchant_id": checkout.merchant_id,

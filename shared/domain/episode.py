@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId, MerchantId, derived_ulid
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import InstantText, to_rfc3339
 from shared.domain.step_state import EpisodeStep
 
 
@@ -17,6 +17,18 @@ class EpisodeStatus(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
     ENDED = "ended"
+
+
+class EpisodeJson(TypedDict):
+    """One recovery attempt for one shopper, of whom at most one is open at a time."""
+
+    id: str
+    status: EpisodeStatus
+    anchor: InstantText
+    """The last activity: steps count from here."""
+    started_at: InstantText
+    ended_at: InstantText | None
+    end_reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +71,11 @@ class Episode:
         """When a message of the episode was last handed over."""
         return max((own.handed_over_at for own in self.steps if own.handed_over_at is not None), default=None)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> EpisodeJson:
         """The contract's episode object inside an event."""
         return {
             "id": self.id,
-            "status": self.status.value,
+            "status": self.status,
             "anchor": to_rfc3339(self.anchor),
             "started_at": to_rfc3339(self.started_at),
             "ended_at": None if self.ended_at is None else to_rfc3339(self.ended_at),

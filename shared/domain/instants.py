@@ -1,9 +1,30 @@
 """Instants: aware UTC in the domain, epoch milliseconds in storage, RFC 3339 with ``Z`` in the contract."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a text is written, by the name that JSON Schema has for it (``format``). Read where the API is described."""
+
+    format: str
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        """The text's schema with its format."""
+        return {**handler(schema), "format": self.format}
+
+
+InstantText = Annotated[str, Written("date-time")]
+"""An instant as ``to_rfc3339`` writes it."""
+DurationText = Annotated[str, Written("duration")]
+"""ISO 8601, `PT30M`."""
+DayText = Annotated[str, Written("date")]
+"""A day, ``2026-11-21``."""
 
 
 def to_ms(instant: datetime) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
-from typing import Literal
+from typing import Literal, TypedDict
 
 MoneyUnit = Literal["major", "minor"]
 
@@ -11,6 +11,15 @@ _LONGEST_NUMBER = 400
 """A number of more digits than this is no number anybody sends: arithmetic on it would take for ever."""
 _LARGEST = 10**15
 """Minor units beyond this are a provider's mistake, not a cart."""
+
+
+class MoneyJson(TypedDict):
+    """An amount of money."""
+
+    amount: str
+    """A decimal number with the currency's own number of decimals: `630.00`, `630` for JPY."""
+    currency: str
+    """ISO 4217."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -34,7 +43,7 @@ class Money:
         """The contract's decimal string, with the currency's own number of decimals: ``630.00``, ``630`` for JPY."""
         return f"{Decimal(self.minor).scaleb(-exponent(self.currency)):f}"
 
-    def as_json(self) -> dict[str, str]:
+    def as_json(self) -> MoneyJson:
         """The contract's money object."""
         return {"amount": self.amount(), "currency": self.currency}
 

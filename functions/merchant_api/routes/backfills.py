@@ -1,9 +1,9 @@
 """``/v1/sources/{id}/backfill`` and ``/v1/jobs``: what already lies at the provider."""
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Json, answer, new_router, session
-from shared.api.backfills import BackfillBody, job_json
-from shared.api.endpoints import resend_json
+from functions.merchant_api.session import Json, answer, new_router, session, tells
+from shared.api.backfills import BackfillBody, BackfillJson, job_json
+from shared.api.endpoints import ResendJson, resend_json
 from shared.api.problems import not_found
 from shared.domain.ids import SourceId
 
@@ -12,9 +12,14 @@ _TAGS = ["Sources"]
 
 
 @router.post(
-    "/v1/sources/<source_id>/backfill", security=MERCHANT, summary="Read past checkouts from the provider", tags=_TAGS
+    "/v1/sources/<source_id>/backfill",
+    security=MERCHANT,
+    summary="Read past checkouts from the provider",
+    tags=_TAGS,
+    status_code=202,
 )
-def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
+@tells("Location")
+def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json[BackfillJson]:
     """A job, worked off page by page. ``since`` is at most the recovery horizon ago, which is also the default."""
     own = session(router)
     found = own.services.sources.get(SourceId(source_id))
@@ -28,7 +33,7 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json:
 
 
 @router.get("/v1/jobs/<job_id>", security=MERCHANT, summary="Read a job", tags=_TAGS)
-def read_job(job_id: str) -> Json:
+def read_job(job_id: str) -> Json[BackfillJson | ResendJson]:
     """How far a backfill or a recovery of deliveries is, and what became of what it read."""
     own = session(router)
     resend = own.services.resends.find(own.merchant_id, job_id)

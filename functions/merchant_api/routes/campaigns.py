@@ -14,14 +14,17 @@ from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import (
     Empty,
     Json,
+    Page,
     Session,
     answer,
     listed,
     new_router,
     nothing,
     session,
+    tells,
     when_repeated,
 )
+from shared.api.campaign_answers import CampaignJson, FilledPoolJson, PoolJson, PreviewJson
 from shared.api.campaigns import (
     CampaignBody,
     CampaignPatch,
@@ -48,7 +51,8 @@ _PreviewLimit = Annotated[int, Field(ge=1, le=100)]
 
 
 @router.post("/v1/campaigns", security=MERCHANT, summary="Start a campaign", tags=_TAGS, status_code=201)
-def create_campaign(body: CampaignBody) -> Json:
+@tells("ETag", "Location")
+def create_campaign(body: CampaignBody) -> Json[CampaignJson]:
     """Only abandonments after its activation count; ``status: "paused"`` keeps it quiet until ``/resume``."""
     own = session(router)
     campaign = body.campaign(CampaignId(f"cmp_{own.new_ulid()}"), own.merchant_id, own.now)
@@ -57,7 +61,9 @@ def create_campaign(body: CampaignBody) -> Json:
 
 
 @router.get("/v1/campaigns", security=MERCHANT, summary="List the own campaigns", tags=_TAGS)
-def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_campaigns(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[CampaignJson]]:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.campaigns.listed(own.merchant_id)]
@@ -66,13 +72,15 @@ def list_campaigns(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Curs
 
 
 @router.get("/v1/campaigns/<campaign_id>", security=MERCHANT, summary="Read a campaign", tags=_TAGS)
-def read_campaign(campaign_id: str) -> Json:
+@tells("ETag")
+def read_campaign(campaign_id: str) -> Json[CampaignJson]:
     """As it is now; ``version`` counts its edits."""
     return _shown(_campaign(session(router), campaign_id))
 
 
 @router.patch("/v1/campaigns/<campaign_id>", security=MERCHANT, summary="Change a campaign", tags=_TAGS)
-def change_campaign(campaign_id: str, body: CampaignPatch) -> Json:
+@tells("ETag")
+def change_campaign(campaign_id: str, body: CampaignPatch) -> Json[CampaignJson]:
     """Makes a new version; episodes that have begun keep theirs."""
     own = session(router)
     found = _campaign(own, campaign_id)
@@ -93,13 +101,15 @@ def delete_campaign(campaign_id: str) -> Empty:
 
 
 @router.post("/v1/campaigns/<campaign_id>/pause", security=MERCHANT, summary="Pause a campaign", tags=_TAGS)
-def pause_campaign(campaign_id: str) -> Json:
+@tells("ETag")
+def pause_campaign(campaign_id: str) -> Json[CampaignJson]:
     """At once: steps that fall due meanwhile are skipped."""
     return _restated(session(router), campaign_id, "paused")
 
 
 @router.post("/v1/campaigns/<campaign_id>/resume", security=MERCHANT, summary="Resume a campaign", tags=_TAGS)
-def resume_campaign(campaign_id: str) -> Json:
+@tells("ETag")
+def resume_campaign(campaign_id: str) -> Json[CampaignJson]:
     """The first activation stays the one from which abandonments count."""
     return _restated(session(router), campaign_id, "active")
 
@@ -116,7 +126,7 @@ def preview_campaign(
     body: PreviewBody | None = None,
     limit: Annotated[_PreviewLimit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Json:
+) -> Json[PreviewJson]:
     """What it would have sent, when, and why not otherwise. Nothing is sent or written."""
     own = session(router)
     campaign = _campaign(own, campaign_id).value
@@ -131,7 +141,7 @@ def preview_draft(
     body: DraftPreviewBody,
     limit: Annotated[_PreviewLimit, Query()] = 50,
     cursor: Annotated[str | None, Query()] = None,
-) -> Json:
+) -> Json[PreviewJson]:
     """What it would have sent before it is created, or changed; answered as of a stored one. Nothing is written."""
     own = session(router)
     draft = _draft(own, body)
@@ -146,7 +156,8 @@ def preview_draft(
 @router.post(
     "/v1/coupon-pools", security=MERCHANT, summary="Make a pool of single-use codes", tags=_TAGS, status_code=201
 )
-def create_pool(body: PoolBody) -> Json:
+@tells("Location")
+def create_pool(body: PoolBody) -> Json[PoolJson]:
     """Empty at first."""
     own = session(router)
     pool = CouponPool(PoolId(f"pool_{own.new_ulid()}"), own.merchant_id, body.name, own.now)
@@ -157,7 +168,9 @@ def create_pool(body: PoolBody) -> Json:
 
 
 @router.get("/v1/coupon-pools", security=MERCHANT, summary="List the own coupon pools", tags=_TAGS)
-def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_pools(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[PoolJson]]:
     """With what is left in each; codes are never shown."""
     own = session(router)
     shown, after = own.cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)
@@ -165,19 +178,23 @@ def list_pools(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor |
 
 
 @router.get("/v1/coupon-pools/<pool_id>", security=MERCHANT, summary="Read a coupon pool", tags=_TAGS)
-def read_pool(pool_id: str) -> Json:
+def read_pool(pool_id: str) -> Json[PoolJson]:
     """With what is left in it."""
     return answer(pool_json(_pool(session(router), pool_id)))
 
 
 @router.post("/v1/coupon-pools/<pool_id>/codes", security=MERCHANT, summary="Add codes to a pool", tags=_TAGS)
-def add_codes(pool_id: str, body: CodesBody) -> Json:
+def add_codes(pool_id: str, body: CodesBody) -> Json[FilledPoolJson]:
     """A code that the pool holds, or ever held, is not added again: a call may be repeated."""
     own = session(router)
     pool = _pool(own, pool_id)
     added = own.services.coupons.add(own.merchant_id, pool.id, body.codes)
-    shown = pool_json(_pool(own, pool_id))
-    return answer(shown | {"added": added, "duplicates": len(body.codes) - added})
+    shown: FilledPoolJson = {
+        **pool_json(_pool(own, pool_id)),
+        "added": added,
+        "duplicates": len(body.codes) - added,
+    }
+    return answer(shown)
 
 
 def _draft(own: Session, body: DraftPreviewBody) -> Campaign:
@@ -193,28 +210,27 @@ def _draft(own: Session, body: DraftPreviewBody) -> Campaign:
 
 def _played(
     own: Session, campaign: Campaign, days: int, limit: int, cursor: str | None, filters: Mapping[str, Any]
-) -> Json:
+) -> Json[PreviewJson]:
     after = own.cursors.decode(cursor, filters)
     merchant = own.merchant().value
     page = own.services.campaign_preview.page(campaign, merchant, own.now, days=days, limit=limit, after=after)
     steps = [step for one in page.simulated for step in one.steps]
     told = [own.reason for own in page.simulated] + [own.reason for own in steps]
     reasons = Counter(str(reason) for reason in told if reason is not None)
-    return answer(
-        {
-            "data": [simulated_json(own) for own in page.simulated],
-            "next_cursor": own.cursors.encode(page.after, filters) if page.after else None,
-            "page": {
-                "checkouts": len(page.simulated),
-                "started": sum(own.started_at is not None for own in page.simulated),
-                "messages": sum(step.outcome != "skipped" for step in steps),
-                "reasons": dict(sorted(reasons.items())),
-            },
-        }
-    )
+    shown: PreviewJson = {
+        "data": [simulated_json(own) for own in page.simulated],
+        "next_cursor": own.cursors.encode(page.after, filters) if page.after else None,
+        "page": {
+            "checkouts": len(page.simulated),
+            "started": sum(own.started_at is not None for own in page.simulated),
+            "messages": sum(step.outcome != "skipped" for step in steps),
+            "reasons": dict(sorted(reasons.items())),
+        },
+    }
+    return answer(shown)
 
 
-def _restated(own: Session, campaign_id: str, status: CampaignStatus) -> Json:
+def _restated(own: Session, campaign_id: str, status: CampaignStatus) -> Json[CampaignJson]:
     found = _campaign(own, campaign_id)
     return _shown(_written(own, lambda: own.services.campaign_setup.restate(found, status, own.now)))
 
@@ -245,6 +261,6 @@ def _pool(own: Session, pool_id: str) -> CouponPool:
     return found
 
 
-def _shown(campaign: Versioned[Campaign], status: int = 200) -> Json:
+def _shown(campaign: Versioned[Campaign], status: int = 200) -> Json[CampaignJson]:
     location = f"/v1/campaigns/{campaign.value.id}" if status == 201 else None
     return answer(campaign_json(campaign.value), status, version=campaign.version, location=location)

@@ -1,14 +1,25 @@
 """``/v1/checkouts``: the merchant's checkouts and their timelines."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Json, Session, answer, listed, new_router, session, when_repeated
+from functions.merchant_api.session import (
+    Json,
+    Page,
+    Session,
+    answer,
+    listed,
+    new_router,
+    session,
+    tells,
+    when_repeated,
+)
 from shared.api.checkouts import (
+    ActivityJson,
     Amount,
     CompletionBody,
     Cursor,
@@ -16,6 +27,7 @@ from shared.api.checkouts import (
     Instant,
     Limit,
     Phone,
+    VerdictJson,
     activity_json,
     phone_parameter,
     verdict_json,
@@ -23,7 +35,7 @@ from shared.api.checkouts import (
 from shared.api.idempotency import Repeat
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import Merchant
-from shared.domain.representation import checkout_json
+from shared.domain.representation import CheckoutJson, checkout_json
 from shared.workflows.insight.checkout_search import CheckoutQuery
 
 router = new_router()
@@ -43,7 +55,7 @@ def list_checkouts(
     updated_before: Annotated[Instant | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Json:
+) -> Json[Page[CheckoutJson]]:
     """A page may hold fewer than ``limit`` while ``next_cursor`` is not null. Times are of the last activity."""
     own = session(router)
     merchant = own.merchant().value
@@ -68,7 +80,7 @@ def list_customer_checkouts(
     status: Annotated[Status | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Json:
+) -> Json[Page[CheckoutJson]]:
     """The customer's id as the provider gives it; newest first."""
     own = session(router)
     query = CheckoutQuery(status=status, customer_id=unquote(customer_id))
@@ -76,7 +88,8 @@ def list_customer_checkouts(
 
 
 @router.get("/v1/checkouts/<checkout_id>", security=MERCHANT, summary="Read a checkout", tags=_TAGS)
-def read_checkout(checkout_id: str) -> Json:
+@tells("ETag")
+def read_checkout(checkout_id: str) -> Json[CheckoutJson]:
     """Read consistently: as it is now."""
     own = session(router)
     return _one(own, own.services.dismissals.read(own.merchant().value, checkout_id))
@@ -87,7 +100,7 @@ def read_checkout(checkout_id: str) -> Json:
 )
 def list_activities(
     checkout_id: str, limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
-) -> Json:
+) -> Json[Page[ActivityJson]]:
     """Oldest first."""
     own = session(router)
     checkout = own.services.dismissals.read(own.merchant().value, checkout_id)
@@ -103,7 +116,7 @@ def list_activities(
     summary="Ask whether a message may go out now",
     tags=_TAGS,
 )
-def read_eligibility(checkout_id: str) -> Json:
+def read_eligibility(checkout_id: str) -> Json[VerdictJson]:
     """The gate in full, at this moment: ask right before sending, and again after ``ask_again_at``."""
     own = session(router)
     merchant = own.merchant().value
@@ -113,7 +126,8 @@ def read_eligibility(checkout_id: str) -> Json:
 
 @router.post("/v1/checkouts/<checkout_id>/discard", security=MERCHANT, summary="Never recover a checkout", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
-def discard_checkout(checkout_id: str) -> Json:
+@tells("ETag")
+def discard_checkout(checkout_id: str) -> Json[CheckoutJson]:
     """A bought or ended checkout is a conflict; one already discarded stays so."""
     own = session(router)
     return _one(own, own.services.dismissals.discard(own.merchant().value, checkout_id))
@@ -123,7 +137,8 @@ def discard_checkout(checkout_id: str) -> Json:
     "/v1/checkouts/<checkout_id>/complete", security=MERCHANT, summary="Say that a checkout was bought", tags=_TAGS
 )
 @when_repeated(Repeat.DONE_AGAIN)
-def complete_checkout(checkout_id: str, body: CompletionBody | None = None) -> Json:
+@tells("ETag")
+def complete_checkout(checkout_id: str, body: CompletionBody | None = None) -> Json[CheckoutJson]:
     """Treated as the provider's own word of the purchase; a repeat changes nothing."""
     own = session(router)
     given = body or CompletionBody()
@@ -131,7 +146,9 @@ def complete_checkout(checkout_id: str, body: CompletionBody | None = None) -> J
     return _one(own, own.services.dismissals.complete(merchant, checkout_id, given.order_id, given.completed_at))
 
 
-def _found(own: Session, merchant: Merchant, query: CheckoutQuery, limit: int, cursor: str | None) -> Json:
+def _found(
+    own: Session, merchant: Merchant, query: CheckoutQuery, limit: int, cursor: str | None
+) -> Json[Page[CheckoutJson]]:
     filters = {
         name: getattr(query, name)
         for name in ("status", "provider", "customer_id", "phone", "email", "updated_since", "updated_before")
@@ -145,11 +162,11 @@ def _found(own: Session, merchant: Merchant, query: CheckoutQuery, limit: int, c
     return listed(shown, own.cursors.encode(place, filters) if place else None)
 
 
-def _one(own: Session, checkout: Checkout) -> Json:
+def _one(own: Session, checkout: Checkout) -> Json[CheckoutJson]:
     shown = _shown(own, checkout, own.services.activities.count(checkout.digest))
     return answer(shown, version=checkout.version)
 
 
-def _shown(own: Session, checkout: Checkout, activities: int) -> dict[str, Any]:
+def _shown(own: Session, checkout: Checkout, activities: int) -> CheckoutJson:
     link = f"{own.services.environment.public_url}/r/{own.services.codes.code(checkout.digest)}"
     return checkout_json(checkout, link, activities)

@@ -1,8 +1,8 @@
 """``/v1/customers``: what is held about a customer, and its erasure."""
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Json, answer, new_router, session, when_repeated
-from shared.api.customers import ErasureBody, ExportBody, erasure_json, export_json
+from functions.merchant_api.session import Json, answer, new_router, session, tells, when_repeated
+from shared.api.customers import ErasureBody, ErasureJson, ExportBody, ExportPageJson, erasure_json, export_json
 from shared.api.idempotency import Repeat
 
 router = new_router()
@@ -11,7 +11,7 @@ _TAGS = ["Customers"]
 
 @router.post("/v1/customers/export", security=MERCHANT, summary="Export everything held about a customer", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
-def export_customer(body: ExportBody) -> Json:
+def export_customer(body: ExportBody) -> Json[ExportPageJson]:
     """By one identifier: checkouts with timeline, events and deliveries, episodes, and what is remembered.
 
     While ``next_cursor`` is not null, ask again with it as ``cursor``.
@@ -25,13 +25,14 @@ def export_customer(body: ExportBody) -> Json:
     def link(digest: str) -> str:
         return f"{own.services.environment.public_url}/r/{own.services.codes.code(digest)}"
 
-    shown = export_json(found, link, own.now)
-    return answer(shown | {"next_cursor": own.cursors.encode(found.after, filters) if found.after else None})
+    next_cursor = own.cursors.encode(found.after, filters) if found.after else None
+    return answer(export_json(found, link, own.now, next_cursor))
 
 
 @router.post("/v1/customers/erase", security=MERCHANT, summary="Erase a customer", tags=_TAGS)
 @when_repeated(Repeat.DONE_AGAIN)
-def erase_customer(body: ErasureBody) -> Json:
+@tells(also={202: "More is left than one call can do: repeat it with the cursor"})
+def erase_customer(body: ErasureBody) -> Json[ErasureJson]:
     """200 when nothing is left. 202 when more is left than one call can do: repeat it, with the ``cursor`` it gives.
 
     Everything that carries this identifier goes, and whoever was told of it gets ``customer.erased``. Suppressions

@@ -5,8 +5,8 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Json, answer, listed, new_router, session, when_repeated
-from shared.api.checkouts import Cursor, Limit, delivery_json
+from functions.merchant_api.session import Json, Page, answer, listed, new_router, session, when_repeated
+from shared.api.checkouts import Cursor, DeliveryJson, Limit, delivery_json
 from shared.api.fields import id_of
 from shared.api.idempotency import Repeat
 from shared.api.problems import not_found
@@ -25,7 +25,7 @@ def list_deliveries(
     checkout_id: Annotated[Annotated[str, id_of(IdKind.CHECKOUT)] | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Json:
+) -> Json[Page[DeliveryJson]]:
     """A page may hold fewer than ``limit`` while ``next_cursor`` is not null."""
     own = session(router)
     for kind, named in ((IdKind.ENDPOINT, endpoint_id), (IdKind.CHECKOUT, checkout_id)):
@@ -39,7 +39,7 @@ def list_deliveries(
 
 
 @router.get("/v1/deliveries/<delivery_id>", security=MERCHANT, summary="Read a delivery", tags=_TAGS)
-def read_delivery(delivery_id: str) -> Json:
+def read_delivery(delivery_id: str) -> Json[DeliveryJson]:
     """With its newest attempts and the first 1 KiB of each answer."""
     own = session(router)
     return answer(delivery_json(own.services.history.read(own.merchant_id, delivery_id)))
@@ -53,7 +53,7 @@ def read_delivery(delivery_id: str) -> Json:
     status_code=202,
 )
 @when_repeated(Repeat.NAMED)
-def retry_delivery(delivery_id: str) -> Json:
+def retry_delivery(delivery_id: str) -> Json[DeliveryJson]:
     """For one that has ended; one that is delivered or still being tried is a conflict."""
     own = session(router)
     return answer(delivery_json(own.services.history.retry(own.merchant_id, delivery_id)), 202)

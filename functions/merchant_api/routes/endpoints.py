@@ -4,19 +4,35 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.limits import MOST_ENDPOINTS
 from functions.merchant_api.operations import ANYONE, MERCHANT
 from functions.merchant_api.services import services
-from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
-from shared.api.checkouts import Cursor, Limit, delivery_json
+from functions.merchant_api.session import (
+    Empty,
+    Json,
+    Page,
+    Session,
+    answer,
+    listed,
+    new_router,
+    nothing,
+    session,
+    tells,
+)
+from shared.api.checkouts import Cursor, DeliveryJson, Limit, delivery_json
 from shared.api.endpoints import (
     EndpointBody,
+    EndpointJson,
     EndpointPatch,
+    EndpointWithHealthJson,
+    KeySetJson,
+    NewEndpointJson,
     RecoverBody,
+    ResendJson,
     RotationBody,
     endpoint_json,
     health_json,
@@ -48,7 +64,8 @@ _LOOKED_AT = 20
 
 
 @router.post("/v1/endpoints", security=MERCHANT, summary="Register an endpoint", tags=_TAGS, status_code=201)
-def create_endpoint(body: EndpointBody) -> Json:
+@tells("ETag", "Location")
+def create_endpoint(body: EndpointBody) -> Json[NewEndpointJson]:
     """The signing secret is shown once."""
     own = session(router)
     draft = body.draft()
@@ -68,12 +85,14 @@ def create_endpoint(body: EndpointBody) -> Json:
     endpoint = with_contents(endpoint, draft, _sealer(own, endpoint), signing)
     own.services.endpoints.create(endpoint)
     _refresh(own)
-    shown = _shown(own, endpoint, signing_secret=signing[0].secret)
+    shown: NewEndpointJson = {**_shown(own, endpoint), "signing_secret": signing[0].secret}
     return answer(shown, 201, version=1, location=f"/v1/endpoints/{endpoint.id}")
 
 
 @router.get("/v1/endpoints", security=MERCHANT, summary="List the own endpoints", tags=_TAGS)
-def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_endpoints(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[EndpointJson]]:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.endpoints.listed(own.merchant_id)]
@@ -82,18 +101,20 @@ def list_endpoints(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Curs
 
 
 @router.get("/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Read an endpoint", tags=_TAGS)
-def read_endpoint(endpoint_id: str) -> Json:
+@tells("ETag")
+def read_endpoint(endpoint_id: str) -> Json[EndpointWithHealthJson]:
     """Without its secrets; with the time of the last success and failure, and the state of its circuit breaker."""
     own = session(router)
     found = _endpoint(own, endpoint_id)
     health = own.services.health.get(found.value.id)
     newest = own.services.deliveries.of_endpoint(found.value.id, limit=_LOOKED_AT).records
-    shown = _shown(own, found.value) | health_json(health, newest, own.now)
+    shown: EndpointWithHealthJson = {**_shown(own, found.value), **health_json(health, newest, own.now)}
     return answer(shown, version=found.version)
 
 
 @router.patch("/v1/endpoints/<endpoint_id>", security=MERCHANT, summary="Change an endpoint", tags=_TAGS)
-def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json:
+@tells("ETag")
+def change_endpoint(endpoint_id: str, body: EndpointPatch) -> Json[EndpointJson]:
     """Settings merge, ``null`` drops one; headers are replaced together."""
     own = session(router)
     found = _endpoint(own, endpoint_id)
@@ -129,7 +150,8 @@ def delete_endpoint(endpoint_id: str) -> Empty:
 @router.post(
     "/v1/endpoints/<endpoint_id>/rotate-secret", security=MERCHANT, summary="Turn over the signing secret", tags=_TAGS
 )
-def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
+@tells("ETag")
+def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json[NewEndpointJson]:
     """The new secret is shown once; the older one signs too for ``overlap`` (PT24H). So do private keys of ``v1a``."""
     own = session(router)
     found = _endpoint(own, endpoint_id)
@@ -140,7 +162,8 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
     sealed = _sealer(own, found.value)(replace(credentials, signing=signing))
     endpoint = replace(found.value, sealed=sealed, public_keys=public_keys(signing))
     version = own.replace(own.services.endpoints.replace, endpoint, found.version)
-    return answer(_shown(own, endpoint, signing_secret=signing[0].secret), version=version)
+    shown: NewEndpointJson = {**_shown(own, endpoint), "signing_secret": signing[0].secret}
+    return answer(shown, version=version)
 
 
 @router.get(
@@ -149,7 +172,7 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json:
     summary="By which keys its v1a signatures are verified",
     tags=_TAGS,
 )
-def read_public_keys(endpoint_id: str) -> Json:
+def read_public_keys(endpoint_id: str) -> Json[KeySetJson]:
     """A JWK set, for anybody, newest first. After a rotation both keys sign until the older one's ``expires_at``."""
     own = services()
     endpoint = own.endpoints.owned(EndpointId(endpoint_id))
@@ -160,7 +183,8 @@ def read_public_keys(endpoint_id: str) -> Json:
 
 
 @router.post("/v1/endpoints/<endpoint_id>/enable", security=MERCHANT, summary="Send to an endpoint again", tags=_TAGS)
-def enable_endpoint(endpoint_id: str) -> Json:
+@tells("ETag")
+def enable_endpoint(endpoint_id: str) -> Json[EndpointJson]:
     """What was held meanwhile is not sent by itself: see ``/recover``."""
     return _switch(session(router), endpoint_id, "active")
 
@@ -168,7 +192,8 @@ def enable_endpoint(endpoint_id: str) -> Json:
 @router.post(
     "/v1/endpoints/<endpoint_id>/disable", security=MERCHANT, summary="Stop sending to an endpoint", tags=_TAGS
 )
-def disable_endpoint(endpoint_id: str) -> Json:
+@tells("ETag")
+def disable_endpoint(endpoint_id: str) -> Json[EndpointJson]:
     """What arrives meanwhile is held."""
     return _switch(session(router), endpoint_id, "disabled")
 
@@ -176,7 +201,7 @@ def disable_endpoint(endpoint_id: str) -> Json:
 @router.post(
     "/v1/endpoints/<endpoint_id>/test", security=MERCHANT, summary="Send a test event", tags=_TAGS, status_code=202
 )
-def send_test_event(endpoint_id: str) -> Json:
+def send_test_event(endpoint_id: str) -> Json[DeliveryJson]:
     """An ``endpoint.test`` event, delivered as every other: the answer names the delivery to look at."""
     own = session(router)
     endpoint = _endpoint(own, endpoint_id).value
@@ -192,7 +217,8 @@ def send_test_event(endpoint_id: str) -> Json:
     tags=_TAGS,
     status_code=202,
 )
-def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json:
+@tells("Location")
+def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json[ResendJson]:
     """A job over the deliveries since then: the same ids and bytes, and only what is still true is sent.
 
     Without ``statuses`` everything undelivered, what was held included; without ``since`` all that is kept.
@@ -204,7 +230,7 @@ def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json:
     return answer(resend_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 
-def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json:
+def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json[EndpointJson]:
     found = _endpoint(own, endpoint_id)
     own.unless_stale(found.version)
     if found.value.status == status:
@@ -213,15 +239,15 @@ def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"
     return _written(own, replace(found.value, status=status, disabled_reason=reason), found.version)
 
 
-def _written(own: Session, endpoint: Endpoint, read_version: int) -> Json:
+def _written(own: Session, endpoint: Endpoint, read_version: int) -> Json[EndpointJson]:
     version = own.replace(own.services.endpoints.replace, endpoint, read_version)
     _refresh(own)
     return answer(_shown(own, endpoint), version=version)
 
 
-def _shown(own: Session, endpoint: Endpoint, *, signing_secret: str | None = None) -> dict[str, Any]:
+def _shown(own: Session, endpoint: Endpoint) -> EndpointJson:
     living = replace(endpoint, public_keys=endpoint.public_keys_at(own.now))
-    return endpoint_json(living, own.services.environment.public_url, signing_secret=signing_secret)
+    return endpoint_json(living, own.services.environment.public_url)
 
 
 def _endpoint(own: Session, endpoint_id: str) -> Versioned[Endpoint]:

@@ -8,12 +8,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import Field
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import new_router, session
+from functions.merchant_api.session import Page, Spelt, new_router, session, tells
 from shared.api.checkouts import Limit
 from shared.api.event_cursors import LONGEST_EVENT_CURSOR, EventCursors
 from shared.api.fields import described
 from shared.api.problems import invalid_parameter
-from shared.domain.announcement import EventType
+from shared.domain.announcement import EventJson, EventType
 
 router = new_router()
 _LATEST = "now"
@@ -39,12 +39,13 @@ _Types = Annotated[
 
 
 @router.get("/v1/events", security=MERCHANT, summary="Read events as a stream", tags=["Deliveries"])
+@tells("Retry-After")
 def read_events(
     after: Annotated[_After | None, Query()] = None,
     types: Annotated[_Types | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     wait: Annotated[int, Query(), Field(ge=0, le=_LONGEST_WAIT)] = 0,
-) -> Response[str]:
+) -> Response[Annotated[str, Spelt(Page[EventJson])]]:
     """The envelopes that webhooks carry, byte for byte: at least once, those of a checkout in order.
 
     Go on with ``after=<next_cursor>``, which is never null. Without ``after`` it begins with the oldest event kept,

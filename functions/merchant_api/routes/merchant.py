@@ -6,10 +6,18 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.limits import MOST_TOKENS
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Empty, Json, answer, listed, new_router, nothing, session
+from functions.merchant_api.session import Empty, Json, Page, answer, listed, new_router, nothing, session, tells
 from shared.api.authentication import token_hash
 from shared.api.checkouts import Cursor, Limit
-from shared.api.merchants import MerchantPatch, TokenBody, merchant_json, token_json
+from shared.api.merchants import (
+    MerchantJson,
+    MerchantPatch,
+    NewTokenJson,
+    TokenBody,
+    TokenJson,
+    merchant_json,
+    token_json,
+)
 from shared.api.problems import not_found
 from shared.domain.ids import TokenId
 from shared.store.configuration import TokenRecord
@@ -20,14 +28,16 @@ router = new_router()
 
 
 @router.get("/v1/merchant", security=MERCHANT, summary="Read the own profile and settings", tags=["Merchant"])
-def read_profile() -> Json:
+@tells("ETag")
+def read_profile() -> Json[MerchantJson]:
     """Who the token belongs to."""
     found = session(router).merchant()
     return answer(merchant_json(found.value), version=found.version)
 
 
 @router.patch("/v1/merchant", security=MERCHANT, summary="Change the own profile and settings", tags=["Merchant"])
-def change_profile(body: MerchantPatch) -> Json:
+@tells("ETag")
+def change_profile(body: MerchantPatch) -> Json[MerchantJson]:
     """What is not named stays; settings merge."""
     own = session(router)
     found = own.merchant()
@@ -40,7 +50,8 @@ def change_profile(body: MerchantPatch) -> Json:
 
 
 @router.post("/v1/tokens", security=MERCHANT, summary="Create a further token", tags=["Tokens"], status_code=201)
-def create_token(body: TokenBody | None = None) -> Json:
+@tells("Location")
+def create_token(body: TokenBody | None = None) -> Json[NewTokenJson]:
     """The token is shown once."""
     own = session(router)
     token, token_id = own.new_token(), TokenId(f"tok_{own.new_ulid()}")
@@ -48,11 +59,14 @@ def create_token(body: TokenBody | None = None) -> Json:
     check_room((row.id for row in standing), token_id, MOST_TOKENS, "tokens; revoke one first")
     record = TokenRecord(token_id, own.merchant_id, token_hash(token), own.now, body.name if body else None)
     own.services.tokens.create(record)
-    return answer(token_json(record) | {"token": token}, 201, location=f"/v1/tokens/{record.id}")
+    shown: NewTokenJson = {**token_json(record), "token": token}
+    return answer(shown, 201, location=f"/v1/tokens/{record.id}")
 
 
 @router.get("/v1/tokens", security=MERCHANT, summary="List the living tokens", tags=["Tokens"])
-def list_tokens(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_tokens(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[TokenJson]]:
     """Never the tokens themselves."""
     own = session(router)
     shown, after = own.cursors.page(own.services.tokens.listed(own.merchant_id), lambda row: row.id, limit, cursor)

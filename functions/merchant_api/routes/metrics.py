@@ -6,7 +6,17 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
-from shared.api.metrics import Day, GroupBy, funnel_json, period, report_json, sources_json
+from shared.api.metrics import (
+    Day,
+    FunnelReportJson,
+    GroupBy,
+    RecoveryReportJson,
+    SourcesReportJson,
+    funnel_json,
+    period,
+    report_json,
+    sources_json,
+)
 from shared.workflows.insight.metrics import altogether, by_day, by_dimension
 from shared.workflows.insight.source_health import sources_health
 
@@ -19,33 +29,32 @@ def recovery(
     since: Annotated[Day | None, Query(alias="from")] = None,
     until: Annotated[Day | None, Query(alias="to")] = None,
     group_by: Annotated[GroupBy, Query()] = "day",
-) -> Json:
+) -> Json[RecoveryReportJson]:
     """Days on the merchant's clock, both included; by default the last 30. Money per currency, never added."""
     own = session(router)
     merchant = own.merchant().value
     first, last = period(since, until, merchant, own.now)
     cohorts = own.services.metrics.cohorts(merchant, first, last)
     rows = by_day(cohorts) if group_by == "day" else by_dimension(cohorts, group_by)
-    return answer(report_json(rows, altogether(cohorts), first, last, merchant, own.now, group_by=group_by))
+    return answer(report_json(rows, altogether(cohorts), (first, last), merchant, own.now, group_by))
 
 
 @router.get("/v1/metrics/funnel", security=MERCHANT, summary="Where checkouts are left", tags=_TAGS)
 def funnel(
     since: Annotated[Day | None, Query(alias="from")] = None,
     until: Annotated[Day | None, Query(alias="to")] = None,
-) -> Json:
+) -> Json[FunnelReportJson]:
     """By the stage at which the shopper left, the commonest first; a checkout without a stage is in the total only."""
     own = session(router)
     merchant = own.merchant().value
     first, last = period(since, until, merchant, own.now)
     cohorts = own.services.metrics.cohorts(merchant, first, last)
-    total = altogether(cohorts)
-    report = report_json([], total, first, last, merchant, own.now)
-    return answer(report | {"data": funnel_json(by_dimension(cohorts, "stage"), total)})
+    stages = by_dimension(cohorts, "stage")
+    return answer(funnel_json(stages, altogether(cohorts), (first, last), merchant, own.now))
 
 
 @router.get("/v1/metrics/sources", security=MERCHANT, summary="How each source is doing", tags=_TAGS)
-def sources() -> Json:
+def sources() -> Json[SourcesReportJson]:
     """When it was heard of last, its last purchase, and which share is understood, of the newest that there is.
 
     A source of which the newest hold nothing has nulls: ``looked_at`` says until when something would have been seen.

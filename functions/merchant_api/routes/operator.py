@@ -6,10 +6,20 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import OPERATOR
-from functions.merchant_api.session import Json, JsonOrEmpty, Session, answer, listed, new_router, session
+from functions.merchant_api.session import Json, Page, Session, answer, listed, new_router, session, tells
 from shared.api.authentication import token_hash
 from shared.api.checkouts import Cursor, Limit
-from shared.api.merchants import MerchantBody, OperatorMerchantPatch, TokenBody, merchant_json, token_json
+from shared.api.merchants import (
+    ErasingMerchantJson,
+    MerchantBody,
+    MerchantJson,
+    NewMerchantJson,
+    NewTokenJson,
+    OperatorMerchantPatch,
+    TokenBody,
+    merchant_json,
+    token_json,
+)
 from shared.api.problems import not_found
 from shared.domain.ids import MerchantId, TokenId
 from shared.domain.merchant import Merchant
@@ -24,7 +34,8 @@ _TAGS = ["Operator"]
 @router.post(
     "/v1/merchants", security=OPERATOR, summary="Create a merchant with its first token", tags=_TAGS, status_code=201
 )
-def create_merchant(body: MerchantBody) -> Json:
+@tells("ETag", "Location")
+def create_merchant(body: MerchantBody) -> Json[NewMerchantJson]:
     """The token is shown once."""
     own = session(router)
     merchant = Merchant(
@@ -39,12 +50,14 @@ def create_merchant(body: MerchantBody) -> Json:
     )
     token = own.new_token()
     own.services.merchants.create(merchant, _token_record(own, merchant.id, token, None))
-    shown = merchant_json(merchant) | {"token": token}
+    shown: NewMerchantJson = {**merchant_json(merchant), "token": token}
     return answer(shown, 201, version=1, location=f"/v1/merchants/{merchant.id}")
 
 
 @router.get("/v1/merchants", security=OPERATOR, summary="List merchants", tags=_TAGS)
-def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_merchants(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[MerchantJson]]:
     """Oldest first."""
     own = session(router)
     found, after = own.services.merchants.listed(limit, own.cursors.decode(cursor))
@@ -52,14 +65,16 @@ def list_merchants(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Curs
 
 
 @router.get("/v1/merchants/<merchant_id>", security=OPERATOR, summary="Read a merchant", tags=_TAGS)
-def read_merchant(merchant_id: str) -> Json:
+@tells("ETag")
+def read_merchant(merchant_id: str) -> Json[MerchantJson]:
     """One merchant."""
     found = _merchant(session(router), merchant_id)
     return answer(merchant_json(found.value), version=found.version)
 
 
 @router.patch("/v1/merchants/<merchant_id>", security=OPERATOR, summary="Change a merchant", tags=_TAGS)
-def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
+@tells("ETag")
+def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json[MerchantJson]:
     """What is not named stays."""
     own = session(router)
     found = _merchant(own, merchant_id)
@@ -77,7 +92,8 @@ def change_merchant(merchant_id: str, body: OperatorMerchantPatch) -> Json:
     tags=_TAGS,
     status_code=204,
 )
-def erase_merchant(merchant_id: str) -> JsonOrEmpty:
+@tells(also={202: "More is left than one call can do: repeat it"})
+def erase_merchant(merchant_id: str) -> Json[ErasingMerchantJson | None]:
     """204 when everything is gone; 202 when more is left than one call can do: repeat it.
 
     From the first call on nothing comes in and nothing goes out; until the last the merchant is still listed.
@@ -99,14 +115,15 @@ def erase_merchant(merchant_id: str) -> JsonOrEmpty:
     tags=_TAGS,
     status_code=201,
 )
-def create_merchant_token(merchant_id: str, body: TokenBody | None = None) -> Json:
+def create_merchant_token(merchant_id: str, body: TokenBody | None = None) -> Json[NewTokenJson]:
     """The token is shown once."""
     own = session(router)
     merchant = _merchant(own, merchant_id).value
     token = own.new_token()
     record = _token_record(own, merchant.id, token, body.name if body else None)
     own.services.tokens.create(record)
-    return answer(token_json(record) | {"token": token}, 201)
+    shown: NewTokenJson = {**token_json(record), "token": token}
+    return answer(shown, 201)
 
 
 def _token_record(own: Session, merchant_id: MerchantId, token: str, name: str | None) -> TokenRecord:

@@ -3,7 +3,7 @@
 from functions.merchant_api.operations import MERCHANT, OPERATOR
 from functions.merchant_api.session import Empty, Json, Session, answer, new_router, nothing, session
 from shared.api.console_sessions import new_credential
-from shared.api.portal_links import PortalLinkBody
+from shared.api.portal_links import PortalLinkBody, PortalLinkJson
 from shared.api.problems import FieldError, invalid, not_found
 from shared.domain.ids import IdKind, MerchantId, is_id
 from shared.domain.instants import to_rfc3339
@@ -20,7 +20,7 @@ _TAGS = ["Console"]
     tags=_TAGS,
     status_code=201,
 )
-def create_portal_link(body: PortalLinkBody) -> Json:
+def create_portal_link(body: PortalLinkBody) -> Json[PortalLinkJson]:
     """For one use within 10 minutes; opening it shows a button, and only the button begins a session.
 
     A merchant's link ends with the token that asked for it, and so do the sessions begun by it.
@@ -31,7 +31,8 @@ def create_portal_link(body: PortalLinkBody) -> Json:
     link = PortalLink(merchant_id, body.capabilities[0], own.principal.token_hash)
     until = own.services.console_access.offer(credential.secret_hash, link, own.now)
     url = f"{own.services.environment.public_url}/console/enter/{text}"
-    return answer({"url": url, "expires_at": to_rfc3339(until)}, 201)
+    shown: PortalLinkJson = {"url": url, "expires_at": to_rfc3339(until)}
+    return answer(shown, 201)
 
 
 @router.delete(

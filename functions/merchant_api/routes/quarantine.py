@@ -9,6 +9,7 @@ from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import (
     Empty,
     Json,
+    Page,
     Session,
     answer,
     listed,
@@ -17,10 +18,18 @@ from functions.merchant_api.session import (
     session,
     when_repeated,
 )
-from shared.api.checkouts import Cursor, Limit, quarantine_json
+from shared.api.checkouts import (
+    Cursor,
+    Limit,
+    QuarantinedBodyJson,
+    QuarantineJson,
+    ReplayJson,
+    quarantine_json,
+    replay_json,
+)
 from shared.api.idempotency import Repeat
 from shared.api.problems import conflict, not_found
-from shared.api.sources import TryBody
+from shared.api.sources import TriedJson, TryBody
 from shared.domain.ids import QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineRecord
@@ -35,7 +44,9 @@ _LIST = "quarantine"
 
 
 @router.get("/v1/quarantine", security=MERCHANT, summary="List quarantined bodies, newest first", tags=_TAGS)
-def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_quarantine(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[QuarantineJson]]:
     """Without the bodies."""
     own = session(router)
     start = _start(own, own.cursors.decode(cursor))
@@ -45,13 +56,17 @@ def list_quarantine(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cur
 
 
 @router.get("/v1/quarantine/<quarantine_id>", security=MERCHANT, summary="Read a quarantined body", tags=_TAGS)
-def read_quarantined(quarantine_id: str) -> Json:
+def read_quarantined(quarantine_id: str) -> Json[QuarantinedBodyJson]:
     """``body_base64`` holds the exact bytes, ``headers`` what came with them, without any proof."""
     own = session(router)
     found = _record(own, quarantine_id)
     body = own.services.bucket.body(found.object_key)
-    kept = {"headers": dict(found.headers), "body_base64": base64.b64encode(body).decode()}
-    return answer(quarantine_json(found) | kept)
+    shown: QuarantinedBodyJson = {
+        **quarantine_json(found),
+        "headers": dict(found.headers),
+        "body_base64": base64.b64encode(body).decode(),
+    }
+    return answer(shown)
 
 
 @router.post(
@@ -61,7 +76,7 @@ def read_quarantined(quarantine_id: str) -> Json:
     tags=_TAGS,
 )
 @when_repeated(Repeat.DONE_AGAIN)
-def preview_quarantined(quarantine_id: str, body: TryBody | None = None) -> Json:
+def preview_quarantined(quarantine_id: str, body: TryBody | None = None) -> Json[TriedJson]:
     """``mapping`` in place of the source's own. 422 ``not-understood`` says why it still means nothing.
 
     Signatures are not checked: it was authentic when it came.
@@ -74,14 +89,19 @@ def preview_quarantined(quarantine_id: str, body: TryBody | None = None) -> Json
     source = known.value if body is None else body.on(known.value)
     bytes_kept = own.services.bucket.body(found.object_key)
     shown = tried(found, bytes_kept, source, own.merchant().value, own.now)
-    told = {"missing": list(shown.missing), "assumed": list(shown.assumed)}
-    return answer({"data": shown.checkouts, "ignored": shown.ignored, **told})
+    told: TriedJson = {
+        "data": shown.checkouts,
+        "ignored": shown.ignored,
+        "missing": list(shown.missing),
+        "assumed": list(shown.assumed),
+    }
+    return answer(told)
 
 
 @router.post(
     "/v1/quarantine/<quarantine_id>/replay", security=MERCHANT, summary="Read a quarantined body once more", tags=_TAGS
 )
-def replay_quarantined(quarantine_id: str) -> Json:
+def replay_quarantined(quarantine_id: str) -> Json[ReplayJson]:
     """As on the day it came. What is still not understood is answered 200 with ``quarantined`` and the reason.
 
     A repeat changes nothing. The body stays until it is deleted or its 30 days are over.
@@ -89,7 +109,7 @@ def replay_quarantined(quarantine_id: str) -> Json:
     own = session(router)
     found = _record(own, quarantine_id)
     receipt = own.services.replays.replay(found)
-    return answer({"quarantine_id": found.id, **receipt.as_json()})
+    return answer(replay_json(found.id, receipt))
 
 
 @router.delete(

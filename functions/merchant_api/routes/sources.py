@@ -8,12 +8,32 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.limits import MOST_SOURCES
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from functions.merchant_api.session import (
+    Empty,
+    Json,
+    Page,
+    Session,
+    answer,
+    listed,
+    new_router,
+    nothing,
+    session,
+    tells,
+)
 from shared.api.checkouts import Cursor, Limit
 from shared.api.problems import not_found
-from shared.api.sources import SourceBody, SourcePatch, source_json
+from shared.api.sources import (
+    NewSourceJson,
+    PayloadsJson,
+    SourceBody,
+    SourceJson,
+    SourcePatch,
+    new_source_json,
+    source_json,
+)
 from shared.domain.ids import SourceId
-from shared.domain.merchant import Source, SourceCredentials, SourceSettings
+from shared.domain.merchant import Source, SourceSettings
+from shared.domain.representation import CheckoutJson
 from shared.providers.provider import WebhookRequest
 from shared.store.configuration import Versioned
 from shared.workflows.delivering.refusals import check_room
@@ -31,7 +51,8 @@ _TAGS = ["Sources"]
 
 
 @router.post("/v1/sources", security=MERCHANT, summary="Connect a checkout provider", tags=_TAGS, status_code=201)
-def create_source(body: SourceBody) -> Json:
+@tells("ETag", "Location")
+def create_source(body: SourceBody) -> Json[NewSourceJson]:
     """The answer holds what the provider must be told: url and secret. Secrets are shown once."""
     own = session(router)
     provider = provider_named(body.provider)
@@ -53,11 +74,15 @@ def create_source(body: SourceBody) -> Json:
         sealed=own.services.cipher.seal_source(source_id, own.merchant_id, credentials),
     )
     own.services.sources.create(source)
-    return answer(_shown(own, source, credentials), 201, version=1, location=f"/v1/sources/{source.id}")
+    public_url, url_token = own.services.environment.public_url, provider.description.url_token
+    shown = new_source_json(source, public_url, credentials, url_token=url_token)
+    return answer(shown, 201, version=1, location=f"/v1/sources/{source.id}")
 
 
 @router.get("/v1/sources", security=MERCHANT, summary="List the own sources", tags=_TAGS)
-def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Json:
+def list_sources(
+    limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
+) -> Json[Page[SourceJson]]:
     """Oldest first."""
     own = session(router)
     rows = [row.value for row in own.services.sources.listed(own.merchant_id)]
@@ -66,7 +91,8 @@ def list_sources(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor
 
 
 @router.get("/v1/sources/<source_id>", security=MERCHANT, summary="Read a source", tags=_TAGS)
-def read_source(source_id: str) -> Json:
+@tells("ETag")
+def read_source(source_id: str) -> Json[SourceJson]:
     """Without its secrets."""
     own = session(router)
     found = _source(own, source_id)
@@ -74,7 +100,8 @@ def read_source(source_id: str) -> Json:
 
 
 @router.patch("/v1/sources/<source_id>", security=MERCHANT, summary="Change a source", tags=_TAGS)
-def change_source(source_id: str, body: SourcePatch) -> Json:
+@tells("ETag")
+def change_source(source_id: str, body: SourcePatch) -> Json[SourceJson]:
     """Settings merge; credentials that are given replace those of the same name (``secrets`` while rotating)."""
     own = session(router)
     found = _source(own, source_id)
@@ -112,7 +139,8 @@ def delete_source(source_id: str) -> Empty:
     summary="Show what a payload becomes; nothing is stored",
     tags=_TAGS,
 )
-def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None) -> Json:
+@tells("Checkback-Missing", "Checkback-Assumed")
+def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None) -> Json[CheckoutJson | PayloadsJson]:
     """The body is the provider's payload, byte for byte, in whatever content type it has."""
     own = session(router)
     source = _source(own, source_id).value
@@ -125,7 +153,8 @@ def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None
     )
     shown = preview(provider_named(source.provider), request, source, own.merchant().value, own.now)
     if shown.ignored is not None or len(shown.checkouts) != 1:
-        return answer({"data": shown.checkouts, "ignored": shown.ignored})
+        several: PayloadsJson = {"data": shown.checkouts, "ignored": shown.ignored}
+        return answer(several)
     explained = {"Checkback-Missing": ", ".join(shown.missing), "Checkback-Assumed": ", ".join(shown.assumed)}
     return Response(
         200, "application/json", shown.checkouts[0], {name: text for name, text in explained.items() if text}
@@ -139,6 +168,6 @@ def _source(own: Session, source_id: str) -> Versioned[Source]:
     return found
 
 
-def _shown(own: Session, source: Source, credentials: SourceCredentials | None = None) -> dict[str, object]:
+def _shown(own: Session, source: Source) -> SourceJson:
     url_token = provider_named(source.provider).description.url_token
-    return source_json(source, own.services.environment.public_url, url_token=url_token, shown=credentials)
+    return source_json(source, own.services.environment.public_url, url_token=url_token)

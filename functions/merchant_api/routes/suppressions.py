@@ -5,7 +5,18 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Empty, Json, Session, answer, listed, new_router, nothing, session
+from functions.merchant_api.session import (
+    Empty,
+    Json,
+    Page,
+    Session,
+    answer,
+    listed,
+    new_router,
+    nothing,
+    session,
+    tells,
+)
 from shared.api.checkouts import Cursor, Email, Limit, Phone
 from shared.api.customers import (
     ChannelName,
@@ -13,6 +24,7 @@ from shared.api.customers import (
     CustomerId,
     LiftBody,
     SuppressionBody,
+    SuppressionJson,
     as_parameters,
     identity_of,
     suppression_id,
@@ -28,7 +40,8 @@ _TAGS = ["Customers"]
 
 
 @router.post("/v1/suppressions", security=MERCHANT, summary="Never contact somebody again", tags=_TAGS, status_code=201)
-def create_suppression(body: SuppressionBody) -> Json:
+@tells("Location", also={200: "It was so already"})
+def create_suppression(body: SuppressionBody) -> Json[SuppressionJson]:
     """At once: open episodes end, or go on without the channels. 200 where it was so already."""
     own = session(router)
     identity = _identity(own, body)
@@ -48,7 +61,7 @@ def list_suppressions(
     customer_id: Annotated[CustomerId | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Json:
+) -> Json[Page[SuppressionJson]]:
     """All of them, by hash, or the one of an identifier. Identifiers are kept and shown only as keyed hashes."""
     own = session(router)
     if phone is not None or email is not None or customer_id is not None:

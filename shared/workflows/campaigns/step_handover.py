@@ -13,7 +13,7 @@ from shared.destinations.destination import Delivery, Destination
 from shared.destinations.destination import Endpoint as Target
 from shared.destinations.liquid import on_behalf_of
 from shared.domain import gate
-from shared.domain.announcement import EventType, envelope, messaging
+from shared.domain.announcement import EventType, StepEventJson, StepJson, envelope, messaging
 from shared.domain.consent import Channel
 from shared.domain.merchant import Endpoint
 from shared.domain.recovery_link import ShopperLinks
@@ -67,7 +67,7 @@ class HandOvers:
         """The step as its destination gets it; every link in it names the step."""
         now = self._now()
         recovery_url = self._links.back(case.checkout.digest, case.step.number)
-        step = {
+        step: StepJson = {
             "index": case.step.number,
             "campaign_id": case.campaign.id,
             "template": dict(case.planned.template) or None,
@@ -76,7 +76,7 @@ class HandOvers:
             "unsubscribe_url": self._links.out(case.checkout.digest),
             "idempotency_key": case.delivery_id,
         }
-        facts = envelope(
+        told = envelope(
             case.event_id,
             EventType.ABANDONED,
             case.checkout.abandoned_at or now,
@@ -86,8 +86,17 @@ class HandOvers:
             messaging=messaging(gate.Send(tuple(Channel) if channel is None else (channel,))),
             settings=case.settings,
         )
-        facts["data"]["step"] = step
-        facts["merchant"] = {"id": case.merchant.id, "name": case.merchant.name}
+        facts: StepEventJson = {
+            "id": told["id"],
+            "type": told["type"],
+            "timestamp": told["timestamp"],
+            "sequence": told["sequence"],
+            "merchant_id": told["merchant_id"],
+            "do_not_send_after": told["do_not_send_after"],
+            "messaging": told["messaging"],
+            "data": {**told["data"], "step": step},
+            "merchant": {"id": case.merchant.id, "name": case.merchant.name},
+        }
         return Delivery(
             id=case.delivery_id,
             message_id=case.event_id,

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypedDict
 
 from shared.aws.queues import DeliveryMessage
 from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
-from shared.delivery.outcome import Attempt
+from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.destination import Endpoint as Target
 from shared.domain.ids import EndpointId, delivery_id
-from shared.domain.instants import to_rfc3339
+from shared.domain.instants import InstantText, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.events import EventRecord
@@ -63,14 +63,28 @@ def message_of(record: DeliveryRecord) -> DeliveryMessage:
     return DeliveryMessage(record.id, record.merchant_id, record.attempt_count, correlation_id=record.correlation_id)
 
 
-def attempt_json(result: SendResult, attempt: Attempt, next_attempt_at: datetime | None) -> dict[str, Any]:
+class AttemptJson(TypedDict):
+    """One attempt to deliver."""
+
+    at: InstantText
+    status_code: int | None
+    """Null where there was no answer."""
+    latency_ms: int
+    response_body: str | None
+    """The first KiB of the answer, secrets and contact data masked."""
+    outcome: Outcome
+    reason: str | None
+    next_attempt_at: InstantText | None
+
+
+def attempt_json(result: SendResult, attempt: Attempt, next_attempt_at: datetime | None) -> AttemptJson:
     """One attempt as the API shows it."""
     return {
         "at": to_rfc3339(result.started_at),
         "status_code": attempt.status_code,
         "latency_ms": attempt.latency_ms,
         "response_body": attempt.response_body,
-        "outcome": attempt.outcome.value,
+        "outcome": attempt.outcome,
         "reason": attempt.reason,
         "next_attempt_at": None if next_attempt_at is None else to_rfc3339(next_attempt_at),
     }

@@ -7,10 +7,9 @@ of shoppers.
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from shared.aws.queues import DeliveryMessage
-from shared.domain.announcement import EventType
+from shared.domain.announcement import EndpointAboutJson, EndpointEventJson, EventType
 from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, event_id
 from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
@@ -46,7 +45,8 @@ class EndpointEvents:
 
     def test(self, endpoint: Endpoint, unique: str) -> DeliveryRecord:
         """An ``endpoint.test`` event for this endpoint alone. ``unique`` tells one test from the next."""
-        (sent,) = self._tell(EventType.ENDPOINT_TEST, endpoint, unique, [endpoint], {"test": True})
+        about: EndpointAboutJson = {**_about(endpoint), "test": True}
+        (sent,) = self._tell(EventType.ENDPOINT_TEST, endpoint, unique, [endpoint], about)
         return sent
 
     def disable(self, endpoint: Endpoint, reason: str) -> bool:
@@ -59,8 +59,8 @@ class EndpointEvents:
             if own.value.id != endpoint.id and own.value.active and own.value.wants(EventType.ENDPOINT_DISABLED)
         ]
         unique = f"{reason}#{to_rfc3339(self._now())}"
-        facts = {"status": "disabled", "disabled_reason": reason}
-        self._tell(EventType.ENDPOINT_DISABLED, endpoint, unique, others, facts)
+        about: EndpointAboutJson = {**_about(endpoint), "status": "disabled", "disabled_reason": reason}
+        self._tell(EventType.ENDPOINT_DISABLED, endpoint, unique, others, about)
         return True
 
     def _tell(
@@ -69,7 +69,7 @@ class EndpointEvents:
         subject: Endpoint,
         unique: str,
         recipients: Iterable[Endpoint],
-        facts: dict[str, Any],
+        about: EndpointAboutJson,
     ) -> list[DeliveryRecord]:
         to = list(recipients)
         now = self._now()
@@ -82,7 +82,7 @@ class EndpointEvents:
             merchant_id=subject.merchant_id,
             checkout_digest=digest,
             version=_VERSION,
-            body=_body(own_id, event_type, now, subject, facts),
+            body=_body(own_id, event_type, now, subject.merchant_id, about),
             endpoint_ids=tuple(own.id for own in to),
             do_not_send_after=None,
             expires_at=now + KEPT_FOR + timedelta(days=1),
@@ -101,17 +101,19 @@ class EndpointEvents:
         return told
 
 
-def _body(event: EventId, event_type: EventType, at: datetime, subject: Endpoint, facts: dict[str, Any]) -> bytes:
-    about = {"id": subject.id, "kind": subject.kind, "name": subject.name, "url": subject.url}
-    merchant_id: MerchantId = subject.merchant_id
-    envelope = {
+def _about(subject: Endpoint) -> EndpointAboutJson:
+    return {"id": subject.id, "kind": subject.kind, "name": subject.name, "url": subject.url}
+
+
+def _body(event: EventId, event_type: EventType, at: datetime, merchant: MerchantId, about: EndpointAboutJson) -> bytes:
+    envelope: EndpointEventJson = {
         "id": event,
-        "type": event_type.value,
+        "type": event_type,
         "timestamp": to_rfc3339(at),
         "sequence": _VERSION,
-        "merchant_id": merchant_id,
+        "merchant_id": merchant,
         "do_not_send_after": None,
         "messaging": None,
-        "data": {"endpoint": about | facts},
+        "data": {"endpoint": about},
     }
     return json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()

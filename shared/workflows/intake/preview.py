@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from shared.domain.merchant import Merchant, Source, SourceCredentials
-from shared.domain.representation import checkout_json
+from shared.domain.representation import CheckoutJson, checkout_json
 from shared.domain.transitions import Arrival, apply
 from shared.providers import registry
 from shared.providers.provider import (
@@ -25,7 +24,7 @@ from shared.workflows.intake.sources import context_of
 class Preview:
     """``checkouts`` as the contract shows them; ``missing`` and ``assumed`` name fields; ``ignored`` is a reason."""
 
-    checkouts: list[dict[str, Any]]
+    checkouts: list[CheckoutJson]
     ignored: str | None
     missing: tuple[str, ...]
     assumed: tuple[str, ...]

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
 from shared.delivery.own_address import OwnAddress
 from shared.delivery.target import check_url
@@ -119,7 +119,49 @@ def _unsigned(signature: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], s
         yield ("signed_parts",), "must hold timestamp where timestamp_header is set"
 
 
-def describe(name: str) -> dict[str, object]:
+class VersionsJson(TypedDict):
+    """The versions of the provider's payloads that are known."""
+
+    told_in: str
+    """Where a webhook names its version."""
+    known: list[str]
+
+
+class CredentialFieldJson(TypedDict):
+    """One credential of a source."""
+
+    name: str
+    description: str
+    required: bool
+    generated: bool
+    """Made here where it is not given."""
+    secret: bool
+
+
+class ProviderJson(TypedDict):
+    """A checkout provider, and how it is connected."""
+
+    provider: str
+    title: str
+    authentication: str
+    """How its webhooks are proved."""
+    setup: str
+    """Where to paste what."""
+    declares_abandonment: bool
+    """It says itself when a checkout is abandoned."""
+    events: list[str]
+    required_settings: list[str]
+    url_token: bool
+    """It signs nothing: the source's URL carries a token."""
+    versions: VersionsJson | None
+    pages: list[str]
+    """Its own documentation."""
+    read: str | None
+    """When that was read."""
+    credentials: list[CredentialFieldJson]
+
+
+def describe(name: str) -> ProviderJson:
     """What ``GET /v1/providers`` tells about a provider."""
     description = registry.provider(name).description
     versions = registry.versions(name)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.aws.quarantine_bucket import QuarantineBucket
-from shared.domain.announcement import EventType
+from shared.domain.announcement import CustomerErasedJson, EventType
 from shared.domain.campaign import CampaignId
 from shared.domain.checkout import Checkout, Status
 from shared.domain.identity import LEAVES_OF, Identity
@@ -287,9 +287,9 @@ def _event(
 ) -> EventRecord:
     """``customer.erased``: the ids under which its receivers know what to delete, and nothing else."""
     own_id = event_id(now, bare.digest, bare.version, EventType.CUSTOMER_ERASED)
-    body = {
+    body: CustomerErasedJson = {
         "id": own_id,
-        "type": EventType.CUSTOMER_ERASED.value,
+        "type": EventType.CUSTOMER_ERASED,
         "timestamp": to_rfc3339(now),
         "sequence": bare.version,
         "merchant_id": bare.merchant_id,

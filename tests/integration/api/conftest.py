@@ -13,6 +13,7 @@ import pytest
 from functions.merchant_api import services
 from shared.store.table import Table
 from shared.workflows.privacy.merchant_erasure import Clock
+from tests.integration.api import described
 from tests.integration.conftest import ADMIN_KEY, DUE_SHARDS, Stage
 
 PUBLIC_URL = "https://api.checkback.example"
@@ -58,9 +59,9 @@ class Api:
         event = http_event(method, path, query or {}, given | dict(headers or {}), text, raw)
         answer = self.handler(event, None)
         assert isinstance(answer["body"], str)
-        return Answer(
-            answer["statusCode"], {name.lower(): own for name, own in answer["headers"].items()}, answer["body"]
-        )
+        lower = {name.lower(): own for name, own in answer["headers"].items()}
+        described.check(method, path, answer["statusCode"], lower, answer["body"])
+        return Answer(answer["statusCode"], lower, answer["body"])
 
     def as_(self, credential: str | None) -> "Api":
         """The same API asked by somebody else."""

@@ -39,7 +39,7 @@ def bodies_of(town: Town) -> Iterator[Call]:
     yield town.operator, "PATCH", f"/v1/merchants/{town.ids['merchant_id']}", _merchant()
     yield from ((town.victim, *own) for own in _of_the_merchant(town.ids))
     yield from ((town.victim, "POST", "/v1/sources", _source(name)) for name in providers.names())
-    yield from ((town.victim, "POST", "/v1/endpoints", own) for own in endpoints_of_every_kind())
+    yield from ((town.victim, "POST", "/v1/endpoints", _owned(own, town)) for own in endpoints_of_every_kind())
     yield town.victim, "POST", "/v1/campaigns", _campaign(town.ids)
     draft = {"name": "Back", "steps": [{"after": "PT1H", "endpoint_id": town.ids["endpoint_id"]}]}
     played = {"campaign": draft, "in_place_of": town.ids["campaign_id"], "days": 7}
@@ -136,6 +136,12 @@ def endpoints_of_every_kind() -> Iterator[dict[str, Any]]:
     shown = {block["kind"]: block for block in blocks if "kind" in block}
     for own in (webhook, *shown.values()):
         yield own | {"event_types": ["checkout.abandoned"], "settings": own["settings"] | COMMON_SETTINGS}
+
+
+def _owned(body: dict[str, Any], town: Town) -> dict[str, Any]:
+    """The same endpoint with the merchant's own name in its settings, where a page shows somebody's."""
+    own: dict[str, Any] = json.loads(re.sub(r"mer_[0-9A-Z]{26}", town.ids["merchant_id"], json.dumps(body)))
+    return own
 
 
 def _campaign(ids: dict[str, str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -11,13 +12,15 @@ import pytest
 import time_machine
 
 from functions.merchant_api import services
+from shared.domain.announcement import EventType, Messaging, envelope
 from shared.domain.event_cursor import SETTLED_AFTER_MS
 from shared.domain.ids import EventId, MerchantId, SourceId, checkout_digest, event_id
+from shared.domain.settings import Settings
 from shared.store import keys
 from shared.store.events import EventRecord, EventStore
 from shared.workflows.insight import event_stream
 from tests.integration.api.conftest import Api, new_merchant
-from tests.unit.domain.sessions import NOON
+from tests.unit.domain.sessions import NOON, begun
 
 FOR_A_WEEK = timedelta(days=7)
 
@@ -37,7 +40,17 @@ def told(merchant_id: MerchantId, checkout: str, version: int, kind: str = "chec
     """An event of the merchant's that is written now."""
     own, digest = services.services(), checkout_digest(merchant_id, SourceId("src_1"), checkout)
     identity = event_id(own.now(), digest, version, kind)
-    body = {"id": identity, "type": kind, "sequence": version, "data": {"checkout": {"name": f"Zoë's {checkout}"}}}
+    at_hand = replace(begun(), merchant_id=merchant_id, version=version, leaves={"name": f"Zoë's {checkout}"})
+    body = envelope(
+        identity,
+        EventType(kind),
+        own.now(),
+        at_hand,
+        recovery_url=None,
+        episode=None,
+        messaging=Messaging(may_send=True, reason=None),
+        settings=Settings(),
+    )
     event = EventRecord(
         id=identity,
         type=kind,

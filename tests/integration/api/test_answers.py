@@ -1,0 +1,81 @@
+"""Every operation once, with success: the client of these tests holds each answer against the description."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from shared.store.deliveries import DeliveryStatus, Recorded
+from tests.integration.api import described
+from tests.integration.api.conftest import Api
+from tests.integration.api.full_bodies import bodies_of
+from tests.integration.api.town import Town, a_town
+from tests.integration.shop import Shop, aws_event
+
+OTHER = "7c0f2a80-61a5-4a9a-8a2e-2b8f9f6a7b11"
+
+
+@pytest.fixture
+def town(operator: Api, shop: Shop) -> Town:
+    return a_town(operator, shop)
+
+
+def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
+    """What reads, what changes, what removes: in an order in which each can succeed."""
+    shop.abandon(OTHER)
+    (waiting, *_) = shop.deliveries()
+    shop.stores.deliveries.record(waiting, Recorded(DeliveryStatus.FAILED, "attempts_exhausted"))
+    ids, sample = town.ids, aws_event("webhook")["body"]
+    shop.stores.bucket.keep_body("body", sample.encode(), "application/json")
+    for own in town.operations:
+        if own.method == "GET":
+            yield town.operator if own.operators else town.victim, "GET", own.path, None
+    yield town.operator.as_(None), "GET", "/healthz", None
+    keyed = {"kind": "webhook", "url": "https://bsp.example.com/", "settings": {"signatures": ["v1a"]}}
+    named = town.victim("POST", "/v1/endpoints", keyed).json["id"]
+    yield town.operator.as_(None), "GET", f"/v1/endpoints/{named}/public-keys", None
+    yield town.operator, "POST", f"/v1/merchants/{ids['merchant_id']}/tokens", {}
+    yield town.victim, "POST", f"/v1/checkouts/chk_{shop.digest(OTHER)}/discard", None
+    yield town.victim, "POST", f"/v1/deliveries/{ids['delivery_id']}/retry", None
+    yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/replay", None
+    yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/preview", {"mapping": {}}
+    yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/preview", json.loads(sample)
+    for ending in ("pause", "resume"):
+        yield town.victim, "POST", f"/v1/campaigns/{ids['campaign_id']}/{ending}", None
+    for ending in ("disable", "enable", "test"):
+        yield town.victim, "POST", f"/v1/endpoints/{ids['endpoint_id']}/{ending}", None
+    yield town.victim, "POST", "/v1/portal-links", {"capabilities": ["read"]}
+    yield from bodies_of(town)
+    removing = [own for own in town.operations if own.method == "DELETE" and own.template != "/v1/suppressions"]
+    for own in sorted(removing, key=lambda own: (own.operators, "token" in own.template)):
+        yield town.operator if own.operators else town.victim, "DELETE", own.path, None
+
+
+def test_every_operation_answers_as_it_is_described(town: Town, shop: Shop) -> None:
+    answered = set()
+    for caller, method, path, body in walk(town, shop):
+        answer = caller(method, path, body)
+        assert answer.status < 300, (method, path, answer.text)
+        answered.add(described.operation_at(method, path))
+
+    assert answered == set(described.operations())
+
+
+def test_an_answer_that_says_more_or_less_than_described_is_noticed(merchant: Api) -> None:
+    answer = merchant("GET", "/v1/merchant")
+    path, headers = "/v1/merchant", dict(answer.headers)
+    more, fewer = answer.json | {"tier": "gold"}, {"id": answer.json["id"]}
+    settings = answer.json | {"settings": answer.json["settings"] | {"idle_after": "30 minutes"}}
+
+    described.check("GET", path, 200, headers, answer.text)
+    for body in (more, fewer, settings):
+        with pytest.raises(AssertionError, match="/v1/merchant"):
+            described.check("GET", path, 200, headers, json.dumps(body))
+    for status, heard in (
+        (201, headers),
+        (200, headers | {"x-more": "1"}),
+        (200, {"content-type": "application/json"}),
+    ):
+        with pytest.raises(AssertionError, match="/v1/merchant"):
+            described.check("GET", path, status, heard, answer.text)
