@@ -126,10 +126,10 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
         ),
         FunctionSpec(
             name="campaign",
-            purpose="Runs merchants' scheduled campaigns",
+            purpose="Runs merchants' scheduled campaigns, writes files of facts",
             memory_mb=512,
             timeout=timedelta(minutes=2),
-            services=("dynamodb", "scheduler", "secretsmanager", "sqs"),
+            services=("dynamodb", "s3", "scheduler", "secretsmanager", "sqs"),
             chains=True,
         ),
         FunctionSpec(

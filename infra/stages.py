@@ -102,6 +102,10 @@ class Stage:
     ``tenants``: each as an SES tenant of its own, from the identities that ``infra.operations.mail_tenant`` bound to
     it. ``shared``: any from each of ``mail_identities``, for merchants who trust each other.
     """
+    facts_bucket: bool = False
+    """Whether a file per merchant and day with its facts is kept in a bucket of the state stack."""
+    facts_days: int = 400
+    """How many days such a file is kept after it was written last; 0: until its merchant is erased."""
     mail_identities: str | None = None
     """Domains and addresses, with commas, that the stage's SES may send from; with ``tenants`` it may be left out."""
 
@@ -189,6 +193,7 @@ class Stage:
             "callbacks_concurrency": (0, 10_000),
             "reading_concurrency": (0, 10_000),
             "console_concurrency": (0, 10_000),
+            "facts_days": (0, 36_500),
             "front_requests_per_ip": (10, 2_000_000_000),
             "front_webhooks_per_ip": (10, 2_000_000_000),
             "webhooks_per_minute_of_source": (1, 1_000_000),

@@ -9,6 +9,7 @@ from shared.store.campaign_runs import RunStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import MerchantStore
 from shared.store.episodes import EpisodeStore
+from shared.store.fact_walk import FactWalkStore
 from shared.store.facts import FactStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperStore
@@ -17,6 +18,7 @@ from shared.workflows.campaigns.run import CampaignRunner
 from shared.workflows.campaigns.run_page import RunPages
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.campaigns.start import EpisodeStarter
+from shared.workflows.insight.fact_files import FactFiles
 from shared.workflows.recovery.facts import FactRecorder
 
 
@@ -36,6 +38,14 @@ def reconciliation() -> Reconciliation:
     """What walks all merchants' campaigns."""
     table = _stores().table
     return Reconciliation(MerchantStore(table), CampaignStore(table), schedules())
+
+
+@cache
+def fact_files() -> FactFiles:
+    """What writes the daily files of facts; of stages that have a bucket for them."""
+    stores = _stores()
+    table = stores.table
+    return FactFiles(MerchantStore(table), FactStore(table), FactWalkStore(table), stores.facts_bucket, now)
 
 
 @cache

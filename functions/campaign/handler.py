@@ -1,11 +1,12 @@
 """The campaign function: runs that EventBridge Scheduler asks for through a queue.
 
-``{"repair": true}`` comes from a rule, ``{"reconcile": true, "after": …}`` from an operator's command.
+``{"repair": true}`` comes from a rule, and ``{"facts": true}`` where the stage keeps daily files of facts;
+``{"reconcile": true, "after": …}`` from an operator's command.
 """
 
 from typing import Any
 
-from functions.campaign.composition import reconciliation, runner, schedules
+from functions.campaign.composition import fact_files, reconciliation, runner, schedules
 from shared.aws.campaign_queue import read_message
 from shared.aws.faults import code_of, is_temporary
 from shared.aws.function_log import function_logger, last_net
@@ -21,13 +22,15 @@ SPARE_MS = 30_000
 
 @last_net
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Repair or reconcile schedules, or handle an SQS batch of runs; failed messages alone come back."""
+    """Repair or reconcile schedules, write files of facts, or handle a batch of runs: failed ones alone come back."""
     if event.get("repair"):
         settled = schedules().repair()
         logger.info("schedules_repaired", settled=settled)
         return {"settled": settled}
     if event.get("reconcile"):
         return _reconciled(event, context)
+    if event.get("facts"):
+        return _facts_written(context)
     failed = [record["messageId"] for record in event.get("Records", []) if not _ran(record, context)]
     return {"batchItemFailures": [{"itemIdentifier": own} for own in failed]}
 
@@ -37,6 +40,14 @@ def _reconciled(event: dict[str, Any], context: Any) -> dict[str, Any]:
     done = reconciliation().run(event.get("after"), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
     logger.info("schedules_reconciled", settled=done.settled, failed=done.failed, whole=done.next is None)
     return done.as_json()
+
+
+def _facts_written(context: Any) -> dict[str, Any]:
+    """Today's files of facts, or as many as there was time for: the next tick goes on."""
+    written = fact_files().write(lambda: context.get_remaining_time_in_millis() < SPARE_MS)
+    tell = logger.error if written.failed else logger.info
+    tell("facts_written", files=written.files, merchants=written.merchants, failed=written.failed, done=written.done)
+    return {"files": written.files, "done": written.done}
 
 
 def _ran(record: dict[str, Any], context: Any) -> bool:

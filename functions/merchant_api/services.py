@@ -247,7 +247,8 @@ class Services(Stores):
     def erasure(self) -> MerchantErasure:
         """Erases merchants."""
         schedules = CampaignSchedules(self.campaigns, self.schedules)
-        return MerchantErasure(self.table, self.bucket, schedules.settle, self.now, self.clock)
+        files = self.facts_bucket if "FACTS_BUCKET" in self.environment.variables else None
+        return MerchantErasure(self.table, self.bucket, schedules.settle, self.now, self.clock, files)
 
     @cached_property
     def backfills(self) -> Backfills:

@@ -26,12 +26,14 @@ PUBLISHED: Final = {
     "ScheduleGroupName": "schedule-group-name",
 }
 """What a stage publishes, by the names of the service stack's own parameters."""
+OF_SOME: Final = {"FactsBucketName": "facts-bucket-name"}
+"""What only a stage publishes that has it."""
 
 
 def publish(scope: Construct, stage: Stage, values: Mapping[str, str]) -> None:
-    """Write one SSM parameter for each of ``PUBLISHED``."""
+    """Write one SSM parameter for each of ``PUBLISHED``, and of ``OF_SOME`` for those that have a value."""
     published = Construct(scope, "Published")
-    for name, said in PUBLISHED.items():
+    for name, said in (PUBLISHED | {own: OF_SOME[own] for own in OF_SOME if own in values}).items():
         ssm.StringParameter(published, name, parameter_name=parameter_name(stage.name, said), string_value=values[name])
 
 
@@ -53,10 +55,13 @@ class KeptState(Construct):
         self.keys_arn = self._read("KeysSecretArn")
         self.quarantine = s3.Bucket.from_bucket_name(self, "Quarantine", self._read("QuarantineBucketName"))
         self.schedule_group = self._read("ScheduleGroupName")
+        self.facts: s3.IBucket | None = None
+        if stage.facts_bucket:
+            self.facts = s3.Bucket.from_bucket_name(self, "Facts", self._read("FactsBucketName"))
 
     def _read(self, name: str) -> str:
         """What the state stack published."""
-        return self._parameter(name, parameter_name(self._stage.name, PUBLISHED[name]))
+        return self._parameter(name, parameter_name(self._stage.name, (PUBLISHED | OF_SOME)[name]))
 
     def _read_restored(self, table: str) -> str:
         """What the table's adoption wrote.

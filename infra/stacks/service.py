@@ -16,6 +16,7 @@ from infra.constructs.alarms import Alarms
 from infra.constructs.budget import MonthlyBudget
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.dashboard import Dashboard
+from infra.constructs.fact_files import FactFiles
 from infra.constructs.given_up import WholeBatches
 from infra.constructs.gradual_deployment import GradualDeployment
 from infra.constructs.kept_state import KeptState
@@ -123,6 +124,7 @@ class ServiceStack(Stack):
         self._allow_table()
         self._allow_secrets()
         self._allow_bucket()
+        self._allow_facts()
         self._allow_queues()
         self._allow_mail()
         self._allow_merchants_buses()
@@ -245,6 +247,22 @@ class ServiceStack(Stack):
         listing = {"StringLike": {"s3:prefix": ["quarantine/*", "poison/*"]}}
         for own in (self.functions["merchant_api"], self.functions["console"]):
             own.allow(["s3:ListBucket"], [bucket.bucket_arn], listing)
+
+    def _allow_facts(self) -> None:
+        """Files of facts are written by one function and removed by whoever erases their merchant."""
+        bucket = self._state.facts
+        if bucket is None:
+            return
+        of_each: tuple[tuple[FunctionName, tuple[str, ...]], ...] = (
+            ("campaign", ("s3:PutObject", "s3:DeleteObject")),
+            ("merchant_api", ("s3:DeleteObject",)),
+        )
+        for name, actions in of_each:
+            function = self.functions[name]
+            function.allow(actions, [bucket.arn_for_objects("facts/*")], because=_KEPT_BODIES)
+            function.allow(["s3:ListBucket"], [bucket.bucket_arn], {"StringLike": {"s3:prefix": ["facts/*"]}})
+            function.tell(FACTS_BUCKET=bucket.bucket_name)
+        FactFiles(self, "FactFiles", campaign=self.functions["campaign"].entry, missed=self.queues.missed_schedules)
 
     def _allow_queues(self) -> None:
         deliveries = ("DELIVERIES_QUEUE_URL", self.queues.deliveries)

@@ -92,6 +92,7 @@ class StateStack(Stack):
             self.quarantine,
             {"AwsSolutions-S1": "Functions of the stage alone read it; a log of it would outlive what was erased."},
         )
+        self.facts = self._make_facts_bucket() if stage.facts_bucket else None
         self.schedules = scheduler.CfnScheduleGroup(self, "Schedules")
         self.schedules.apply_removal_policy(self._removal)
         self._make_domain_name()
@@ -106,8 +107,29 @@ class StateStack(Stack):
                 "KeysSecretArn": self.keys.secret_arn,
                 "QuarantineBucketName": self.quarantine.bucket_name,
                 "ScheduleGroupName": self.schedules.ref,
+                **({"FactsBucketName": self.facts.bucket_name} if self.facts else {}),
             },
         )
+
+    def _make_facts_bucket(self) -> s3.Bucket:
+        """Ids and amounts, in files that are written anew: what is older than a file needs no version."""
+        days = self._stage.facts_days
+        bucket = s3.Bucket(
+            self,
+            "Facts",
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(days))] if days else None,
+            removal_policy=self._removal,
+            # Its custom resource never answers on the local engine.
+            auto_delete_objects=self._stage.removable and not self._stage.is_local,
+        )
+        acknowledge(
+            bucket, {"AwsSolutions-S1": "Ids and amounts; who reads them is the operator's to log, with CloudTrail."}
+        )
+        CfnOutput(self, "FactsBucketName", value=bucket.bucket_name)
+        return bucket
 
     def _make_domain_name(self) -> None:
         """The public name stays, whichever API it is mapped to; its DNS record points to what the outputs say."""

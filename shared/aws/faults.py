@@ -12,8 +12,8 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, ValidationError
 from botocore.parsers import ResponseParserError
 
+from shared.aws.bucket_objects import BucketUnavailable
 from shared.aws.data_keys import DataKeyMissing
-from shared.aws.quarantine_bucket import BucketUnavailable
 from shared.aws.queues import QueueRefused, QueueUnavailable
 from shared.aws.sealing import SealBroken
 from shared.store.cancel_reasons import TOO_LARGE, is_too_large

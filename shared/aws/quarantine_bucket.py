@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from shared.aws.bucket_objects import MOST, delete_under, listed
 from shared.domain.ids import MerchantId, QuarantineId
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 _CONTENT_TYPE = re.compile(r"[!-~][ -~]{0,199}")
 _BODIES = "quarantine/"
 _POISON = "poison/"
-_MOST = 1_000
-"""Objects that one call lists or deletes."""
 _GONE = frozenset({"NoSuchKey", "404"})
 _HIDDEN = frozenset({"AccessDenied", "403"})
 """What S3 answers for an object that is not there, to whoever may not list."""
@@ -30,10 +29,6 @@ _HIDDEN = frozenset({"AccessDenied", "403"})
 
 class BodyGone(LookupError):
     """The object was deleted, or its 30 days are over. Its row may stand for a while yet."""
-
-
-class BucketUnavailable(Exception):
-    """Objects could not be deleted: a temporary failure of ours."""
 
 
 def body_key(merchant_id: MerchantId, quarantine_id: QuarantineId) -> str:
@@ -92,7 +87,7 @@ class QuarantineBucket:
         """Poison records that do not tell their checkout, the merchant's and those that tell no merchant either."""
         for prefix in (f"{_POISON}{merchant_id}/", _POISON):
             after = ""
-            while keys := self._listed(prefix, _MOST, after, Delimiter="/"):
+            while keys := self._listed(prefix, MOST, after, Delimiter="/"):
                 for key in keys:
                     with contextlib.suppress(BodyGone):
                         yield key, self._read(key)
@@ -112,17 +107,10 @@ class QuarantineBucket:
             raise
 
     def _delete_under(self, prefix: str) -> bool:
-        keys = self._listed(prefix, _MOST)
-        if keys:
-            doomed: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            answer = self._client.delete_objects(Bucket=self._name, Delete=doomed)
-            if answer.get("Errors"):
-                raise BucketUnavailable(f"{len(answer['Errors'])} objects stay")
-        return bool(keys)
+        return delete_under(self._client, self._name, prefix)
 
     def _listed(self, prefix: str, limit: int, after: str = "", **more: Any) -> list[str]:
-        answer = self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, MaxKeys=limit, StartAfter=after, **more)
-        return [own["Key"] for own in answer.get("Contents", [])]
+        return [own["Key"] for own in listed(self._client, self._name, prefix, limit, after, **more)]
 
 
 def _plain_type(content_type: str | None) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
     from shared.aws.campaign_queue import CampaignQueue
+    from shared.aws.facts_bucket import FactsBucket
     from shared.aws.schedules import EventBridgeSchedules
 
 
@@ -117,6 +118,13 @@ class Stores:
     def bucket(self) -> QuarantineBucket:
         """The quarantine bucket."""
         return QuarantineBucket(clients.s3(), self.environment.variable("QUARANTINE_BUCKET"))
+
+    @cached_property
+    def facts_bucket(self) -> "FactsBucket":
+        """Daily files of facts."""
+        from shared.aws.facts_bucket import FactsBucket
+
+        return FactsBucket(clients.s3(), self.environment.variable("FACTS_BUCKET"))
 
     @cached_property
     def schedules(self) -> "EventBridgeSchedules":

@@ -5,7 +5,8 @@ facts is written down before the first of them, so that an erasure need not look
 """
 
 import contextlib
-from collections.abc import Iterable, Mapping
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -60,6 +61,19 @@ class FactStore:
         for partition in keys.facts(merchant_id, cohort):
             found += self._table.readable(self._table.query_all(Key("pk").eq(partition), consistent=True), _fact)
         return found
+
+    def in_order(self, merchant_id: MerchantId, cohort: date) -> Iterator[Fact]:
+        """Every fact of one day's cohort by id, a page of each partition at a time."""
+        partitions = (
+            self._table.readable(self._table.query_all(Key("pk").eq(own), consistent=True), _fact)
+            for own in keys.facts(merchant_id, cohort)
+        )
+        return heapq.merge(*partitions, key=lambda fact: fact.id)
+
+    def cohorts_of(self, merchant_id: MerchantId) -> list[date]:
+        """The days that may have facts, oldest first."""
+        entries = self._table.keys_of(keys.merchant(merchant_id), prefix=keys.COHORT_PREFIX)
+        return [date.fromisoformat(sk.removeprefix(keys.COHORT_PREFIX)) for _, sk in entries]
 
     def rolled_up(self, merchant_id: MerchantId, cohorts: Iterable[date]) -> dict[date, dict[str, Sums]]:
         """The stored sums of these days, by dimension; a day without any is absent."""

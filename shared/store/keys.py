@@ -43,6 +43,7 @@ POOL_PREFIX: Final = "POOL#"
 COHORT_PREFIX: Final = "FACTS#"
 UNSCHEDULED: Final = "SCHEDULES"
 DATA_KEYS: Final = "DATA_KEYS"
+FACT_FILES: Final = "FACT_FILES"
 
 _OWNED: Final = "rows"
 _TOLD: Final = "events"
@@ -273,6 +274,11 @@ def facts(merchant_id: MerchantId, cohort: date) -> list[str]:
 def cohort(merchant_id: MerchantId, day: date) -> ItemKey:
     """That a day's cohort may have facts."""
     return merchant(merchant_id), f"{COHORT_PREFIX}{day.isoformat()}"
+
+
+def fact_walk() -> ItemKey:
+    """How far the daily walk over all merchants' facts has come."""
+    return FACT_FILES, "walk"
 
 
 def rollups(merchant_id: MerchantId) -> str:

@@ -1,8 +1,7 @@
 """``/v1/facts``: what the figures are counted from, a fact a line."""
 
-import json
 from datetime import date, timedelta
-from typing import Annotated, TypedDict
+from typing import Annotated
 from urllib.parse import urlencode
 
 from aws_lambda_powertools.event_handler import Response
@@ -12,35 +11,11 @@ from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Spelt, new_router, session, tells
 from shared.api.checkouts import Cursor
 from shared.api.metrics import Day, period
-from shared.domain.instants import DayText, InstantText, to_rfc3339
-from shared.domain.metrics import Fact, FactKind
+from shared.domain.fact_line import FactJson, fact_line
 
 router = new_router()
 MOST_LINES = 10_000
 """Of one answer: some 4 MB, of the 6 MB that a function may answer."""
-
-
-class FactJson(TypedDict):
-    """One fact, on a line of its own."""
-
-    id: str
-    kind: FactKind
-    cohort: DayText
-    """The day of the abandonment on the merchant's clock."""
-    at: InstantText
-    subject: str
-    """A checkout's id, or an episode's."""
-    episode_id: str | None
-    campaign_id: str | None
-    step: int | None
-    endpoint_id: str | None
-    provider: str | None
-    treated: bool | None
-    """Whether the episode's shopper may be messaged."""
-    tier: int | None
-    """How sure it is that a message led to the order; 1 is a click or our coupon."""
-    amount: str | None
-    currency: str | None
 
 
 @router.get("/v1/facts", security=MERCHANT, summary="Facts, a line each", tags=["Metrics"])
@@ -73,27 +48,7 @@ def read_facts(
                 more = urlencode(asked | {"cursor": own.cursors.encode(place, asked)})
                 headers["Link"] = f'</v1/facts?{more}>; rel="next"'
                 return Response(200, "application/x-ndjson", "".join(lines), headers)
-            lines.append(_line(fact))
+            lines.append(fact_line(fact))
             place = at
         day += timedelta(days=1)
     return Response(200, "application/x-ndjson", "".join(lines), headers)
-
-
-def _line(fact: Fact) -> str:
-    said: FactJson = {
-        "id": fact.id,
-        "kind": fact.kind,
-        "cohort": fact.cohort.isoformat(),
-        "at": to_rfc3339(fact.at),
-        "subject": fact.subject,
-        "episode_id": fact.episode,
-        "campaign_id": fact.campaign,
-        "step": fact.step,
-        "endpoint_id": fact.endpoint,
-        "provider": fact.provider,
-        "treated": fact.treated,
-        "tier": fact.tier,
-        "amount": fact.amount.amount() if fact.amount else None,
-        "currency": fact.amount.currency if fact.amount else None,
-    }
-    return json.dumps(said, separators=(",", ":")) + "\n"

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from shared.aws.facts_bucket import FactsBucket
 from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.domain.checkout import Status
 from shared.domain.ids import CampaignId, EndpointId, MerchantId, SourceId
@@ -57,14 +58,19 @@ class MerchantErasure:
         unschedule: Callable[[MerchantId, CampaignId], None],
         now: Callable[[], datetime],
         clock: Clock | None = None,
+        files: FactsBucket | None = None,
     ) -> None:
-        """``unschedule`` removes the schedule of a campaign that is gone; ``now`` is the clock, ``clock`` measures."""
+        """``unschedule`` removes the schedule of a campaign that is gone; ``now`` is the clock, ``clock`` measures.
+
+        ``files``: the daily files of facts, where the stage keeps any.
+        """
         self._table = table
         self._bucket = bucket
         self._unschedule = unschedule
         self._now = now
         self._clock = clock or Clock()
         self._merchants = MerchantStore(table)
+        self._files = files
 
     def erase(self, merchant: Merchant) -> bool:
         """Erase what the call's time allows; True when nothing is left.
@@ -180,6 +186,8 @@ class MerchantErasure:
             self._erase_partitions(keys.facts(merchant_id, cohort), ends)
             self._table.delete_all([keys.cohort(merchant_id, cohort)])
         self._erase_partitions([keys.rollups(merchant_id)], ends)
+        while self._files is not None and self._files.delete_of(merchant_id):
+            self._check(ends)
 
     def _check(self, ends: float) -> None:
         if self._clock.read() >= ends:

@@ -8,7 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from shared.aws import clients
-from shared.aws.quarantine_bucket import BodyGone, BucketUnavailable, QuarantineBucket, body_key
+from shared.aws.bucket_objects import BucketUnavailable
+from shared.aws.quarantine_bucket import BodyGone, QuarantineBucket, body_key
 from shared.domain.ids import MerchantId, QuarantineId
 from shared.store import keys
 from shared.store.quarantine import QuarantineStore

@@ -20,7 +20,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/customers/export": {"customer_id": "7"},
     "POST /v1/customers/erase": {"customer_id": "7"},
     "POST /v1/suppressions": {"customer_id": "7"},
-    "POST /v1/quarantine/{quarantine_id}/preview": {"mapping": {}},
     "POST /v1/portal-links": {"capabilities": ["read"]},
     "POST /v1/quarantine/{quarantine_id}/preview": {"mapping": {"external_id": "id"}},
 }

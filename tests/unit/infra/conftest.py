@@ -45,6 +45,7 @@ WITH_EVERYTHING: Mapping[str, object] = {
     "stage_mail": "tenants",
     "snap_start": True,
     "monthly_budget_usd": 50,
+    "facts_bucket": True,
 }
 """Settings of a stage with all that is optional."""
 
@@ -198,8 +199,8 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
 
     @cache
     def templates(stage: str, **settings: object) -> Templates:
-        named = "".join(f"-{key}={hashlib.sha256(repr(own).encode()).hexdigest()[:8]}" for key, own in settings.items())
-        kept = folder / f"{stage}{named}.json"
+        named = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]
+        kept = folder / f"{stage}-{named}.json"
         if not kept.exists():
             with FileLock(of_the_run / "synthesis.lock"):
                 if not kept.exists():
