@@ -59,6 +59,7 @@ NOTICES: Mapping[str, str] = {
     "replayed": "It is understood now, and taken in as of the day it came.",
     "still_quarantined": "It is still not understood, and stays here.",
     "dropped": "The body is deleted.",
+    "pool_made": "The pool is there, and empty. Add its codes.",
     "settings_changed": "Your settings are changed.",
     "gone": "It was not there any more, so nothing was done.",
     "revoked": "The token is revoked.",

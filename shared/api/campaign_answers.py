@@ -92,12 +92,21 @@ class CodesJson(TypedDict):
     left: int
 
 
+class PaceJson(TypedDict):
+    """How fast a pool empties, by the codes given out since yesterday began (UTC)."""
+
+    per_day: float
+    runs_out_at: InstantText | None
+    """Null where none is left, or none goes."""
+
+
 class PoolJson(TypedDict):
     """A pool of single-use codes; the codes themselves are never shown."""
 
     id: str
     name: str
     codes: CodesJson
+    pace: PaceJson
     created_at: InstantText
 
 

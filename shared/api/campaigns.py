@@ -261,12 +261,14 @@ def campaign_json(campaign: Campaign) -> CampaignJson:
     }
 
 
-def pool_json(pool: CouponPool) -> PoolJson:
-    """A pool and its counts; never its codes."""
+def pool_json(pool: CouponPool, now: datetime) -> PoolJson:
+    """A pool, its counts and the pace since yesterday; never its codes."""
+    ends = pool.runs_out_at(now)
     return {
         "id": pool.id,
         "name": pool.name,
         "codes": {"total": pool.size, "claimed": pool.claimed, "left": pool.left},
+        "pace": {"per_day": round(pool.per_day(now), 2), "runs_out_at": None if ends is None else to_rfc3339(ends)},
         "created_at": to_rfc3339(pool.created_at),
     }
 

@@ -10,7 +10,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
 from functools import partial
 
 from shared.domain.campaign import MOST_STEPS
@@ -27,6 +28,8 @@ _KEPT_FOR = timedelta(days=120)
 _CHUNK = 49
 """Two rows per code and the pool's: a transaction holds 100 writes."""
 _FORGOTTEN_AT_ONCE = 500
+_ENDLESS = 36_500.0
+"""Days: what lasts longer than a century does not run out."""
 _ROUNDS = 12
 _WAIT = 0.02
 
@@ -37,7 +40,11 @@ class PoolExhausted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CouponPool:
-    """A pool: ``size`` codes were added, those before number ``next`` are given out."""
+    """A pool: ``size`` codes were added, those before number ``next`` are given out.
+
+    ``day`` is the last (UTC) on which any was, ``day_first`` the number of that day's first; ``before`` and
+    ``before_first`` are those of the last day before it. They cost no write: each draw rewrites the row anyway.
+    """
 
     id: PoolId
     merchant_id: MerchantId
@@ -45,6 +52,10 @@ class CouponPool:
     created_at: datetime
     size: int = 0
     next: int = 1
+    day: date | None = None
+    day_first: int = 1
+    before: date | None = None
+    before_first: int = 1
 
     @property
     def claimed(self) -> int:
@@ -55,6 +66,32 @@ class CouponPool:
     def left(self) -> int:
         """How many codes remain."""
         return self.size - self.claimed
+
+    def per_day(self, now: datetime) -> float:
+        """The pace: codes given out a day, since yesterday began (UTC)."""
+        today = now.astimezone(UTC).date()
+        yesterday = today - timedelta(days=1)
+        if self.day not in {today, yesterday}:
+            return 0.0
+        first = self.before_first if self.day == today and self.before == yesterday else self.day_first
+        elapsed = now - datetime.combine(yesterday, clock_time(), UTC)
+        return (self.next - first) / (elapsed / timedelta(days=1))
+
+    def runs_out_at(self, now: datetime) -> datetime | None:
+        """When the last code goes at this pace; None where none is left, none goes, or not within a lifetime."""
+        pace = self.per_day(now)
+        days = self.left / pace if pace > 0 else _ENDLESS
+        return now + timedelta(days=days) if 0 < days < _ENDLESS else None
+
+    def given_at(self, now: datetime) -> dict[str, str | int]:
+        """What the row says once another code is given out."""
+        today = now.astimezone(UTC).date()
+        given: dict[str, str | int] = {"next": self.next + 1}
+        if self.day is None or self.day < today:
+            given |= {"day": today.isoformat(), "df": self.next}
+            if self.day is not None:
+                given |= {"bd": self.day.isoformat(), "bf": self.day_first}
+        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +166,7 @@ class CouponStore:
             raise StoreUnavailable("the pool counts a code it does not hold")
         allocation = Allocation(step, row["code"], now, expires_at)
         taken = Update(
-            keys.coupon_pool(merchant_id, pool_id), set={"next": pool.next + 1}, condition=Attr("next").eq(pool.next)
+            keys.coupon_pool(merchant_id, pool_id), set=pool.given_at(now), condition=Attr("next").eq(pool.next)
         )
         return Draw(allocation, (taken, self.given(episode_id, allocation, now)))
 
@@ -240,6 +277,10 @@ def _pool(merchant_id: MerchantId, item: Item) -> CouponPool:
         created_at=from_ms(int(item["ca"])),
         size=int(item["size"]),
         next=int(item["next"]),
+        day=date.fromisoformat(item["day"]) if "day" in item else None,
+        day_first=int(item.get("df", 1)),
+        before=date.fromisoformat(item["bd"]) if "bd" in item else None,
+        before_first=int(item.get("bf", 1)),
     )
 
 

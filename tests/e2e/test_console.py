@@ -130,6 +130,8 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     shop.call("POST", "/v1/suppressions", token=shop.token, json={"email": "asha@tea.example"})
     shop.call("POST", "/v1/tokens", token=shop.token, json={"name": "<b onclick=alert(1)>bold"})
     paths += ["/settings", "/settings/tokens", "/settings/suppressions", "/settings/privacy"]
+    pool = shop.call("POST", "/v1/coupon-pools", token=shop.token, json={"name": "<b onclick=alert(1)>bold"})
+    paths += ["/health", "/settings/coupons", f"/settings/coupons/{pool['id']}"]
     paths += ["/quarantine", f"/quarantine/{kept}?body=shown"]
     paths += ["/sources", f"/sources/{source['id']}", f"/sources/{source['id']}/change"]
     paths += ["/sources/new", "/sources/new/razorpay"]
@@ -204,6 +206,7 @@ def test_two_merchants_at_once_a_revoked_token_and_the_back_button(
     one.page.go_back()
     expect(one.page.get_by_role("heading", name="What happened")).to_have_count(0)
     two.page.get_by_role("button", name="Sign out", exact=True).click()
+    two.page.get_by_role("heading", name="Sign in").wait_for()
     two.page.go_back()
     expect(two.page.get_by_role("heading", name="Overview")).to_have_count(0)
     other.close()

@@ -164,23 +164,24 @@ def create_pool(body: PoolBody) -> Json[PoolJson]:
     standing = own.services.coupons.listed(own.merchant_id)
     check_room((row.id for row in standing), pool.id, MOST_POOLS, "coupon pools")
     own.services.coupons.create(pool)
-    return answer(pool_json(pool), 201, location=f"/v1/coupon-pools/{pool.id}")
+    return answer(pool_json(pool, own.now), 201, location=f"/v1/coupon-pools/{pool.id}")
 
 
 @router.get("/v1/coupon-pools", security=MERCHANT, summary="List the own coupon pools", tags=_TAGS)
 def list_pools(
     limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None
 ) -> Json[Page[PoolJson]]:
-    """With what is left in each; codes are never shown."""
+    """With what is left in each, and when it runs out at the pace since yesterday; codes are never shown."""
     own = session(router)
     shown, after = own.cursors.page(own.services.coupons.listed(own.merchant_id), lambda row: row.id, limit, cursor)
-    return listed([pool_json(row) for row in shown], after)
+    return listed([pool_json(row, own.now) for row in shown], after)
 
 
 @router.get("/v1/coupon-pools/<pool_id>", security=MERCHANT, summary="Read a coupon pool", tags=_TAGS)
 def read_pool(pool_id: str) -> Json[PoolJson]:
     """With what is left in it."""
-    return answer(pool_json(_pool(session(router), pool_id)))
+    own = session(router)
+    return answer(pool_json(_pool(own, pool_id), own.now))
 
 
 @router.post("/v1/coupon-pools/<pool_id>/codes", security=MERCHANT, summary="Add codes to a pool", tags=_TAGS)
@@ -190,7 +191,7 @@ def add_codes(pool_id: str, body: CodesBody) -> Json[FilledPoolJson]:
     pool = _pool(own, pool_id)
     added = own.services.coupons.add(own.merchant_id, pool.id, body.codes)
     shown: FilledPoolJson = {
-        **pool_json(_pool(own, pool_id)),
+        **pool_json(_pool(own, pool_id), own.now),
         "added": added,
         "duplicates": len(body.codes) - added,
     }

@@ -1,0 +1,94 @@
+"""One page says whether sources are heard of and endpoints answer."""
+
+import re
+
+import pytest
+
+from shared.delivery.exchange import Answer
+from tests.integration.api.conftest import Api, new_merchant
+from tests.integration.console.conftest import Browser
+from tests.integration.shop import Shop
+
+
+@pytest.fixture
+def shop(operator: Api, shop: Shop) -> Shop:
+    """The API and the functions over one stage and one merchant."""
+    return shop
+
+
+@pytest.fixture
+def merchant(shop: Shop, operator: Api) -> Api:
+    """The shop's merchant."""
+    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
+
+
+@pytest.fixture
+def signed_in(browser: Browser, merchant: Api) -> Browser:
+    """At the console."""
+    browser.sign_in(merchant.credential or "")
+    return browser
+
+
+def named(shop: Shop, merchant: Api, event_type: str, name: str) -> None:
+    """An endpoint with a name."""
+    made = shop.endpoint(event_type)
+    assert merchant("PATCH", f"/v1/endpoints/{made.id}", {"name": name}).status == 200
+
+
+def cells(page: str) -> list[str]:
+    """The cells of the page's tables as text."""
+    found = re.findall(r"<td[^>]*>(.*?)</td>", page, re.DOTALL)
+    return [" ".join(re.sub(r"<[^>]+>", " ", own).split()) for own in found]
+
+
+def test_who_sent_and_who_answers(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    named(shop, merchant, "checkout.abandoned", "<b>BSP")
+    shop.abandon()
+    shop.settle()
+    shop.deliver()
+
+    page = signed_in.get("/console/health").text
+
+    assert "No purchase" in cells(page)[2]
+    assert cells(page)[3:5] == ["100.0 %", "0"]
+    assert "0 of 1" in cells(page)
+    assert re.search(r"\d+ ms", page)
+    assert "&lt;b&gt;BSP" in page
+    assert "<b>BSP" not in page
+    assert "Keys that stop" not in page
+
+
+def test_what_fails_is_counted_and_stands_first(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    named(shop, merchant, "checkout.completed", "well")
+    named(shop, merchant, "checkout.abandoned", "ill")
+    shop.answer = lambda _: Answer(500)
+    shop.abandon()
+    shop.settle()
+    shop.deliver()
+
+    page = signed_in.get("/console/health").text
+
+    assert page.index("<bdi>ill</bdi>") < page.index("<bdi>well</bdi>")
+    assert "failing since" in page
+    assert "1 of 1" in cells(page)
+
+
+def test_a_new_merchant_is_told_what_to_set_up(browser: Browser, operator: Api) -> None:
+    browser.sign_in(new_merchant(operator)["token"])
+
+    page = browser.get("/console/health").text
+
+    assert "No provider is connected" in page
+    assert "No endpoint yet" in page
+
+
+def test_a_key_that_stops_to_count_is_named(browser: Browser, operator: Api) -> None:
+    merchant = operator.as_(new_merchant(operator)["token"])
+    browser.sign_in(merchant.credential or "")
+    body = {"kind": "webhook", "url": "https://bsp.example.com/", "settings": {"signatures": ["v1a"]}}
+    made = merchant("POST", "/v1/endpoints", body).json
+    assert "Keys that stop" not in browser.get("/console/health").text
+
+    merchant("POST", f"/v1/endpoints/{made['id']}/rotate-secret", {"overlap": "P2D"})
+
+    assert "The older signing key holds until" in browser.get("/console/health").text
