@@ -43,7 +43,7 @@ NOTICES: Mapping[str, str] = {
     "discarded": "The checkout is discarded: nobody is written to about it.",
     "completed": "The checkout counts as bought.",
     "retried": "The delivery is tried once more, now.",
-    "tested": "A test event is on its way; its answer appears among the deliveries.",
+    "tested": "A test event is on its way; its answer appears here.",
     "enabled": "The endpoint is on. What was held meanwhile waits until you recover it.",
     "paused": "The campaign is paused: nothing more of it is sent.",
     "activated": "The campaign is active. Checkouts that are left from now on count.",
@@ -52,6 +52,9 @@ NOTICES: Mapping[str, str] = {
     "campaign_changed": "The campaign is changed.",
     "campaign_removed": "The campaign is removed: nothing more of it is sent.",
     "quiet_hours_set": "The quiet hours are changed, for all campaigns.",
+    "endpoint_made": "The endpoint is there. Send a test event, and look at what is answered.",
+    "endpoint_changed": "The endpoint is changed: what is sent from now on goes by it.",
+    "endpoint_removed": "The endpoint is removed.",
     "disabled": "The endpoint is off. What arrives meanwhile is held.",
     "not_sure": "Nothing was done: tick the box to say that you are sure.",
     "source_changed": "The source is changed. Webhooks are read so from now on.",
@@ -105,7 +108,8 @@ def _templates() -> Environment:
         "reason": words.reason,
         "masked": words.masked,
         "moment": _moment,
-        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "pretty": pretty,
+        "readable": _readable,
     }
     made.filters |= filters
     made.globals.update(bars=charts.bars, label=words.label)
@@ -174,6 +178,19 @@ def static(name: str) -> dict[str, Any] | None:
         "body": base64.b64encode(content).decode(),
         "isBase64Encoded": True,
     }
+
+
+def pretty(value: Any) -> str:
+    """Data as JSON to be read."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _readable(text: str) -> str:
+    """A body as it can be read: JSON in lines, anything else as it is."""
+    try:
+        return pretty(json.loads(text))
+    except ValueError:
+        return text
 
 
 def _moment(at: str | None, zone: str) -> Markup:

@@ -11,6 +11,7 @@ from functions.console.pages import (
     checkouts,
     coupons,
     deliveries,
+    endpoint_template,
     endpoints,
     health,
     overview,
@@ -33,6 +34,7 @@ type Page = Callable[..., dict[str, Any]]
 logger = function_logger("console")
 renew_after_restore()
 _ID = r"[a-z]{2,4}_[0-9A-Za-z]{1,64}"
+_KIND = r"(?P<kind>[a-z0-9_]{1,40})"
 _PROVIDER = r"(?P<provider>[a-z0-9_]{1,40})"
 _QUARANTINED = rf"(?P<quarantine_id>{_ID})"
 _OPEN: Mapping[tuple[str, str], Page] = {
@@ -54,7 +56,16 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("GET", rf"/deliveries/(?P<delivery_id>{_ID})"): deliveries.show,
     ("POST", rf"/deliveries/(?P<delivery_id>{_ID})/retry"): deliveries.retry,
     ("GET", r"/endpoints"): endpoints.show_list,
+    ("GET", r"/endpoints/new"): endpoints.choose,
+    ("GET", rf"/endpoints/new/{_KIND}"): endpoints.ask,
+    ("POST", rf"/endpoints/new/{_KIND}"): endpoints.create,
     ("GET", rf"/endpoints/(?P<endpoint_id>{_ID})"): endpoints.show,
+    ("GET", rf"/endpoints/(?P<endpoint_id>{_ID})/change"): endpoints.ask_change,
+    ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/change"): endpoints.change,
+    ("GET", rf"/endpoints/(?P<endpoint_id>{_ID})/template"): endpoint_template.ask,
+    ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/template"): endpoint_template.write,
+    ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/rotate"): endpoints.rotate,
+    ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/remove"): endpoints.remove,
     ("POST", rf"/endpoints/(?P<endpoint_id>{_ID})/(?P<action>test|enable|disable|recover)"): endpoints.act,
     ("GET", r"/campaigns"): campaigns.show_list,
     ("GET", r"/campaigns/new"): campaigns.begin,

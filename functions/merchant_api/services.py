@@ -35,6 +35,7 @@ from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.campaigns.setup import CampaignSetup
 from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.delivering.history import DeliveryHistory
+from shared.workflows.delivering.payload_preview import PayloadPreview
 from shared.workflows.delivering.resend import ResendJobs
 from shared.workflows.delivering.test_event import EndpointTests, test_events
 from shared.workflows.insight.checkout_search import CheckoutSearch
@@ -207,6 +208,11 @@ class Services(Stores):
     def resends(self) -> ResendJobs:
         """Sends undelivered deliveries again."""
         return ResendJobs(ResendJobStore(self.table, self.environment.due_shards), self.now)
+
+    @cached_property
+    def payload_preview(self) -> PayloadPreview:
+        """Shows what endpoints would be sent."""
+        return PayloadPreview(lambda: self.shopper_links, self.now)
 
     @cached_property
     def health(self) -> HealthStore:

@@ -176,6 +176,13 @@ class RotationBody(Strict):
         return _within(timedelta(), LONGEST_OVERLAP, overlap)
 
 
+class PayloadPreviewBody(Strict):
+    """On which stored checkout, and with which settings in place of the endpoint's own; they merge, as in a change."""
+
+    checkout_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    settings: EndpointSettingsBody = EndpointSettingsBody()
+
+
 class RecoverBody(Strict):
     """Which deliveries to send again."""
 

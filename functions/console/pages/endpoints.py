@@ -1,27 +1,181 @@
-"""Endpoints: how each is doing, and what can be done about it."""
+"""Endpoints: how each is doing, and what can be done about it; making and changing one."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from statistics import median
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from functions.console import answers
-from functions.console.visit import Visit
+from functions.console import answers, endpoint_form, forms
+from functions.console.charts import Bar
+from functions.console.forms import Form
+from functions.console.visit import Refused, Visit
 
 _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled", "recover": "recovering"}
+_LOOKED_AT = 200
+_CHANGED_MEANWHILE = 412
+_OVERLAPS = (
+    ("P1D", "for a day"),
+    ("PT1H", "for an hour"),
+    ("P7D", "for seven days"),
+    ("PT0S", "not at all: it leaked"),
+)
 
 
 def show_list(visit: Visit) -> dict[str, Any]:
     """All of them."""
-    rows = visit.get("/v1/endpoints")["data"]
+    rows = visit.get("/v1/endpoints", limit=_LOOKED_AT)["data"]
     return answers.page(visit, "endpoints.html", merchant=visit.merchant, rows=rows)
 
 
 def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
-    """One endpoint, its health and its newest deliveries."""
+    """One endpoint, its health over time, its newest deliveries, and the answer to a test event."""
     found = visit.get(f"/v1/endpoints/{endpoint_id}")
-    newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=10)["data"]
-    return answers.page(visit, "endpoint.html", merchant=visit.merchant, endpoint=found, deliveries=newest)
+    newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=_LOOKED_AT)["data"]
+    tested = next((own for own in newest if own["id"] == visit.query.get("tested")), None)
+    days = _by_day(newest, visit.merchant["timezone"])
+    return answers.page(
+        visit,
+        "endpoint.html",
+        merchant=visit.merchant,
+        endpoint=found,
+        deliveries=newest[:10],
+        tested=tested,
+        days=days,
+        bars_of=[Bar(own["day"], own["attempts"], own["delivered"], False) for own in days],  # noqa: FBT003 - a tuple's
+        looked_at=len(newest),
+        overlaps=_OVERLAPS,
+        templated=found["kind"] == "webhook" or "template" in _kinds(visit)[found["kind"]]["settings"]["properties"],
+    )
 
 
 def act(visit: Visit, endpoint_id: str, action: str) -> dict[str, Any]:
     """Test it, switch it, or send again what it missed."""
-    visit.ask("POST", f"/v1/endpoints/{endpoint_id}/{action}")
-    return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done=_DONE[action]))
+    made = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/{action}", once=action in {"test", "recover"})
+    tested = made["id"] if action == "test" else None
+    return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done=_DONE[action], tested=tested))
+
+
+def choose(visit: Visit) -> dict[str, Any]:
+    """Which kind it is to be."""
+    return answers.page(visit, "endpoint_choice.html", merchant=visit.merchant, kinds=_kinds(visit).values())
+
+
+def ask(visit: Visit, kind: str) -> dict[str, Any]:
+    """The form of one kind."""
+    return _editor(visit, kind, None, Form(endpoint_form.fresh(kind)))
+
+
+def create(visit: Visit, kind: str) -> dict[str, Any]:
+    """Make it, and show its signing secret once."""
+    described = _kinds(visit).get(kind)
+    if described is None:
+        return answers.see_other(visit.url("/endpoints/new"))
+    settings = endpoint_form.settings_of(described["settings"])
+    body, wrong = endpoint_form.body_of(visit.form, settings, webhook=kind == "webhook")
+    if wrong:
+        return _editor(visit, kind, None, Form(visit.form, wrong))
+    given = {name: own for name, own in body["settings"].items() if own is not None}
+    asked = {name: own for name, own in body.items() if own is not None} | {"kind": kind, "settings": given}
+    try:
+        made = visit.ask("POST", "/v1/endpoints", body=asked, once=True)
+    except Refused as why:
+        return _editor(visit, kind, None, forms.refused(visit.form, why, endpoint_form.places(settings)))
+    if "signing_secret" not in made or kind != "webhook":
+        return answers.see_other(visit.url(f"/endpoints/{made['id']}", done="endpoint_made"))
+    return answers.page(visit, "endpoint_secret.html", merchant=visit.merchant, endpoint=made, rotated=False)
+
+
+def ask_change(visit: Visit, endpoint_id: str) -> dict[str, Any]:
+    """Its name, address, events and settings, to be changed."""
+    endpoint, version = visit.versioned(f"/v1/endpoints/{endpoint_id}")
+    settings = endpoint_form.settings_of(_kinds(visit)[endpoint["kind"]]["settings"])
+    typed = endpoint_form.typed_of(endpoint, settings) | {"version": version}
+    return _editor(visit, endpoint["kind"], endpoint, Form(typed))
+
+
+def change(visit: Visit, endpoint_id: str) -> dict[str, Any]:
+    """Change the version that was read and no other; secrets that were left empty stay."""
+    typed, path = visit.form, f"/v1/endpoints/{endpoint_id}"
+    endpoint, version = visit.versioned(path)
+    kind = endpoint["kind"]
+    settings = endpoint_form.settings_of(_kinds(visit)[kind]["settings"])
+    body, wrong = endpoint_form.body_of(typed, settings, webhook=kind == "webhook")
+    if wrong:
+        return _editor(visit, kind, endpoint, Form(typed, wrong))
+    try:
+        visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
+    except Refused as why:
+        form = forms.refused(typed, why, endpoint_form.places(settings))
+        if why.status == _CHANGED_MEANWHILE:
+            form = Form(typed | {"version": version}, rest=(_stale(),))
+        return _editor(visit, kind, endpoint, form)
+    return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="endpoint_changed"))
+
+
+def rotate(visit: Visit, endpoint_id: str) -> dict[str, Any]:
+    """A new signing secret, shown once."""
+    body = {"overlap": visit.form.get("overlap", _OVERLAPS[0][0])}
+    made = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/rotate-secret", body=body, once=True)
+    if "signing_secret" not in made:  # sent twice, and the first answer was too large to be kept
+        return answers.see_other(visit.url(f"/endpoints/{endpoint_id}"))
+    return answers.page(visit, "endpoint_secret.html", merchant=visit.merchant, endpoint=made, rotated=True)
+
+
+def remove(visit: Visit, endpoint_id: str) -> dict[str, Any]:
+    """Remove it for good."""
+    if visit.form.get("sure") != "yes":
+        return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="not_sure"))
+    visit.ask("DELETE", f"/v1/endpoints/{endpoint_id}")
+    return answers.see_other(visit.url("/endpoints", done="endpoint_removed"))
+
+
+def _stale() -> str:
+    return (
+        "Somebody else changed this endpoint meanwhile. What you typed still stands below: save again to put it in"
+        " place of theirs, or open the page anew to see what is there."
+    )
+
+
+def _editor(visit: Visit, kind: str, endpoint: Mapping[str, Any] | None, form: Form) -> dict[str, Any]:
+    described = _kinds(visit).get(kind)
+    if described is None:
+        return answers.see_other(visit.url("/endpoints/new"))
+    return answers.page(
+        visit,
+        "endpoint_editor.html",
+        status=422 if form.wrong else 200,
+        merchant=visit.merchant,
+        endpoint=endpoint,
+        kind=described,
+        settings=endpoint_form.settings_of(described["settings"]),
+        event_types=endpoint_form.EVENT_TYPES,
+        form=form,
+    )
+
+
+def _kinds(visit: Visit) -> dict[str, dict[str, Any]]:
+    return {own["kind"]: own for own in visit.get("/v1/destinations")["data"]}
+
+
+def _by_day(deliveries: list[dict[str, Any]], zone: str) -> list[dict[str, Any]]:
+    """Attempts by day on the merchant's clock: how many, how many were answered well, how long answers took."""
+    days: dict[str, list[dict[str, Any]]] = {}
+    for delivery in deliveries:
+        for attempt in delivery["attempts"]:
+            day = datetime.fromisoformat(attempt["at"]).astimezone(ZoneInfo(zone)).date().isoformat()
+            days.setdefault(day, []).append(attempt)
+    return [_day(day, days[day]) for day in sorted(days)]
+
+
+def _day(day: str, attempts: list[dict[str, Any]]) -> dict[str, Any]:
+    delivered = sum(own["outcome"] == "delivered" for own in attempts)
+    took = [own["latency_ms"] for own in attempts if own["latency_ms"] is not None]
+    return {
+        "day": day,
+        "attempts": len(attempts),
+        "delivered": delivered,
+        "rate": delivered / len(attempts),
+        "median": round(median(took)) if took else None,
+        "slowest": max(took, default=None),
+    }

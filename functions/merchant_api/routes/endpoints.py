@@ -166,6 +166,28 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json[Ne
     return answer(shown, version=version)
 
 
+@router.post(
+    "/v1/endpoints/<endpoint_id>/preview",
+    security=MERCHANT,
+    summary="Show what it would be sent about a checkout",
+    tags=_TAGS,
+)
+@when_repeated(Repeat.DONE_AGAIN)
+def preview_delivery(endpoint_id: str, body: PayloadPreviewBody) -> Json:
+    """The body of its ``checkout.abandoned``, with ``settings`` tried in place of its own. Nothing is sent or written.
+
+    Secrets read ``***``. ``body`` is null where there would be none, with the ``reason``.
+    """
+    own = session(router)
+    endpoint = _endpoint(own, endpoint_id).value
+    checkout = checkout_of(own, body.checkout_id)
+    stored = without_secrets(endpoint)
+    draft = replace(stored, settings=body.settings.on(dict(stored.settings)))
+    check(draft, local=own.local, own=own.own_address)
+    shown = own.services.payload_preview.shown(endpoint, draft, checkout, own.merchant().value)
+    return answer({"body": shown.body, "content_type": shown.content_type, "reason": shown.reason})
+
+
 @router.get(
     "/v1/endpoints/<endpoint_id>/public-keys",
     security=ANYONE,

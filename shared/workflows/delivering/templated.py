@@ -7,6 +7,7 @@ the event goes.
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from shared.delivery.outcome import Outcome
@@ -50,14 +51,19 @@ class TemplatedBodies:
             raise Unsendable(Outcome.FAIL_MESSAGE, TOO_LARGE) from None
 
 
+def rendered(asked: Mapping[str, Any], facts: Mapping[str, Any], event_id: str, event_type: str, at: datetime) -> bytes:
+    """What a template makes of an event. Raises TemplateError, TemplateLimit and TemplatesUnavailable."""
+    delivery = Delivery(id="", message_id=event_id, event_type=event_type, attempted_at=at, facts=facts)
+    return render_json(str(asked.get("liquid", "")), {**variables(delivery), "event": present(facts)})
+
+
 def _rendered(asked: Mapping[str, Any], event: EventRecord) -> bytes:
     facts: dict[str, Any] = json.loads(event.body)
     at = parse_instant(facts["timestamp"])
     if at is None:
         raise ValueError("an envelope has a timestamp")
-    delivery = Delivery(id="", message_id=event.id, event_type=event.type, attempted_at=at, facts=facts)
     try:
-        return render_json(str(asked.get("liquid", "")), {**variables(delivery), "event": present(facts)})
+        return rendered(asked, facts, event.id, event.type, at)
     except TemplateLimit:
         raise Unsendable(Outcome.FAIL_MESSAGE, TEMPLATE_LIMIT) from None
     except TemplateError:
