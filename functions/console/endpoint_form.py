@@ -90,7 +90,7 @@ def typed_of(endpoint: Mapping[str, Any], settings: Sequence[Setting]) -> dict[s
 def body_of(
     typed: Mapping[str, str], settings: Sequence[Setting], *, webhook: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The API's fields, and what is wrong with fields that are no JSON. What is empty is null; empty secrets are left out."""
+    """The API's fields, and what is wrong with those that are no JSON. Empty is null; empty secrets are left out."""
     wrong: dict[str, str] = {}
     given: dict[str, Any] = {}
     for own in settings:

@@ -300,7 +300,7 @@ class ServiceStack(Stack):
     def _allow_mail(self) -> None:
         """E-mail of merchants without an SES of their own goes out by the stage's, where the stage wants that."""
         mail, deliver = self._stage.stage_mail, self.functions["deliver"]
-        for own in (self.functions["merchant_api"], deliver):
+        for own in (self.functions["merchant_api"], self.functions["console"], deliver):
             own.tell(STAGE_MAIL=mail)
         if mail == "off":
             return

@@ -190,6 +190,16 @@ class RecoverBody(Strict):
     statuses: _Statuses | None = None
 
 
+class PayloadPreviewJson(TypedDict):
+    """What an endpoint would be sent: the request's body as text, secrets as `***`."""
+
+    body: str | None
+    """Null where there would be none."""
+    content_type: str | None
+    reason: str | None
+    """Why there would be none; `provider_payload`: the provider's own body, as it came."""
+
+
 class ResendCountsJson(TypedDict):
     """Deliveries looked at, and those sent again."""
 

@@ -137,6 +137,8 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     paths += ["/sources/new", "/sources/new/razorpay"]
     paths += [f"/campaigns/{written['id']}", f"/campaigns/{written['id']}/change", "/campaigns/quiet-hours"]
     paths += ["/campaigns/new", "/campaigns/new?template=discount"]
+    paths += [f"/endpoints/{endpoint['id']}/change", f"/endpoints/{endpoint['id']}/template"]
+    paths += [f"/endpoints/{endpoint['id']}?tested={tested['id']}", "/endpoints/new", "/endpoints/new/ses"]
     axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
     found: list[str] = []
     for width in WIDTHS:

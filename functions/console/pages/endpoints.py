@@ -42,7 +42,7 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         deliveries=newest[:10],
         tested=tested,
         days=days,
-        bars_of=[Bar(own["day"], own["attempts"], own["delivered"], False) for own in days],  # noqa: FBT003 - a tuple's
+        bars_of=[Bar(own["day"], own["attempts"], own["delivered"], False) for own in days],
         looked_at=len(newest),
         overlaps=_OVERLAPS,
         templated=found["kind"] == "webhook" or "template" in _kinds(visit)[found["kind"]]["settings"]["properties"],

@@ -22,6 +22,7 @@ from functions.merchant_api.session import (
     nothing,
     session,
     tells,
+    when_repeated,
 )
 from shared.api.checkouts import Cursor, DeliveryJson, Limit, delivery_json
 from shared.api.endpoints import (
@@ -31,6 +32,8 @@ from shared.api.endpoints import (
     EndpointWithHealthJson,
     KeySetJson,
     NewEndpointJson,
+    PayloadPreviewBody,
+    PayloadPreviewJson,
     RecoverBody,
     ResendJson,
     RotationBody,
@@ -39,7 +42,8 @@ from shared.api.endpoints import (
     key_set_json,
     resend_json,
 )
-from shared.api.problems import conflict, not_found
+from shared.api.idempotency import Repeat
+from shared.api.problems import FieldError, conflict, invalid, not_found
 from shared.domain.announcement import EventType
 from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint, EndpointCredentials
@@ -53,7 +57,8 @@ from shared.workflows.delivering.endpoint_setup import (
     rotated,
     with_contents,
 )
-from shared.workflows.delivering.refusals import check_room
+from shared.workflows.delivering.payload_preview import without_secrets
+from shared.workflows.delivering.refusals import NotFound, check_room
 
 router = new_router()
 _TAGS = ["Endpoints"]
@@ -173,18 +178,22 @@ def rotate_secret(endpoint_id: str, body: RotationBody | None = None) -> Json[Ne
     tags=_TAGS,
 )
 @when_repeated(Repeat.DONE_AGAIN)
-def preview_delivery(endpoint_id: str, body: PayloadPreviewBody) -> Json:
+def preview_delivery(endpoint_id: str, body: PayloadPreviewBody) -> Json[PayloadPreviewJson]:
     """The body of its ``checkout.abandoned``, with ``settings`` tried in place of its own. Nothing is sent or written.
 
     Secrets read ``***``. ``body`` is null where there would be none, with the ``reason``.
     """
     own = session(router)
     endpoint = _endpoint(own, endpoint_id).value
-    checkout = checkout_of(own, body.checkout_id)
+    merchant = own.merchant().value
+    try:
+        checkout = own.services.dismissals.read(merchant, body.checkout_id)
+    except NotFound:
+        raise invalid([FieldError("no such checkout", pointer="/checkout_id")]) from None
     stored = without_secrets(endpoint)
     draft = replace(stored, settings=body.settings.on(dict(stored.settings)))
-    check(draft, local=own.local, own=own.own_address)
-    shown = own.services.payload_preview.shown(endpoint, draft, checkout, own.merchant().value)
+    check(draft, local=own.local, own=own.own_address, merchant_id=own.merchant_id)
+    shown = own.services.payload_preview.shown(endpoint, draft, checkout, merchant)
     return answer({"body": shown.body, "content_type": shown.content_type, "reason": shown.reason})
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from shared.destinations import registry
 from shared.destinations.destination import Delivery, Unsendable
 from shared.destinations.liquid import TemplateError, on_behalf_of
-from shared.domain.announcement import EventType, envelope, messaging_verdict
+from shared.domain.announcement import CheckoutEventJson, EventType, envelope, messaging_verdict
 from shared.domain.checkout import Checkout
 from shared.domain.ids import event_id
 from shared.domain.merchant import Endpoint, EndpointCredentials, Merchant
@@ -80,7 +80,7 @@ class PayloadPreview:
         text = request.body.decode(errors="replace").replace(_STAND_IN, HIDDEN)
         return Shown(text, types.get("content-type"))
 
-    def _facts(self, checkout: Checkout, merchant: Merchant) -> dict[str, object]:
+    def _facts(self, checkout: Checkout, merchant: Merchant) -> CheckoutEventJson:
         now, settings = self._now(), merchant.settings
         verdict = messaging_verdict(
             checkout, settings, now, merchant_zone=merchant.timezone, merchant_country=merchant.country

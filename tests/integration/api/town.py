@@ -13,6 +13,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/merchants": {"name": "Another"},
     "POST /v1/sources": {"provider": "flexype"},
     "POST /v1/endpoints": {"kind": "webhook", "url": "https://bsp.example.com/"},
+    "POST /v1/endpoints/{endpoint_id}/preview": {"checkout_id": "chk_x"},
     "POST /v1/campaigns": {"name": "Back", "steps": [{"after": "PT1H", "endpoint_id": "ep_x"}]},
     "POST /v1/campaigns/preview": {"campaign": {"name": "Back", "steps": [{"after": "PT1H", "endpoint_id": "ep_x"}]}},
     "POST /v1/coupon-pools": {"name": "Codes"},

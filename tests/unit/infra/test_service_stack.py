@@ -38,7 +38,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "reading": set(),
     "console": {
         "API_ID", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
-        "PULLS_QUEUE_URL", *SCHEDULING,
+        "PULLS_QUEUE_URL", "STAGE_MAIL", *SCHEDULING,
     },
 }  # fmt: skip
 
