@@ -48,6 +48,7 @@ _OPEN: Mapping[tuple[str, str], Page] = {
 _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("GET", r""): overview.show,
     ("GET", r"/start"): start.show,
+    ("POST", r"/start/test"): start.test,
     ("GET", r"/checkouts"): checkouts.show_list,
     ("POST", r"/checkouts"): checkouts.find,
     ("GET", rf"/checkouts/(?P<checkout_id>{_ID})"): checkouts.show,

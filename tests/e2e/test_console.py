@@ -27,6 +27,14 @@ class HostileSession(FlexyPeSession):
         return body
 
 
+class NotUnderstood(FlexyPeSession):
+    """What no mapping reads, and markup all the same."""
+
+    def payload(self, stage: str) -> dict[str, Any]:
+        """Of no kind that there is."""
+        return {"event_type": HOSTILE, "payload": {HOSTILE: stage}}
+
+
 def _hostile(value: Any) -> Any:
     if isinstance(value, list):
         return [_hostile(own) for own in value]
@@ -124,9 +132,7 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     tested = shop.call("POST", f"/v1/endpoints/{endpoint['id']}/test", token=shop.token)
     paths = ["/sign-in", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
     paths += [f"/deliveries/{tested['id']}", "/endpoints", f"/endpoints/{endpoint['id']}", "/campaigns", "/nowhere"]
-    unknown = {"event_type": HOSTILE, "payload": {HOSTILE: HOSTILE}}
-    headers = {"X-Flexype-Authorization": source["credentials"]["secret"]}
-    kept = shop.http.post(source["url"], json=unknown, headers=headers).json()["quarantine_id"]
+    kept = NotUnderstood(shop, source, "9820012302").post("UNKNOWN").json()["quarantine_id"]
     shop.call("POST", "/v1/suppressions", token=shop.token, json={"email": "asha@tea.example"})
     shop.call("POST", "/v1/tokens", token=shop.token, json={"name": "<b onclick=alert(1)>bold"})
     paths += ["/settings", "/settings/tokens", "/settings/suppressions", "/settings/privacy"]

@@ -12,8 +12,15 @@ _NO_PURCHASE = (
 )
 
 
+_NEWEST = 10
+"""Deliveries of an endpoint, among which its last test is looked for."""
+
+
 class Step(NamedTuple):
-    """One thing to do; ``done`` when its trace was seen. ``warned``: it is what goes wrong most often."""
+    """One thing to do; ``done`` when its trace was seen. ``warned``: it is what goes wrong most often.
+
+    ``tests``: a test event can be sent from here.
+    """
 
     title: str
     done: bool
@@ -21,6 +28,7 @@ class Step(NamedTuple):
     path: str | None
     link: str = "Look"
     warned: bool = False
+    tests: bool = False
 
 
 def show(visit: Visit) -> dict[str, Any]:
@@ -34,6 +42,7 @@ def show(visit: Visit) -> dict[str, Any]:
     )
     bought = any(own["last_purchase_at"] for own in health.values())
     delivered = bool(endpoints) and bool(visit.get("/v1/deliveries", status="delivered", limit=1)["data"])
+    tested = next((own for own in endpoints if own["status"] == "active"), None)
     only = f"/sources/{sources[0]['id']}" if len(sources) == 1 else "/sources"
     steps = [
         Step(
@@ -61,17 +70,16 @@ def show(visit: Visit) -> dict[str, Any]:
         Step(
             "Add an endpoint",
             bool(endpoints),
-            "Where messages and events go: POST /v1/endpoints adds one.",
+            "Where messages and events go.",
             "/endpoints",
+            "Look" if endpoints or not visit.may_change else "Add one",
         ),
         Step(
             "See a delivery answered",
             delivered,
-            "Send a test event to the endpoint, and look at what was answered."
-            if endpoints
-            else "A test event to the endpoint shows whether it answers.",
-            f"/endpoints/{endpoints[0]['id']}" if endpoints and not delivered else "/deliveries",
-            "Send one" if endpoints and not delivered and visit.may_change else "Look",
+            "A test event to the endpoint shows whether it answers, and what.",
+            "/deliveries" if endpoints else None,
+            tests=tested is not None,
         ),
         Step(
             "Start a campaign",
@@ -91,4 +99,23 @@ def show(visit: Visit) -> dict[str, Any]:
         sources=sources,
         health=health,
         waiting=bool(sources) and not arrived,
+        tested=tested,
+        answered=tested and _answer(visit, tested["id"]),
     )
+
+
+def test(visit: Visit) -> dict[str, Any]:
+    """A test event to the endpoint that the page named; its answer is shown there."""
+    endpoint_id = visit.form.get("endpoint_id", "")
+    # One of the list, and nothing else that a form may name: it becomes a part of an address.
+    if any(own["id"] == endpoint_id for own in visit.get("/v1/endpoints", limit=200)["data"]):
+        visit.ask("POST", f"/v1/endpoints/{endpoint_id}/test", once=True)
+        return answers.see_other(visit.url("/start", done="tested"))
+    return answers.see_other(visit.url("/start", done="gone"))
+
+
+def _answer(visit: Visit, endpoint_id: str) -> dict[str, Any] | None:
+    """The newest test event's delivery, with its newest attempt."""
+    newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=_NEWEST)["data"]
+    found = next((own for own in newest if own["event_type"] == "endpoint.test"), None)
+    return found and {**found, "attempt": found["attempts"][-1] if found["attempts"] else None}
