@@ -52,26 +52,49 @@ def weights() -> dict[str, float]:
 
 def of_a_session(flows: Mapping[str, Mapping[str, Any]]) -> Cost:
     """The mean session, spread over its webhooks. ``flows``: figures by name, as the ceilings have them."""
+    # An abandonment or a purchase each: told once, delivered once.
+    held = WEBHOOKS * SECONDS["webhook"] + SECONDS["announcing"] + SECONDS["delivering"]
+    runs = WEBHOOKS + 2
+    return _cost(flows, weights(), spread=WEBHOOKS, asked=WEBHOOKS, runs=runs, held=held, lines=runs)
+
+
+def of_the_feed(flows: Mapping[str, Mapping[str, Any]], together: int) -> Cost:
+    """Deliveries of ``checkout.updated``, one by one or so many together, spread over the deliveries; without the
+    webhooks that they tell of. Records of a batch come one after the other, its messages go out at once."""
+    many = "an update" if together == 1 else f"{together} updates"
+    held = together * SECONDS["announcing"] + SECONDS["delivering"]
+    times = {f"announcing {many}": 1.0, f"delivering {many}": 1.0}
+    return _cost(flows, times, spread=together, asked=0, runs=2, held=held, lines=2 * together)
+
+
+def _cost(
+    flows: Mapping[str, Mapping[str, Any]],
+    times: Mapping[str, float],
+    *,
+    spread: int,
+    asked: int,
+    runs: int,
+    held: float,
+    lines: int,
+) -> Cost:
+    """Flows by how often they are gone through, spread over so many; ``held``: seconds of functions in all."""
     price = PRICES["per_million"]
-    writes = reads = queued = kms = 0.0
-    for name, times in weights().items():
+    writes = reads = sent = kms = 0.0
+    for name, often in times.items():
         found = flows[name]
-        writes += times * (found["table"] + found["indexes"])
-        reads += times * found["reads"]
-        queued += times * sum(found["calls"].get(own, 0) for own in _QUEUED)
-        kms += times * found["calls"].get("Decrypt", 0)
-    told = delivered = 1.0  # an abandonment or a purchase each
-    held = WEBHOOKS * SECONDS["webhook"] + told * SECONDS["announcing"] + delivered * SECONDS["delivering"]
-    lines = WEBHOOKS + told + delivered
+        writes += often * (found["table"] + found["indexes"])
+        reads += often * found["reads"]
+        sent += often * sum(found["calls"].get(own, 0) for own in _QUEUED)
+        kms += often * found["calls"].get("Decrypt", 0)
     parts = {
-        "requests of the API": WEBHOOKS * price["api_request"],
-        "requests of functions": (WEBHOOKS + told + delivered) * price["lambda_request"],
+        "requests of the API": asked * price["api_request"],
+        "requests of functions": runs * price["lambda_request"],
         "time of functions": held * MEMORY_GB * PRICES["lambda_gb_second"] * 1_000_000,
         "writes": writes * price["write_unit"],
         "reads": reads * price["read_unit"],
-        # A message is sent, received and deleted.
-        "queue": 3 * queued * price["sqs_request"],
+        # Received and deleted is all that one run is given, in two calls.
+        "queue": (sent + 2) * price["sqs_request"],
         "keys": kms * price["kms_request"],
         "logs": lines * LOG_BYTES / 10**9 * PRICES["log_gb"] * 1_000_000,
     }
-    return Cost({name: own / WEBHOOKS for name, own in parts.items()}, writes)
+    return Cost({name: own / spread for name, own in parts.items()}, writes)

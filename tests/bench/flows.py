@@ -16,12 +16,15 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 
 from shared.aws import clients
+from shared.store.configuration import MerchantStore
 from tests.bench.units import Bill, Meter
 from tests.integration import conftest
 from tests.integration.conftest import INDEXES, REGION, environment_of, open_account
-from tests.integration.shop import Shop, open_shop, stranger
+from tests.integration.shop import MERCHANT, Shop, open_shop, stranger
 
 CEILINGS = Path(__file__).parent / "ceilings.json"
+TOGETHER = 10
+"""Records and messages that a function is given at once where there are enough of them."""
 FEED = ("checkout.abandoned", "checkout.recovered", "checkout.completed")
 
 
@@ -87,6 +90,25 @@ def played(shop: Shop) -> Iterator[tuple[str, Bill]]:
     shop.deliver()
     yield "purchase after a message", metered(lambda: buys(returns))
     yield "announcing a recovery", metered(told)
+    shop.settle()
+    shop.deliver()
+    yield from _updates(shop, visit, metered, numbers)
+
+
+def _updates(
+    shop: Shop, visit: Callable[..., None], metered: Callable[[Callable[[], Any]], Bill], numbers: Iterator[int]
+) -> Iterator[tuple[str, Bill]]:
+    """Another receiver hears of every update: of one shopper's, then of ten at once."""
+    shop.endpoint("checkout.updated", url="https://feed.example/")
+    MerchantStore(shop.table).flag(MERCHANT, feed=True, raw=False)
+    shop.wait(seconds=6)  # merchants are remembered for five
+    for own in range(1, 3):
+        for number in [next(numbers) for _ in range(1 if own == 1 else TOGETHER)]:
+            visit(number)
+        records = shop.stream()
+        many = "an update" if own == 1 else f"{TOGETHER} updates"
+        yield f"announcing {many}", metered(lambda records=records: shop.dispatch(records))
+        yield f"delivering {many}", metered(shop.deliver)
 
 
 def played_anew() -> dict[str, Bill]:
