@@ -67,6 +67,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=29),
             services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
+            prepares=True,
             routes=True,
         ),
         FunctionSpec(
@@ -115,6 +116,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=29),
             services=("dynamodb", "secretsmanager"),
             asked=True,
+            prepares=True,
         ),
         FunctionSpec(
             name="pull",
@@ -139,6 +141,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             timeout=timedelta(seconds=29),
             services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
+            prepares=True,
             routes=True,
             calls=("merchant_api",),
         ),

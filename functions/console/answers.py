@@ -116,6 +116,12 @@ def _templates() -> Environment:
     return made
 
 
+def load() -> None:
+    """Read the page that one begins with, and with it what stands around all pages."""
+    _templates().get_template("overview.html")
+    _names()
+
+
 def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dict[str, Any]:
     """A page. Answered with its entity tag, and with 304 where the browser shows that very page already."""
     notice = NOTICES.get(visit.query.get("done", ""))

@@ -68,6 +68,12 @@ def services() -> ConsoleServices:
     return ConsoleServices(Environment.read())
 
 
+def prepare() -> None:
+    """Do ahead what the first page would wait for: all operations, keys, the table."""
+    _resolver()
+    services().connect()
+
+
 def services_for(method: str) -> ConsoleServices:
     """The services of one request: what only looks reads each row once."""
     return PageServices(services()) if method == "GET" else services()

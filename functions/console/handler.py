@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from functions.console import access, answers
-from functions.console.composition import services_for
+from functions.console.composition import prepare, services_for
 from functions.console.pages import (
     campaigns,
     checkouts,
@@ -27,6 +27,7 @@ from functions.console.visit import CONSOLE, Refused, Visit
 from shared.aws.faults import AWS_ERRORS
 from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger, last_net
+from shared.aws.preparing import prepare_where_it_is_free
 from shared.aws.snapshot import renew_after_restore
 
 type Page = Callable[..., dict[str, Any]]
@@ -158,3 +159,12 @@ def _merchant(visit: Visit) -> dict[str, Any] | None:
         return visit.merchant
     except Refused:
         return None
+
+
+def _prepare() -> None:
+    """Besides, the frame of every page."""
+    prepare()
+    answers.load()
+
+
+prepare_where_it_is_free("console", _prepare)

@@ -9,9 +9,10 @@ from typing import Any
 from functions.merchant_api.description import described
 from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import build
-from functions.merchant_api.services import services
+from functions.merchant_api.services import prepare, services
 from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger
+from shared.aws.preparing import prepare_where_it_is_free
 from shared.aws.snapshot import renew_after_restore
 
 _logger = function_logger("merchant_api")
@@ -40,3 +41,6 @@ def _rotated(event: dict[str, Any], context: Any) -> dict[str, Any]:
     done = rotation.reseal(version, event.get("after"), lambda: context.get_remaining_time_in_millis() < SPARE_MS)
     _logger.info("credentials_resealed", version=version, resealed=done.resealed, left=len(done.left))
     return done.as_json()
+
+
+prepare_where_it_is_free("merchant_api", prepare)

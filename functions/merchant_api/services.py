@@ -287,3 +287,8 @@ def _unsettled(campaign: Campaign, failure: Exception) -> None:
 def services() -> Services:
     """The process's services. Raises MissingVariable."""
     return Services(Environment.read())
+
+
+def prepare() -> None:
+    """Do ahead what the first request would wait for."""
+    services().connect()

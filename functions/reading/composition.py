@@ -66,6 +66,14 @@ class Services(Stores):
         return f"{self.environment.public_url}/r/{self._codes.code(checkout.digest)}"
 
 
+def prepare() -> None:
+    """Do ahead what the first client would wait for: the GraphQL library and the schema, keys, the table."""
+    from functions.reading import shopify
+
+    shopify.rehearse()
+    services().connect()
+
+
 @cache
 def services() -> Services:
     """The process's services. Raises MissingVariable."""

@@ -1,6 +1,6 @@
 """The reading function: one HTTP API event of somebody else's client in, one answer in that client's form out.
 
-The GraphQL library is loaded by the first query: who reads Wix' way does not wait for it.
+The GraphQL library is loaded ahead where that is free, else by the first query.
 """
 
 import time
@@ -8,11 +8,12 @@ from typing import Any
 
 from functions.reading import wix
 from functions.reading.answers import Answer
-from functions.reading.composition import services
+from functions.reading.composition import prepare, services
 from shared.aws.faults import is_temporary
 from shared.aws.front import behind_front
 from shared.aws.function_log import function_logger
 from shared.aws.http_api import NotDecodable, body_of, headers_of, path_parameter, request_id
+from shared.aws.preparing import prepare_where_it_is_free
 from shared.aws.snapshot import renew_after_restore
 
 _logger = function_logger("reading")
@@ -73,3 +74,6 @@ def _failed(error: Exception) -> Answer:
             headers={"retry-after": _RETRY_SECONDS},
         )
     return Answer(500, {"message": "Something went wrong here.", "errors": "Internal Server Error"})
+
+
+prepare_where_it_is_free("reading", prepare)

@@ -101,6 +101,11 @@ def _read(body: bytes) -> _Query:
     return _Query(text, variables or {}, operation or None)
 
 
+def rehearse() -> None:
+    """Check a query and answer nobody: what reads queries is then there."""
+    validate(schema(), parse("{ abandonedCheckouts(first: 1) { nodes { id } } }"))
+
+
 def _answered(query: _Query, reading: Reading, merchant_id: MerchantId) -> dict[str, Any]:
     try:
         document, costs = _checked(query)

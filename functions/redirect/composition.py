@@ -21,8 +21,6 @@ from shared.workflows.campaigns.unsubscribe import Unsubscribes
 from shared.workflows.insight.follow_link import Links, ProviderLinks
 from shared.workflows.recovery.facts import FactRecorder
 
-_NO_DIGEST = "of no checkout"
-
 
 @cache
 def _stores() -> Stores:
@@ -74,4 +72,4 @@ def prepare() -> None:
     """Do ahead what the first shopper would wait for: make both, open the stage's keys, connect."""
     links()
     unsubscribes()
-    _stores().checkouts.get(_NO_DIGEST)
+    _stores().connect()

@@ -46,6 +46,10 @@ class Stores:
         """``environment`` of the function."""
         self.environment = environment
 
+    def connect(self) -> None:
+        """Open the stage's keys and connect to the table: what a function that prepares itself would wait for first."""
+        self.checkouts.get("of no checkout")
+
     @cached_property
     def table(self) -> Table:
         """The table."""

@@ -18,8 +18,8 @@ from infra.constructs.bundling import Bundler
 from infra.functions import FUNCTION_NAMES, FunctionName
 
 PROJECT = Path(__file__).parents[2]
-SHARE = 0.29
-"""Of a processor after the import, at 512 MB: 1,769 MB are one. AWS Lambda Developer Guide, "Memory"."""
+_WHOLE_MB = 1_769
+"""Of memory, which buy a whole processor after the import. AWS Lambda Developer Guide, "Memory"."""
 WARM_CALLS = 150
 type Events = Callable[[], list[dict[str, Any]]]
 _sessions = itertools.count()
@@ -34,11 +34,12 @@ class Start:
     warm: float | None
     modules_imported: int
     modules: int
+    memory_mb: int = 512
 
     @property
     def cold_answer(self) -> float:
-        """Seconds until a function of 512 MB that is started anew has answered, its waits for AWS left out."""
-        return self.imported + self.first / SHARE
+        """Seconds until a function of this memory that is started anew has answered, its waits for AWS left out."""
+        return self.imported + self.first * _WHOLE_MB / self.memory_mb
 
 
 @contextmanager
@@ -65,12 +66,20 @@ def unpacked(name: FunctionName, folder: Path) -> tuple[Path, int]:
 
 
 def started(
-    environment: dict[str, str], bundle: Path, module: str, events: Events, *, times: int, status: int = 200
+    environment: dict[str, str],
+    bundle: Path,
+    module: str,
+    events: Events,
+    *,
+    times: int,
+    status: int = 200,
+    memory_mb: int = 512,
 ) -> Start:
     """Start the function ``times`` times and have it answer the events."""
     found = [_one(environment, bundle, module, events(), status) for _ in range(times)]
     least = {name: min(own[name] for own in found) for name in found[0] if found[0][name] is not None}
-    return Start(least["import"], least["first"], least.get("warm"), least["modules_imported"], least["modules"])
+    modules = least["modules_imported"], least["modules"]
+    return Start(least["import"], least["first"], least.get("warm"), *modules, memory_mb=memory_mb)
 
 
 def _one(

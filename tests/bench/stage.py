@@ -1,21 +1,25 @@
 """AWS for a function that is measured: moto behind one HTTP port, in a process of its own, with a merchant on it.
 
-``python -m tests.bench.stage`` prints one line of JSON, ``environment`` of the functions and one signed webhook of each
-provider as API Gateway hands it over (``webhooks``), and serves until its input ends. What a call costs here is no
-figure of anything: functions are measured by the time of their own processor.
+``python -m tests.bench.stage`` prints one line of JSON, ``environment`` of the functions, one signed webhook of each
+provider as API Gateway hands it over (``webhooks``) and what people ask other functions (``requests``), and serves
+until its input ends. What a call costs here is no figure of anything: functions are measured by the time of their own
+processor.
 """
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from typing import Any, ClassVar, override
 
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.compat import HTTPHeaders
 from moto.core.models import botocore_stubber
 
+from shared.api.authentication import token_hash, token_of
 from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
 from shared.domain.ids import TokenId
@@ -24,7 +28,9 @@ from shared.domain.merchant import Merchant
 from shared.providers import registry
 from shared.store.configuration import MerchantStore, TokenRecord
 from tests.fuzz.test_ingest import EVENTS, MERCHANT, connect, proved
+from tests.integration.api.conftest import http_event
 from tests.integration.conftest import REGION, environment_of, open_account
+from tests.integration.console.conftest import COOKIE, Browser
 
 FIRST = {
     "bigcommerce": ("cart-created", None),
@@ -44,6 +50,8 @@ _HOSTS = {"DynamoDB_20120810": "dynamodb", "TrentService": "kms", "secretsmanage
     "AmazonSQS": "sqs"
 }
 _one_at_a_time = threading.Lock()
+TOKEN = token_of(bytes(32))
+_JSON = {"content-type": "application/json"}
 
 
 class _Aws(BaseHTTPRequestHandler):
@@ -98,7 +106,7 @@ def _where(endpoint: str) -> dict[str, str]:
 def connect_all(stores: Stores) -> None:
     """A merchant with a source of every provider."""
     merchant = Merchant(*(MERCHANT, "A shop", ("shop.example.com",), "IN", "INR", "Asia/Kolkata", now()))
-    MerchantStore(stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
+    MerchantStore(stores.table).create(merchant, TokenRecord(TokenId("tok_1"), MERCHANT, token_hash(TOKEN), now()))
     for name in registry.names():
         connect(stores, MERCHANT, name, now())
 
@@ -111,14 +119,34 @@ def webhook_of(name: str) -> dict[str, Any]:
     return event | {"version": "2.0", "requestContext": {"requestId": "JKJaXmPLvHcESHA=", "timeEpoch": to_ms(now())}}
 
 
+def requests() -> dict[str, dict[str, Any]]:
+    """What the merchant's people and systems ask: a list by the API, the console's first page, a page Shopify's way."""
+    browser = Browser(import_module("functions.console.handler").handler)
+    assert browser.sign_in(TOKEN).status == 200
+    query = {"query": "{ abandonedCheckouts(first: 10) { nodes { id abandonedCheckoutUrl } } }"}
+    asked = http_event(
+        "POST", "/admin/api/2026-10/graphql.json", {}, _JSON | {"x-shopify-access-token": TOKEN}, None, None
+    )
+    listed = http_event("GET", "/v1/checkouts", {}, {"authorization": f"Bearer {TOKEN}"}, None, None)
+    return {
+        "merchant_api": listed,
+        "console": http_event("GET", "/console", {}, {}, None, None) | {"cookies": [f"{COOKIE}={browser.cookie}"]},
+        "reading": asked | {"pathParameters": {"version": "2026-10"}, "body": json.dumps(query)},
+    }
+
+
 def served() -> Iterator[dict[str, Any]]:
     """The stage while it is served: its environment and webhooks."""
     with open_account() as (_, stage):
         server = ThreadingHTTPServer(("127.0.0.1", 0), _Aws)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        environment = environment_of(stage) | _where(f"http://127.0.0.1:{server.server_port}")
+        own = environment_of(stage) | {"ADMIN_SECRET_ARN": stage.admin_secret_arn, "API_ID": "abcde12345"}
+        environment = own | _where(f"http://127.0.0.1:{server.server_port}")
         connect_all(Stores(Environment.read(environment)))
-        yield {"environment": environment, "webhooks": {name: webhook_of(name) for name in registry.names()}}
+        # Functions log into what is answered.
+        os.environ.update(own | {"POWERTOOLS_LOG_LEVEL": "CRITICAL"})
+        webhooks = {name: webhook_of(name) for name in registry.names()}
+        yield {"environment": environment, "webhooks": webhooks, "requests": requests()}
         server.shutdown()
 
 

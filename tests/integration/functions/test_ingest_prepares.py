@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from functions.ingest import composition
 from functions.redirect import composition as redirect_composition
+from infra.functions import FUNCTIONS
 from shared.aws import clients
 from shared.aws.dry_calls import NO_TABLE, kept_back
 from shared.aws.preparing import prepare_ahead
@@ -143,7 +144,7 @@ def test_the_first_shopper_who_comes_back_finds_the_keys_opened(shop: Shop, call
     assert "GetSecretValue" not in calls
 
 
-@pytest.mark.parametrize("function", ["ingest", "redirect"])
+@pytest.mark.parametrize("function", [name for name, spec in FUNCTIONS.items() if spec.prepares])
 @pytest.mark.parametrize(("variable", "connects"), [({}, False), ({"PREPARE_AT_INIT": "1"}, True)])
 def test_only_where_the_stage_says_so_does_the_import_connect(
     function: str, variable: dict[str, str], connects: bool

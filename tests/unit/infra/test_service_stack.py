@@ -23,7 +23,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     },
     "merchant_api": {
         "ACCOUNT_ID", "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL",
-        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", *SCHEDULING,
+        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING,
     },
     "sweep": {"RETRIES_QUEUE_URL", "STEPS_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
@@ -35,10 +35,10 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "redirect": {"PREPARE_AT_INIT"},
     "pull": {"API_ID", "CREDENTIALS_KEY_ARN", "PULLS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL"},
     "campaign": {"CAMPAIGN_RUNS_QUEUE_URL", *SCHEDULING},
-    "reading": set(),
+    "reading": {"PREPARE_AT_INIT"},
     "console": {
         "API_ID", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "RETRIES_QUEUE_URL",
-        "PULLS_QUEUE_URL", "STAGE_MAIL", *SCHEDULING,
+        "PULLS_QUEUE_URL", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING,
     },
 }  # fmt: skip
 
