@@ -86,8 +86,8 @@ class Session:
 
     @property
     def cursors(self) -> Cursors:
-        """The cursors of the list that is asked for."""
-        return Cursors(self.services.cursor_mac, self.operation)
+        """The cursors of the list that is asked for, by whoever asks: a foreign one would skip rows of their own."""
+        return Cursors(self.services.cursor_mac, f"{self.principal.owner} {self.operation}")
 
     @property
     def now(self) -> datetime:

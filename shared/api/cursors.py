@@ -1,7 +1,7 @@
 """Opaque cursors: taken only as they were given out, by the list and the filters they were given out for.
 
 A place in a list becomes a key of the table. A made-up one is refused here, so that no store meets a place that its
-list cannot have. Harmless in strange hands: a cursor holds a place in a list, never whose list it is.
+list cannot have. A cursor holds a place in a list, never whose list it is.
 """
 
 import base64
@@ -47,7 +47,7 @@ class Cursors:
     """The cursors of one list."""
 
     def __init__(self, mac: Callable[[bytes], str], operation: str, longest: int = LONGEST_CURSOR) -> None:
-        """``mac`` makes keyed hashes in hex under the stage's key; ``operation`` is the list's described path."""
+        """``mac`` makes keyed hashes in hex under the stage's key; ``operation`` names the list."""
         self._longest = longest
         self._mac = mac
         self._operation = operation

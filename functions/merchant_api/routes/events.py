@@ -57,7 +57,7 @@ def read_events(
     wanted = frozenset(own for own in (types or "").split(",") if own)
     if wanted - _TYPES:
         raise invalid_parameter("types", f"no such event type: {', '.join(sorted(wanted - _TYPES))[:100]}")
-    cursors, stream = EventCursors(own.services.cursor_mac), own.services.event_stream
+    cursors, stream = EventCursors(own.services.cursor_mac, own.merchant_id), own.services.event_stream
     if after is None:
         start = stream.beginning()
     elif after == _LATEST:

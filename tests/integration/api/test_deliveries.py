@@ -144,7 +144,7 @@ def test_a_quarantined_body_is_shown_byte_for_byte_and_dropped(operator: Api, me
     first = merchant("GET", "/v1/quarantine", query={"limit": "2"}).json
     rest = merchant("GET", "/v1/quarantine", query={"limit": "2", "cursor": first["next_cursor"]}).json
     assert [row["id"] for row in (*first["data"], *rest["data"])] == made
-    assert other("GET", "/v1/quarantine", query={"cursor": first["next_cursor"]}).json["data"] == []
+    assert other("GET", "/v1/quarantine", query={"cursor": first["next_cursor"]}).status == 422
     shown = merchant("GET", f"/v1/quarantine/{made[0]}").json
     assert base64.b64decode(shown["body_base64"]) == b"\x00\xff\x02"
     assert shown["reason"] == "no stage"

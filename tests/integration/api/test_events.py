@@ -156,7 +156,12 @@ def test_another_merchants_events_are_never_among_them(operator: Api, merchant: 
     stranger = operator.as_(new_merchant(operator)["token"])
 
     assert ids(stranger("GET", "/v1/events")) == []
-    assert ids(stranger("GET", "/v1/events", query={"after": cursor})) == []
+    told(MerchantId(stranger("GET", "/v1/merchant").json["id"]), "theirs", 1)
+    refused = stranger("GET", "/v1/events", query={"after": cursor})
+    assert (refused.status, refused.json["errors"]) == (
+        422,
+        [{"parameter": "after", "detail": "not a cursor of this list"}],
+    )
 
 
 def test_an_erased_event_does_not_come_back_and_holds_up_no_other(merchant: Api, merchant_id: MerchantId) -> None:
