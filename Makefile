@@ -19,7 +19,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock site synth preflight capacity providers dashboard deploy rollback redrive rotate-data-key bench pictures bench-delivery bench-sweep flows
+.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock site synth preflight capacity providers openapi dashboard deploy rollback redrive rotate-data-key bench pictures bench-delivery bench-sweep flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -154,6 +154,10 @@ capacity: ## what gives first at RATE webhooks a second (several: RATE="100 1000
 
 providers: ## each provider: versions known, the vendor's pages and when they were read, events, order and contact fields
 	@$(PYTHON) -m infra.operations.provider_table
+
+openapi: ## docs/openapi.json and the examples in it anew, from what tests send and are answered
+	@OPENAPI=1 .venv/bin/pytest -k "is_described or described_for" tests/integration/api/test_answers.py tests/integration/api/test_webhooks_told.py
+	@OPENAPI=1 .venv/bin/pytest -k in_the_documentation tests/integration/api/test_answers.py
 
 dashboard: ## draw docs/dashboard.svg: a played morning in the dashboard's own widgets
 	@DASHBOARD=docs/dashboard.svg .venv/bin/pytest -k drawn tests/integration/alarms/test_picture.py

@@ -38,7 +38,10 @@ def openapi_document(resolver: Resolver) -> str:
     from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 
     from functions.merchant_api.answers import Bodies, named, plain, responses, said_by
+    from functions.merchant_api.examples import put_examples
+    from functions.merchant_api.links import links
     from functions.merchant_api.refusals import ABOUT, GATEWAY_MESSAGE, PROBLEM
+    from functions.merchant_api.webhooks import BODIES, webhooks
 
     schemes: dict[str, SecurityScheme] = {
         "merchantToken": HTTPBearer(description="A merchant token (cbk_...)"),
@@ -64,15 +67,22 @@ def openapi_document(resolver: Resolver) -> str:
         for path, operations in document["paths"].items()
         for method in operations
     }
-    bodies = Bodies(body for own in described.values() if (body := said_by(own.func).body) is not None)
+    said = [body for own in described.values() if (body := said_by(own.func).body) is not None]
+    bodies = Bodies([*said, *BODIES])
     for (path, method), route in described.items():
         operation = document["paths"][path][method]
         operation["operationId"] = resolver.operation_id_at(method, path)
         operation["responses"] = responses(route.func, route.status_code, bodies)
+        leading = links(operation["operationId"])
+        if leading:
+            operation["responses"][str(route.status_code)]["links"] = leading
         _complete(path, method, operation, resolver.repeat_at(method, path))
-    schemas |= bodies.components(document["paths"].values())
+    document["webhooks"] = webhooks(bodies)
+    schemas |= bodies.components([*document["paths"].values(), *document["webhooks"].values()])
     components["schemas"] = {named(name): plain(schema) for name, schema in schemas.items()}
-    document["paths"] = plain(document["paths"])
+    for part in ("paths", "webhooks"):
+        document[part] = plain(document[part])
+    put_examples(document)
     return json.dumps(document, separators=(",", ":"))
 
 

@@ -11,6 +11,7 @@ from tests.integration.api import described
 from tests.integration.api.conftest import Api
 from tests.integration.api.full_bodies import bodies_of
 from tests.integration.api.town import Town, a_town
+from tests.integration.api.written import ANEW, PAGE, Examples, pretty, shown_examples, write
 from tests.integration.shop import Shop, aws_event
 
 OTHER = "7c0f2a80-61a5-4a9a-8a2e-2b8f9f6a7b11"
@@ -46,6 +47,12 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     for ending in ("disable", "enable", "test"):
         yield town.victim, "POST", f"/v1/endpoints/{ids['endpoint_id']}/{ending}", None
     yield town.victim, "POST", "/v1/portal-links", {"capabilities": ["read"]}
+    yield town.victim, "POST", "/v1/sources", {"provider": "flexype", "name": "Tea House"}
+    told = {"event_types": ["checkout.abandoned", "checkout.recovered"], "settings": {"timeout": "PT5S"}}
+    yield town.victim, "POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/hooks"} | told
+    step = {"after": "PT1H", "endpoint_id": ids["endpoint_id"], "coupon": {"type": "static", "code": "BACK10"}}
+    criteria = {"all": [{"field": "total", "op": "gte", "value": "500.00"}]}
+    yield town.victim, "POST", "/v1/campaigns", {"name": "Come back", "criteria": criteria, "steps": [step]}
     yield from bodies_of(town)
     removing = [own for own in town.operations if own.method == "DELETE" and own.template != "/v1/suppressions"]
     for own in sorted(removing, key=lambda own: (own.operators, "token" in own.template)):
@@ -53,13 +60,17 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
 
 
 def test_every_operation_answers_as_it_is_described(town: Town, shop: Shop) -> None:
-    answered = set()
+    answered, examples = set(), Examples()
     for caller, method, path, body in walk(town, shop):
         answer = caller(method, path, body)
         assert answer.status < 300, (method, path, answer.text)
-        answered.add(described.operation_at(method, path))
+        operation = described.operation_at(method, path)
+        assert operation is not None
+        answered.add(operation)
+        examples.note(described.operations()[operation]["operationId"], body, {answer.status: answer.text})
 
     assert answered == set(described.operations())
+    examples.check(frozenset(own["operationId"] for own in described.operations().values()))
 
 
 def test_an_answer_that_says_more_or_less_than_described_is_noticed(merchant: Api) -> None:
@@ -79,3 +90,19 @@ def test_an_answer_that_says_more_or_less_than_described_is_noticed(merchant: Ap
     ):
         with pytest.raises(AssertionError, match="/v1/merchant"):
             described.check("GET", path, status, heard, answer.text)
+
+
+def test_every_example_is_one(operator: Api) -> None:
+    names = set()
+    for name, schema, example in shown_examples():
+        errors = [own.message for own in described.validator(schema).iter_errors(example)]
+        assert errors == [], (name, errors)
+        names.add(name)
+    assert len(names) > 75
+
+
+def test_the_description_in_the_documentation_is_the_one_that_is_served(operator: Api) -> None:
+    served = operator.as_(None)("GET", "/openapi.json").json
+    if ANEW:
+        write(PAGE, served)
+    assert PAGE.read_text() == pretty(served), "run `make openapi`"
