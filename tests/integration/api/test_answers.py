@@ -42,6 +42,8 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/replay", None
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/preview", {"mapping": {}}
     yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/preview", json.loads(sample)
+    shown = {"checkout_id": f"chk_{shop.digest(OTHER)}"}
+    yield town.victim, "POST", f"/v1/endpoints/{ids['endpoint_id']}/preview", shown
     for ending in ("pause", "resume"):
         yield town.victim, "POST", f"/v1/campaigns/{ids['campaign_id']}/{ending}", None
     for ending in ("disable", "enable", "test"):
