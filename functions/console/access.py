@@ -7,7 +7,12 @@ from urllib.parse import unquote
 from functions.console import answers
 from functions.console.composition import services
 from functions.console.visit import CONSOLE, Visit
-from shared.api.console_sessions import new_credential, read_credential
+from shared.api.console_sessions import (
+    new_credential,
+    new_operator_credential,
+    read_credential,
+    read_operator_credential,
+)
 from shared.api.problems import Problem
 from shared.aws.function_log import function_logger
 from shared.domain.capability import Capability
@@ -16,6 +21,7 @@ from shared.store.console_access import ConsoleSession
 
 _log = function_logger("console")
 _WRONG = "This is no token of a merchant, or it was revoked."
+_WRONG_KEY = "This is not the admin key of this stage."
 _SPENT = "This link was used, or its ten minutes are over. Ask for another."
 _TOO_MANY = "Too many tries within a minute. Wait a moment, then try again."
 
@@ -45,6 +51,26 @@ def sign_in(visit: Visit) -> dict[str, Any]:
     return _begun(visit, principal.merchant_id, "all", principal.token_hash, visit.query.get("next"))
 
 
+def ask_operator(visit: Visit) -> dict[str, Any]:
+    """The operator's form."""
+    return _operators_form(visit, None, 200)
+
+
+def sign_in_operator(visit: Visit) -> dict[str, Any]:
+    """A session for the admin key; what is kept is a keyed hash of it."""
+    own = services()
+    if not _may_try(visit):
+        return _operators_form(visit, _TOO_MANY, 429)
+    key_mac = own.admin_key.mac_of(visit.form.get("key", "").strip())
+    if key_mac is None:
+        _log.info("operator_sign_in_refused")
+        return _operators_form(visit, _WRONG_KEY, 403)
+    text, secret_hash = new_operator_credential(secrets.token_bytes(32))
+    own.console_access.begin_operator(secret_hash, key_mac, own.now())
+    _log.info("operator_signed_in")
+    return answers.see_other(visit.url("/operator"), cookie=answers.session_cookie(text))
+
+
 def ask_to_enter(visit: Visit, link: str) -> dict[str, Any]:
     """A button. Previews and scanners follow links: opening one uses nothing up."""
     return answers.page(visit, "enter.html", signed_in=False, link=link)
@@ -65,6 +91,9 @@ def enter(visit: Visit, link: str) -> dict[str, Any]:
 def sign_out(visit: Visit) -> dict[str, Any]:
     """End this session."""
     own = services()
+    operators = read_operator_credential(visit.credential or "")
+    if operators is not None and own.console_access.operator_session(operators, own.now()) is not None:
+        own.console_access.end_operator(operators, own.now())
     credential = read_credential(visit.credential or "")
     if credential is not None and own.console_access.session(*credential, own.now()) is not None:
         own.console_access.end(*credential, own.now())
@@ -101,6 +130,10 @@ def _ours(visit: Visit, wanted: str | None) -> str:
     steps_up = any(part in {".", ".."} for part in unquote(path).split("/"))
     plain = path.isprintable() and "\\" not in path and "//" not in path and not steps_up
     return wanted if wanted is not None and below and plain and wanted.isprintable() else begins
+
+
+def _operators_form(visit: Visit, error: str | None, status: int) -> dict[str, Any]:
+    return answers.page(visit, "sign_in_operator.html", status=status, signed_in=False, error=error)
 
 
 def _form(visit: Visit, error: str | None, status: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functions.merchant_api.pipeline import Pipeline
 from functions.merchant_api.resolver import Resolver, build
 from functions.merchant_api.services import Services
 from shared.api.authentication import Authenticator
-from shared.api.console_sessions import SessionAuthenticator
+from shared.api.console_sessions import AdminKey, SessionAuthenticator
 from shared.aws import clients
 from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.environment import Environment
@@ -26,11 +26,20 @@ class ConsoleServices(Services):
     @cached_property
     def authenticator(self) -> SessionAuthenticator:
         """Whose session it is."""
-        return SessionAuthenticator(self.tokens, self.console_access, self.now)
+        return SessionAuthenticator(self.tokens, self.console_access, self.admin_key, self.now)
+
+    @cached_property
+    def admin_key(self) -> AdminKey:
+        """What operators' sessions are bound to."""
+        return AdminKey(self._admin_key, self._request_mac)
+
+    def _request_mac(self, text: bytes) -> str:
+        """Fetches the stage's keys at first need, and not for each merchant's session."""
+        return self.keys.request_mac(text)
 
     @cached_property
     def by_token(self) -> Authenticator:
-        """Whose token it is, at sign-in. The admin key is none of the console's: it has no right to read it."""
+        """Whose token it is, at sign-in."""
         return Authenticator(self.tokens, str)
 
 
@@ -55,6 +64,11 @@ class PageServices(ConsoleServices):
     def keys(self) -> StageKeys:  # type: ignore[override]
         """The process's."""
         return self._process.keys
+
+    @property
+    def admin_key(self) -> AdminKey:  # type: ignore[override]
+        """The process's."""
+        return self._process.admin_key
 
     @property
     def cipher(self) -> CredentialCipher:  # type: ignore[override]

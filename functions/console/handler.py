@@ -14,6 +14,7 @@ from functions.console.pages import (
     endpoint_template,
     endpoints,
     health,
+    operator,
     overview,
     privacy,
     quarantine,
@@ -41,6 +42,8 @@ _QUARANTINED = rf"(?P<quarantine_id>{_ID})"
 _OPEN: Mapping[tuple[str, str], Page] = {
     ("GET", r"/sign-in"): access.ask,
     ("POST", r"/sign-in"): access.sign_in,
+    ("GET", r"/sign-in/operator"): access.ask_operator,
+    ("POST", r"/sign-in/operator"): access.sign_in_operator,
     ("POST", r"/sign-out"): access.sign_out,
     ("GET", r"/enter/(?P<link>[\w.-]{1,100})"): access.ask_to_enter,
     ("POST", r"/enter/(?P<link>[\w.-]{1,100})"): access.enter,
@@ -113,6 +116,8 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("POST", r"/settings/privacy/download"): privacy.download,
     ("POST", r"/settings/privacy/erase"): privacy.erase,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
+    ("GET", r"/operator"): operator.show,
+    ("POST", rf"/operator/merchants/(?P<merchant_id>{_ID})/link"): operator.link,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")
 
@@ -131,6 +136,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     except Refused as refused:
         if refused.status == 401:
             return access.over(visit)
+        if refused.status == 403 and visit.is_operator:
+            return answers.see_other(visit.url("/operator"))
         return answers.page(visit, "refused.html", status=refused.status, problem=refused, merchant=_merchant(visit))
     except AWS_ERRORS:
         logger.exception("page_not_answered")

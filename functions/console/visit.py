@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from functions.console.composition import ConsoleServices, pipeline
+from shared.api.console_sessions import read_operator_credential
 from shared.api.problems import Problem
 from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
 
@@ -173,6 +174,11 @@ class Visit:
     def get(self, path: str, **query: Any) -> Any:
         """What stands at an address of the API. Raises Refused."""
         return self.ask("GET", path, query)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether the session shown is the operator's, living or not."""
+        return read_operator_credential(self.credential or "") is not None
 
     @cached_property
     def may_change(self) -> bool:

@@ -71,6 +71,7 @@ _READ_FOR = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"
 """What Lambda asks of the role of a function for which it reads a queue (AWSLambdaSQSQueueExecutionRole); the CDK's own
 grant has two actions more."""
 
+_KNOW_THE_ADMIN_KEY: tuple[FunctionName, ...] = ("merchant_api", "console")
 _MANAGE_SCHEDULES: tuple[FunctionName, ...] = ("merchant_api", "campaign", "console")
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull", "console")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
@@ -216,8 +217,9 @@ class ServiceStack(Stack):
             function.allow(["secretsmanager:GetSecretValue"], [self._state.keys_arn])
 
         admin_key = self._state.admin_key_arn
-        self.functions["merchant_api"].allow(["secretsmanager:GetSecretValue"], [admin_key])
-        self.functions["merchant_api"].tell(ADMIN_SECRET_ARN=admin_key)
+        for name in _KNOW_THE_ADMIN_KEY:
+            self.functions[name].allow(["secretsmanager:GetSecretValue"], [admin_key])
+            self.functions[name].tell(ADMIN_SECRET_ARN=admin_key)
 
         key = self._state.credentials_key_arn
         data_keys = {"kms:EncryptionContext:purpose": DATA_KEY}

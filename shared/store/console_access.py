@@ -23,6 +23,7 @@ from shared.store.table import ConditionFailed, Table
 from shared.store.writes import ItemKey, Put, Update
 
 SESSION_LASTS: Final = timedelta(hours=12)
+OPERATOR_SESSION_LASTS: Final = timedelta(hours=1)
 LINK_LASTS: Final = timedelta(minutes=10)
 SIGN_INS_A_MINUTE: Final = 20
 """For one address: an office behind one router signs in at once, and a guess at 256 random bits never comes true."""
@@ -93,6 +94,23 @@ class ConsoleAccess:
         kept = _seconds(now + SESSION_LASTS)
         ending = {"at": to_ms(now), "ttl": kept}
         self._table.update(Update(keys.console_sessions_ended(merchant_id), set=ending))
+
+    def begin_operator(self, secret_hash: str, key_mac: str, now: datetime) -> None:
+        """Write a session of the operator's; ``key_mac`` is a keyed hash of the admin key it was begun with."""
+        ends = _seconds(now + OPERATOR_SESSION_LASTS)
+        row = _item(keys.operator_session(secret_hash), {"at": to_ms(now), "key_mac": key_mac, "ttl": ends})
+        self._table.put(Put(row))
+
+    def operator_session(self, secret_hash: str, now: datetime) -> str | None:
+        """The keyed hash of the admin key that the session was begun with; None where it is over."""
+        row = self._table.get(keys.operator_session(secret_hash))
+        if row is None or "key_mac" not in row or now >= from_ms(int(row["at"])) + OPERATOR_SESSION_LASTS:
+            return None
+        return str(row["key_mac"])
+
+    def end_operator(self, secret_hash: str, now: datetime) -> None:
+        """End one session of the operator's."""
+        self._table.put(emptied(keys.operator_session(secret_hash), now))
 
     def offer(self, secret_hash: str, link: PortalLink, now: datetime) -> datetime:
         """Write a link; returns until when it can be used. One that was offered before stays as used as it is."""

@@ -301,6 +301,11 @@ def console_session(merchant_id: MerchantId, secret_hash: str) -> ItemKey:
     return merchant(merchant_id), f"WEB#{secret_hash}"
 
 
+def operator_session(secret_hash: str) -> ItemKey:
+    """A browser's session of the operator in the console."""
+    return f"OPERATOR#{secret_hash}", "WEB"
+
+
 def console_sessions_ended(merchant_id: MerchantId) -> ItemKey:
     """Until when all sessions of a merchant were ended together."""
     return merchant(merchant_id), "WEBEND"

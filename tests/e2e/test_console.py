@@ -130,7 +130,7 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     campaign = {"name": "<svg onload=alert(1)>", "steps": [step]}
     written = shop.call("POST", "/v1/campaigns", token=shop.token, json=campaign)
     tested = shop.call("POST", f"/v1/endpoints/{endpoint['id']}/test", token=shop.token)
-    paths = ["/sign-in", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
+    paths = ["/sign-in", "/sign-in/operator", "", "/start", "/checkouts", f"/checkouts/{checkout}", "/deliveries"]
     paths += [f"/deliveries/{tested['id']}", "/endpoints", f"/endpoints/{endpoint['id']}", "/campaigns", "/nowhere"]
     kept = NotUnderstood(shop, source, "9820012302").post("UNKNOWN").json()["quarantine_id"]
     shop.call("POST", "/v1/suppressions", token=shop.token, json={"email": "asha@tea.example"})
@@ -167,6 +167,22 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
                     for own in (*looked["violations"], *unseen)
                 ]
     assert found == []
+
+
+def test_the_operator_makes_a_link_that_a_merchant_signs_in_by(
+    person: Callable[..., Person], shop: Shop, stack: dict[str, Any]
+) -> None:
+    operator, merchant = person(), person()
+    operator.open("/sign-in/operator")
+    operator.page.get_by_label("Admin key").fill(stack["admin_key"])
+    operator.page.get_by_role("button", name="Sign in").click()
+    operator.page.get_by_role("heading", name="Merchants").wait_for()
+    operator.page.get_by_role("button", name="Make a link").first.click()
+    merchant.page.goto(operator.page.get_by_label("Link", exact=True).input_value())
+    merchant.page.get_by_role("button", name="Open the console").click()
+    merchant.page.get_by_role("heading", name="Overview").wait_for()
+    operator.open("/checkouts")
+    expect(operator.page.get_by_role("heading", name="Merchants")).to_be_visible()
 
 
 def test_by_keyboard_alone(person: Callable[..., Person], shop: Shop) -> None:
