@@ -1,13 +1,11 @@
 """What can be thrown away and made again: the API, the functions, queues, schedules and alarms."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration, Names, Stack
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.aws_apigatewayv2 import HttpMethod
 from constructs import Construct
 
 from infra import concurrency
@@ -28,39 +26,11 @@ from infra.constructs.stage_metrics import Watched
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.parameters import tenant_prefix
+from infra.routes import ROUTES
 from infra.stages import Stage
 from shared.aws.data_keys import PURPOSE as DATA_KEY
 from shared.aws.front import FRONT_ONLY
 from shared.destinations.eventbridge import NAME_PREFIX as BUS_PREFIX
-
-ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
-    "ingest": ((HttpMethod.POST, "/hooks/{source_id}"), (HttpMethod.POST, "/hooks/{source_id}/{event}")),
-    "merchant_api": (
-        (HttpMethod.ANY, "/v1/{proxy+}"),
-        (HttpMethod.GET, "/healthz"),
-        (HttpMethod.GET, "/openapi.json"),
-        (HttpMethod.GET, "/docs"),
-    ),
-    "callbacks": (
-        (HttpMethod.GET, "/callbacks/{endpoint_id}"),
-        (HttpMethod.POST, "/callbacks/{endpoint_id}"),
-    ),
-    "redirect": (
-        (HttpMethod.GET, "/r/{code}"),
-        (HttpMethod.GET, "/u/{code}"),
-        (HttpMethod.POST, "/u/{code}"),
-    ),
-    "reading": (
-        (HttpMethod.POST, "/admin/api/{version}/graphql.json"),
-        (HttpMethod.GET, "/ecom/v1/abandoned-checkout/{id}"),
-        (HttpMethod.DELETE, "/ecom/v1/abandoned-checkout/{id}"),
-        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/query"),
-        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/search"),
-        (HttpMethod.POST, "/ecom/v1/abandoned-checkout/{id}/activities"),
-        (HttpMethod.POST, "/ecom/v1/abandoned-checkouts/{id}/add-activity"),
-    ),
-    "console": ((HttpMethod.ANY, "/console"), (HttpMethod.ANY, "/console/{proxy+}")),
-}
 
 # Transactions are allowed through the actions they are made of. Nothing here may scan.
 _ITEMS = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
