@@ -82,7 +82,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Turns committed transitions into events and deliveries",
             memory_mb=512,
             timeout=timedelta(minutes=1),
-            services=("dynamodb", "s3", "secretsmanager", "sqs"),
+            services=("dynamodb", "events", "s3", "secretsmanager", "sqs"),
         ),
         FunctionSpec(
             name="deliver",

@@ -102,6 +102,10 @@ class Stage:
     ``tenants``: each as an SES tenant of its own, from the identities that ``infra.operations.mail_tenant`` bound to
     it. ``shared``: any from each of ``mail_identities``, for merchants who trust each other.
     """
+    event_bus: bool = False
+    """Whether every event is put on an event bus of the state stack."""
+    event_bus_personal_data: bool = False
+    """Whether the events on it say who the shopper is; without it ids, states, times and amounts."""
     facts_bucket: bool = False
     """Whether a file per merchant and day with its facts is kept in a bucket of the state stack."""
     facts_days: int = 400
@@ -212,6 +216,9 @@ class Stage:
             raise UnusableStageError(msg)
         if not self.access_logs and not self.is_local:
             msg = f"stage {self.name!r}: access_logs tell how long providers wait (WebhooksSlow); only local has none"
+            raise UnusableStageError(msg)
+        if self.event_bus_personal_data and not self.event_bus:
+            msg = f"stage {self.name!r}: event_bus_personal_data is of no use without event_bus"
             raise UnusableStageError(msg)
         self._check_front()
         self._check_mail()

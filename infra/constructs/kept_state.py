@@ -26,7 +26,7 @@ PUBLISHED: Final = {
     "ScheduleGroupName": "schedule-group-name",
 }
 """What a stage publishes, by the names of the service stack's own parameters."""
-OF_SOME: Final = {"FactsBucketName": "facts-bucket-name"}
+OF_SOME: Final = {"FactsBucketName": "facts-bucket-name", "EventBusName": "event-bus-name"}
 """What only a stage publishes that has it."""
 
 
@@ -55,6 +55,7 @@ class KeptState(Construct):
         self.keys_arn = self._read("KeysSecretArn")
         self.quarantine = s3.Bucket.from_bucket_name(self, "Quarantine", self._read("QuarantineBucketName"))
         self.schedule_group = self._read("ScheduleGroupName")
+        self.event_bus_name = self._read("EventBusName") if stage.event_bus else None
         self.facts: s3.IBucket | None = None
         if stage.facts_bucket:
             self.facts = s3.Bucket.from_bucket_name(self, "Facts", self._read("FactsBucketName"))

@@ -50,8 +50,11 @@ class PythonFunction(Construct):
         stage: Stage,
         code: lambda_.Code,
         environment: Mapping[str, str],
+        part: str | None = None,
     ) -> None:
-        super().__init__(scope, "".join(word.capitalize() for word in name.split("_")))
+        """``part``: another module of the folder, whose handler this is; its bundle is the folder's."""
+        called = part or name
+        super().__init__(scope, "".join(word.capitalize() for word in called.split("_")))
         spec = FUNCTIONS[name]
         self.name = name
         self.timeout = Duration.seconds(int(spec.timeout.total_seconds()))
@@ -64,7 +67,7 @@ class PythonFunction(Construct):
         self.role = iam.Role(
             self,
             "Role",
-            description=f"What the function {name} may do",
+            description=f"What the function {called} may do",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
         )
         # AWS's own policy for it would open every log group of the account.
@@ -76,11 +79,11 @@ class PythonFunction(Construct):
             description=spec.purpose,
             runtime=lambda_.Runtime.PYTHON_3_13,
             architecture=_architecture(stage),
-            handler=f"functions.{name}.handler.handler",
+            handler=f"functions.{name}.{part or 'handler'}.handler",
             code=code,
             memory_size=spec.memory_mb,
             timeout=self.timeout,
-            reserved_concurrent_executions=shares(stage).get(name),
+            reserved_concurrent_executions=shares(stage).get(name) if part is None else None,
             log_group=self.log_group,
             # What a release replaces stays, for `make rollback`; `infra.operations.releases` removes what is older.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
@@ -90,7 +93,7 @@ class PythonFunction(Construct):
             environment={
                 "STAGE": stage.name,
                 "DUE_SHARDS": str(stage.due_shards),
-                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_SERVICE_NAME": called,
                 "POWERTOOLS_METRICS_NAMESPACE": "Checkback",
                 "POWERTOOLS_LOG_LEVEL": stage.log_level,
                 **({"PATIENCE_WITH_AWS": "short"} if spec.hurried else {}),

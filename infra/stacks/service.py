@@ -14,6 +14,7 @@ from infra.constructs.alarms import Alarms
 from infra.constructs.budget import MonthlyBudget
 from infra.constructs.campaign_schedules import CampaignSchedules
 from infra.constructs.dashboard import Dashboard
+from infra.constructs.event_bus_feed import EventBusFeed
 from infra.constructs.fact_files import FactFiles
 from infra.constructs.given_up import WholeBatches
 from infra.constructs.gradual_deployment import GradualDeployment
@@ -108,6 +109,15 @@ class ServiceStack(Stack):
         self._map_queue("pull", self.queues.pulls, concurrency.PULLS)
         self._map_queue("campaign", self.queues.campaign_runs, concurrency.RUNS, batch_size=1)
         stream = self._map_stream()
+        if self._state.event_bus_name is not None:
+            EventBusFeed(
+                self,
+                "EventBusFeed",
+                stage=stage,
+                code=code_for("dispatch"),
+                table=self._state.table,
+                bus_name=self._state.event_bus_name,
+            )
         schedules = CampaignSchedules(
             self, "CampaignSchedules", group=self._state.schedule_group, runs=self.queues.campaign_runs
         )

@@ -10,6 +10,7 @@ from aws_cdk import CfnOutput, Duration, RemovalPolicy, Stack
 from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_scheduler as scheduler
@@ -93,6 +94,7 @@ class StateStack(Stack):
             {"AwsSolutions-S1": "Functions of the stage alone read it; a log of it would outlive what was erased."},
         )
         self.facts = self._make_facts_bucket() if stage.facts_bucket else None
+        self.event_bus = self._make_event_bus() if stage.event_bus else None
         self.schedules = scheduler.CfnScheduleGroup(self, "Schedules")
         self.schedules.apply_removal_policy(self._removal)
         self._make_domain_name()
@@ -107,9 +109,17 @@ class StateStack(Stack):
                 "KeysSecretArn": self.keys.secret_arn,
                 "QuarantineBucketName": self.quarantine.bucket_name,
                 "ScheduleGroupName": self.schedules.ref,
+                **({"EventBusName": self.event_bus.event_bus_name} if self.event_bus else {}),
                 **({"FactsBucketName": self.facts.bucket_name} if self.facts else {}),
             },
         )
+
+    def _make_event_bus(self) -> events.EventBus:
+        """Kept with its rules, which are the operator's. Its name is none that a merchant's bus can have."""
+        bus = events.EventBus(self, "EventBus", event_bus_name=f"checkback-{self._stage.name}-events")
+        bus.apply_removal_policy(self._removal)
+        CfnOutput(self, "EventBusName", value=bus.event_bus_name)
+        return bus
 
     def _make_facts_bucket(self) -> s3.Bucket:
         """Ids and amounts, in files that are written anew: what is older than a file needs no version."""

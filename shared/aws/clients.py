@@ -18,6 +18,7 @@ from shared.aws.whole_answers import demand_whole_answers
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
     from types_boto3_kms import KMSClient
     from types_boto3_s3 import S3Client
     from types_boto3_scheduler import EventBridgeSchedulerClient
@@ -87,6 +88,13 @@ def sqs() -> "SQSClient":
 def s3() -> "S3Client":
     """The S3 client. Path style: bucket names are generated and the local engine has no wildcard host."""
     client: S3Client = _made("s3", _config().merge(Config(s3={"addressing_style": "path"})))
+    return client
+
+
+@cache
+def events() -> "EventBridgeClient":
+    """The EventBridge client: of the stage's own bus."""
+    client: EventBridgeClient = _made("events")
     return client
 
 

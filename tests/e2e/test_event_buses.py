@@ -99,6 +99,30 @@ def test_a_merchants_bus_gets_its_events_and_nobody_elses(
     assert {own["detail"]["id"] for own in heard if own["detail-type"] == ABANDONED} <= told
 
 
+def test_the_stages_own_bus_gets_every_event_without_the_shopper(
+    shop: Shop, stack: dict[str, Any], bus_of: Callable[[str], Bus]
+) -> None:
+    """Also those that no endpoint hears of."""
+    bus = bus_of("checkback-local-events")
+    bus.listen()
+    phone = next(PHONES)
+    FlexyPeSession(shop, shop.source(), phone).post("ADDRESS_LOADED")
+    time.sleep(1.1)
+    shop.sweep()
+
+    def own_events() -> list[dict[str, Any]]:
+        return [own for own in bus.heard() if own["detail"]["merchant_id"] == shop.id]
+
+    (heard, *again) = until(own_events, bool)
+    assert {own["detail"]["id"] for own in again} <= {heard["detail"]["id"]}, "at least once"
+    assert (heard["source"], heard["detail-type"]) == ("checkback", ABANDONED)
+    (told,) = shop.call("GET", "/v1/events")["data"]
+    assert heard["detail"]["id"] == told["id"]
+    assert heard["detail"]["data"]["checkout"]["totals"] == told["data"]["checkout"]["totals"]
+    assert phone in json.dumps(told)
+    assert phone not in json.dumps(heard)
+
+
 def test_a_bus_that_is_not_the_merchants_is_no_endpoint(shop: Shop, stack: dict[str, Any]) -> None:
     for name in ("default", "checkback-mer_01KAHJ0000000000000000000N", "checkback-local-events"):
         arn = f"arn:aws:events:{stack['region']}:000000000000:event-bus/{name}"

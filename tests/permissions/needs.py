@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 REGION, ACCOUNT = "region", "account"
 NAMED = re.compile(
-    r"TABLE_NAME|QUARANTINE_BUCKET|FACTS_BUCKET|[A-Z_]+_QUEUE_URL|KEYS_SECRET_ARN|ADMIN_SECRET_ARN|CREDENTIALS_KEY_ARN"
+    r"TABLE_NAME|QUARANTINE_BUCKET|FACTS_BUCKET|EVENT_BUS_NAME|[A-Z_]+_QUEUE_URL|KEYS_SECRET_ARN|ADMIN_SECRET_ARN|CREDENTIALS_KEY_ARN"
     r"|SCHEDULE_GROUP|SCHEDULER_ROLE_ARN|SES_CONFIGURATION_SET|SES_TENANT_PREFIX"
 )
 """The variables that name a resource."""
@@ -79,9 +79,11 @@ def needs_of_events(body: bytes, names: Names) -> list[Need]:
 
 def _put_events(arguments: Arguments, names: Names) -> Iterator[Need]:
     for bus in dict.fromkeys(entry["EventBusName"] for entry in arguments["Entries"]):
+        # The stage's own is called by its name, merchants' by their ARNs.
         own = names.get(bus)
         account = ACCOUNT if own else bus.split(":")[4]
-        yield Need("events:PutEvents", own or bus, (("aws:ResourceAccount", account),))
+        resource = arn("events", f"event-bus/{own}") if own else bus
+        yield Need("events:PutEvents", resource, (("aws:ResourceAccount", account),))
 
 
 def beginning_named(text: str, names: Names) -> str:
@@ -209,6 +211,7 @@ _READ: Mapping[str, Callable[[Arguments, Names], Iterator[Need]]] = {
     "kms.GenerateDataKey": _with_context("GenerateDataKey"),
     "kms.Decrypt": _with_context("Decrypt"),
     "secretsmanager.GetSecretValue": _by("secretsmanager", "GetSecretValue", "SecretId"),
+    "events.PutEvents": _put_events,
     "scheduler.CreateSchedule": _schedule("CreateSchedule"),
     "scheduler.UpdateSchedule": _schedule("UpdateSchedule"),
     "scheduler.DeleteSchedule": _schedule("DeleteSchedule"),

@@ -147,6 +147,8 @@ def record_handlers() -> None:
     for function in FUNCTION_NAMES:
         module = importlib.import_module(f"functions.{function}.handler")
         module.handler = recording.by_handler(function, module.handler)  # type: ignore[attr-defined]
+    feed = importlib.import_module("functions.dispatch.event_bus")
+    feed.handler = recording.by_handler("event_bus", feed.handler)  # type: ignore[attr-defined]
 
 
 def recorded(folder: Path) -> dict[Recorded, str]:

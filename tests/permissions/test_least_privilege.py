@@ -33,7 +33,9 @@ def needs() -> dict[Recorded, str]:
 def test_every_function_may_do_what_it_does_and_nothing_else(
     synthesise: Synthesise, needs: dict[Recorded, str]
 ) -> None:
-    verdict = judge(Policies(synthesise("production", stage_mail="tenants", facts_bucket=True).service.json), needs)
+    verdict = judge(
+        Policies(synthesise("production", stage_mail="tenants", facts_bucket=True, event_bus=True).service.json), needs
+    )
 
     assert verdict == Verdict([], [], []), "\n".join(
         f"{name.replace('_', ' ')}: {own}" for name, all_of in verdict._asdict().items() for own in all_of

@@ -46,6 +46,8 @@ WITH_EVERYTHING: Mapping[str, object] = {
     "snap_start": True,
     "monthly_budget_usd": 50,
     "facts_bucket": True,
+    "event_bus": True,
+    "event_bus_personal_data": True,
 }
 """Settings of a stage with all that is optional."""
 

@@ -226,7 +226,7 @@ def test_the_list_of_endpoints_names_the_functions_own_services(bundler: Bundler
     with zipfile.ZipFile(bundler.build(function).path) as archive:
         listed = json.loads(archive.read("botocore/data/endpoints.json"))
 
-    own = {"kms", "dynamodb", "s3", "scheduler", "secretsmanager", "sqs", "sts"}
+    own = {"kms", "dynamodb", "events", "s3", "scheduler", "secretsmanager", "sqs", "sts"}
     named = {service for partition in listed["partitions"] for service in partition["services"]}
     assert named <= own
     assert {"dynamodb"} <= named

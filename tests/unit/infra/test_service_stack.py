@@ -108,11 +108,12 @@ def service(request: pytest.FixtureRequest, synthesise: Callable[[str], Template
 
 
 def mapping_of(service: StackTemplate, source: str) -> dict[str, object]:
-    """The event source mapping whose source's reference names ``source``."""
+    """The event source mapping whose source's reference names ``source``; of the stream's, dispatch's."""
     (found,) = (
         dict(item["Properties"])
         for item in service.resources("Lambda::EventSourceMapping").values()
         if source in json.dumps(item["Properties"]["EventSourceArn"])
+        and "EventBusFeed" not in json.dumps(item["Properties"]["FunctionName"])
     )
     return found
 
