@@ -1,5 +1,6 @@
 """A stage's settings: a typed object read from the CDK context ``stages`` (cdk.json)."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, get_args
@@ -21,6 +22,9 @@ RETENTION_DAYS = (1, 7, 14, 30, 90, 180, 365)
 
 class UnusableStageError(ValueError):
     """The context names no such stage, or a setting of it that does not exist or has a wrong value."""
+
+
+_ORIGIN = re.compile(r"https://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,8 @@ class Stage:
     """An SNS topic that the alarms use instead of one of their own."""
     never_silent_providers: str | None = None
     """Names of providers, with commas, whose webhooks never stay away for six hours: else an alarm tells."""
+    console_frame_ancestors: str | None = None
+    """Origins, with commas, whose pages may show the console in a frame, like ``https://admin.example``; else none."""
     monthly_budget_usd: int = 0
     """What the account may cost in a month before somebody is told, by forecast and by bill; 0: nobody is."""
     account_concurrency: int = 0
@@ -221,6 +227,7 @@ class Stage:
             msg = f"stage {self.name!r}: event_bus_personal_data is of no use without event_bus"
             raise UnusableStageError(msg)
         self._check_front()
+        self._check_frames()
         self._check_mail()
         if self.alarm_email is not None and self.alarm_topic_arn is not None:
             msg = f"stage {self.name!r}: alarm_email is of no use beside alarm_topic_arn: subscribe it there"
@@ -240,6 +247,18 @@ class Stage:
         if self.stage_mail == "tenants" and len(tenant_prefix(self.name)) > _PREFIX_OF_A_TENANT:
             msg = f"stage {self.name!r}: its name is too long for the names of SES tenants"
             raise UnusableStageError(msg)
+
+    @property
+    def frame_ancestors(self) -> tuple[str, ...]:
+        """Whose pages may show the console in a frame."""
+        return tuple(own.strip() for own in (self.console_frame_ancestors or "").split(",") if own.strip())
+
+    def _check_frames(self) -> None:
+        """That each is one origin: what stands in the policy lets nobody else in."""
+        for own in self.frame_ancestors:
+            if not _ORIGIN.fullmatch(own):
+                msg = f"stage {self.name!r}: console_frame_ancestors are origins like https://admin.example, not {own}"
+                raise UnusableStageError(msg)
 
     def _check_front(self) -> None:
         """That the names and the certificate of a front fit together."""

@@ -68,7 +68,7 @@ def sign_in_operator(visit: Visit) -> dict[str, Any]:
     text, secret_hash = new_operator_credential(secrets.token_bytes(32))
     own.console_access.begin_operator(secret_hash, key_mac, own.now())
     _log.info("operator_signed_in")
-    return answers.see_other(visit.url("/operator"), cookie=answers.session_cookie(text))
+    return answers.see_other(visit.url("/operator"), cookie=answers.session_cookie(text, framed=False))
 
 
 def ask_to_enter(visit: Visit, link: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import gzip
 import hashlib
 import json
 import mimetypes
+import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,17 @@ from markupsafe import Markup
 
 from functions.console import charts, words
 from functions.console.visit import CONSOLE, COOKIE, Visit
+from shared.api.console_frames import FRAME_ANCESTORS
 from shared.store.console_access import SESSION_LASTS
 
 _HERE = Path(__file__).parent
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    " form-action 'self'; base-uri 'none'; frame-ancestors {}"
 )
+_OPERATORS = (f"{CONSOLE}/operator", f"{CONSOLE}/sign-in/operator")
+"""Pages that nobody frames."""
 _HEADERS = {
-    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex, nofollow",
     # Not no-referrer: with that, browsers call the origin of our own forms null.
@@ -33,6 +36,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+_UNFRAMED = {"content-security-policy": _POLICY.format("'none'")}
 _FOR_A_YEAR = "public, max-age=31536000, immutable"
 _KEPT_BY_NOBODY = "no-store"
 _TAG = secrets.token_hex(16)
@@ -101,8 +105,8 @@ def _templates() -> Environment:
         auto_reload=False,
     )
     filters: dict[str, Callable[..., Any]] = {
-        "money": words.money,
-        "moneys": words.moneys,
+        "money": _money,
+        "moneys": _moneys,
         "percent": words.percent,
         "said": words.said,
         "reason": words.reason,
@@ -130,7 +134,9 @@ def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dic
         notice=notice, tag=_TAG, seed=_SEED, **{"signed_in": True, "problem": None} | shown,
     )  # fmt: skip
     tag = hashlib.sha256(text.encode()).hexdigest()[:32]
+    ancestors = "" if visit.path.startswith(_OPERATORS) else os.environ.get(FRAME_ANCESTORS, "")
     headers = {**_HEADERS, "cache-control": _KEPT_BY_NOBODY, "etag": f'"{tag}"'}
+    headers["content-security-policy"] = _POLICY.format(ancestors or "'none'")
     text = text.replace(_TAG, tag, 1).replace(_SEED, secrets.token_urlsafe(16))
     if status == 200 and visit.headers.get("if-none-match", "").strip('"') == tag:
         return {"statusCode": 304, "headers": headers, "body": ""}
@@ -153,17 +159,19 @@ def see_other(address: str, *, cookie: str | None = None) -> dict[str, Any]:
     """303 to an address of ours, perhaps with the session's cookie set."""
     answer: dict[str, Any] = {
         "statusCode": 303,
-        "headers": {**_HEADERS, "cache-control": _KEPT_BY_NOBODY, "location": address},
+        "headers": {**_HEADERS, **_UNFRAMED, "cache-control": _KEPT_BY_NOBODY, "location": address},
         "body": "",
     }
     return answer if cookie is None else answer | {"cookies": [cookie]}
 
 
-def session_cookie(credential: str) -> str:
-    """The cookie of a new session; an empty credential takes it away."""
+def session_cookie(credential: str, *, framed: bool = True) -> str:
+    """The cookie of a new session; an empty credential takes it away. ``framed``: wherever the console may be."""
     lasts = int(SESSION_LASTS.total_seconds()) if credential else 0
     # Lax, not Strict: whoever follows a link to a page from a mail is signed in there. Unsafe methods ask for more.
-    return f"{COOKIE}={credential}; Path=/; Max-Age={lasts}; Secure; HttpOnly; SameSite=Lax"
+    # In a frame of another site no browser sends that; partitioned, what is sent there is known there alone.
+    sent = "SameSite=None; Partitioned" if framed and os.environ.get(FRAME_ANCESTORS) else "SameSite=Lax"
+    return f"{COOKIE}={credential}; Path=/; Max-Age={lasts}; Secure; HttpOnly; {sent}"
 
 
 def static(name: str) -> dict[str, Any] | None:
@@ -203,4 +211,18 @@ def _moment(at: str | None, zone: str) -> Markup:
     """An instant on the merchant's clock, its UTC beside it for programs and pointers."""
     if not at:
         return Markup('<span class="quiet">never</span>')
-    return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(at, words.on_clock(at, zone))
+    made = Markup('<time datetime="{0}" title="{0}" data-zone="{1}">{2}</time>')
+    return made.format(at, zone, words.on_clock(at, zone))
+
+
+def _money(amount: Mapping[str, str] | None) -> Markup:
+    """An amount as the API says it; the browser may say it in its reader's way."""
+    if not amount:
+        return Markup("-")
+    made = Markup('<data class="money" value="{}" data-currency="{}">{}</data>')
+    return made.format(amount["amount"], amount["currency"], words.money(amount))
+
+
+def _moneys(amounts: Sequence[Mapping[str, str]]) -> Markup:
+    """Amounts of several currencies, never added."""
+    return Markup(" · ").join(map(_money, amounts)) or Markup("nothing yet")

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from functions.console.composition import ConsoleServices, pipeline
 from shared.api.console_sessions import read_operator_credential
 from shared.api.problems import Problem
+from shared.aws.front import address_of
 from shared.aws.http_api import NotDecodable, body_of, headers_of, query_of, raw_query_of
 
 COOKIE = "__Host-checkback"
@@ -91,8 +92,8 @@ class Visit:
 
     @property
     def source_ip(self) -> str:
-        """Who asks."""
-        return str(self.event["requestContext"]["http"].get("sourceIp", ""))
+        """Who asks, behind the stage's front too."""
+        return address_of(dict(self.event))
 
     @cached_property
     def form(self) -> dict[str, str]:

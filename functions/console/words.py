@@ -1,6 +1,6 @@
 """Plain words and forms for what the API says in names: reasons, statuses, money, times."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -103,11 +103,6 @@ def money(amount: Mapping[str, str] | None) -> str:
     whole, point, part = amount["amount"].partition(".")
     sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
     return f"{sign}{int(digits or '0'):,}{point}{part} {amount['currency']}"
-
-
-def moneys(amounts: Sequence[Mapping[str, str]]) -> str:
-    """Amounts of several currencies, never added."""
-    return " · ".join(map(money, amounts)) or "nothing yet"
 
 
 def percent(rate: float | None) -> str:

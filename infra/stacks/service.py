@@ -29,6 +29,7 @@ from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.parameters import tenant_prefix
 from infra.routes import ROUTES
 from infra.stages import Stage
+from shared.api.console_frames import FRAME_ANCESTORS
 from shared.aws.data_keys import PURPOSE as DATA_KEY
 from shared.aws.front import FRONT_ONLY
 from shared.destinations.eventbridge import NAME_PREFIX as BUS_PREFIX
@@ -102,6 +103,7 @@ class ServiceStack(Stack):
         self._allow_merchants_buses()
         self._limit_webhooks()
         self._close_but_to_the_front()
+        self._let_frame_the_console()
         self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
@@ -272,6 +274,10 @@ class ServiceStack(Stack):
             WEBHOOKS_PER_MINUTE_OF_SOURCE=str(self._stage.webhooks_per_minute_of_source),
             WEBHOOKS_PER_MINUTE_OF_MERCHANT=str(self._stage.webhooks_per_minute_of_merchant),
         )
+
+    def _let_frame_the_console(self) -> None:
+        if self._stage.frame_ancestors:
+            self.functions["console"].tell(**{FRAME_ANCESTORS: " ".join(self._stage.frame_ancestors)})
 
     def _close_but_to_the_front(self) -> None:
         if self._stage.front_only:

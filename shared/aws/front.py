@@ -7,6 +7,7 @@ proves itself to the function all the same.
 
 import functools
 import hmac
+import ipaddress
 import os
 from collections.abc import Callable
 from typing import Any, Final
@@ -53,6 +54,31 @@ def _keys() -> tuple[bytes, ...]:
     """One call to Secrets Manager for each process. Of all versions: the front may still show an older key's."""
     stage_keys = StageKeys.fetch(clients.secretsmanager(), Environment.read().keys_secret_arn)
     return tuple(own.encode() for own in stage_keys.front_keys())
+
+
+def address_of(event: dict[str, Any]) -> str:
+    """Who asks, as far as it can be trusted: the connection's address, behind the front that of the front's visitor.
+
+    CloudFront adds the address of its own visitor at the end of ``X-Forwarded-For``, whatever that one wrote there
+    (CloudFront Developer Guide, "Request and response behavior for custom origins"); API Gateway may add the address of
+    the front, which it names as ``sourceIp``. Of IPv6 the network of 64 bits: one visitor has as many addresses as
+    they like of it.
+    """
+    peer = str(event["requestContext"]["http"].get("sourceIp", ""))
+    if os.environ.get(FRONT_ONLY) != "on":
+        return _network(peer)
+    hops = [own.strip() for own in headers_of(event).get("x-forwarded-for", "").split(",") if own.strip()]
+    if hops and hops[-1] == peer:
+        hops.pop()
+    return _network(hops[-1] if hops else peer)
+
+
+def _network(address: str) -> str:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _is_known(shown: str) -> bool:

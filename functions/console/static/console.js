@@ -13,3 +13,26 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     button.textContent = "Copied";
   });
 }
+// Times, amounts and counts in the reader's own notation; what the page says without scripts is right as well.
+const CLOCK = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" };
+function localise() {
+  for (const own of document.querySelectorAll("time[data-zone], data.money, td.number, .figures dd:not(.quiet)")) {
+    if (own.dataset.said) continue;
+    own.dataset.said = "yes";
+    try {
+      if (own.dataset.zone) {
+        own.textContent = new Intl.DateTimeFormat(navigator.language, { ...CLOCK, timeZone: own.dataset.zone }).format(new Date(own.dateTime));
+      } else if (own.dataset.currency) {
+        const digits = (own.value.split(".")[1] ?? "").length;
+        const money = { style: "currency", currency: own.dataset.currency, minimumFractionDigits: digits, maximumFractionDigits: digits };
+        own.textContent = new Intl.NumberFormat(navigator.language, money).format(own.value);
+      } else if (/^\d{4,15}$/.test(own.textContent.trim())) {
+        own.textContent = new Intl.NumberFormat(navigator.language).format(own.textContent.trim());
+      }
+    } catch {
+      continue; // a zone or currency that this browser does not know
+    }
+  }
+}
+localise();
+new MutationObserver(localise).observe(document.body, { childList: true, subtree: true });

@@ -79,6 +79,64 @@ def test_tries_are_counted_by_address(browser: Browser) -> None:
     assert statuses == [403] * 20 + [429] * 2
 
 
+def tries_from(browser: Browser, peer: str, forwarded: str) -> int:
+    """The status of one more wrong try."""
+    form = urlencode({"token": "cbk_" + "a" * 43}).encode()
+    headers = {"sec-fetch-site": "same-origin", "x-forwarded-for": forwarded}
+    event = http_event("POST", "/console/sign-in", {}, headers, None, form)
+    event["requestContext"]["http"]["sourceIp"] = peer
+    status: int = browser.handler(event, None)["statusCode"]
+    return status
+
+
+def test_whoever_names_another_address_is_counted_by_their_own(browser: Browser) -> None:
+    statuses = [tries_from(browser, "198.51.100.7", f"203.0.113.{number}") for number in range(21)]
+
+    assert statuses == [403] * 20 + [429]
+
+
+def test_behind_the_front_each_visitor_is_counted_and_not_the_front(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRONT_ONLY", "on")
+    monkeypatch.setattr("shared.aws.front._is_known", lambda _: True)
+    front = "198.51.100.7"
+    mine = [tries_from(browser, front, f"10.0.0.{number}, 203.0.113.9, {front}") for number in range(21)]
+    assert mine == [403] * 20 + [429]
+    assert tries_from(browser, front, "203.0.113.9") == 429
+    assert tries_from(browser, "198.51.100.8", "203.0.113.9, 198.51.100.8") == 429
+    assert tries_from(browser, front, f"203.0.113.10, {front}") == 403
+    assert tries_from(browser, front, "") == 403
+
+
+def test_of_ipv6_a_network_is_counted(browser: Browser) -> None:
+    statuses = [tries_from(browser, f"2001:db8:1:2::{number:x}", "") for number in range(1, 22)]
+
+    assert statuses == [403] * 20 + [429]
+    assert tries_from(browser, "2001:db8:1:3::1", "") == 403
+
+
+def test_no_page_is_framed_unless_the_stage_says_by_whom(
+    browser: Browser, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "frame-ancestors 'none'" in browser.get("/console/sign-in").headers["content-security-policy"]
+    monkeypatch.setenv("CONSOLE_FRAME_ANCESTORS", "https://admin.example https://shop.example")
+
+    policy = browser.get("/console/sign-in").headers["content-security-policy"]
+    (cookie,) = browser.handler(_sign_in_event(made["token"]), None)["cookies"]
+
+    assert policy.endswith("frame-ancestors https://admin.example https://shop.example")
+    assert cookie.endswith("Secure; HttpOnly; SameSite=None; Partitioned")
+    assert cookie.startswith("__Host-")
+    for path in ("/sign-in/operator", "/operator"):
+        policy = browser.get(f"/console{path}").headers["content-security-policy"]
+        assert "frame-ancestors https" not in policy or "Merchant token" in browser.seen[-1]
+    browser.sign_in(made["token"])
+    foreign = browser.ask("POST", "/console/sign-out", {"sec_fetch_site": "cross-site"}, {})
+    assert foreign.status == 403
+    assert not signed_out(browser.get("/console"))
+
+
 def test_a_session_ends_with_its_token(browser: Browser, made: dict[str, Any], operator: Api) -> None:
     browser.sign_in(made["token"])
     merchant = operator.as_(made["token"])

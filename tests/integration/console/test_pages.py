@@ -189,6 +189,13 @@ def test_money_has_the_decimals_of_its_currency(amount: Any, shown: str) -> None
     assert money(amount) == shown
 
 
+def test_times_and_amounts_are_right_without_a_script_and_told_for_one(signed_in: Browser, shop: Shop) -> None:
+    page = signed_in.get(f"/console/checkouts/{abandoned(shop)}")
+
+    assert re.search(r'<time datetime="[^"]+Z" title="[^"]+" data-zone="Asia/Kolkata">[^<]+ IST</time>', page.text)
+    assert re.search(r'<data class="money" value="[0-9.]+" data-currency="INR">[0-9,.]+ INR</data>', page.text)
+
+
 def test_files_are_kept_for_ever_under_names_of_their_contents(signed_in: Browser) -> None:
     page = signed_in.get("/console")
     named = re.findall(r'(?:href|src)="(/console/static/[^"]+)"', page.text)

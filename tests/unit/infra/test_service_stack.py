@@ -8,6 +8,7 @@ import pytest
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.operations.redrive import CAUSES
+from infra.stages import UnusableStageError
 from shared.domain.step_state import CLAIM_LEASE
 from tests.unit.infra.conftest import StackTemplate, Synthesise, Templates, as_list
 
@@ -641,3 +642,15 @@ def test_somebody_is_told_what_the_account_costs(synthesise: Synthesise) -> None
     assert told == {"FORECASTED": 100, "ACTUAL": 80}
     assert sorted(publishing) == ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]
     assert not synthesise("production").service.resources("Budgets::Budget")
+
+
+def test_the_console_is_framed_by_nobody_but_origins_that_the_stage_names(synthesise: Callable[..., Templates]) -> None:
+    origins = "https://admin.example, https://shop.example:8443"
+    usual, framed = (synthesise("dev", **own).service for own in ({}, {"console_frame_ancestors": origins}))
+
+    assert "CONSOLE_FRAME_ANCESTORS" not in json.dumps(usual.resources("Lambda::Function"))
+    told = json.dumps(framed.resources("Lambda::Function"))
+    assert '"CONSOLE_FRAME_ANCESTORS": "https://admin.example https://shop.example:8443"' in told
+    for wrong in ("*", "http://admin.example", "https://*.example", "https://a.example/x", "https://a.example; x"):
+        with pytest.raises(UnusableStageError, match="console_frame_ancestors"):
+            synthesise("dev", console_frame_ancestors=wrong)
