@@ -39,6 +39,7 @@ def main() -> int:
     (shop,) = PlayedShop.played
     checkout = shop.call("GET", "/v1/checkouts?status=abandoned")["data"][0]["id"]
     delivery = shop.call("GET", f"/v1/deliveries?checkout_id={checkout}")["data"][0]
+    source = shop.call("GET", "/v1/sources")["data"][0]
     pages = {
         "overview": "",
         "start": "/start",
@@ -49,6 +50,13 @@ def main() -> int:
         "endpoints": "/endpoints",
         "endpoint": f"/endpoints/{delivery['endpoint_id']}",
         "campaigns": "/campaigns",
+        "sources": "/sources",
+        "source": f"/sources/{source['id']}",
+        "connect": "/sources/new/flexype",
+        "quarantine": "/quarantine",
+        "health": "/health",
+        "settings": "/settings",
+        "suppressions": "/settings/suppressions",
     }
     with opened_browser() as browser:
         looking = Person(browser, stack["api_url"], viewport=_WIDE)

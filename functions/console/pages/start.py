@@ -71,7 +71,7 @@ def show(visit: Visit) -> dict[str, Any]:
             "Add an endpoint",
             bool(endpoints),
             "Where messages and events go.",
-            "/endpoints",
+            "/endpoints" if endpoints or not visit.may_change else "/endpoints/new",
             "Look" if endpoints or not visit.may_change else "Add one",
         ),
         Step(

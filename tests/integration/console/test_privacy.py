@@ -11,6 +11,7 @@ from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.merchant_erasure import BUDGET, Clock
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_customers import PHONE, everything, quarantined, told_and_left
+from tests.integration.conftest import Stage
 from tests.integration.console.conftest import Browser
 from tests.integration.shop import Shop
 
@@ -23,6 +24,11 @@ HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 def shop(operator: Api, shop: Shop) -> Shop:
     """The API and the functions over one stage and one merchant."""
     return shop
+
+
+@pytest.fixture(autouse=True)
+def _bucket(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
+    monkeypatch.setenv("QUARANTINE_BUCKET", stage.bucket)
 
 
 @pytest.fixture
@@ -70,6 +76,9 @@ def test_parts_follow_one_another(signed_in: Browser, shop: Shop, monkeypatch: p
 def test_erasing_is_asked_once_more_and_takes_everything(signed_in: Browser, shop: Shop) -> None:
     told_and_left(shop)
     quarantined(shop, b'{"tel": "077777-88888", "odd": true}', "A" * 26)
+    bucket = shop.stores.bucket
+    bucket.keep_poison(f"{shop.merchant.id}/{shop.digest()}/e1.json", b'{"of": "the checkout"}')
+    bucket.keep_poison(f"{shop.merchant.id}/e2.json", b'{"phone": "+917777788888"}')
 
     unsure = signed_in.post(f"{PATH}/erase", WHOM)
     assert (unsure.status, "Tick the box" in unsure.text) == (422, True)
@@ -79,6 +88,8 @@ def test_erasing_is_asked_once_more_and_takes_everything(signed_in: Browser, sho
     assert "1 checkouts and 1 bodies in quarantine are gone, 1 endpoints are told" in done.text
     assert "7777788888" not in done.text
     assert "7777788888" not in everything(shop)
+    assert list(bucket.unplaced_poison(shop.merchant.id)) == []
+    assert bucket.bodies_of(shop.merchant.id, 10) == []
 
 
 def test_what_does_not_fit_into_a_round_goes_on_and_says_how_far_it_is(signed_in: Browser, shop: Shop) -> None:

@@ -2,14 +2,24 @@
 
 import html
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from functions.console import forms
 from functions.console.pages import quarantine as page_of_quarantine
+from functions.ingest.composition import receiver, stores
+from functions.merchant_api import services
+from shared.aws import clients
+from shared.aws.quarantine_bucket import body_key
+from shared.domain.ids import MerchantId, QuarantineId
+from shared.store.quarantine import QuarantineRecord, QuarantineStore
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_quarantine import BODY, MAPPING, post, source
+from tests.integration.conftest import Stage
 from tests.integration.console.conftest import Browser
+from tests.integration.shop import EVENTS
 
 __all__ = ["source"]
 TYPED = "\r\n".join(f"{field} = {expression}" for field, expression in MAPPING.items())
@@ -140,3 +150,42 @@ def test_others_and_those_who_may_only_look_change_nothing(
         assert looking.post(f"/console/quarantine/{kept}/{action}", form).status == 403
     assert looking.post("/console/quarantine").status == 403
     assert merchant("GET", f"/v1/quarantine/{kept}").json["replayed_at"] is None
+
+
+def test_an_order_that_names_its_cart_alone_completes_the_checkout_when_it_is_read_again(
+    signed_in: Browser, source: dict[str, Any], merchant: Api
+) -> None:
+    begun = {"external_id": "basket.nr", "totals.total": "basket.sum", "cart_id": "cart"}
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": begun}})
+    stores.cache_clear()
+    receiver.cache_clear()
+    checkout_id = post(source, b'{"basket": {"nr": "B-77", "sum": "49.90"}, "cart": "c-1"}')["checkout_id"]
+    kept = post(source, b'{"kind": "paid", "cart": "c-1", "paid_as": "1001"}')["quarantine_id"]
+    bought = forms.paired(begun | {"order.id": "paid_as", "status": "kind == 'paid' && 'completed' || 'open'"})
+    version = re.search(r'name="version" value="([^"]+)"', signed_in.get(f"/console/quarantine/{kept}").text)
+    assert version
+
+    form = {"mapping": bought, "version": html.unescape(version[1])}
+    assert "It is understood now" in signed_in.post(f"/console/quarantine/{kept}/keep", form).text
+
+    assert merchant("GET", f"/v1/checkouts/{checkout_id}").json["status"] == "completed"
+
+
+def test_what_lies_at_the_provider_is_asked_for_when_it_is_read_again(
+    signed_in: Browser, merchant: Api, stage: Stage
+) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "bigcommerce"}).json
+    body = (EVENTS / "bigcommerce" / "cart-created.json").read_bytes()
+    whose = MerchantId(merchant("GET", "/v1/merchant").json["id"])
+    own = QuarantineId(f"qrn_{'0' * 26}")
+    api = services.services()
+    api.bucket.keep_body(body_key(whose, own), body, "application/json")
+    record = QuarantineRecord(
+        own, whose, made["id"], "bigcommerce", "credentials.api", body_key(whose, own), len(body), datetime.now(UTC)
+    )
+    QuarantineStore(api.table).add(record)
+    form = {"api": "store_hash = abc1234567\r\naccess_token = a-token-of-the-shop"}
+    assert "The source is changed" in signed_in.post(f"/console/sources/{made['id']}/change", form).text
+    assert "It is understood now" in signed_in.post(f"/console/quarantine/{own}/replay").text
+
+    assert len(clients.sqs().receive_message(QueueUrl=stage.pulls_url)["Messages"]) == 1
