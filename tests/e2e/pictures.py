@@ -39,7 +39,6 @@ def main() -> int:
     (shop,) = PlayedShop.played
     checkout = shop.call("GET", "/v1/checkouts?status=abandoned")["data"][0]["id"]
     delivery = shop.call("GET", f"/v1/deliveries?checkout_id={checkout}")["data"][0]
-    source = shop.call("GET", "/v1/sources")["data"][0]
     pages = {
         "overview": "",
         "start": "/start",
@@ -51,7 +50,6 @@ def main() -> int:
         "endpoint": f"/endpoints/{delivery['endpoint_id']}",
         "campaigns": "/campaigns",
         "sources": "/sources",
-        "source": f"/sources/{source['id']}",
         "connect": "/sources/new/flexype",
         "quarantine": "/quarantine",
         "health": "/health",

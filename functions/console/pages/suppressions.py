@@ -9,7 +9,7 @@ from functions.console.forms import Form
 from functions.console.visit import Refused, Visit
 
 KINDS = (("phone", "Phone"), ("email", "E-mail"), ("customer_id", "Your customer id"))
-CHANNELS = ("whatsapp", "sms", "email")
+CHANNELS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": "E-mail"}
 _SHOWN = 25
 _ID = re.compile(r"sup_[\w-]{1,80}", re.ASCII)
 _PLACES = {
