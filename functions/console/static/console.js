@@ -1,8 +1,12 @@
-// Refreshes the page's live part while somebody looks at it, and leaves it alone while they work in it.
+// Refreshes the page's live part while somebody looks at it, and leaves it alone while they work in it: every five
+// seconds, or as many such turns apart as the part says.
 const EVERY_MS = 5000;
+let turn = 0;
 setInterval(() => {
   const live = document.querySelector("[data-live]");
-  if (live && !document.hidden && !live.contains(document.activeElement)) htmx.trigger(live, "refresh");
+  turn += 1;
+  if (!live || turn % (Number(live.dataset.live) || 1)) return;
+  if (!document.hidden && !live.contains(document.activeElement)) htmx.trigger(live, "refresh");
 }, EVERY_MS);
 // Copies a field's text. Without scripts the button is not seen, and the field is there to be marked.
 for (const button of document.querySelectorAll("[data-copy]")) {

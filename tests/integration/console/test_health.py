@@ -49,6 +49,7 @@ def test_who_sent_and_who_answers(signed_in: Browser, shop: Shop, merchant: Api)
 
     page = signed_in.get("/console/health").text
 
+    assert 'data-live="6"' in page  # it reads much: every half a minute is enough
     assert "No purchase" in cells(page)[2]
     assert cells(page)[3:5] == ["100.0 %", "0"]
     assert "0 of 1" in cells(page)

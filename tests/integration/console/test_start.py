@@ -49,6 +49,7 @@ def test_nothing_is_connected_yet(browser: Browser, operator: Api) -> None:
 def test_the_first_webhook_is_waited_for_then_the_first_purchase(signed_in: Browser, shop: Shop) -> None:
     waiting = signed_in.get(START)
     assert "Waiting for your first webhook" in waiting.text
+    assert 'data-live="1"' in waiting.text
     assert signed_in.get(START, if_none_match=waiting.headers["etag"].strip('"')).status == 304
 
     shop.webhook()
