@@ -13,13 +13,14 @@ from typing import Any, Final, get_args, get_origin, is_typeddict
 
 from pydantic import ConfigDict, TypeAdapter
 
-from functions.merchant_api.session import Spelt, repeat_of, told_by
+from functions.merchant_api.session import LINES, Spelt, repeat_of, told_by
 from shared.api.idempotency import Repeat
 
 Schema = dict[str, Any]
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _JSON: Final = "application/json"
+_LINES: Final = "One object a line, each as `contentSchema` says."
 _AS_WRITTEN: Final = ConfigDict(use_attribute_docstrings=True)
 _PAGE: Final = re.compile(r"Page_(\w+?)(?:Json)?_")
 _RENAMED: Final = {
@@ -132,6 +133,8 @@ def _response(
         schema = bodies.schema(said.body)
         if repeat_of(operation) is Repeat.NAMED:
             schema = {"anyOf": [schema, _NAMED]}
+        if said.media_type == LINES:
+            schema = {"type": "string", "contentMediaType": _JSON, "contentSchema": schema, "description": _LINES}
         found["content"] = {said.media_type: {"schema": schema}}
     return found
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from functions.merchant_api.session import LINES
+
 FILE: Final = Path(__file__).with_name("examples.json")
 
 
@@ -27,5 +29,7 @@ def put_examples(document: dict[str, Any]) -> None:
 
 def _put(described: dict[str, Any], example: Any) -> None:
     for media_type, content in described.get("content", {}).items():
-        if media_type in {"application/json", "application/x-ndjson"}:
+        if media_type == LINES:
+            content["example"] = json.dumps(example, separators=(",", ":")) + "\n"
+        elif media_type == "application/json":
             content["example"] = example

@@ -37,6 +37,10 @@ Json = Response[Annotated[Body, _AsBuilt]]
 Empty = Response[None]
 
 
+LINES = "application/x-ndjson"
+"""JSON, an object a line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spelt:
     """On the text of an answer that is spelt out already: what it says, and in which media type."""

@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Spelt, new_router, session, tells
+from functions.merchant_api.session import LINES, Spelt, new_router, session, tells
 from shared.api.checkouts import Cursor
 from shared.api.metrics import Day, period
 from shared.domain.fact_line import FactJson, fact_line
@@ -24,7 +24,7 @@ def read_facts(
     since: Annotated[Day | None, Query(alias="from")] = None,
     until: Annotated[Day | None, Query(alias="to")] = None,
     cursor: Annotated[Cursor | None, Query()] = None,
-) -> Response[Annotated[str, Spelt(FactJson, "application/x-ndjson")]]:
+) -> Response[Annotated[str, Spelt(FactJson, LINES)]]:
     """Newline-delimited JSON: ids, times and amounts only, by cohort. Days as for the metrics, of the last 120 at most.
 
     Where there is more, a ``Link`` with ``rel="next"`` leads to it. A fact may come to a cohort days later, and amounts
@@ -47,8 +47,8 @@ def read_facts(
             if len(lines) == MOST_LINES:
                 more = urlencode(asked | {"cursor": own.cursors.encode(place, asked)})
                 headers["Link"] = f'</v1/facts?{more}>; rel="next"'
-                return Response(200, "application/x-ndjson", "".join(lines), headers)
+                return Response(200, LINES, "".join(lines), headers)
             lines.append(fact_line(fact))
             place = at
         day += timedelta(days=1)
-    return Response(200, "application/x-ndjson", "".join(lines), headers)
+    return Response(200, LINES, "".join(lines), headers)

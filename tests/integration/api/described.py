@@ -76,7 +76,8 @@ def _check_headers(operation: Operation, said: Mapping[str, Any], headers: Mappi
 @cache
 def _validator(operation: Operation, status: int, media_type: str) -> Draft202012Validator:
     said = operations()[operation]["responses"][str(status)]
-    return validator(said["content"][media_type]["schema"])
+    schema = said["content"][media_type]["schema"]
+    return validator(schema.get("contentSchema", schema))
 
 
 def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
