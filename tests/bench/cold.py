@@ -44,17 +44,21 @@ class Start:
 
 @contextmanager
 def a_stage() -> Iterator[dict[str, Any]]:
-    """``tests.bench.stage`` in a process: the environment and the webhooks."""
-    stage = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.stage"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert stage.stdin is not None
-    assert stage.stdout is not None
-    try:
-        yield json.loads(stage.stdout.readline())
-    finally:
-        stage.stdin.close()
-        stage.wait()
+    """``tests.bench.stage`` in a process: the environment, the webhooks and the requests."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.stage"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # It proves webhooks as the command line does.
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "infra" / "cli")},
+    ) as stage:
+        assert stage.stdin is not None
+        assert stage.stdout is not None
+        try:
+            yield json.loads(stage.stdout.readline())
+        finally:
+            stage.stdin.close()
 
 
 def unpacked(name: FunctionName, folder: Path) -> tuple[Path, int]:

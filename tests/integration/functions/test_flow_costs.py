@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from shared.providers import registry
 from tests.bench import units
+from tests.bench.cold import a_stage
 from tests.bench.flows import meter_of, played
 from tests.integration.shop import Shop
 
@@ -63,3 +65,11 @@ def test_a_write_costs_its_table_and_every_index_whose_entry_changes(shop: Shop)
     assert (moved.table_writes, moved.index_writes) == (2, 2)
     assert read.reads == 0.5
     assert (gone.table_writes, gone.index_writes) == (2, 1), "a transaction doubles the row alone"
+
+
+@pytest.mark.long
+def test_the_stage_of_the_benchmarks_stands_and_has_something_to_ask_every_function_that_is_asked() -> None:
+    with a_stage() as given:
+        assert set(given["webhooks"]) == set(registry.names())
+        assert set(given["requests"]) == {"merchant_api", "console", "reading"}
+        assert all(event["requestContext"] for event in (*given["webhooks"].values(), *given["requests"].values()))
