@@ -1,7 +1,8 @@
 """``make bench``: what starting, a webhook and a shopper cost, in one run; written to ``docs/benchmarks.md``.
 
 How many webhooks the local engine takes in is measured where one stands (``make local``, ``LOCAL_DIR``).
-``ONLY=flows`` counts the flows and what they cost anew and leaves the rest of the page as it is.
+``ONLY=flows`` counts the flows and what they cost anew and leaves the rest of the page as it is, ``ONLY=starts``
+measures how functions start.
 ``TIMES`` processes of each kind are started (5), ``PEER=path`` measures another Lambda handler beside ours: a folder
 with its packages, whose ``peer.py`` has a ``handler`` that writes one item to the table ``TABLE_NAME``.
 """
@@ -30,11 +31,14 @@ _INGEST = "functions.ingest.handler"
 
 def main() -> None:
     """Measure, print and write the page."""
-    if os.environ.get("ONLY") == "flows":
-        text = with_chapters(PAGE.read_text(), page(_flows()))
-    else:
-        times = int(os.environ.get("TIMES", "5"))
-        text = page([*_head(times), *_starts(times), *_flows(), *_engine()])
+    times = int(os.environ.get("TIMES", "5"))
+    match os.environ.get("ONLY"):
+        case "flows":
+            text = with_chapters(PAGE.read_text(), page(_flows()))
+        case "starts":
+            text = with_chapters(PAGE.read_text(), page(_starts(times)))
+        case _:
+            text = page([*_head(times), *_starts(times), *_flows(), *_engine()])
     PAGE.write_text(text)
     sys.stderr.write(text)
 
