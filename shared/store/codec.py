@@ -36,9 +36,15 @@ def pack(value: Any) -> Any:
     return value
 
 
+_hints: dict[type, dict[str, Any]] = {}
+"""By dataclass: working them out takes longer than reading a row."""
+
+
 def unpack[T](kind: type[T], plain: Mapping[str, Any]) -> T:
     """The dataclass of ``pack``'s values; a field that was not stored takes its default."""
-    hints = get_type_hints(kind)
+    hints = _hints.get(kind)
+    if hints is None:
+        hints = _hints[kind] = get_type_hints(kind)
     given: dict[str, Any] = {}
     for own in fields(kind):  # type: ignore[arg-type]  # T is bound to dataclasses by use
         if own.name in plain:

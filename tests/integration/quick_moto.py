@@ -5,7 +5,8 @@ instead of once, asks at each node of an expression which nodes it looks for, co
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
 item at each attribute that is set, asks its copies of attributes through the copy module, and sorts all of a table to
-find the rows of one partition. What it does with the texts of expressions, ``moto_expressions.py`` does instead.
+find the rows of one partition. What it does with the texts of expressions, ``moto_expressions.py`` does instead, what
+with single attributes, ``moto_attributes.py``.
 """
 
 import copy
@@ -19,7 +20,7 @@ from typing import Any
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import Table
 
-from tests.integration import moto_expressions
+from tests.integration import moto_attributes, moto_expressions
 
 # Moto's types do not show what is replaced here.
 responses: Any = import_module("moto.core.responses")
@@ -44,6 +45,7 @@ def install() -> None:
     dynamo_type.LimitedSizeDict.__setitem__ = _set_within_the_limit(dynamo_type.LimitedSizeDict.__setitem__)
     ast_nodes.DepthFirstTraverser.traverse = _traversed
     moto_expressions.install()
+    moto_attributes.install()
     json_serializer = serialize.BaseJSONSerializer
     json_serializer._serialize_type_structure = _attribute_as_it_is(json_serializer._serialize_type_structure)
     for picker in (serialize.AttributePicker, serialize.XFormedAttributePicker):

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from tests.permissions.needs import Need, names_of, needs_of, needs_of_events, needs_of_mail
+from tests.permissions.needs import Names, Need, names_of, needs_of, needs_of_events, needs_of_mail
 
 FOLDER = "RECORD_AWS_CALLS"
 """The variable that says where to; without it nothing is recorded."""
@@ -46,6 +46,7 @@ class Recording:
         self._path = folder.resolve() / f"{os.getpid()}.jsonl"
         self._own = function
         self._known: set[Recorded] = set()
+        self._names: tuple[Any, Names] = ({}, {})
         self._inherited = threading.local()
         self._writing = threading.Lock()
 
@@ -106,30 +107,42 @@ class Recording:
             return
 
         def made(client: Any, operation: str, arguments: dict[str, Any]) -> Any:
-            self._note(needs_of(client.meta.service_model.service_name, operation, arguments, names_of(os.environ)))
-            return call(client, operation, arguments)
+            self._note(lambda names: needs_of(client.meta.service_model.service_name, operation, arguments, names))
+            return made.call(client, operation, arguments)  # type: ignore[attr-defined]
 
         def signed(signer: Any, request: Any) -> Any:
             by_role = signer.credentials.access_key == os.environ.get("AWS_ACCESS_KEY_ID")
             if by_role and signer._service_name == "ses" and request.url.endswith("/outbound-emails"):
-                self._note(needs_of_mail(request.data, names_of(os.environ)))
+                self._note(lambda names: needs_of_mail(request.data, names))
             if by_role and signer._service_name == "events" and request.headers.get("x-amz-target") == _PUT_EVENTS:
-                self._note(needs_of_events(request.data, names_of(os.environ)))
+                self._note(lambda names: needs_of_events(request.data, names))
             return sign(signer, request)
 
-        made.recorded = True  # type: ignore[attr-defined]
+        made.recorded, made.call = True, call  # type: ignore[attr-defined]
         client_class._make_api_call, signer_class.add_auth = made, signed
 
-    def _note(self, needs: list[Need]) -> None:
+    def _note(self, needed: Callable[[Names], list[Need]]) -> None:
         function = self._at_work()
         if function is None:
             return
+        needs = {Recorded(function, own) for own in needed(self._named())}
+        if needs <= self._known:
+            return
         with self._writing:
-            fresh = {Recorded(function, own) for own in needs} - self._known
+            fresh = needs - self._known
             self._known |= fresh
             where = os.environ.get("PYTEST_CURRENT_TEST", "")
             with self._path.open("a") as file:
                 file.writelines(f"{json.dumps([own.function, *own.need, where])}\n" for own in fresh)
+
+    def _named(self) -> Names:
+        """Which variable holds a value. Reading the environment takes as long as a call, comparing it does not."""
+        raw: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]
+        seen, names = self._names
+        if raw != seen:
+            seen, names = dict(raw), names_of(os.environ)
+            self._names = (seen, names)
+        return names
 
 
 def record_handlers() -> None:

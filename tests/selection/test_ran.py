@@ -10,7 +10,7 @@ import pytest
 from tests.selection.importing import NOT_FOLLOWED, PROJECT, Project, dotted
 from tests.selection.ran import FOLDER, ran
 
-STAYS = {f"tests/integration/{own}.py" for own in ("direct_moto", "quick_moto", "moto_expressions")}
+STAYS = {f"tests/integration/{own}.py" for own in ("direct_moto", "request_checks", "quick_moto", "moto_expressions")}
 """Stands in a process's clients for good; to a client of any other test it only hands on."""
 ITSELF = "tests/selection/"
 """Selecting is tested on the whole tree: these open every file of it."""

@@ -1,0 +1,113 @@
+"""A call that becomes no request, and attributes read the short way: refused, copied, heard and answered as ever."""
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+from botocore.exceptions import ParamValidationError
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.utilities import dynamo_json_dump, dynamo_to_dict
+
+from shared.aws import clients
+from tests.integration.conftest import REGION, Stage
+from tests.integration.shop import Shop
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"TableName": ""},
+        {"TableName": 7},
+        {"Key": {"pk": {"S": 7}, "sk": {"S": "row"}}},
+        {"Key": {"pk": {"T": "a"}, "sk": {"S": "row"}}},
+        {"Key": [{"S": "a"}]},
+        {"Key": {"pk": {"S": "a"}, "sk": {"S": "row"}}, "Consistent": True},
+        {"Key": {"pk": {"S": "a"}, "sk": {"S": "row"}}, "ConsistentRead": "yes"},
+        {"Key": {"pk": {"SS": "a"}, "sk": {"L": [{"S": None}]}}},
+    ],
+)
+def test_what_botocore_refuses_before_it_is_sent_is_refused(stage: Stage, given: dict[str, Any]) -> None:
+    client: Any = clients.dynamodb()
+    key = {"pk": {"S": "a"}, "sk": {"S": "row"}}
+    whole = {"TableName": stage.table_name, "Key": key} if given else {}
+    with pytest.raises(ParamValidationError):
+        client.get_item(**whole | given)
+
+
+def test_what_is_sent_and_answered_is_a_copy(stage: Stage) -> None:
+    client: Any = clients.dynamodb()
+    key = {"pk": {"S": "a"}, "sk": {"S": "row"}}
+    item: dict[str, Any] = {**key, "list": {"L": [{"S": "one"}]}, "set": {"SS": ["one"]}}
+    client.put_item(TableName=stage.table_name, Item=item)
+    item["list"]["L"].append({"S": "two"})
+    found = client.query(
+        TableName=stage.table_name,
+        KeyConditionExpression="pk = :p",
+        ExpressionAttributeValues={":p": {"S": "a"}},
+    )["Items"]
+    found[0]["set"]["SS"].append("two")
+    again = client.get_item(TableName=stage.table_name, Key=key)["Item"]
+    assert again == {**key, "list": {"L": [{"S": "one"}]}, "set": {"SS": ["one"]}}
+
+
+def test_whoever_listens_hears_every_call_and_then_nobody_does(stage: Stage) -> None:
+    client, heard = clients.dynamodb(), list[str]()
+
+    def note(model: Any, **_: Any) -> None:
+        heard.append(model.name)
+
+    def calls() -> None:
+        client.describe_table(TableName=stage.table_name)
+        client.get_item(TableName=stage.table_name, Key={"pk": {"S": "a"}, "sk": {"S": "row"}})
+
+    calls()
+    for event in ("provide-client-params", "before-parameter-build", "before-call", "after-call"):
+        client.meta.events.register(f"{event}.dynamodb.GetItem", note)
+        calls()
+        client.meta.events.unregister(f"{event}.dynamodb.GetItem", note)
+    calls()
+    assert heard == ["GetItem"] * 4
+
+
+def test_what_an_index_or_a_projection_answers_is_what_moto_alone_answers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client: Any = clients.dynamodb()
+    given = {"TableName": stage.table_name}
+    nested = {"M": {"x": {"NULL": True}}}
+    for at, odd in enumerate(({"N": "007"}, {"N": "1.50"}, {"B": b"\xff"}, nested, {"S": "\u00e9"})):
+        row: Any = {"pk": {"S": "p"}, "sk": {"S": f"{at}"}, "lp": {"S": "l"}, "ls": {"S": f"{at}"}, "odd": odd}
+        client.put_item(**given, Item=row | {"ca": {"N": f"{at}"}, "ip": {"S": "i"}, "parts": {"L": [odd, odd]}})
+
+    def asked(index: dict[str, Any], expression: str, value: str, **more: Any) -> Any:
+        condition = {"KeyConditionExpression": expression, "ExpressionAttributeValues": {":v": {"S": value}}}
+        return client.query(**given, **index, **condition, **more)["Items"]
+
+    projections = ("sk, odd", "parts, sk", "parts[1]", "nobody")
+
+    def answers() -> list[Any]:
+        return [
+            asked({"IndexName": "list"}, "lp = :v", "l"),
+            asked({"IndexName": "phone"}, "ip = :v", "i", ScanIndexForward=False),
+            *(asked({}, "pk = :v", "p", ProjectionExpression=own) for own in projections),
+            client.scan(**given, ProjectionExpression="odd, ca")["Items"],
+        ]
+
+    quick = answers()
+    project: Any = Item.project
+    monkeypatch.setattr(Item, "project", project.__wrapped__)
+    monkeypatch.setattr(import_module("moto.dynamodb.responses"), "dynamo_to_dict", dynamo_to_dict)
+    assert quick == answers()
+    assert [len(own) for own in quick] == [5, 5, 5, 5, 5, 5, 5]
+
+
+def test_a_stream_record_says_how_long_it_is(shop: Shop) -> None:
+    shop.webhook()
+    shard = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].get_table(shop.environment["TABLE_NAME"]).stream_shard
+    assert shard is not None
+    for record in shard.get(shard.starting_sequence_number, 100):
+        told = record["dynamodb"]
+        assert told["SizeBytes"] == len(dynamo_json_dump(told | {"SizeBytes": 1}))
