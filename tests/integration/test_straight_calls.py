@@ -11,6 +11,7 @@ from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.utilities import dynamo_json_dump, dynamo_to_dict
 
 from shared.aws import clients
+from tests.integration.account import onlookers_client
 from tests.integration.conftest import REGION, Stage
 from tests.integration.shop import Shop
 
@@ -30,7 +31,7 @@ from tests.integration.shop import Shop
     ],
 )
 def test_what_botocore_refuses_before_it_is_sent_is_refused(stage: Stage, given: dict[str, Any]) -> None:
-    client: Any = clients.dynamodb()
+    client = onlookers_client("dynamodb")
     key = {"pk": {"S": "a"}, "sk": {"S": "row"}}
     whole = {"TableName": stage.table_name, "Key": key} if given else {}
     with pytest.raises(ParamValidationError):
