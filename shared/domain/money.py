@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Literal, TypedDict
 
 MoneyUnit = Literal["major", "minor"]
@@ -48,18 +49,16 @@ class Money:
         return {"amount": self.amount(), "currency": self.currency}
 
 
-_DECIMALS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
-    **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-    **dict.fromkeys(("CLF", "UYW"), 4),
-}
-"""ISO 4217's currencies that have not two decimals, as the package ``iso4217`` has them; a test compares."""
-
-
+@lru_cache(maxsize=256)
 def exponent(currency: str) -> int:
     """Decimals of the currency's minor unit by ISO 4217; 2 for a code the standard does not list."""
-    return _DECIMALS.get(currency, 2)
+    from iso4217 import Currency
+
+    try:
+        decimals = Currency(currency).exponent
+    except ValueError:
+        return 2
+    return 2 if decimals is None else int(decimals)
 
 
 def currency_code(value: object) -> str | None:

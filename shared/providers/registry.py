@@ -17,7 +17,7 @@ from shared.providers.versions import Versions
 _PLUMBING = frozenset(
     {
         *("provider", "registry", "payload", "authentication", "mapping", "bounded_search", "preview", "privacy"),
-        *("pull", "versions", "jws"),
+        *("pull", "versions"),
     }
 )
 """Modules of this package that are no provider."""

@@ -6,7 +6,6 @@ from typing import Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from iso4217 import Currency
 
 from shared.domain.cart import Cart, Item, Totals, reaches_minimum, worth_recovering
 from shared.domain.money import Money, currency_code, exponent, parse_decimal, parse_money, total_of
@@ -18,12 +17,6 @@ MINOR = st.integers(-(10**15), 10**15)
 @pytest.mark.parametrize(("currency", "decimals"), [("JPY", 0), ("INR", 2), ("KWD", 3), ("ZZZ", 2)])
 def test_a_currency_has_its_own_decimals(currency: str, decimals: int) -> None:
     assert exponent(currency) == decimals
-
-
-def test_decimals_are_those_of_the_standard() -> None:
-    assert {own.code: exponent(own.code) for own in Currency} == {
-        own.code: 2 if own.exponent is None else own.exponent for own in Currency
-    }
 
 
 @pytest.mark.parametrize(
