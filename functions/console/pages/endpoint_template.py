@@ -10,7 +10,7 @@ from functions.console.words import label, masked
 
 _CHECKOUTS = 20
 _CHANGED_MEANWHILE = 412
-_CONTACT = ("phone", "email", "first_name", "last_name")
+_CONTACT = ("phone", "email", "first_name", "last_name", "company", "address1", "address2", "postal_code")
 _SHORTEST = 3
 """Shorter names stand in other words too."""
 _PLACES = {"/settings/payload": "template", "/settings/template": "template"}
@@ -86,13 +86,14 @@ def _shown(
             raise
         return None, "; ".join(why.errors.values()) or why.detail
     if shown["body"] is not None and form.value("contact") != "yes":
-        shown["body"] = _without_contact(shown["body"], checkout["customer"])
+        for people in (checkout["customer"], checkout["shipping_address"], checkout["billing_address"]):
+            shown["body"] = _without_contact(shown["body"], people or {})
     return shown, None
 
 
-def _without_contact(text: str, customer: Mapping[str, Any]) -> str:
+def _without_contact(text: str, person: Mapping[str, Any]) -> str:
     for name in _CONTACT:
-        value = customer[name]
+        value = person.get(name)
         if value and len(value) >= _SHORTEST:
             text = text.replace(value, masked(value))
             if name == "phone":

@@ -1,7 +1,7 @@
 """Endpoints: how each is doing, and what can be done about it; making and changing one."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +13,7 @@ from functions.console.visit import Refused, Visit
 
 _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled", "recover": "recovering"}
 _LOOKED_AT = 200
+_LEAST_DAYS = 14
 _CHANGED_MEANWHILE = 412
 _OVERLAPS = (
     ("P1D", "for a day"),
@@ -42,7 +43,7 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         deliveries=newest[:10],
         tested=tested,
         days=days,
-        bars_of=[Bar(own["day"], own["attempts"], own["delivered"], False) for own in days],
+        bars_of=_bars(days),
         looked_at=len(newest),
         overlaps=_OVERLAPS,
         templated=found["kind"] == "webhook" or "template" in _kinds(visit)[found["kind"]]["settings"]["properties"],
@@ -166,6 +167,19 @@ def _by_day(deliveries: list[dict[str, Any]], zone: str) -> list[dict[str, Any]]
             day = datetime.fromisoformat(attempt["at"]).astimezone(ZoneInfo(zone)).date().isoformat()
             days.setdefault(day, []).append(attempt)
     return [_day(day, days[day]) for day in sorted(days)]
+
+
+def _bars(days: list[dict[str, Any]]) -> list[Bar]:
+    """Two weeks or more, days without an attempt too: one alone would fill the chart."""
+    if not days:
+        return []
+    last = date.fromisoformat(days[-1]["day"])
+    first = min(date.fromisoformat(days[0]["day"]), last - timedelta(days=_LEAST_DAYS - 1))
+    known = {own["day"]: own for own in days}
+    shown = [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
+    none = {"attempts": 0, "delivered": 0}
+    counted = [(day, known.get(day, none)) for day in shown]
+    return [Bar(day, own["attempts"], own["delivered"], pale=False) for day, own in counted]
 
 
 def _day(day: str, attempts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_how_an_endpoint_answers_is_drawn_and_stands_in_a_table(signed_in: Brows
 
     page = signed_in.get(f"/console/endpoints/{endpoint['id']}")
 
-    assert '<svg class="chart"' in page.text
+    assert page.text.count('<rect class="whole"') == 14
     cells = re.findall(r'<td class="number">([^<]+)</td>', page.text.partition("How it answers")[2])
     assert cells[:4] == ["3", "66.7 %", "180 ms", "900 ms"]
 
@@ -145,6 +145,9 @@ def test_a_template_is_written_beside_what_it_makes(signed_in: Browser, merchant
     shown = signed_in.post(at, typed | {"do": "show"})
     assert "&#34;to&#34;: &#34;••••" in shown.text
     assert phone not in shown.text
+    whole = signed_in.get(at).text
+    for private in (phone, phone[1:], shop.checkout().text("shipping_address.address1") or phone):
+        assert private not in whole
     assert phone in signed_in.post(at, typed | {"do": "show", "contact": "yes"}).text
     assert "not a valid Liquid template" in signed_in.post(at, typed | {"template": "{{", "do": "show"}).text
     hostile = signed_in.post(at, typed | {"template": '{"x": "<img src=x onerror=alert(1)>"}', "do": "show"})
