@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from functions.dispatch import event_bus
+from shared.aws import clients
 from shared.aws.event_bus import BusEvent, BusUnavailable, Refused
 from shared.domain.ids import new_ulid
 from shared.store.configuration import EndpointStore
 from shared.workflows.delivering.endpoint_events import EndpointEvents
+from tests.integration.account import onlookers_client
 from tests.integration.shop import Shop
 
 PHONE = "7777788888"
@@ -105,6 +107,30 @@ def test_a_bus_that_takes_none_for_now_lets_all_come_again(shop: Shop, heard: He
     heard.fails = False
     feed(shop)
     assert len(heard.events) == 3
+
+
+def test_the_function_calls_the_bus_that_it_was_told_of(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own client, on an account that has this bus alone."""
+    name = "checkback-dev-events"
+    monkeypatch.setenv("EVENT_BUS_NAME", name)
+    for cached in (event_bus.bus, clients.events):
+        cached.cache_clear()
+    onlookers_client("events").create_event_bus(Name=name)
+    asked: list[dict[str, Any]] = []
+    clients.events().meta.events.register(
+        "provide-client-params.events.PutEvents", lambda params, **_: asked.append(params)
+    )
+    try:
+        settled(shop)
+        feed(shop)
+    finally:
+        onlookers_client("events").delete_event_bus(Name=name)
+        for cached in (event_bus.bus, clients.events):
+            cached.cache_clear()
+    (request,) = asked
+    assert [own["EventBusName"] for own in request["Entries"]] == [name] * 3
+    assert [own["Source"] for own in request["Entries"]] == ["checkback"] * 3
+    assert {own["DetailType"] for own in request["Entries"]} >= {"checkout.abandoned", "checkout.recovered"}
 
 
 @pytest.mark.parametrize("record", [{}, {"eventName": "INSERT"}, {"eventName": "INSERT", "dynamodb": {"Keys": {}}}])
