@@ -81,7 +81,7 @@ class SourceSettingsBody(Patch):
         | None
     ) = None
     keep_click_ids: bool = False
-    money_unit: Literal["minor", "major"] | None = None
+    money_unit: MoneyUnit | None = None
     mapping: Expressions = Field(default_factory=dict)
     signature: SignatureBody | None = None
     webhooks_per_minute: WebhooksPerMinute | None = None

@@ -65,6 +65,13 @@ sys.path.insert(0, sys.argv[1])
 from shared.domain.phone import to_e164
 print(json.dumps([to_e164(number, country) for country, number in json.loads(sys.stdin.read())]))
 """
+DESCRIBE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from functions.merchant_api.handler import handler
+at = {"rawPath": "/openapi.json", "rawQueryString": "", "requestContext": {"http": {"method": "GET"}}}
+print(handler({"version": "2.0", "headers": {}, "isBase64Encoded": False, **at}, None)["body"])
+"""
 DOES_NOTHING = "KINDS = {'C', 'S', 'R'}\n\ndef handler(event, context):\n    return event in {'a', 'b'}\n"
 
 
@@ -277,6 +284,15 @@ def test_ingest_loads_no_more_modules_than_its_ceiling(bundler: Bundler, tmp_pat
         archive.extractall(tmp_path)
 
     assert int(run_alone(PREPARE, tmp_path)) <= MOST_MODULES_OF_INGEST
+
+
+def test_the_api_describes_itself_from_its_bundle_alone(bundler: Bundler, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundler.build("merchant_api").path) as archive:
+        archive.extractall(tmp_path)
+
+    *_, told = run_alone(DESCRIBE, tmp_path).splitlines()
+
+    assert json.loads(told) == json.loads((PROJECT / "docs" / "openapi.json").read_text())
 
 
 def test_a_bundle_reads_numbers_as_the_whole_package_does(bundler: Bundler, tmp_path: Path) -> None:
