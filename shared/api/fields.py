@@ -311,6 +311,12 @@ Secret = Annotated[
     StringConstraints(min_length=8, max_length=1024),
     Shape(rf"{_SEEN}{_PRINTED}{{6,}}{_SEEN}", _NO_CONTROL),
 ]
+ProviderValue = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1024),
+    Shape(rf"{_SEEN}(?:{_PRINTED}*{_SEEN})?", _NO_CONTROL),
+]
+"""What a provider's API wants of its callers: not all of it is secret, nor long (a BigCommerce ``store_hash``)."""
 Whole = Annotated[int, BeforeValidator(_whole)]
 WebhooksPerMinute = Annotated[Whole, Field(ge=1, le=1_000_000)]
 """How many webhooks are taken in within a minute; above that, 429."""

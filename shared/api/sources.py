@@ -11,6 +11,7 @@ from shared.api.fields import (
     Duration,
     Name,
     Patch,
+    ProviderValue,
     Secret,
     Shape,
     Strict,
@@ -123,7 +124,7 @@ class CredentialsBody(Strict):
     public_key: Annotated[str, StringConstraints(min_length=32, max_length=4096)] | None = None
     api: (
         Annotated[
-            dict[Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")], Secret],
+            dict[Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")], ProviderValue],
             Field(max_length=10),
             described(additionalProperties=False),
         ]

@@ -150,6 +150,17 @@ def test_a_link_has_room_for_a_few_ids_only(merchant: Api) -> None:
         assert merchant("POST", "/v1/sources", {"provider": "custom", "settings": settings}).status == status
 
 
+def test_what_a_providers_api_wants_may_be_short(merchant: Api) -> None:
+    """A store's hash at BigCommerce has seven characters in its own documentation."""
+    api = {"store_hash": "z4zn3wo", "access_token": "a" * 31}
+    made = merchant("POST", "/v1/sources", {"provider": "bigcommerce", "credentials": {"api": api}})
+    assert made.status == 201, made.text
+
+    refused = merchant("PATCH", f"/v1/sources/{made.json['id']}", {"credentials": {"api": {"store_hash": " "}}})
+    assert refused.status == 422
+    assert refused.json["errors"][0]["pointer"] == "/credentials/api/store_hash"
+
+
 def test_settings_of_a_source_merge_and_null_takes_the_default(merchant: Api) -> None:
     given = {"currency": "eur", "idle_after": "PT1H"}
     made = merchant("POST", "/v1/sources", {"provider": "flexype", "settings": given}).json
