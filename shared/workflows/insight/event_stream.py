@@ -19,7 +19,7 @@ _LOOK_AGAIN_S = 1.0
 _MOST_TURNS = 5
 _MORE_PLACES = 500
 _MOST_PLACES = 5_000
-"""Looked at in one step where others crowd the wanted: the unsettled ones of a merchant with 55 events a second.
+"""Looked at for one answer where others crowd the wanted: the unsettled ones of a merchant with 55 events a second.
 
 About 100 read units; a waiting reader looks the less often, the more there is to look at.
 """
@@ -102,7 +102,7 @@ class EventStream:
                 return self._caught_up(merchant_id, cursor, types, min(limit, len(taken.given)) // 2 or 1)
             looked_at += taken.looked_at
             stuck, cursor = taken.cursor == cursor, taken.cursor
-            if bodies or taken.last or stuck:
+            if bodies or taken.last or stuck or looked_at >= _MOST_PLACES:
                 break
         return Reading(bodies, cursor, looked_at=looked_at)
 
@@ -112,8 +112,8 @@ class EventStream:
 
         settled = first_place(self._places.now_ms() - SETTLED_AFTER_MS)
         events, whole = self._places.after(merchant_id, cursor.place, limit + len(cursor.given))
-        # The cursor cannot pass what has not settled: past the unwanted of it, the wanted is looked for further on.
-        while events and not whole and len(events) < _MOST_PLACES and events[-1].place >= settled:
+        # The cursor cannot pass what has not settled: past the unwanted, the wanted is looked for further on.
+        while events and not whole and len(events) < _MOST_PLACES:
             if sum(wanted(own) and mark_of(own) not in cursor.given for own in events) >= limit:
                 break
             more, whole = self._places.after(merchant_id, events[-1].place, _MORE_PLACES)
