@@ -125,6 +125,12 @@ CAMPAIGN: Final[Mapping[str, str]] = {"rev": "revision: how many times its row w
 RUN: Final[Mapping[str, str]] = {"cur": "cursor: the page to go on with"}
 SWEEP_LEASE: Final[Mapping[str, str]] = {"by": "name of the sweep that holds the shard"}
 COUPON: Final[Mapping[str, str]] = {"exp": "expires at", "n": "step that the code was given to"}
+COUPON_POOL: Final[Mapping[str, str]] = {
+    "bd": "the last day before `day` on which codes were given out",
+    "bf": "number of that day's first code",
+    "day": "the last day on which codes were given out (UTC)",
+    "df": "number of its first code",
+}
 
 ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "checkout": CHECKOUT,
@@ -140,5 +146,6 @@ ROWS: Final[Mapping[str, Mapping[str, str]]] = {
     "campaign run": RUN,
     "sweep lease": SWEEP_LEASE,
     "coupon": COUPON,
+    "coupon pool": COUPON_POOL,
 }
 """What only rows of one kind have."""
