@@ -51,8 +51,9 @@ class Resolver(APIGatewayHttpResolver):
         """The operation at an address, and what else there is at the address. Both are compared by the letter."""
         routes = (*self._static_routes, *self._dynamic_routes)
         found = [Operation(own, at.groupdict()) for own in routes if (at := own.rule.fullmatch(path)) is not None]
-        chosen = next((own for own in found if own.route.method == method), None)
-        return chosen, [own for own in found if own.well_named]
+        named = [own for own in found if own.well_named]
+        # ``/v1/campaigns/preview`` is no campaign: what it does not have is a method, not a thing of this name.
+        return next((own for own in named or found if own.route.method == method), None), named
 
     def begin(self, operation: Operation, session: Session | None) -> None:
         """Take up a request; ``session`` is None for what anyone may ask."""

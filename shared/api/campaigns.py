@@ -18,11 +18,12 @@ from shared.api.campaign_answers import (
 from shared.api.fields import (
     CRITERIA,
     SAID,
+    STORABLE,
+    WHOLE,
     Duration,
     Name,
     Patch,
     Strict,
-    Whole,
     by_type,
     described,
     duration_text,
@@ -58,7 +59,7 @@ LONGEST_PREVIEW_DAYS = 30
 _EndpointId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.ENDPOINT)]
 _CampaignId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.CAMPAIGN)]
 _PoolId = Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.POOL)]
-_Json = Annotated[dict[str, Any], AfterValidator(storable)]
+_Json = Annotated[dict[str, Any], AfterValidator(storable), STORABLE]
 _Code = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_CODE, pattern=r"^[\x21-\x7e]+$")]
 
 
@@ -86,7 +87,7 @@ class TriggerBody(Strict):
             str,
             StringConstraints(max_length=256),
             described(
-                pattern=r"^\s*(rate\([1-9][0-9]{0,5} (minute|hour|day)s?\)|cron\([^()]+\))\s*$",
+                pattern=r"^\s*(rate\([1-9][0-9]{0,5} (minute|hour|day)s?\)|cron\( *[^()\s]+( +[^()\s]+){5} *\))\s*$",
                 description="`rate(value unit)` or `cron(minutes hours day-of-month month day-of-week year)`",
                 examples=["rate(1 hour)"],
             ),
@@ -116,7 +117,9 @@ class CouponBody(Strict):
     )
 
     type: CouponType
-    code: Annotated[str, StringConstraints(max_length=LONGEST_CODE), SAID] | None = None
+    code: Annotated[
+        str, StringConstraints(max_length=LONGEST_CODE), SAID, described(description="Printable characters")
+    ] | None = None  # fmt: skip
     pool_id: _PoolId | None = None
     endpoint_id: _EndpointId | None = None
 
@@ -143,12 +146,12 @@ class StepBody(Strict):
 class LimitsBody(Strict):
     """At most so many messages to a shopper in one episode."""
 
-    max_per_episode: Annotated[Whole, described(minimum=1, maximum=MOST_STEPS)] = MESSAGES_PER_EPISODE
+    max_per_episode: Annotated[int, described(minimum=1, maximum=MOST_STEPS), WHOLE] = MESSAGES_PER_EPISODE
 
 
 _Criteria = Annotated[_Json, CRITERIA]
 _UntilWhen = Annotated[Duration, lasting(*duration_range("do_not_send_after", local=False), "P3D")]
-_Priority = Annotated[Whole, described(minimum=PRIORITIES[0], maximum=PRIORITIES[-1])]
+_Priority = Annotated[int, described(minimum=PRIORITIES[0], maximum=PRIORITIES[-1]), WHOLE]
 _Steps = Annotated[list[StepBody], Field(min_length=1, max_length=MOST_STEPS)]
 
 
@@ -219,7 +222,7 @@ class CampaignPatch(Patch):
 class PreviewBody(Strict):
     """How far back the preview looks, by the checkouts' last activity."""
 
-    days: Annotated[Whole, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS), WHOLE] = 7
 
 
 class DraftPreviewBody(Strict):
@@ -227,7 +230,7 @@ class DraftPreviewBody(Strict):
 
     campaign: CampaignBody
     in_place_of: _CampaignId | None = None
-    days: Annotated[Whole, Field(ge=1, le=LONGEST_PREVIEW_DAYS)] = 7
+    days: Annotated[int, Field(ge=1, le=LONGEST_PREVIEW_DAYS), WHOLE] = 7
 
 
 class PoolBody(Strict):

@@ -5,19 +5,28 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self, TypedDict
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from shared.api.checkouts import Instant
 from shared.api.fields import (
     CRITERIA,
     SAID,
+    WHOLE,
     Duration,
     Name,
     Patch,
     Strict,
     Url,
-    Whole,
     duration_text,
+    id_of,
     lasting,
     storable,
     without_default,
@@ -25,18 +34,25 @@ from shared.api.fields import (
 from shared.delivery.signing import public_bytes
 from shared.domain.announcement import EventType
 from shared.domain.breaker import BreakerState, Health
+from shared.domain.ids import IdKind
 from shared.domain.instants import InstantText, parse_instant, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
 from shared.workflows.delivering.endpoint_setup import SHORTEST_DELAY, Draft, draft_of
+from shared.workflows.delivering.resend import NEVER_RESENT
 
 _HIDDEN = "***"
 _LONGEST_LIQUID = 32_768
 LONGEST_OVERLAP = timedelta(days=7)
 
 _EventTypes = Annotated[list[Annotated[EventType, Field(strict=False)]], Field(max_length=20)]
-_Statuses = Annotated[list[Annotated[DeliveryStatus, Field(strict=False)]], Field(min_length=1, max_length=8)]
+_Resent = Annotated[
+    DeliveryStatus,
+    Field(strict=False),
+    WithJsonSchema({"type": "string", "enum": [own.value for own in DeliveryStatus if own not in NEVER_RESENT]}),
+]
+_Statuses = Annotated[list[_Resent], Field(min_length=1, max_length=8)]
 _SHORTEST_WINDOW = SHORTEST_TIMEOUT = timedelta(seconds=1)
 LONGEST_TIMEOUT = timedelta(seconds=30)
 _DAY = timedelta(days=1)
@@ -65,7 +81,7 @@ def _kinds(schema: dict[str, Any]) -> None:
 class RateLimitBody(Strict):
     """At most ``max`` sends in any window of ``per``."""
 
-    max: Annotated[Whole, Field(ge=1, le=100_000)]
+    max: Annotated[int, Field(ge=1, le=100_000), WHOLE]
     per: Annotated[Duration, lasting(_SHORTEST_WINDOW, _DAY)]
 
     @field_validator("per")
@@ -179,8 +195,8 @@ class RotationBody(Strict):
 class PayloadPreviewBody(Strict):
     """On which stored checkout, and with which settings in place of the endpoint's own; they merge, as in a change."""
 
-    checkout_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    settings: EndpointSettingsBody = EndpointSettingsBody()
+    checkout_id: Annotated[str, StringConstraints(min_length=1, max_length=64), id_of(IdKind.CHECKOUT)]
+    settings: EndpointSettingsBody = Field(default=EndpointSettingsBody(), json_schema_extra=without_default)
 
 
 class RecoverBody(Strict):

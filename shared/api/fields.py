@@ -81,6 +81,10 @@ SAID: Any = described(pattern=r"\S")
 """Describes a text that must hold more than blanks, which are taken off."""
 
 
+STORABLE: Any = described(
+    description=f"Any JSON: at most {_DEEPEST} levels, no empty names, no number beyond {_LARGEST_NUMBER:.0e}",
+    propertyNames={"minLength": 1},
+)
 CRITERIA: Any = described(
     description="Conditions on checkouts: `all`, `any` and `not` nest, at the bottom `field`, `op` and `value`",
     examples=[{"all": [{"field": "total", "op": "gte", "value": "500.00"}]}],
@@ -317,6 +321,7 @@ ProviderValue = Annotated[
     Shape(rf"{_SEEN}(?:{_PRINTED}*{_SEEN})?", _NO_CONTROL),
 ]
 """What a provider's API wants of its callers: not all of it is secret, nor long (a BigCommerce ``store_hash``)."""
-Whole = Annotated[int, BeforeValidator(_whole)]
-WebhooksPerMinute = Annotated[Whole, Field(ge=1, le=1_000_000)]
+WHOLE: Any = BeforeValidator(_whole)
+"""Behind the bounds of a whole number in a body; before them it would hide them from the description."""
+WebhooksPerMinute = Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 """How many webhooks are taken in within a minute; above that, 429."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 from pydantic import Field
 
 from shared.api.fields import (
+    WHOLE,
     Country,
     Currency,
     Duration,
@@ -19,7 +20,6 @@ from shared.api.fields import (
     TimeOfDay,
     Timezone,
     WebhooksPerMinute,
-    Whole,
     duration_text,
     lasting,
     without_default,
@@ -80,7 +80,7 @@ class SettingsBody(Patch):
         json_schema_extra=without_default,
     )  # fmt: skip
     consent: Literal["required", "unknown_allowed"] = _DEFAULTS.consent
-    holdout_percent: Annotated[Whole, Field(ge=0, le=100)] = _DEFAULTS.holdout_percent
+    holdout_percent: Annotated[int, Field(ge=0, le=100), WHOLE] = _DEFAULTS.holdout_percent
     minimum_total: Annotated[list[LeastBody], Field(max_length=50)] = Field(default_factory=list)
     """One amount per currency; in any other a total must be above zero. Replaced whole."""
 
@@ -114,7 +114,7 @@ class SettingsBody(Patch):
 class OperatorSettingsBody(SettingsBody):
     """A merchant's rules and what only the operator sets. ``list_shards`` may only rise: rows keep their shard."""
 
-    list_shards: Annotated[Whole, Field(ge=1, le=MOST_LIST_SHARDS)] = _DEFAULTS.list_shards
+    list_shards: Annotated[int, Field(ge=1, le=MOST_LIST_SHARDS), WHOLE] = _DEFAULTS.list_shards
     webhooks_per_minute: WebhooksPerMinute | None = None
 
     @classmethod

@@ -53,13 +53,26 @@ class SignatureBody(Strict):
     timestamp_header: _Header | None = None
 
 
+_LONGEST_FIELD = 200
+
+
+def _fields_of_a_checkout(schema: dict[str, Any]) -> None:
+    from shared.providers.mapping import ALIASES, FIELDS, ITEM_FIELDS
+
+    fields, of_items = ("|".join(sorted(own)) for own in (FIELDS | ALIASES.keys(), ITEM_FIELDS))
+    fields = fields.replace(".", r"\.")
+    pattern = rf"^({fields}|attributes\.[\s\S]+|items(\[\]|\[\*\])?\.({of_items}))$"
+    schema["propertyNames"] = {"maxLength": _LONGEST_FIELD, "pattern": pattern}
+    schema["description"] = "A checkout's field, dotted, to the JMESPath expression that finds it in the payload"
+    schema["examples"] = [{"customer.phone": "buyer.phone"}]
+
+
 Expressions = Annotated[
-    dict[Annotated[str, StringConstraints(max_length=200)], Annotated[str, StringConstraints(max_length=2000)]],
+    dict[
+        Annotated[str, StringConstraints(max_length=_LONGEST_FIELD)], Annotated[str, StringConstraints(max_length=2000)]
+    ],
     Field(max_length=200),
-    described(
-        description="A checkout's field, dotted, to the JMESPath expression that finds it in the payload",
-        examples=[{"customer.phone": "buyer.phone"}],
-    ),
+    Field(json_schema_extra=_fields_of_a_checkout),
 ]
 """Checkout field to JMESPath."""
 

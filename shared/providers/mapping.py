@@ -93,7 +93,7 @@ _GROUPS: Mapping[str, tuple[str, ...]] = {
     "order": ("id", "at", "total"),
     "refund": ("id", "at", "amount", "total"),
 }
-_ALIASES = {
+ALIASES = {
     **dict.fromkeys(("id", "checkout_id"), "external_id"),
     "occurred_at": "updated_at",
     "created_at": "started_at",
@@ -583,7 +583,7 @@ def _target(name: str) -> tuple[str, bool]:
             if part not in ITEM_FIELDS:
                 raise InvalidMapping(name, _unknown(part, ITEM_FIELDS))
             return part, True
-    field = _ALIASES.get(name, name)
+    field = ALIASES.get(name, name)
     if field in FIELDS or (field.startswith("attributes.") and field != "attributes."):
         return field, False
     raise InvalidMapping(name, _unknown(name, FIELDS))

@@ -20,7 +20,7 @@ from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
 UNDELIVERED = (DeliveryStatus.FAILED, DeliveryStatus.HELD, DeliveryStatus.EXPIRED, DeliveryStatus.RETRYING)
 """What is meant without statuses. ``skipped`` is true no more, ``pending`` is on its way, and a message whose outcome
 is ``unknown`` may have arrived: it goes out again only for whoever names it."""
-NEVER = (DeliveryStatus.DELIVERED, DeliveryStatus.PENDING)
+NEVER_RESENT = (DeliveryStatus.DELIVERED, DeliveryStatus.PENDING)
 _PAGE = 100
 _LEASE = timedelta(minutes=5)
 _MOMENT = timedelta(milliseconds=1)
@@ -51,7 +51,9 @@ class ResendJobs:
         if since is not None and since > now:
             raise Invalid([("/since", "lies in the future")])
         wanted = UNDELIVERED if statuses is None else tuple(statuses)
-        refused = [(f"/statuses/{at}", "cannot be sent again") for at, status in enumerate(wanted) if status in NEVER]
+        refused = [
+            (f"/statuses/{at}", "cannot be sent again") for at, status in enumerate(wanted) if status in NEVER_RESENT
+        ]
         if refused:
             raise Invalid(refused)
         job = ResendJob(

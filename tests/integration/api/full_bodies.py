@@ -38,13 +38,13 @@ def bodies_of(town: Town) -> Iterator[Call]:
     yield town.operator, "POST", "/v1/merchants", _merchant()
     yield town.operator, "PATCH", f"/v1/merchants/{town.ids['merchant_id']}", _merchant()
     yield from ((town.victim, *own) for own in _of_the_merchant(town.ids))
-    yield from ((town.victim, "POST", "/v1/sources", _source(name)) for name in providers.names())
+    yield from ((town.victim, "POST", "/v1/sources", source(name)) for name in providers.names())
     yield from ((town.victim, "POST", "/v1/endpoints", _owned(own, town)) for own in endpoints_of_every_kind())
     yield town.victim, "POST", "/v1/campaigns", _campaign(town.ids)
     draft = {"name": "Back", "steps": [{"after": "PT1H", "endpoint_id": town.ids["endpoint_id"]}]}
     played = {"campaign": draft, "in_place_of": town.ids["campaign_id"], "days": 7}
     yield town.victim, "POST", "/v1/campaigns/preview", played
-    pulled = town.victim("POST", "/v1/sources", _source("emporix")).json["id"]
+    pulled = town.victim("POST", "/v1/sources", source("emporix")).json["id"]
     yield town.victim, "POST", f"/v1/sources/{pulled}/backfill", {"since": SINCE, "customer_id": "7"}
 
 
@@ -95,7 +95,8 @@ def _of_the_merchant(ids: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
     yield "DELETE", "/v1/suppressions", {"customer_id": "8", "channels": ["email"]}
 
 
-def _source(provider: str) -> dict[str, Any]:
+def source(provider: str) -> dict[str, Any]:
+    """A source of this provider with all that it may have."""
     credentials: dict[str, Any] = {"secret": "s" * 20}
     wanted = {own.name for own in providers.provider(provider).description.credentials}
     if "api" in wanted:
