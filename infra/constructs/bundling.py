@@ -43,10 +43,11 @@ _KEPT_BUNDLES = 4
 _NEVER_RUN = ("cffi", "pycparser")
 """What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
 _OF_THE_ROUTER = (
-    *("aws_lambda_powertools/__init__.*", "aws_lambda_powertools/event_handler", "aws_lambda_powertools/metrics"),
+    *("aws_lambda_powertools/__init__.*", "aws_lambda_powertools/event_handler"),
     *("aws_lambda_powertools/tracing", "aws_lambda_powertools/utilities/[!_j]*"),
 )
-"""Of Powertools, what only a function that routes requests loads: others log with it, and its front loads all of it."""
+"""Of Powertools, what only a function that routes requests loads: others log and count with it, and its front loads all
+of it."""
 _NEVER_ASKED = {
     "phonenumberslite": {
         "phonenumbers/__init__.py": r"(?m)^from \.(?:asyou|short|phonenumberm)\w+ import (?:\([^)]*\)|.*)\n",

@@ -8,6 +8,8 @@ counted only where something goes wrong costs nothing while nothing does.
 import os
 from typing import Literal
 
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
+
 NAMESPACE = "Checkback"
 
 Unit = Literal["Count", "Seconds"]
@@ -20,8 +22,6 @@ def count(name: str, *, service: str, about: dict[str, str] | None = None) -> No
 
 def measure(name: str, value: float, *, service: str, unit: Unit, about: dict[str, str] | None = None) -> None:
     """One value of ``name``."""
-    from aws_lambda_powertools.metrics import MetricUnit, single_metric
-
     with single_metric(name=name, unit=MetricUnit[unit], value=value, namespace=NAMESPACE) as metric:
         metric.add_dimension(name="service", value=service)
         metric.add_dimension(name="stage", value=os.environ.get("STAGE", "unknown"))
