@@ -10,6 +10,7 @@ import pytest
 
 from functions.console import composition
 from tests.integration.api.conftest import PUBLIC_URL, Api, http_event, operator, stage_name
+from tests.integration.shop import Shop
 
 __all__ = ["operator", "stage_name"]
 COOKIE = "__Host-checkback"
@@ -74,3 +75,22 @@ def browser(operator: Api) -> Iterator[Browser]:
     composition.services.cache_clear()
     yield Browser(importlib.import_module("functions.console.handler").handler)
     composition.services.cache_clear()
+
+
+@pytest.fixture
+def shop(operator: Api, shop: Shop) -> Shop:
+    """The API and the functions over one stage and one merchant."""
+    return shop
+
+
+@pytest.fixture
+def merchant(shop: Shop, operator: Api) -> Api:
+    """The shop's merchant."""
+    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
+
+
+@pytest.fixture
+def signed_in(browser: Browser, merchant: Api) -> Browser:
+    """The merchant at the console."""
+    browser.sign_in(merchant.credential or "")
+    return browser

@@ -11,10 +11,9 @@ from functions.console import campaign_form, campaign_words
 from shared.aws import clients
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.console.conftest import Browser, Page
-from tests.integration.console.test_pages import abandoned, merchant, shop, signed_in
+from tests.integration.console.test_pages import abandoned
 from tests.integration.shop import Shop
 
-__all__ = ["merchant", "shop", "signed_in"]
 CONDITION = {"field": "total", "op": "gte", "value": "500.00"}
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -20,13 +20,6 @@ def merchant(operator: Api) -> Api:
     return operator.as_(new_merchant(operator)["token"])
 
 
-@pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """At the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
-
-
 def pools(merchant: Api) -> list[str]:
     return [own["id"] for own in merchant("GET", "/v1/coupon-pools").json["data"]]
 

@@ -15,10 +15,9 @@ from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_deliveries import delivery
 from tests.integration.console.conftest import Browser
 from tests.integration.console.test_campaigns import filled_in
-from tests.integration.console.test_pages import abandoned, merchant, shop, signed_in
+from tests.integration.console.test_pages import abandoned
 from tests.integration.shop import Shop
 
-__all__ = ["merchant", "shop", "signed_in"]
 URL = "https://bsp.example.com/hooks"
 SECRET = "a-secret-of-the-merchants-own"
 

@@ -2,31 +2,10 @@
 
 import re
 
-import pytest
-
 from shared.delivery.exchange import Answer
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.console.conftest import Browser
 from tests.integration.shop import Shop
-
-
-@pytest.fixture
-def shop(operator: Api, shop: Shop) -> Shop:
-    """The API and the functions over one stage and one merchant."""
-    return shop
-
-
-@pytest.fixture
-def merchant(shop: Shop, operator: Api) -> Api:
-    """The shop's merchant."""
-    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
-
-
-@pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """At the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
 
 
 def named(shop: Shop, merchant: Api, event_type: str, name: str) -> None:

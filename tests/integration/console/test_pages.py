@@ -23,25 +23,6 @@ HERE = Path(__file__).parents[3]
 HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}"
 
 
-@pytest.fixture
-def shop(operator: Api, shop: Shop) -> Shop:
-    """The API and the functions over one stage and one merchant."""
-    return shop
-
-
-@pytest.fixture
-def merchant(shop: Shop, operator: Api) -> Api:
-    """The shop's merchant."""
-    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
-
-
-@pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """The shop's merchant at the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
-
-
 def abandoned(shop: Shop) -> str:
     """A shopper left, and an endpoint was told."""
     shop.endpoint("checkout.abandoned")

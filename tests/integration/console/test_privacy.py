@@ -20,28 +20,9 @@ WHOM = {"kind": "phone", "contact": PHONE}
 HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 
 
-@pytest.fixture
-def shop(operator: Api, shop: Shop) -> Shop:
-    """The API and the functions over one stage and one merchant."""
-    return shop
-
-
 @pytest.fixture(autouse=True)
 def _bucket(monkeypatch: pytest.MonkeyPatch, stage: Stage) -> None:
     monkeypatch.setenv("QUARANTINE_BUCKET", stage.bucket)
-
-
-@pytest.fixture
-def merchant(shop: Shop, operator: Api) -> Api:
-    """The shop's merchant."""
-    return operator.as_(operator("POST", f"/v1/merchants/{shop.merchant.id}/tokens").json["token"])
-
-
-@pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """At the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
 
 
 def test_what_is_held_is_counted_and_given_as_a_file(signed_in: Browser, shop: Shop) -> None:

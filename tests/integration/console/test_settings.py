@@ -19,13 +19,6 @@ def merchant(operator: Api) -> Api:
 
 
 @pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """At the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
-
-
-@pytest.fixture
 def looking(signed_in: Browser, merchant: Api) -> Browser:
     """Somebody who may only look."""
     other = Browser(signed_in.handler)

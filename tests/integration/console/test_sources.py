@@ -21,13 +21,6 @@ def merchant(operator: Api) -> Api:
     return operator.as_(new_merchant(operator)["token"])
 
 
-@pytest.fixture
-def signed_in(browser: Browser, merchant: Api) -> Browser:
-    """At the console."""
-    browser.sign_in(merchant.credential or "")
-    return browser
-
-
 def reader(browser: Browser, merchant: Api) -> Browser:
     """Somebody who may only look."""
     link = merchant("POST", "/v1/portal-links", {"capabilities": ["read"]}).json["url"]
