@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from shared.aws.dry_calls import NO_TABLE
 from shared.store.table import Table
 from tests.permissions.needs import Need, arn
 from tests.permissions.recording import Recorded, Recording, recorded
@@ -62,6 +63,15 @@ def test_a_call_under_a_handler_is_its_functions(
 
     assert list(recorded(tmp_path)) == [READ]
     assert "test_a_call_under_a_handler" in recorded(tmp_path)[READ]
+
+
+def test_what_is_kept_back_needs_nothing(tmp_path: Path, recording: Recording) -> None:
+    listened = type("Listened", (Client,), {})
+    recording.listen(listened, type("Listening", (Signer,), {}))
+
+    recording.by_handler("ingest", partial(Table(listened(), NO_TABLE).get, ("pk", "sk")))()
+
+    assert recorded(tmp_path) == {}
 
 
 def test_a_call_of_a_test_is_nobodys(tmp_path: Path, read: Callable[[], object]) -> None:
