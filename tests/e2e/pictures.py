@@ -49,6 +49,7 @@ def main() -> int:
         "endpoints": "/endpoints",
         "endpoint": f"/endpoints/{delivery['endpoint_id']}",
         "campaigns": "/campaigns",
+        "new-campaign": "/campaigns/new?template=reminder",
         "sources": "/sources",
         "connect": "/sources/new/flexype",
         "quarantine": "/quarantine",
