@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from functions.console import charts, words
+from functions.console.forms import Form
 from functions.console.visit import CONSOLE, COOKIE, Visit
 from shared.api.console_frames import FRAME_ANCESTORS
 from shared.store.console_access import SESSION_LASTS
@@ -113,7 +114,7 @@ def _templates() -> Environment:
         "masked": words.masked,
         "moment": _moment,
         "pretty": pretty,
-        "readable": _readable,
+        "readable": readable,
     }
     made.filters |= filters
     made.globals.update(bars=charts.bars, label=words.label)
@@ -126,8 +127,16 @@ def load() -> None:
     _names()
 
 
-def page(visit: Visit, template: str, *, status: int = 200, **shown: Any) -> dict[str, Any]:
-    """A page. Answered with its entity tag, and with 304 where the browser shows that very page already."""
+def page(
+    visit: Visit, template: str, *, status: int | None = None, form: Form | None = None, **shown: Any
+) -> dict[str, Any]:
+    """A page. Answered with its entity tag, and with 304 where the browser shows that very page already.
+
+    ``form`` is what stands in its form; where something of it is wrong the answer is 422, unless ``status`` says more.
+    """
+    if form is not None:
+        shown["form"] = form
+    status = status or (422 if form and form.wrong else 200)
     notice = NOTICES.get(visit.query.get("done", ""))
     text = _templates().get_template(template).render(
         visit=visit, url=visit.url, asset=lambda name: f"{visit.base}{CONSOLE}/static/{_names()[name]}",
@@ -199,12 +208,12 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def _readable(text: str) -> str:
+def readable(body: str | bytes) -> str:
     """A body as it can be read: JSON in lines, anything else as it is."""
     try:
-        return pretty(json.loads(text))
+        return pretty(json.loads(body))
     except ValueError:
-        return text
+        return body if isinstance(body, str) else body.decode(errors="replace")
 
 
 def _moment(at: str | None, zone: str) -> Markup:

@@ -31,6 +31,11 @@ class Form:
         return bool(self.errors or self.rest)
 
 
+def outdated(typed: Mapping[str, str], version: str, what: str) -> Form:
+    """What was typed into a form of something that is at another ``version`` by now; sent again it goes through."""
+    return Form({**typed, "version": version}, rest=(what,))
+
+
 def refused(typed: Mapping[str, str], why: Refused, places: Mapping[str, str]) -> Form:
     """What was typed, with the API's words beside the fields; ``places``: pointers (or what they begin with) to fields.
 

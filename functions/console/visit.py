@@ -38,6 +38,11 @@ class Refused(Exception):
         """What is wrong where: by pointer into the body, or by the parameter's name."""
         super().__init__(self.title)
 
+    @property
+    def changed_meanwhile(self) -> bool:
+        """Whether the version that was meant is not the current one any more."""
+        return self.status == 412
+
 
 @dataclass(frozen=True)
 class Visit:

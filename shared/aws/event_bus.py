@@ -5,21 +5,18 @@ what failed, in the order of the entries, and which codes pass.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
 
+from shared.delivery.put_events import LASTING, SOURCE, packed
+
 if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient
 
-SOURCE: Final = "checkback"
-_MOST_ENTRIES: Final = 10
-_MOST_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 4
-_LASTING: Final = frozenset({"MalformedDetail", "InvalidArgument", "RedactionFailure", "ValidationException"})
-"""Codes that lie in the event itself: no repeat helps."""
 
 
 class BusUnavailable(Exception):
@@ -64,7 +61,8 @@ class EventBus:
         for number in range(_ROUNDS):
             if number:
                 self._sleep(0.1 * 2**number)
-            left = [own for batch in _batches(left) for own in self._failed(batch, refused)]
+            batches = [[left[place] for place in group] for group in packed(map(_size, left))]
+            left = [own for batch in batches for own in self._failed(batch, refused)]
             if not left:
                 return refused
         raise BusUnavailable(f"{len(left)} events are not on the bus")
@@ -79,7 +77,7 @@ class EventBus:
             answer = self._client.put_events(Entries=entries)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            if code not in _LASTING:
+            if code not in LASTING:
                 raise
             if len(batch) > 1:  # one of them is at fault, and each is asked for by itself
                 return [own for one in batch for own in self._failed([one], refused)]
@@ -88,23 +86,12 @@ class EventBus:
         again = []
         for own, told in zip(batch, answer["Entries"], strict=True):
             failed = told.get("ErrorCode")
-            if failed in _LASTING:
+            if failed in LASTING:
                 refused.append(Refused(own, failed))
             elif failed is not None:
                 again.append(own)
         return again
 
 
-def _batches(events: Sequence[BusEvent]) -> Iterator[list[BusEvent]]:
-    """As many as one request takes; what is too large for any goes alone."""
-    batch: list[BusEvent] = []
-    size = 0
-    for own in events:
-        length = len(own.detail.encode()) + len(own.type) + len(SOURCE)
-        if batch and (len(batch) == _MOST_ENTRIES or size + length > _MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(own)
-        size += length
-    if batch:
-        yield batch
+def _size(event: BusEvent) -> int:
+    return len(event.detail.encode()) + len(event.type) + len(SOURCE)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from shared.delivery.exchange import Answer, OutboundRequest, SendResult
 from shared.delivery.outcome import Attempt, Outcome
+from shared.delivery.put_events import LASTING, SOURCE, packed
 from shared.destinations.aws_request import role, signed
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.vendor_answer import Verdict, attempt_of, by_status, detail_of, json_object, rows, text_of
@@ -25,10 +26,7 @@ from shared.destinations.vendor_answer import Verdict, attempt_of, by_status, de
 if TYPE_CHECKING:
     from botocore.credentials import ReadOnlyCredentials
 
-SOURCE: Final = "checkback"
 NAME_PREFIX: Final = "checkback-"
-MOST_ENTRIES: Final = 10
-MOST_BYTES: Final = 256 * 1024
 
 # Regions of the partition ``aws``: China's and those of governments are others.
 _REGION: Final = "(?!cn-)[a-z]{2}-[a-z]{4,9}-[1-9][0-9]?"
@@ -69,10 +67,7 @@ _ERRORS: Final[Mapping[str, Verdict]] = {
             "InvalidAccountIdException",
         )
     },
-    **{
-        code: Verdict(Outcome.FAIL_MESSAGE)
-        for code in ("InvalidArgument", "MalformedDetail", "RedactionFailure", "ValidationException")
-    },
+    **{code: Verdict(Outcome.FAIL_MESSAGE) for code in LASTING},
 }
 """The codes of ``PutEventsResultEntry`` and those of a whole request ("Common Errors")."""
 
@@ -121,16 +116,8 @@ class EventBridgeDestination:
         return attempt_of(result, endpoint, _judge, repeatable=True)
 
     def together(self, requests: Sequence[OutboundRequest]) -> list[list[int]]:
-        """In order, as many as one request takes. What is too large for any goes alone: AWS says so to it only."""
-        groups: list[list[int]] = []
-        size = 0
-        for place, request in enumerate(requests):
-            size += len(request.body)
-            if not groups or size > MOST_BYTES or len(groups[-1]) == MOST_ENTRIES:
-                groups.append([])
-                size = len(request.body)
-            groups[-1].append(place)
-        return groups
+        """In order, as many as one request takes."""
+        return packed(len(request.body) for request in requests)
 
     def joined(self, requests: Sequence[OutboundRequest], endpoint: Endpoint) -> OutboundRequest:
         """One ``PutEvents`` of all of them, signed anew; it has the time of the shortest."""

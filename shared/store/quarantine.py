@@ -13,6 +13,8 @@ from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Delete, Item, Put, Update
 
 KEPT_FOR = timedelta(days=30)
+UNDERSTOOD = frozenset({"accepted", "duplicate", "ignored"})
+"""What a replay makes of a body that is understood by now: a record's ``replay_status``."""
 _LIST = "quarantine"
 _PLACE = re.compile(r"([0-9]{15})(qrn_[0-9A-Za-z]{26})")
 

@@ -11,7 +11,6 @@ from shared.domain.criteria import FIELDS
 _LISTED = 200
 _PLAYED_AT_ONCE = 100
 _DAYS = ("1", "7", "14", "30")
-_CHANGED_MEANWHILE = 412
 _STALE = 409
 """The status of a form that was filled in on an older version."""
 _RESTATED = {"pause": "paused", "activate": "activated"}
@@ -58,7 +57,7 @@ def restate(visit: Visit, campaign_id: str, action: str) -> dict[str, Any]:
     try:
         visit.ask("POST", f"/v1{where}/resume", if_match=visit.form.get("version") or "missing")
     except Refused as why:
-        if why.status != _CHANGED_MEANWHILE:
+        if not why.changed_meanwhile:
             raise
         return answers.see_other(visit.url(where, done="not_activated"))
     return answers.see_other(visit.url(where, done="activated"))
@@ -89,7 +88,7 @@ def set_quiet_hours(visit: Visit) -> dict[str, Any]:
     except Refused as why:
         fields = {f"/settings/quiet_hours/{name}": name for name in ("start", "end")}
         form = forms.refused(typed, why, fields | {"/settings/quiet_hours": "start"})
-        if why.status == _CHANGED_MEANWHILE:
+        if why.changed_meanwhile:
             form = Form(typed | {"version": visit.versioned("/v1/merchant")[1]}, form.errors, form.rest)
         return _quiet_hours(visit, form)
     return answers.see_other(visit.url("/campaigns", done="quiet_hours_set"))
@@ -139,7 +138,7 @@ def change(visit: Visit, campaign_id: str) -> dict[str, Any]:
     try:
         visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
-        if why.status == _CHANGED_MEANWHILE:
+        if why.changed_meanwhile:
             return _stale(visit, campaign, typed | {"version": version})
         return _editor(visit, campaign, forms.refused(typed, why, campaign_form.places(typed)))
     return answers.see_other(visit.url(f"/campaigns/{campaign_id}", done="campaign_changed"))
@@ -189,7 +188,7 @@ def _editor(
     return answers.page(
         visit,
         "campaign_editor.html",
-        status=status or (422 if form.wrong else 200),
+        status=status,
         merchant=visit.merchant,
         campaign=campaign,
         form=form,
@@ -207,8 +206,7 @@ def _editor(
 
 
 def _quiet_hours(visit: Visit, form: Form) -> dict[str, Any]:
-    status = 422 if form.wrong else 200
-    return answers.page(visit, "quiet_hours.html", status=status, merchant=visit.merchant, form=form)
+    return answers.page(visit, "quiet_hours.html", merchant=visit.merchant, form=form)
 
 
 def _named(endpoint: Mapping[str, Any]) -> str:

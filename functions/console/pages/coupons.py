@@ -45,8 +45,7 @@ def fill(visit: Visit, pool_id: str) -> dict[str, Any]:
 
 def _page(visit: Visit, form: Form) -> dict[str, Any]:
     rows = visit.get("/v1/coupon-pools", limit=200)["data"]
-    status = 422 if form.wrong else 200
-    return answers.page(visit, "coupons.html", status=status, merchant=visit.merchant, rows=rows, form=form)
+    return answers.page(visit, "coupons.html", merchant=visit.merchant, rows=rows, form=form)
 
 
 def _one(visit: Visit, pool: dict[str, Any], form: Form) -> dict[str, Any]:
@@ -55,7 +54,6 @@ def _one(visit: Visit, pool: dict[str, Any], form: Form) -> dict[str, Any]:
     return answers.page(
         visit,
         "coupon_pool.html",
-        status=422 if form.wrong else 200,
         merchant=visit.merchant,
         pool=pool,
         form=form,

@@ -9,7 +9,6 @@ from functions.console.visit import Refused, Visit
 from functions.console.words import label, masked
 
 _CHECKOUTS = 20
-_CHANGED_MEANWHILE = 412
 _CONTACT = ("phone", "email", "first_name", "last_name", "company", "address1", "address2", "postal_code")
 _SHORTEST = 3
 """Shorter names stand in other words too."""
@@ -43,10 +42,9 @@ def write(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     try:
         visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
-        form = forms.refused(typed, why, _PLACES)
-        if why.status == _CHANGED_MEANWHILE:
-            form = Form(typed | {"version": version}, rest=(_STALE,))
-        return _editor(visit, endpoint, form)
+        if why.changed_meanwhile:
+            return _editor(visit, endpoint, forms.outdated(typed, version, _STALE))
+        return _editor(visit, endpoint, forms.refused(typed, why, _PLACES))
     return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="endpoint_changed"))
 
 
@@ -58,7 +56,6 @@ def _editor(visit: Visit, endpoint: Mapping[str, Any], form: Form) -> dict[str, 
     return answers.page(
         visit,
         "endpoint_template.html",
-        status=422 if form.wrong else 200,
         merchant=visit.merchant,
         endpoint=endpoint,
         form=form,

@@ -14,7 +14,10 @@ from functions.console.visit import Refused, Visit
 _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled", "recover": "recovering"}
 _LOOKED_AT = 200
 _LEAST_DAYS = 14
-_CHANGED_MEANWHILE = 412
+_STALE = (
+    "Somebody else changed this endpoint meanwhile. What you typed still stands below: save again to put it in"
+    " place of theirs, or open the page anew to see what is there."
+)
 _OVERLAPS = (
     ("P1D", "for a day"),
     ("PT1H", "for an hour"),
@@ -107,10 +110,9 @@ def change(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     try:
         visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
-        form = forms.refused(typed, why, endpoint_form.places(settings))
-        if why.status == _CHANGED_MEANWHILE:
-            form = Form(typed | {"version": version}, rest=(_stale(),))
-        return _editor(visit, kind, endpoint, form)
+        if why.changed_meanwhile:
+            return _editor(visit, kind, endpoint, forms.outdated(typed, version, _STALE))
+        return _editor(visit, kind, endpoint, forms.refused(typed, why, endpoint_form.places(settings)))
     return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="endpoint_changed"))
 
 
@@ -131,13 +133,6 @@ def remove(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     return answers.see_other(visit.url("/endpoints", done="endpoint_removed"))
 
 
-def _stale() -> str:
-    return (
-        "Somebody else changed this endpoint meanwhile. What you typed still stands below: save again to put it in"
-        " place of theirs, or open the page anew to see what is there."
-    )
-
-
 def _editor(visit: Visit, kind: str, endpoint: Mapping[str, Any] | None, form: Form) -> dict[str, Any]:
     described = _kinds(visit).get(kind)
     if described is None:
@@ -145,7 +140,6 @@ def _editor(visit: Visit, kind: str, endpoint: Mapping[str, Any] | None, form: F
     return answers.page(
         visit,
         "endpoint_editor.html",
-        status=422 if form.wrong else 200,
         merchant=visit.merchant,
         endpoint=endpoint,
         kind=described,

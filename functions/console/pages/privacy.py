@@ -1,6 +1,5 @@
 """Privacy requests: what is held of somebody, to take along, and its erasure, round by round while there is more."""
 
-import json
 from typing import Any
 
 from functions.console import answers, forms
@@ -37,7 +36,7 @@ def look(visit: Visit) -> dict[str, Any]:
 def download(visit: Visit) -> dict[str, Any]:
     """One part of what is held, as a file."""
     held = visit.ask("POST", "/v1/customers/export", body=_asked(visit))
-    return answers.file("export.json", json.dumps(held, indent=2, ensure_ascii=False))
+    return answers.file("export.json", answers.pretty(held))
 
 
 def erase(visit: Visit) -> dict[str, Any]:
@@ -70,7 +69,6 @@ def _page(visit: Visit, form: Form, **shown: Any) -> dict[str, Any]:
     return answers.page(
         visit,
         "privacy.html",
-        status=422 if form.wrong else 200,
         merchant=visit.merchant,
         form=form,
         kinds=KINDS,

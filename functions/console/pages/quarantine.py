@@ -1,17 +1,16 @@
 """Quarantine: webhooks that were not understood. Another mapping is tried on the kept body, then all are read again."""
 
 import base64
-import json
 import time
 from typing import Any
 
 from functions.console import answers, forms
 from functions.console.forms import Form
 from functions.console.visit import Refused, Visit
+from shared.store.quarantine import UNDERSTOOD
 
 _SHOWN = 50
 _MOST_SHOWN_OF_A_BODY = 20_000
-_UNDERSTOOD = {"accepted", "duplicate", "ignored"}
 _MOST_AT_ONCE = 200
 _SECONDS = 12.0
 """For one click: the function has 29, and a page must come back."""
@@ -29,7 +28,7 @@ def show_list(visit: Visit) -> dict[str, Any]:
         rows=found["data"],
         cursor=found["next_cursor"],
         sources=sources,
-        understood=_UNDERSTOOD,
+        understood=UNDERSTOOD,
         replayed=_replayed(visit),
     )
 
@@ -68,7 +67,7 @@ def keep(visit: Visit, quarantine_id: str) -> dict[str, Any]:
 def replay(visit: Visit, quarantine_id: str) -> dict[str, Any]:
     """Read it once more."""
     done = visit.ask("POST", f"/v1/quarantine/{quarantine_id}/replay")
-    outcome = "replayed" if done["status"] in _UNDERSTOOD else "still_quarantined"
+    outcome = "replayed" if done["status"] in UNDERSTOOD else "still_quarantined"
     return answers.see_other(visit.url(f"/quarantine/{quarantine_id}", done=outcome))
 
 
@@ -76,12 +75,12 @@ def replay_all(visit: Visit) -> dict[str, Any]:
     """Read again what is not understood yet, as many as a click may take; those first that waited longest for it."""
     visit.demand_change()
     rows = visit.get("/v1/quarantine", limit=_MOST_AT_ONCE)["data"]
-    waiting = [own for own in rows if own["replay_status"] not in _UNDERSTOOD]
+    waiting = [own for own in rows if own["replay_status"] not in UNDERSTOOD]
     until, understood, tried = time.monotonic() + _SECONDS, 0, 0
     for own in sorted(waiting, key=lambda row: row["replayed_at"] or ""):
         tried += 1
         try:
-            understood += visit.ask("POST", f"/v1/quarantine/{own['id']}/replay")["status"] in _UNDERSTOOD
+            understood += visit.ask("POST", f"/v1/quarantine/{own['id']}/replay")["status"] in UNDERSTOOD
         except Refused as why:
             if why.status not in {404, 409}:  # dropped meanwhile, or its source is gone
                 raise
@@ -117,7 +116,6 @@ def _page(
     return answers.page(
         visit,
         "quarantined.html",
-        status=422 if form and form.wrong else 200,
         merchant=visit.merchant,
         own=found,
         source=source,
@@ -125,7 +123,7 @@ def _page(
         body=_readable(body) if asked else None,
         shown=shown,
         why=why,
-        understood=found["replay_status"] in _UNDERSTOOD,
+        understood=found["replay_status"] in UNDERSTOOD,
     )
 
 
@@ -140,11 +138,8 @@ def _source(visit: Visit, source_id: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def _readable(body: bytes) -> str:
-    """The body as a person reads it: JSON in lines, else as it came."""
-    try:
-        text = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
-    except ValueError:
-        text = body.decode(errors="replace")
+    """The body as a person reads it, as far as a page should hold."""
+    text = answers.readable(body)
     more = len(text) - _MOST_SHOWN_OF_A_BODY
     return text if more <= 0 else f"{text[:_MOST_SHOWN_OF_A_BODY]}\n… and {more:,} characters more"
 

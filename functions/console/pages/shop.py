@@ -52,8 +52,7 @@ def change(visit: Visit) -> dict[str, Any]:
 
 
 def _page(visit: Visit, merchant: dict[str, Any], form: Form) -> dict[str, Any]:
-    status = 422 if form.wrong else 200
-    return answers.page(visit, "settings.html", status=status, merchant=merchant, form=form, durations=_DURATIONS)
+    return answers.page(visit, "settings.html", merchant=merchant, form=form, durations=_DURATIONS)
 
 
 def _typed(merchant: Mapping[str, Any]) -> dict[str, str]:

@@ -110,17 +110,14 @@ def _form(visit: Visit, provider: str, form: Form) -> dict[str, Any]:
     described = _providers(visit).get(provider)
     if described is None:
         return answers.see_other(visit.url("/sources/new"))
-    status = 422 if form.wrong else 200
-    return answers.page(visit, "source_new.html", status=status, merchant=visit.merchant, provider=described, form=form)
+    return answers.page(visit, "source_new.html", merchant=visit.merchant, provider=described, form=form)
 
 
 def _changing(visit: Visit, source: dict[str, Any], form: Form) -> dict[str, Any]:
     described = _providers(visit)[source["provider"]]
-    status = 422 if form.wrong else 200
     return answers.page(
         visit,
         "source_change.html",
-        status=status,
         merchant=visit.merchant,
         source=source,
         provider=described,

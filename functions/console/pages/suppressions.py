@@ -1,17 +1,16 @@
 """Suppressions: whom no message reaches. By posted forms: no contact stands in an address."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from functions.console import answers, forms
 from functions.console.forms import Form
 from functions.console.visit import Refused, Visit
+from shared.domain.ids import IdKind, is_id
 
 KINDS = (("phone", "Phone"), ("email", "E-mail"), ("customer_id", "Your customer id"))
 CHANNELS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": "E-mail"}
 _SHOWN = 25
-_ID = re.compile(r"sup_[\w-]{1,80}", re.ASCII)
 _PLACES = {
     **{f"/{kind}": "contact" for kind, _ in KINDS},
     **{kind: "contact" for kind, _ in KINDS},
@@ -63,7 +62,7 @@ def lift(visit: Visit) -> dict[str, Any]:
     if listed is None:
         lifted = visit.remove("/v1/suppressions", identifier(visit.form))
     else:
-        lifted = _ID.fullmatch(listed) is not None and visit.remove(f"/v1/suppressions/{listed}")
+        lifted = is_id(IdKind.SUPPRESSION, listed) and visit.remove(f"/v1/suppressions/{listed}")
     return answers.see_other(visit.url("/settings/suppressions", done="lifted" if lifted else "gone"))
 
 
@@ -77,7 +76,6 @@ def _page(visit: Visit, form: Form, found: dict[str, Any] | None = None) -> dict
     return answers.page(
         visit,
         "suppressions.html",
-        status=422 if form.wrong else 200,
         merchant=visit.merchant,
         rows=listed["data"],
         cursor=listed["next_cursor"],

@@ -5,6 +5,7 @@ from typing import Any
 from functions.console import answers, forms
 from functions.console.forms import Form
 from functions.console.visit import Refused, Visit
+from shared.domain.ids import IdKind, is_id
 
 
 def show_list(visit: Visit) -> dict[str, Any]:
@@ -28,17 +29,13 @@ def revoke(visit: Visit) -> dict[str, Any]:
     if visit.form.get("sure") != "yes":
         return answers.see_other(visit.url("/settings/tokens", done="not_sure"))
     token_id = visit.form.get("token_id", "")
-    # An id of the list, and nothing else that a form may name: it becomes a part of an address.
-    known = any(own["id"] == token_id for own in _listed(visit))
-    revoked = known and visit.remove(f"/v1/tokens/{token_id}")
+    # An id, and nothing else that a form may name: it becomes a part of an address.
+    revoked = is_id(IdKind.TOKEN, token_id) and visit.remove(f"/v1/tokens/{token_id}")
     return answers.see_other(visit.url("/settings/tokens", done="revoked" if revoked else "gone"))
 
 
 def _page(visit: Visit, form: Form, made: dict[str, Any] | None = None) -> dict[str, Any]:
-    status = 422 if form.wrong else 200
-    return answers.page(
-        visit, "tokens.html", status=status, merchant=visit.merchant, rows=_listed(visit), form=form, made=made
-    )
+    return answers.page(visit, "tokens.html", merchant=visit.merchant, rows=_listed(visit), form=form, made=made)
 
 
 def _listed(visit: Visit) -> list[dict[str, Any]]:

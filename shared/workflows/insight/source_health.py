@@ -11,13 +11,11 @@ from datetime import datetime
 from shared.domain.checkout import Checkout, Status
 from shared.domain.ids import SourceId
 from shared.domain.merchant import Merchant
-from shared.store.quarantine import QuarantineRecord, QuarantineStore
+from shared.store.quarantine import UNDERSTOOD, QuarantineRecord, QuarantineStore
 from shared.workflows.insight.checkout_search import CheckoutQuery, CheckoutSearch
 
 MOST_LOOKED_AT = 100
 """Newest of each kind: checkouts, purchases, quarantined bodies."""
-_UNDERSTOOD = frozenset({"accepted", "duplicate", "ignored"})
-"""What a replay makes of a body that is understood by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class SourcesHealth:
             _newest(own.completed_at for own in bought),
             _newest(own.received_at for own in bodies),
             len(checkouts),
-            sum(own.replay_status not in _UNDERSTOOD for own in bodies),
+            sum(own.replay_status not in UNDERSTOOD for own in bodies),
         )
 
 

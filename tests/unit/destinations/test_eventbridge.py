@@ -10,9 +10,10 @@ from botocore.session import Session
 
 from shared.delivery.exchange import Answer, BrokenExchange, OutboundRequest, SendResult
 from shared.delivery.outcome import Outcome
+from shared.delivery.put_events import MOST_BYTES
 from shared.destinations import aws_request, registry
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
-from shared.destinations.eventbridge import MOST_BYTES, destination
+from shared.destinations.eventbridge import destination
 from shared.workflows.delivering.endpoint_setup import Draft, check, default_event_types
 from shared.workflows.delivering.refusals import Invalid
 from tests.unit.destinations.vendor import AT, Vendor, answer
