@@ -87,6 +87,12 @@ def typed_of(endpoint: Mapping[str, Any], settings: Sequence[Setting]) -> dict[s
     return typed
 
 
+def compared(typed: Mapping[str, str]) -> dict[str, str]:
+    """The fields with the ticked events as one, for whoever compares two endpoints."""
+    events = ", ".join(own for own in EVENT_TYPES if typed.get(f"event.{own}"))
+    return {name: own for name, own in typed.items() if not name.startswith("event.")} | {"events": events}
+
+
 def body_of(
     typed: Mapping[str, str], settings: Sequence[Setting], *, webhook: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:

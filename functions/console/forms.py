@@ -10,12 +10,14 @@ from functions.console.visit import Refused
 class Form:
     """A form as it is shown: what stands in its fields, and what is wrong with each.
 
-    ``rest`` is what is wrong and belongs to no field.
+    ``rest`` is what is wrong and belongs to no field. ``newer``: where somebody else was faster, what stands by now in
+    the fields that differ from what was typed.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     rest: tuple[str, ...] = ()
+    newer: Mapping[str, str] | None = None
 
     def value(self, name: str) -> str:
         """What stands in the field."""
@@ -28,12 +30,16 @@ class Form:
     @property
     def wrong(self) -> bool:
         """Whether anything is."""
-        return bool(self.errors or self.rest)
+        return bool(self.errors or self.rest or self.newer is not None)
 
 
-def outdated(typed: Mapping[str, str], version: str, what: str) -> Form:
-    """What was typed into a form of something that is at another ``version`` by now; sent again it goes through."""
-    return Form({**typed, "version": version}, rest=(what,))
+def outdated(typed: Mapping[str, str], version: str, now: Mapping[str, str]) -> Form:
+    """What was typed into a form of something that is at another ``version`` by now; sent again it goes through.
+
+    ``now``: the same fields as they stand there. What is not among them, as a secret, cannot be compared.
+    """
+    newer = {name: own for name, own in now.items() if lines(typed.get(name, "")) != lines(own)}
+    return Form({**typed, "version": version}, newer=newer)
 
 
 def refused(typed: Mapping[str, str], why: Refused, places: Mapping[str, str]) -> Form:

@@ -74,9 +74,8 @@ def remove(visit: Visit, campaign_id: str) -> dict[str, Any]:
 def ask_quiet_hours(visit: Visit) -> dict[str, Any]:
     """The hours in which no campaign writes."""
     merchant, version = visit.versioned("/v1/merchant")
-    hours = merchant["settings"]["quiet_hours"]
-    typed = dict(hours or {"start": "", "end": ""}) | {"version": version, "none": "" if hours else "yes"}
-    return _quiet_hours(visit, Form(typed))
+    hours = _hours(merchant)
+    return _quiet_hours(visit, Form(hours | {"version": version, "none": "" if hours["start"] else "yes"}))
 
 
 def set_quiet_hours(visit: Visit) -> dict[str, Any]:
@@ -87,10 +86,10 @@ def set_quiet_hours(visit: Visit) -> dict[str, Any]:
         visit.ask("PATCH", "/v1/merchant", body={"settings": {"quiet_hours": hours}}, if_match=typed.get("version"))
     except Refused as why:
         fields = {f"/settings/quiet_hours/{name}": name for name in ("start", "end")}
-        form = forms.refused(typed, why, fields | {"/settings/quiet_hours": "start"})
         if why.changed_meanwhile:
-            form = Form(typed | {"version": visit.versioned("/v1/merchant")[1]}, form.errors, form.rest)
-        return _quiet_hours(visit, form)
+            merchant, version = visit.versioned("/v1/merchant")
+            return _quiet_hours(visit, forms.outdated(typed, version, _hours(merchant)))
+        return _quiet_hours(visit, forms.refused(typed, why, fields | {"/settings/quiet_hours": "start"}))
     return answers.see_other(visit.url("/campaigns", done="quiet_hours_set"))
 
 
@@ -203,6 +202,10 @@ def _editor(
         all_days=_DAYS,
         **more,
     )
+
+
+def _hours(merchant: Mapping[str, Any]) -> dict[str, str]:
+    return dict(merchant["settings"]["quiet_hours"] or {"start": "", "end": ""})
 
 
 def _quiet_hours(visit: Visit, form: Form) -> dict[str, Any]:

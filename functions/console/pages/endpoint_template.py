@@ -14,18 +14,12 @@ _SHORTEST = 3
 """Shorter names stand in other words too."""
 _PLACES = {"/settings/payload": "template", "/settings/template": "template"}
 _NO_JSON = "this is no JSON"
-_STALE = "Somebody else changed this endpoint meanwhile. Save again to put your template in its place."
 
 
 def ask(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     """The stored template, shown on the newest checkout."""
     endpoint, version = visit.versioned(f"/v1/endpoints/{endpoint_id}")
-    stored = endpoint["settings"].get(_setting(endpoint))
-    if endpoint["kind"] == "webhook":
-        text = stored["liquid"] if isinstance(stored, dict) else ""
-    else:
-        text = stored if isinstance(stored, str) else "" if stored is None else answers.pretty(stored)
-    return _editor(visit, endpoint, Form({"template": text, "version": version}))
+    return _editor(visit, endpoint, Form({"template": _stored(endpoint), "version": version}))
 
 
 def write(visit: Visit, endpoint_id: str) -> dict[str, Any]:
@@ -43,9 +37,17 @@ def write(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
         if why.changed_meanwhile:
-            return _editor(visit, endpoint, forms.outdated(typed, version, _STALE))
+            return _editor(visit, endpoint, forms.outdated(typed, version, {"template": _stored(endpoint)}))
         return _editor(visit, endpoint, forms.refused(typed, why, _PLACES))
     return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="endpoint_changed"))
+
+
+def _stored(endpoint: Mapping[str, Any]) -> str:
+    """The template as the form's field holds it."""
+    stored = endpoint["settings"].get(_setting(endpoint))
+    if endpoint["kind"] == "webhook":
+        return str(stored["liquid"]) if isinstance(stored, dict) else ""
+    return stored if isinstance(stored, str) else "" if stored is None else answers.pretty(stored)
 
 
 def _editor(visit: Visit, endpoint: Mapping[str, Any], form: Form) -> dict[str, Any]:

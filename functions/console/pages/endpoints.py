@@ -14,10 +14,6 @@ from functions.console.visit import Refused, Visit
 _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled", "recover": "recovering"}
 _LOOKED_AT = 200
 _LEAST_DAYS = 14
-_STALE = (
-    "Somebody else changed this endpoint meanwhile. What you typed still stands below: save again to put it in"
-    " place of theirs, or open the page anew to see what is there."
-)
 _OVERLAPS = (
     ("P1D", "for a day"),
     ("PT1H", "for an hour"),
@@ -111,7 +107,9 @@ def change(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
         if why.changed_meanwhile:
-            return _editor(visit, kind, endpoint, forms.outdated(typed, version, _STALE))
+            now = endpoint_form.compared(endpoint_form.typed_of(endpoint, settings))
+            newer = forms.outdated(endpoint_form.compared(typed), version, now).newer
+            return _editor(visit, kind, endpoint, Form({**typed, "version": version}, newer=newer))
         return _editor(visit, kind, endpoint, forms.refused(typed, why, endpoint_form.places(settings)))
     return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="endpoint_changed"))
 

@@ -44,10 +44,13 @@ def change(visit: Visit) -> dict[str, Any]:
             "PATCH",
             "/v1/merchant",
             body=body | {"store_domains": domains, "settings": settings},
-            if_match=typed.get("version") or '"0"',
+            if_match=typed.get("version") or "missing",
         )
     except Refused as why:
-        return _page(visit, visit.merchant, forms.refused(typed, why, _PLACES))
+        merchant, version = visit.versioned("/v1/merchant")
+        newer = why.changed_meanwhile
+        form = forms.outdated(typed, version, _typed(merchant)) if newer else forms.refused(typed, why, _PLACES)
+        return _page(visit, merchant, form)
     return answers.see_other(visit.url("/settings", done="settings_changed"))
 
 

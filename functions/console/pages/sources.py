@@ -73,10 +73,7 @@ def ask_change(visit: Visit, source_id: str) -> dict[str, Any]:
     """Its name, settings and credentials, to be changed."""
     visit.demand_change()
     source, version = visit.versioned(f"/v1/sources/{source_id}")
-    settings = source["settings"]
-    typed = {name: settings[name] or "" for name in _SETTINGS}
-    typed |= {"name": source["name"] or "", "mapping": forms.paired(settings["mapping"]), "version": version}
-    return _changing(visit, source, Form(typed))
+    return _changing(visit, source, Form(_typed(source) | {"version": version}))
 
 
 def change(visit: Visit, source_id: str) -> dict[str, Any]:
@@ -86,10 +83,12 @@ def change(visit: Visit, source_id: str) -> dict[str, Any]:
     if given := _credentials(typed):
         body["credentials"] = given
     try:
-        visit.ask("PATCH", path, body=body, if_match=typed.get("version"))
+        visit.ask("PATCH", path, body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
-        form = forms.refused(typed, why, _PLACES)
-        return _changing(visit, visit.get(path), form)
+        source, version = visit.versioned(path)
+        newer = why.changed_meanwhile
+        form = forms.outdated(typed, version, _typed(source)) if newer else forms.refused(typed, why, _PLACES)
+        return _changing(visit, source, form)
     return answers.see_other(visit.url(f"/sources/{source_id}", done="source_changed"))
 
 
@@ -123,6 +122,13 @@ def _changing(visit: Visit, source: dict[str, Any], form: Form) -> dict[str, Any
         provider=described,
         form=form,
     )
+
+
+def _typed(source: Mapping[str, Any]) -> dict[str, str]:
+    """A source as the form's fields hold it; credentials are never shown."""
+    settings = source["settings"]
+    typed = {name: settings[name] or "" for name in _SETTINGS}
+    return typed | {"name": source["name"] or "", "mapping": forms.paired(settings["mapping"])}
 
 
 def _credentials(typed: Mapping[str, str]) -> dict[str, Any]:

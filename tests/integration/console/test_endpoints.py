@@ -91,11 +91,15 @@ def test_a_change_keeps_secrets_and_a_second_one_at_once_loses_nothing(signed_in
     at = f"/console/endpoints/{endpoint['id']}/change"
     typed = {name: own for name, own in filled_in(signed_in.get(at)).items() if name != "drop_headers"}
     assert typed["settings.timeout"] == "PT9S"
-    merchant("PATCH", f"/v1/endpoints/{endpoint['id']}", {"name": "Theirs"})
+    theirs = {"name": "Theirs", "event_types": ["checkout.recovered"]}
+    merchant("PATCH", f"/v1/endpoints/{endpoint['id']}", theirs)
 
     stale = signed_in.post(at, typed | {"name": "Mine", "rate_max": "5", "rate_per": "PT1S"})
     assert stale.status == 422
     assert "Somebody else changed this endpoint meanwhile" in stale.text
+    assert 'id="name-newer">It is now: <bdi>Theirs</bdi>' in stale.text
+    assert 'id="events-newer">It is now: <bdi>checkout.recovered</bdi>' in stale.text
+    assert "settings.timeout-newer" not in stale.text
     kept = {name: own for name, own in filled_in(stale).items() if name != "drop_headers"}
     assert (kept["name"], kept["rate_max"]) == ("Mine", "5")
 
@@ -158,7 +162,9 @@ def test_a_template_is_written_beside_what_it_makes(signed_in: Browser, merchant
     assert "The endpoint is changed" in signed_in.post(at, typed | {"do": "save"}).text
     stored = merchant("GET", f"/v1/endpoints/{endpoint['id']}").json["settings"]["payload"]
     assert stored == {"liquid": '{"to": {{ customer.phone | json }}}'}
-    assert "Somebody else changed" in signed_in.post(at, typed | {"do": "save"}).text
+    late = signed_in.post(at, typed | {"do": "save", "template": "{}"}).text
+    assert "Somebody else changed this endpoint meanwhile" in late
+    assert 'id="template-newer">It is now: <bdi>{&#34;to&#34;' in late
 
 
 def filled_in_template(text: str) -> dict[str, str]:

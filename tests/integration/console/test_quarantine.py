@@ -184,7 +184,7 @@ def test_what_lies_at_the_provider_is_asked_for_when_it_is_read_again(
         own, whose, made["id"], "bigcommerce", "credentials.api", body_key(whose, own), len(body), datetime.now(UTC)
     )
     QuarantineStore(api.table).add(record)
-    form = {"api": "store_hash = abc1234567\r\naccess_token = a-token-of-the-shop"}
+    form = {"version": "*", "api": "store_hash = abc1234567\r\naccess_token = a-token-of-the-shop"}
     assert "The source is changed" in signed_in.post(f"/console/sources/{made['id']}/change", form).text
     assert "It is understood now" in signed_in.post(f"/console/quarantine/{own}/replay").text
 

@@ -98,8 +98,14 @@ def test_what_changed_meanwhile_is_not_overwritten(signed_in: Browser, merchant:
     without = signed_in.post("/console/settings", {**form, "name": "Mine", "version": ""})
 
     assert (page.status, without.status) == (422, 422)
-    assert "changed since it was read" in page.text
+    for stale in (page.text, without.text):
+        assert "Somebody else changed the settings meanwhile" in stale
+        assert 'id="name-newer">It is now: <bdi>Renamed</bdi>' in stale
+        assert stale.count("It is now") == 1
     assert settings(merchant)["name"] == "Renamed"
+
+    assert "Your settings are changed" in signed_in.post("/console/settings", filled(page.text)).text
+    assert settings(merchant)["name"] == "Mine"
 
 
 def test_a_token_is_made_once_and_shown_once(signed_in: Browser, merchant: Api, operator: Api) -> None:

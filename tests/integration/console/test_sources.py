@@ -127,10 +127,33 @@ def test_settings_and_secret_are_changed_and_the_rest_stays(signed_in: Browser, 
     assert changed["settings"]["mapping"] == {"note": "a == `1`"}
     assert changed["settings"]["keep_click_ids"] is True
 
-    stale = signed_in.post(f"{path}/change", typed | {"name": "Third"})
-    assert stale.status == 422
-    assert "changed since it was read" in stale.text
-    assert merchant("GET", f"/v1/sources/{made['id']}").json["name"] == "Second shop"
+
+def test_two_people_who_change_a_source_lose_nothing(signed_in: Browser, merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "flexype", "name": "Tea"}).json
+    path = f"/console/sources/{made['id']}/change"
+    version = re.search(r'name="version" value="([^"]+)"', signed_in.get(path).text)
+    assert version
+    mine = {"version": html.unescape(version[1]), "name": "Mine", "currency": "USD", "idle_after": "PT45M"}
+    theirs = {"name": "<b>Theirs", "settings": {"mapping": {"note": "a", "name": "b"}, "idle_after": "PT45M"}}
+    merchant("PATCH", f"/v1/sources/{made['id']}", theirs)
+
+    for typed in (mine, mine | {"version": ""}):
+        stale = signed_in.post(path, typed)
+        assert stale.status == 422
+        assert "Somebody else changed this source meanwhile" in stale.text
+        assert 'id="name-newer">It is now: <bdi>&lt;b&gt;Theirs</bdi>' in stale.text
+        assert 'id="mapping-newer">It is now: <bdi>note = a\nname = b</bdi>' in stale.text
+        assert 'id="currency-newer">It is now: empty' in stale.text
+        assert 'aria-describedby="currency-newer currency-hint"' in stale.text
+        assert "idle_after-newer" not in stale.text
+        assert f'href="{path}">take what is there now' in stale.text
+        assert merchant("GET", f"/v1/sources/{made['id']}").json["name"] == "<b>Theirs"
+
+    newer = re.search(r'name="version" value="([^"]+)"', stale.text)
+    assert newer
+    assert "The source is changed" in signed_in.post(path, mine | {"version": html.unescape(newer[1])}).text
+    changed = merchant("GET", f"/v1/sources/{made['id']}").json
+    assert (changed["name"], changed["settings"]["currency"], changed["settings"]["mapping"]) == ("Mine", "USD", {})
 
 
 def test_disconnecting_is_asked_once_more(signed_in: Browser, merchant: Api) -> None:
