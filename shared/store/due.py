@@ -19,6 +19,14 @@ class DueRow:
     seen: int
 
 
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """Rows of one shard that are due, earliest first; ``last``: no more of them follow."""
+
+    rows: list[DueRow]
+    last: bool
+
+
 class DueStore:
     """The sparse, sharded due index."""
 
@@ -34,7 +42,7 @@ class DueStore:
             return False
         return True
 
-    def pages(self, kind: str, shard: int, now: datetime, size: int = 100) -> Iterable[list[DueRow]]:
+    def pages(self, kind: str, shard: int, now: datetime, size: int = 100) -> Iterable[DuePage]:
         """Everything due at ``now``, earliest first, in pages of at most ``size``."""
         start: Item | None = None
         while True:
@@ -44,8 +52,9 @@ class DueStore:
                 limit=size,
                 start=start,
             )
-            if page.items:
-                yield [DueRow((item["pk"], item["sk"]), int(item["da"])) for item in page.items]
             start = page.next_key
+            if page.items:
+                rows = [DueRow((item["pk"], item["sk"]), int(item["da"])) for item in page.items]
+                yield DuePage(rows, last=start is None)
             if start is None:
                 return

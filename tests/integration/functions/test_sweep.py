@@ -16,6 +16,7 @@ from shared.domain.ids import digest_bytes
 from shared.store.checkouts import CheckoutStore
 from shared.store.due import DueStore
 from shared.store.sweep_leases import LEASE, SweepLeases
+from shared.workflows.recovery.sweep import FEW
 from tests.integration.conftest import DUE_SHARDS
 from tests.integration.shop import Invocation, Shop, aws_event, stranger
 from tests.unit.domain.sessions import NOON, after
@@ -200,7 +201,39 @@ def test_one_asked_for_by_hand_does_all_that_is_due(shop: Shop, slow_pages: None
     }
 
 
-def test_a_shard_is_swept_by_one_sweep_at_a_time(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single due row is as good as a crowd of them."""
+    monkeypatch.setattr("shared.workflows.recovery.sweep.FEW", 0)
+
+
+def test_a_few_that_are_due_are_moved_without_a_lease_and_by_one_of_two_sweeps(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The minute's next sweep comes while the last is at work, and is the faster one."""
+    for number in range(FEW):
+        shop.webhook(session=f"session-{number}", user=stranger(number))
+    shop.wait(minutes=31)
+    moved: list[dict[str, int]] = []
+    page = CheckoutStore.get_readable
+
+    def read_while_the_next_comes(self: Any, wanted: Any) -> Any:
+        found = page(self, list(wanted))
+        if not moved:
+            moved.append({})
+            moved[0] = shop.sweep()
+        return found
+
+    monkeypatch.setattr(CheckoutStore, "get_readable", read_while_the_next_comes)
+    before = shop.sweep()
+    told = [own["dynamodb"]["NewImage"]["te"]["S"] for own in shop.stream()]
+    assert told == ["abandoned"] * FEW, "each was moved once"
+    assert moved == [{"abandoned": FEW}]
+    assert set(before) == {"moved_on"}
+    assert not [row for row in shop.rows() if row["sk"] == "SW"]
+
+
+def test_a_shard_is_swept_by_one_sweep_at_a_time(shop: Shop, crowded: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The minute's next sweep comes while the last is at work: it leaves the shards alone that are being swept."""
     due_in_several_parts(shop)
     begun: list[dict[str, int]] = []
@@ -218,7 +251,7 @@ def test_a_shard_is_swept_by_one_sweep_at_a_time(shop: Shop, monkeypatch: pytest
     assert begun == [{}] * DUE_SHARDS
 
 
-def test_a_sweep_that_is_done_lets_the_next_have_the_shard_at_once(shop: Shop) -> None:
+def test_a_sweep_that_is_done_lets_the_next_have_the_shard_at_once(shop: Shop, crowded: None) -> None:
     shop.webhook()
     shop.wait(minutes=31)
     assert shop.sweep() == {"abandoned": 1}
@@ -229,7 +262,7 @@ def test_a_sweep_that_is_done_lets_the_next_have_the_shard_at_once(shop: Shop) -
 
 
 def test_a_sweep_that_died_keeps_the_others_out_for_two_minutes_and_what_is_due_shows_as_late(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: Shop, crowded: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Killed in its first page, it lets nothing go."""
     shop.webhook()
@@ -269,7 +302,9 @@ def test_a_shard_that_was_let_go_by_a_clock_ahead_of_ours_is_free(shop: Shop) ->
     assert leases.take("C", 0, "next", shop.now)
 
 
-def test_a_lease_is_held_on_to_by_a_sweep_that_takes_long(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_held_on_to_by_a_sweep_that_takes_long(
+    shop: Shop, crowded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One by hand moves page after page, each in half a minute, for longer than a lease."""
     for number in range(8):
         shop.webhook(session=f"session-{number}", user=stranger(number))
@@ -291,7 +326,7 @@ def test_a_lease_is_held_on_to_by_a_sweep_that_takes_long(shop: Shop, monkeypatc
 
 @pytest.mark.parametrize("moment", ["fails", "succeeds unseen"])
 def test_a_lease_that_could_not_be_let_go_costs_two_minutes_and_nothing_else(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, moment: str
+    shop: Shop, crowded: None, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     shop.webhook()
     shop.wait(minutes=31)

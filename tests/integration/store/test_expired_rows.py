@@ -374,7 +374,7 @@ def test_a_due_row_that_has_expired_is_moved_nowhere(shelf: Shelf) -> None:
 
     (page,) = [*DueStore(shelf.table).pages("C", 0, after(days=1)), *DueStore(shelf.table).pages("C", 1, after(days=1))]
 
-    assert shelf.checkouts.get_many(row.key[0].removeprefix("C#") for row in page) == {}
+    assert shelf.checkouts.get_many(row.key[0].removeprefix("C#") for row in page.rows) == {}
 
 
 def test_an_erasure_still_sees_expired_rows(shelf: Shelf) -> None:

@@ -22,7 +22,7 @@ from tests.integration.shop import MERCHANT, Shop
 def due(shop: Shop, kind: str) -> list[DueRow]:
     """Everything of a kind that is due now."""
     store = DueStore(shop.table)
-    return [row for shard in range(DUE_SHARDS) for page in store.pages(kind, shard, shop.now) for row in page]
+    return [row for shard in range(DUE_SHARDS) for page in store.pages(kind, shard, shop.now) for row in page.rows]
 
 
 @pytest.fixture
