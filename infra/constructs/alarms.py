@@ -66,6 +66,7 @@ class Alarms(Construct):
             *self._of_time(watched.queues),
             *self._of_what_is_left(watched.queues),
             *self._of_others(stream_mapping_id),
+            *self._of_the_bus(watched),
             *self._of_silence(),
         ]
         if stage.is_local:
@@ -262,6 +263,27 @@ class Alarms(Construct):
                 page=False,
                 text=f"{what}: SES reviews such an account, and stops it at twice to five times as many.",
             )
+
+    def _of_the_bus(self, watched: Watched) -> Iterator[Watch]:
+        """Where the stage has one: who listens there is told late, or not at all."""
+        if watched.event_bus is None:
+            return
+        yield Watch(
+            name="EventBusLag",
+            metric=watched.event_bus.function.metric("IteratorAge", period=Duration.minutes(5), statistic="Maximum"),
+            above=60 * 60_000,
+            page=False,
+            section="EventBus",
+            text="The stage's bus is an hour behind the table's stream, which keeps a day.",
+        )
+        yield Watch(
+            name="EventsRefused",
+            metric=self.metrics.own("EventsRefused", "event_bus"),
+            above=0,
+            page=False,
+            section="EventBus",
+            text="EventBridge refused an event for good, or nobody could read it: the stage's bus has not got it.",
+        )
 
     def _of_silence(self) -> Iterator[Watch]:
         """Only the operator knows who never rests. No value is ever above: it is the missing ones that fire."""

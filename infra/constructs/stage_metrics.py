@@ -19,11 +19,12 @@ _MINUTE, _FIVE = Duration.minutes(1), Duration.minutes(5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What a stage has that can be watched."""
+    """What a stage has that can be watched. ``event_bus``: the function that fills the stage's bus, if it has one."""
 
     api_id: str
     functions: Mapping[FunctionName, PythonFunction]
     queues: Queues
+    event_bus: PythonFunction | None = None
 
 
 class Metrics:

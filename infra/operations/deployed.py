@@ -1,6 +1,7 @@
 """A deployed stage as an operator's commands find it: what its service stack says, and its functions."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -11,6 +12,8 @@ from botocore.config import Config
 from infra.functions import FUNCTIONS, LIVE, FunctionName
 
 _SPARE_SECONDS = 10
+_FUNCTION_NAME = "FunctionName"
+_NEXT_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class FunctionFailed(Exception):
@@ -33,7 +36,16 @@ class DeployedStage:
 
     def function(self, name: FunctionName) -> str:
         """What the function is called in AWS."""
-        return self.outputs["".join(word.capitalize() for word in name.split("_")) + "FunctionName"]
+        return self.outputs["".join(word.capitalize() for word in name.split("_")) + _FUNCTION_NAME]
+
+    @property
+    def functions(self) -> Mapping[str, str]:
+        """What each function is called in AWS, by its name here: the bus' (``event_bus``) where the stage has one."""
+        return {
+            _NEXT_WORD.sub("_", output.removesuffix(_FUNCTION_NAME)).lower(): called
+            for output, called in self.outputs.items()
+            if output.endswith(_FUNCTION_NAME)
+        }
 
     def invoke(self, name: FunctionName, event: Mapping[str, Any]) -> Any:
         """What the function answers. Waits as long as it may run, and asks once. Raises FunctionFailed."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 
-from infra.functions import FUNCTION_NAMES, LIVE
+from infra.functions import LIVE
 from infra.operations.deployed import DeployedStage
 from infra.parameters import parameter_name
 
@@ -87,12 +87,14 @@ class Releases:
             msg = f"no release to go back to; recorded are {known_numbers}"
             raise NoSuchRelease(msg)
         target = earlier[-1]
-        for name, version in target.versions.items():
+        # A bus that was switched off since took its function along.
+        there = {name: version for name, version in target.versions.items() if name in self._names}
+        for name, version in there.items():
             # All of them, before one is moved: half of a release must not be live.
             self._lambda.get_function_configuration(FunctionName=self._names[name], Qualifier=version)
         # First, so that who comes again after this broke off goes to the same release.
         self._keep([replace(own, left=own.left or own.number > target.number) for own in known])
-        for name, version in target.versions.items():
+        for name, version in there.items():
             self._lambda.update_alias(
                 FunctionName=self._names[name],
                 Name=LIVE,
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         boto3.client("lambda"),
         boto3.client("ssm"),
         stage=given.stage,
-        names={name: stage.function(name) for name in FUNCTION_NAMES},
+        names=stage.functions,
     )
     try:
         if given.command == "record":

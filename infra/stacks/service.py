@@ -111,7 +111,7 @@ class ServiceStack(Stack):
         self._map_queue("pull", self.queues.pulls, concurrency.PULLS)
         self._map_queue("campaign", self.queues.campaign_runs, concurrency.RUNS, batch_size=1)
         stream = self._map_stream()
-        if self._state.event_bus_name is not None:
+        self.event_bus = (
             EventBusFeed(
                 self,
                 "EventBusFeed",
@@ -119,7 +119,10 @@ class ServiceStack(Stack):
                 code=code_for("dispatch"),
                 table=self._state.table,
                 bus_name=self._state.event_bus_name,
-            )
+            ).function
+            if self._state.event_bus_name is not None
+            else None
+        )
         schedules = CampaignSchedules(
             self, "CampaignSchedules", group=self._state.schedule_group, runs=self.queues.campaign_runs
         )
@@ -137,7 +140,12 @@ class ServiceStack(Stack):
             self,
             "Alarms",
             stage=stage,
-            watched=Watched(api_id=self.api.http_api.api_id, functions=self.functions, queues=self.queues),
+            watched=Watched(
+                api_id=self.api.http_api.api_id,
+                functions=self.functions,
+                queues=self.queues,
+                event_bus=self.event_bus,
+            ),
             stream_mapping_id=stream.event_source_mapping_id,
         )
         acknowledge(
@@ -383,5 +391,5 @@ class ServiceStack(Stack):
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
-        for function in self.functions.values():
+        for function in filter(None, (*self.functions.values(), self.event_bus)):
             CfnOutput(self, f"{function.node.id}FunctionName", value=function.function.function_name)

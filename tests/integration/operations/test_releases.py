@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto.awslambda.models import lambda_backends
 
+from infra.operations.deployed import DeployedStage
 from infra.operations.releases import MOST_KEPT, NoSuchRelease, Releases
 from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
@@ -139,3 +140,22 @@ def test_before_a_second_release_there_is_nothing_to_go_back_to(releases: Releas
     releases.record()
     with pytest.raises(NoSuchRelease, match="recorded are 1"):
         releases.go_back()
+
+
+def test_going_back_leaves_out_a_function_that_is_no_more(functions: Any, ssm: Any, releases: Releases) -> None:
+    good = releases.record()
+    deploy(functions, "ingest")
+    releases.record()
+    without = Releases(functions, ssm, stage="production", names={"ingest": NAMES["ingest"]})
+
+    assert without.go_back().number == good.number
+    assert without.live() == {"ingest": good.versions["ingest"]}
+
+
+def test_every_function_that_the_stack_names_is_of_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = DeployedStage("production")
+    outputs = {"ApiUrl": "https://api.test", "MerchantApiFunctionName": "one", "EventBusFunctionName": "other"}
+    monkeypatch.setattr(DeployedStage, "outputs", outputs)
+
+    assert stage.functions == {"merchant_api": "one", "event_bus": "other"}
+    assert stage.function("merchant_api") == "one"

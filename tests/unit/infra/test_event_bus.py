@@ -1,6 +1,7 @@
 """The stage's own bus: on stages that want one, in the state stack, fed by a function that may do nothing else."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -76,3 +77,30 @@ def test_who_the_shopper_is_is_told_where_the_stage_says_so_alone(synthesise: Sy
 def test_personal_data_without_a_bus_is_a_mistake(synthesise: Synthesise) -> None:
     with pytest.raises(UnusableStageError, match="event_bus_personal_data"):
         synthesise("production", event_bus_personal_data=True)
+
+
+def test_who_listens_is_told_late_or_not_at_all_and_the_operator_hears_of_it(
+    with_bus: Templates, synthesise: Synthesise
+) -> None:
+    def alarms(templates: Templates) -> dict[str, Any]:
+        own = [alarm["Properties"] for alarm in templates.service.resources("CloudWatch::Alarm").values()]
+        return {alarm["MetricName"]: alarm for alarm in own if "#eventbus" in alarm["AlarmDescription"]}
+
+    found = alarms(with_bus)
+
+    assert set(found) == {"IteratorAge", "EventsRefused"}
+    (function,) = (
+        name
+        for name, own in with_bus.service.resources("Lambda::Function").items()
+        if own["Properties"]["Handler"] == HANDLER
+    )
+    assert found["IteratorAge"]["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
+    assert {own["Name"]: own["Value"] for own in found["EventsRefused"]["Dimensions"]} == {
+        "service": "event_bus",
+        "stage": "production",
+    }
+    assert not alarms(synthesise("production"))
+
+
+def test_a_release_knows_its_function(with_bus: Templates) -> None:
+    assert "EventBusFunctionName" in with_bus.service.json["Outputs"]
