@@ -7,11 +7,12 @@ function's time) is kept whole in the bucket and does not block its shard. So is
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from functions.dispatch.composition import announcer, poison, unfinished
+from functions.dispatch.handing_over import Failure, HandingOver
 from functions.dispatch.unfinished import NeverEnded, OutOfTime, written_at
 from shared.aws.deadline import no_call_after
 from shared.aws.faults import code_of, is_temporary
@@ -45,43 +46,58 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, list[Any]]:
     replayed = event.get("replayed") is True
     announcer().begin()
     unfinished().begin(records)
+    handing = HandingOver(announcer().hand_over)
     temporary: list[Exception] = []
     for record in records:
         left = context.get_remaining_time_in_millis()
         if left < SPARE_MS:
             temporary.append(OutOfTime())
             break
-        failure = _told(record, replayed=replayed, seconds=(left - ENDING_MS) / 1000)
-        if failure is not None:
-            temporary.append(failure)
+        temporary += _told(record, handing, replayed=replayed, seconds=(left - ENDING_MS) / 1000)
+    with no_call_after((context.get_remaining_time_in_millis() - ENDING_MS) / 1000):
+        left_over = handing.rest()
+    temporary += _failed(left_over, replayed=replayed)
     if temporary:
         raise ExceptionGroup(f"{len(temporary)} records failed for now", temporary)
     return {"batchItemFailures": []}
 
 
-def _told(record: dict[str, Any], *, replayed: bool, seconds: float) -> Exception | None:
-    """Tell one record, or set it aside; what it failed by where it must come again.
+def _told(record: dict[str, Any], handing: HandingOver, *, replayed: bool, seconds: float) -> list[Exception]:
+    """Tell one record, or set it aside; what it, and others handed over with it, failed by where they come again.
 
     ``seconds``: how long calls to AWS may begin. An outage must not make a record look like one that never ends.
     """
     event_id = record.get("eventID")
-    failure: Exception | None = None
-    try:
-        with no_call_after(seconds):
+    failures: list[Failure] = []
+    with no_call_after(seconds):
+        try:
             unfinished().begun(record)
             image = _image(record)
             outcome = announcer().announce(image, now())
-    except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
-        failure = cause if replayed or _comes_again(record, cause) else _set_aside(record, cause)
-    else:
-        logger.info("record_told", event_id=event_id, outcome=outcome, correlation_id=image.get("cid"))
-    if failure is not None:
-        logger.warning("record_failed", event_id=event_id, error=code_of(failure))
+        except Exception as cause:  # noqa: BLE001 - sorted: it passes, or the record is set aside
+            failures.append((record, cause))
+            if replayed or _comes_again(record, cause):
+                announcer().gathered()  # comes again too
+        else:
+            logger.info("record_told", event_id=event_id, outcome=outcome, correlation_id=image.get("cid"))
+        failures += handing.add(record, announcer().gathered())
+    failed = _failed(failures, replayed=replayed)
     try:
         unfinished().ended(record)
     except Exception as error:  # noqa: BLE001 - at worst the record is begun once less than it might be
         logger.warning("end_not_noted", event_id=event_id, error=code_of(error))
-    return failure
+    return failed
+
+
+def _failed(failures: Sequence[Failure], *, replayed: bool) -> list[Exception]:
+    """What failed for now comes again, the rest is set aside; an operator's replay sets nothing aside anew."""
+    again: list[Exception] = []
+    for record, cause in failures:
+        failure = cause if replayed or _comes_again(record, cause) else _set_aside(record, cause)
+        if failure is not None:
+            logger.warning("record_failed", event_id=record.get("eventID"), error=code_of(failure))
+            again.append(failure)
+    return again
 
 
 def _comes_again(record: dict[str, Any], cause: Exception) -> bool:

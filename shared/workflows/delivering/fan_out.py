@@ -1,9 +1,9 @@
 """From one event to its deliveries: one per endpoint that the event names, put if absent, then enqueued."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from shared.aws.queues import DeliveryQueues
+from shared.aws.queues import DeliveryMessage, DeliveryQueues
 from shared.domain.merchant import Endpoint
 from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.events import EventRecord
@@ -11,19 +11,23 @@ from shared.workflows.delivering.attempts import delivery_of, message_of
 
 
 class FanOut:
-    """Hands events to the delivery queue. Repeated, it enqueues the same deliveries and makes none twice."""
+    """Hands events to the delivery queue. Repeated, it enqueues the same deliveries and makes none twice.
+
+    ``deliver`` gathers messages, ``gathered`` takes them away, ``hand_over`` sends them: those of several events go in
+    one request.
+    """
 
     def __init__(self, deliveries: DeliveryStore, queues: DeliveryQueues) -> None:
         """Share the stores of one process."""
         self._deliveries = deliveries
         self._queues = queues
+        self._gathered: list[DeliveryMessage] = []
 
     def deliver(self, event: EventRecord, endpoints: Iterable[Endpoint]) -> None:
         """One delivery to each of these endpoints that the event names; a disabled endpoint's is held.
 
-        One whose own format could not be made is recorded as failed, with the reason. Raises QueueUnavailable.
+        One whose own format could not be made is recorded as failed, with the reason.
         """
-        messages = []
         for endpoint in endpoints:
             if endpoint.id not in event.endpoint_ids:
                 continue
@@ -32,5 +36,13 @@ class FanOut:
                 record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
             self._deliveries.create(record)
             if record.status is DeliveryStatus.PENDING:
-                messages.append(message_of(record))
+                self._gathered.append(message_of(record))
+
+    def gathered(self) -> list[DeliveryMessage]:
+        """What was made since this was last asked for, and is yet to be handed over."""
+        taken, self._gathered = self._gathered, []
+        return taken
+
+    def hand_over(self, messages: Sequence[DeliveryMessage]) -> None:
+        """Enqueue these. Raises QueueUnavailable, QueueRefused, and what SQS raises."""
         self._queues.fresh(messages)

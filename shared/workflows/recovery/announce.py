@@ -4,8 +4,10 @@ A committed write that carries the outbox mark IS the fact; everything here may 
 ends the same: ids are derived, rows are put if absent, a fact that is no longer true is dropped by its condition.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from shared.aws.queues import DeliveryMessage
 from shared.domain.transitions import Mark
 from shared.store.checkouts import CheckoutStore
 from shared.store.orders import ORDER_MARK, OrderRecord
@@ -46,8 +48,17 @@ class Announcer:
         self._facts = facts
 
     def begin(self) -> None:
-        """Forget what the last batch read of merchants."""
+        """Forget what the last batch read of merchants, and what it did not hand over: that comes again."""
         self._audiences.begin()
+        self._fan_out.gathered()
+
+    def gathered(self) -> list[DeliveryMessage]:
+        """Deliveries that were announced since this was last asked for, and are yet to be handed over."""
+        return self._fan_out.gathered()
+
+    def hand_over(self, messages: Sequence[DeliveryMessage]) -> None:
+        """Enqueue these, of whichever records. Raises QueueUnavailable, QueueRefused, and what SQS raises."""
+        self._fan_out.hand_over(messages)
 
     def announce(self, image: Item, now: datetime) -> str:
         """Tell one marked image; returns the outcome for the log. Raises MalformedRecord for what is none of ours."""

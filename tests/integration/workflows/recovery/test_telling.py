@@ -256,6 +256,7 @@ class TestEventAndFanOut:
         fan_out = FanOut(shop.stores.deliveries, shop.stores.queues)
         fan_out.deliver(event, [named, since])
         fan_out.deliver(event, [named, since])
+        fan_out.hand_over(fan_out.gathered())
         (delivery,) = shop.deliveries()
         assert (delivery.endpoint_id, delivery.status) == (named.id, DeliveryStatus.PENDING)
         assert len(set(shop.queued())) == 1
@@ -263,7 +264,9 @@ class TestEventAndFanOut:
     def test_an_endpoint_whose_own_format_could_not_be_made_has_a_failed_delivery(self, shop: Shop) -> None:
         endpoint = shop.endpoint(payload="provider")
         shop.abandon()
-        FanOut(shop.stores.deliveries, shop.stores.queues).deliver(made(shop, transition(shop)), [endpoint])
+        fan_out = FanOut(shop.stores.deliveries, shop.stores.queues)
+        fan_out.deliver(made(shop, transition(shop)), [endpoint])
+        assert fan_out.gathered() == []
         (delivery,) = shop.deliveries()
         assert (delivery.status, delivery.reason) == (DeliveryStatus.FAILED, "provider_payload_unavailable")
         assert shop.queued() == []
