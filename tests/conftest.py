@@ -32,6 +32,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(recording)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: at the end no process is left alone with one of them."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 def pytest_collection_finish() -> None:
     """From here on there is rubbish to collect, but not among what was there before."""
     gc.collect()

@@ -58,6 +58,20 @@ find_uv() {
   printf '%s\n' .uv/bin/uv
 }
 
+# beside COMMAND...: goes on without waiting for it; all_stand waits, and fails where one of them did.
+others=""
+beside() {
+  "$@" &
+  others="$others $!"
+}
+all_stand() {
+  local other
+  for other in $others; do
+    wait "$other" || die "one of these could not be made"
+  done
+}
+trap wait EXIT # whatever ends this, nothing is left that still installs
+
 fresh() { [ -x "$1/bin/python" ] && is_python_313 "$1/bin/python" && cmp -s "$2" "$1/made-from"; }
 
 # make_environment FOLDER LOCK
@@ -81,8 +95,9 @@ if ! stands || ! fresh .engine requirements/engine.txt; then
   fi
   # The engine runs Lambda code with the interpreter it was made with: one path for both, never another download.
   export UV_PYTHON_DOWNLOADS=never
+  # Beside each other: most of both is waiting for packages.
+  fresh .engine requirements/engine.txt || beside make_environment .engine requirements/engine.txt
   stands || make_environment .venv "requirements/$wanted.txt"
-  fresh .engine requirements/engine.txt || make_environment .engine requirements/engine.txt
 fi
 
 # make_node_modules FOLDER
@@ -94,5 +109,6 @@ make_node_modules() {
   fi
 }
 
-make_node_modules .
+beside make_node_modules .
 [ "$wanted" = local ] || make_node_modules tests/npm
+all_stand

@@ -1,21 +1,26 @@
-"""A host whose clock is wrong: a Python that finds this file on its path reads ``datetime.now`` off by some seconds.
+"""A host whose clock is wrong: a Python that finds this file on its path reads the time of day off by some seconds.
 
 Python imports it before anything else. ``CHAOS_CLOCK`` names a file of JSON, offsets in seconds by Lambda function
 (``"*"``: everybody); it is read again whenever it changes, so that a clock jumps while a worker is at work. Durations
-are measured by ``time.monotonic`` and stay right, as they do on such a host.
+are measured by ``time.monotonic`` and stay right, as they do on such a host; so does the time that is left of an
+invocation, which the engine takes from ``time.time``: that one is wrong for the functions' code alone.
 """
 
 import datetime
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 _FILE = Path(os.environ.get("CHAOS_CLOCK", "/nowhere"))
 _FUNCTION = os.environ.get("CHAOS_CLOCK_OF", "")
+_OURS = ("shared.", "functions.")
 _real = datetime.datetime
+_real_time = time.time
 _module: Any = datetime
+_time_module: Any = time
 
 
 class _Offset:
@@ -53,14 +58,21 @@ class _OffDatetime(_real, metaclass=_AnyDatetime):
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-        return _real.fromtimestamp(time.time() + _offset(), tz)
+        return _real.fromtimestamp(_real_time() + _offset(), tz)
 
     @classmethod
     def utcnow(cls) -> Any:
-        return _real.fromtimestamp(time.time() + _offset(), datetime.UTC).replace(tzinfo=None)
+        return _real.fromtimestamp(_real_time() + _offset(), datetime.UTC).replace(tzinfo=None)
+
+
+def _off_time() -> float:
+    """``time.time`` by the wrong clock, for code of ours: by it a row's time to live ends, a sweep's lease too."""
+    asking: str = sys._getframe(1).f_globals.get("__name__", "")
+    return _real_time() + _offset() if asking.startswith(_OURS) else _real_time()
 
 
 if "CHAOS_CLOCK" in os.environ:
     for _name in ("fromtimestamp", "fromisoformat", "strptime", "combine"):
         setattr(_OffDatetime, _name, getattr(_real, _name))
     _module.datetime = _OffDatetime
+    _time_module.time = _off_time
