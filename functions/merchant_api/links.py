@@ -20,6 +20,7 @@ LINKS: Final[Mapping[str, tuple[tuple[str, Parameters], ...]]] = {
     ),
     "listSources": (("readSource", {"source_id": _FIRST}),),
     "startBackfill": (("readJob", {"job_id": _ID}),),
+    "listJobs": (("readJob", {"job_id": _FIRST}),),
     "createEndpoint": (
         *((to, {"endpoint_id": _ID}) for to in ("readEndpoint", "changeEndpoint", "sendTestEvent", "deleteEndpoint")),
         ("listDeliveries", {"endpoint_id": _ID}),

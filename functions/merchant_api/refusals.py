@@ -57,6 +57,7 @@ _GATEWAYS: Final = {
 _NAMES_SOMETHING: Final = frozenset(
     {
         ("get", "/v1/deliveries"),
+        ("get", "/v1/jobs"),
         ("post", "/v1/portal-links"),
         ("post", "/v1/suppressions"),
         ("delete", "/v1/suppressions"),

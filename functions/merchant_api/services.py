@@ -23,6 +23,7 @@ from shared.store.events import EventStore
 from shared.store.facts import FactStore
 from shared.store.health import HealthStore
 from shared.store.idempotency import IdempotencyStore
+from shared.store.job_list import JobList
 from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
@@ -260,6 +261,11 @@ class Services(Stores):
     def backfills(self) -> Backfills:
         """Backfill jobs."""
         return Backfills(JobStore(self.table), self.cipher, lambda: self.pulls, self.now)
+
+    @cached_property
+    def jobs(self) -> JobList:
+        """Jobs of every kind."""
+        return JobList(self.table)
 
     @cached_property
     def replays(self) -> Replays:

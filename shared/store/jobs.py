@@ -89,7 +89,8 @@ class JobStore:
             **pack(job),
             "pk": pk,
             "sk": sk,
-            **keys.owned(job.merchant_id, pk),
+            "lp": keys.jobs_of(job.merchant_id),
+            "ls": pk,
             "version": 1,
             "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,
         }
@@ -138,7 +139,8 @@ class JobStore:
         """
         listed = (
             Key("lp").eq(partition) & Key("ls").begins_with(keys.JOB_PREFIX)
-            for partition in keys.owned_partitions(merchant_id)
+            # Those from before there was a list of jobs stand among the merchant's other rows.
+            for partition in (keys.jobs_of(merchant_id), *keys.owned_partitions(merchant_id))
         )
         found = [own["pk"] for each in listed for own in self._table.query_all(each, index=keys.LIST_INDEX)]
         for key, row in self._table.rows_of((own, keys.JOB) for own in found).items():

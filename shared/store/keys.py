@@ -46,6 +46,7 @@ DATA_KEYS: Final = "DATA_KEYS"
 FACT_FILES: Final = "FACT_FILES"
 
 _OWNED: Final = "rows"
+_JOBS: Final = "jobs"
 _TOLD: Final = "events"
 CHECKOUT_KIND: Final = "C"
 STEP_KIND: Final = "S"
@@ -358,6 +359,11 @@ def owned(merchant_id: MerchantId, partition: str) -> dict[str, str]:
     """
     shard = hashlib.sha256(partition.encode()).digest()[0] % OWNED_SHARDS
     return {"lp": list_partition(merchant_id, _OWNED, shard), "ls": partition}
+
+
+def jobs_of(merchant_id: MerchantId) -> str:
+    """The list index partition of a merchant's jobs, by their ids. A person asks for each, so one is enough."""
+    return list_partition(merchant_id, _JOBS)
 
 
 def owned_partitions(merchant_id: MerchantId) -> list[str]:

@@ -15,7 +15,7 @@ from shared.store.codec import pack, unpack
 from shared.store.conditions import Attr
 from shared.store.deliveries import DeliveryStatus
 from shared.store.table import ConditionFailed, Table
-from shared.store.writes import ItemKey, Put, Update
+from shared.store.writes import Item, ItemKey, Put, Update
 
 KEPT_FOR = timedelta(days=90)
 _KIND = "resend"
@@ -57,6 +57,11 @@ class ResendJobStore:
         """Whether a due row is a job and not a delivery."""
         return key[0].startswith("J#")
 
+    @staticmethod
+    def is_resend(item: Item) -> bool:
+        """Whether a job's row is of this kind."""
+        return item.get("kind") == _KIND
+
     def create(self, job: ResendJob) -> None:
         """Write a new job, due at once; one that stands stays as it is."""
         pk, sk = keys.job(job.id)
@@ -65,7 +70,8 @@ class ResendJobStore:
             **pack(job),
             "pk": pk,
             "sk": sk,
-            **keys.owned(job.merchant_id, pk),
+            "lp": keys.jobs_of(job.merchant_id),
+            "ls": pk,
             "dq": keys.due_queue(keys.RETRY_KIND, shard, self._due_shards),
             "da": to_ms(job.created_at),
             "ttl": to_ms(job.created_at + KEPT_FOR) // 1000,
@@ -81,7 +87,7 @@ class ResendJobStore:
     def read(self, key: ItemKey) -> ResendJob | None:
         """The job at a due row's key, or None."""
         item = self._table.get(key)
-        return unpack(ResendJob, item) if item is not None and item.get("kind") == _KIND else None
+        return unpack(ResendJob, item) if item is not None and self.is_resend(item) else None
 
     def lease(self, key: ItemKey, seen: int, until: datetime) -> bool:
         """Take the job until ``until``; False where another sweep was faster."""

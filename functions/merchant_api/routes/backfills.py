@@ -1,11 +1,19 @@
 """``/v1/sources/{id}/backfill`` and ``/v1/jobs``: what already lies at the provider."""
 
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+
 from functions.merchant_api.operations import MERCHANT
-from functions.merchant_api.session import Json, answer, new_router, session, tells
+from functions.merchant_api.session import Json, Page, answer, listed, new_router, session, tells
 from shared.api.backfills import BackfillBody, BackfillJson, job_json
+from shared.api.checkouts import Cursor, Limit
 from shared.api.endpoints import ResendJson, resend_json
-from shared.api.problems import not_found
-from shared.domain.ids import SourceId
+from shared.api.fields import id_of
+from shared.api.problems import invalid_parameter, not_found
+from shared.domain.ids import IdKind, JobId, SourceId, is_id
+from shared.store.job_list import AnyJob
+from shared.store.jobs import Job
 
 router = new_router()
 _TAGS = ["Sources"]
@@ -32,6 +40,32 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json[Bac
     return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
 
 
+@router.get("/v1/jobs", security=MERCHANT, summary="Find jobs, newest first", tags=_TAGS)
+def list_jobs(
+    source_id: Annotated[Annotated[str, id_of(IdKind.SOURCE)] | None, Query()] = None,
+    endpoint_id: Annotated[Annotated[str, id_of(IdKind.ENDPOINT)] | None, Query()] = None,
+    limit: Annotated[Limit, Query()] = 50,
+    cursor: Annotated[Cursor | None, Query()] = None,
+) -> Json[Page[BackfillJson | ResendJson]]:
+    """Backfills, and recoveries of deliveries, of the last 90 days; of one source or one endpoint where it is named.
+
+    A page may hold fewer than ``limit`` while ``next_cursor`` is not null. One that was begun within the last second
+    may be missing: its own address knows it.
+    """
+    own = session(router)
+    for kind, named in ((IdKind.SOURCE, source_id), (IdKind.ENDPOINT, endpoint_id)):
+        if named is not None and not is_id(kind, named):
+            raise not_found(f"No {kind.name.lower()} has such an id.")
+    if source_id is not None and endpoint_id is not None:
+        raise invalid_parameter("endpoint_id", "a job is of a source or of an endpoint: name one of them")
+    filters = {"source_id": source_id, "endpoint_id": endpoint_id}
+    before = own.cursors.decode(cursor, filters)
+    found, place = own.services.jobs.page(
+        own.merchant_id, source_id or endpoint_id, limit, None if before is None else JobId(before)
+    )
+    return listed([_shown(job) for job in found], own.cursors.encode(place, filters) if place else None)
+
+
 @router.get("/v1/jobs/<job_id>", security=MERCHANT, summary="Read a job", tags=_TAGS)
 def read_job(job_id: str) -> Json[BackfillJson | ResendJson]:
     """How far a backfill or a recovery of deliveries is, and what became of what it read."""
@@ -40,3 +74,7 @@ def read_job(job_id: str) -> Json[BackfillJson | ResendJson]:
     if resend is not None:
         return answer(resend_json(resend))
     return answer(job_json(own.services.backfills.read(own.merchant_id, job_id)))
+
+
+def _shown(job: AnyJob) -> BackfillJson | ResendJson:
+    return job_json(job) if isinstance(job, Job) else resend_json(job)

@@ -11,6 +11,7 @@ from shared.domain.merchant import SourceCredentials, SourceSettings
 from shared.domain.pointer import pointer
 from shared.providers import registry
 from shared.providers.provider import Description, Provider
+from shared.providers.pull import api_of
 from shared.workflows.delivering.refusals import Invalid
 
 _GENERATED_BYTES = 32
@@ -138,6 +139,13 @@ class CredentialFieldJson(TypedDict):
     secret: bool
 
 
+class BackfillableJson(TypedDict):
+    """Its past checkouts can be read, given access to its API (`credentials.api`)."""
+
+    filters: list[str]
+    """What they can be narrowed by, besides `since`."""
+
+
 class ProviderJson(TypedDict):
     """A checkout provider, and how it is connected."""
 
@@ -159,12 +167,16 @@ class ProviderJson(TypedDict):
     read: str | None
     """When that was read."""
     credentials: list[CredentialFieldJson]
+    backfill: BackfillableJson | None
+    """Null where its past checkouts cannot be asked for."""
 
 
 def describe(name: str) -> ProviderJson:
     """What ``GET /v1/providers`` tells about a provider."""
-    description = registry.provider(name).description
+    provider = registry.provider(name)
+    description = provider.description
     versions = registry.versions(name)
+    api = api_of(provider)
     return {
         "provider": name,
         "title": description.title,
@@ -187,6 +199,7 @@ def describe(name: str) -> ProviderJson:
             }
             for own in description.credentials
         ],
+        "backfill": {"filters": sorted(api.filters)} if api is not None and api.lists else None,
     }
 
 

@@ -114,7 +114,7 @@ class MerchantErasure:
         CouponStore(self._table).forget(merchant_id, lambda: self._check(ends))
         self._erase_listed(keys.list_partitions(merchant_id, Status, self._merchants.list_shards(merchant_id)), ends)
         self._erase_bodies(merchant_id, ends)
-        self._erase_listed(keys.owned_partitions(merchant_id), ends)
+        self._erase_listed([*keys.owned_partitions(merchant_id), keys.jobs_of(merchant_id)], ends)
         self._erase_suppressed(merchant_id, ends)
         self._erase_figures(merchant_id, configured, ends)
         IdempotencyStore(self._table).forget(merchant_id)

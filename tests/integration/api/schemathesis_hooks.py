@@ -75,6 +75,7 @@ REASONS = {
         (_CURSOR,),
     ),
     **dict.fromkeys(("readFacts", "recovery", "funnel", "sources"), _PERIOD),
+    "listJobs": ("a job is of a source or of an endpoint", _CURSOR),
     "listSuppressions": (_ONE, _CURSOR),
     "liftSuppression": (_ONE,),
     **dict.fromkeys(("createMerchant", "changeMerchant"), _SETTINGS),

@@ -1,4 +1,4 @@
-"""``POST /v1/sources/{id}/backfill`` and ``GET /v1/jobs/{id}``."""
+"""``POST /v1/sources/{id}/backfill``, ``GET /v1/jobs`` and ``GET /v1/jobs/{id}``."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -93,3 +93,60 @@ def test_other_merchants_see_neither_source_nor_job(operator: Api, merchant: Api
     assert other("POST", f"/v1/sources/{shopify['id']}/backfill").status == 404
     assert other("GET", f"/v1/jobs/{job['id']}").status == 404
     assert merchant("GET", "/v1/jobs/job_none").status == 404
+
+
+def test_jobs_of_both_kinds_are_listed_newest_first(merchant: Api, shopify: dict[str, Any]) -> None:
+    endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json
+    made = [
+        merchant("POST", f"/v1/sources/{shopify['id']}/backfill").json,
+        merchant("POST", f"/v1/endpoints/{endpoint['id']}/recover").json,
+        merchant("POST", f"/v1/sources/{shopify['id']}/backfill").json,
+    ]
+    newest = sorted(made, key=lambda job: str(job["id"]), reverse=True)
+
+    assert merchant("GET", "/v1/jobs").json == {"data": newest, "next_cursor": None}
+    of_source = merchant("GET", "/v1/jobs", query={"source_id": shopify["id"]}).json["data"]
+    assert of_source == [job for job in newest if job["type"] == "backfill"]
+    assert merchant("GET", "/v1/jobs", query={"endpoint_id": endpoint["id"]}).json["data"] == [made[1]]
+
+
+def test_jobs_are_found_page_by_page(merchant: Api, shopify: dict[str, Any]) -> None:
+    endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json
+    paths = [f"/v1/sources/{shopify['id']}/backfill", f"/v1/endpoints/{endpoint['id']}/recover"]
+    made = [merchant("POST", path).json["id"] for path in paths * 3]
+
+    everything: dict[str, str] = {}
+    for filters, wanted in ((everything, made), ({"source_id": shopify["id"]}, made[::2])):
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = merchant("GET", "/v1/jobs", query=filters | {"limit": "2"} | ({"cursor": cursor} if cursor else {}))
+            found += [job["id"] for job in page.json["data"]]
+            cursor = page.json["next_cursor"]
+        assert found == sorted(wanted, reverse=True)
+
+
+def test_a_list_of_jobs_is_of_one_merchant_and_one_thing(operator: Api, merchant: Api, shopify: dict[str, Any]) -> None:
+    merchant("POST", f"/v1/sources/{shopify['id']}/backfill")
+    other = operator.as_(new_merchant(operator)["token"])
+
+    assert other("GET", "/v1/jobs").json["data"] == []
+    assert other("GET", "/v1/jobs", query={"source_id": shopify["id"]}).json["data"] == []
+    assert merchant("GET", "/v1/jobs", query={"source_id": "src_none"}).status == 404
+    both = {"source_id": shopify["id"], "endpoint_id": "ep_01JDZZZZZZZZZZZZZZZZZZZZZZ"}
+    refused = merchant("GET", "/v1/jobs", query=both)
+    assert (refused.status, refused.json["errors"][0]["parameter"]) == (422, "endpoint_id")
+
+
+def test_a_merchants_erasure_takes_its_jobs_and_a_shoppers_the_id_in_them(operator: Api, merchant: Api) -> None:
+    given = {"secret": "the-secret-key", "api": {"client_id": "c", "client_secret": "s", "tenant": "shop"}}
+    source = merchant("POST", "/v1/sources", {"provider": "emporix", "credentials": given}).json
+    started = merchant("POST", f"/v1/sources/{source['id']}/backfill", {"customer_id": "cust-77"})
+    assert started.status == 202, started.text
+
+    merchant("POST", "/v1/customers/erase", {"customer_id": "cust-77"})
+    (job,) = merchant("GET", "/v1/jobs").json["data"]
+    assert (job["status"], job["reason"], job["filters"]) == ("failed", "erased", {"customer_id": "erased"})
+
+    operator("DELETE", f"/v1/merchants/{merchant('GET', '/v1/merchant').json['id']}")
+    assert jobs() == []
