@@ -5,6 +5,7 @@ has no messages, and what leaves a handler and is no word of AWS's leaves it wit
 """
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from traceback import format_tb
 from typing import Any, override
@@ -60,7 +61,9 @@ def trace_of(error: BaseException) -> str:
 
 class _WithoutWords(LambdaPowertoolsFormatter):
     def __init__(self) -> None:
-        super().__init__(serialize_stacktrace=False)
+        # Our messages are words: none is JSON to be tried. One encoder serves all lines.
+        encoder = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False)
+        super().__init__(serialize_stacktrace=False, json_serializer=encoder.encode, json_deserializer=str)
 
     @override
     def formatException(self, ei: Any) -> str:

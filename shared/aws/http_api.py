@@ -65,7 +65,8 @@ def _texts(given: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     """The value; half a character, which nothing can encode, becomes a question mark."""
-    return str(value).encode(errors="replace").decode()
+    known = str(value)
+    return known if known.isascii() else known.encode(errors="replace").decode()
 
 
 def request_id(event: Mapping[str, Any]) -> str | None:

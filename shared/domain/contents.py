@@ -6,6 +6,7 @@ did (``Checkout.origins``), so that of two older events which name it the newer 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shared.domain.cart import Cart
 from shared.domain.change import CheckoutChange
@@ -35,7 +36,13 @@ def names_in(change: CheckoutChange) -> frozenset[str]:
 
 def shape_of(change: CheckoutChange) -> bytes:
     """The 8 bytes that two events share if they name the same."""
-    return digest(*sorted(names_in(change)))[:_SHAPE_BYTES]
+    return _shape(names_in(change))
+
+
+@lru_cache(maxsize=256)
+def _shape(names: frozenset[str]) -> bytes:
+    """Payloads of one kind name the same."""
+    return digest(*sorted(names))[:_SHAPE_BYTES]
 
 
 def merged(old: Checkout, change: CheckoutChange, place: Place, *, newest: bool) -> Contents:

@@ -5,7 +5,6 @@ joins an order to its checkout.
 """
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class IdentityHasher:
         """The identity behind ``value`` (a phone in E.164, an e-mail in any case, an id digit for digit)."""
         plain = value.strip().lower() if kind is IdentityKind.EMAIL else value.strip()
         message = f"{merchant_id}\x1f{kind}\x1f{plain}".encode()
-        mac = hmac.new(self._key, message, hashlib.sha256).digest()[:_HMAC_BYTES]
+        mac = hmac.digest(self._key, message, "sha256")[:_HMAC_BYTES]
         return Identity(merchant_id, kind, base64.urlsafe_b64encode(mac).decode())
 
     def identities(self, merchant_id: MerchantId, leaves: Mapping[str, LeafValue]) -> dict[IdentityKind, Identity]:

@@ -11,6 +11,7 @@ import hashlib
 import re
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NewType
 
 from ulid import ULID
@@ -109,8 +110,9 @@ def digest_of(of_checkout: str) -> str | None:
     return of_checkout.removeprefix("chk_") if is_id(IdKind.CHECKOUT, of_checkout) else None
 
 
+@lru_cache(maxsize=64)
 def digest_bytes(of_digest: str) -> bytes:
-    """The 16 bytes behind a checkout digest."""
+    """The 16 bytes behind a checkout digest; each write asks for those of one some three times."""
     return base64.b32decode(of_digest.upper() + "======")
 
 

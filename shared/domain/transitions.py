@@ -253,7 +253,7 @@ def _reopened(
     if before is Status.DISCARDED:
         return checkout, None
     if before is status and status is Status.OPEN:
-        return replace(checkout, reason=reason), None
+        return (checkout if reason is checkout.reason else replace(checkout, reason=reason)), None
     wait = arrival.settings.idle_after
     if status is Status.PAYMENT_PENDING:
         wait = arrival.settings.payment_pending_after

@@ -95,6 +95,8 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
 
 def text(value: Any) -> str | None:
     """A text, or a number digit for digit; blank, null and everything else is None. Unicode is left as it is."""
+    if isinstance(value, str):
+        return value.strip()[:_LONGEST_TEXT] or None
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -102,14 +104,16 @@ def text(value: Any) -> str | None:
     if isinstance(value, Decimal):
         number = parse_decimal(value)
         return None if number is None else f"{number:f}"
-    if isinstance(value, str) and value.strip():
-        return value.strip()[:_LONGEST_TEXT]
     return None
 
 
 def first_text(*values: Any) -> str | None:
     """The first value that holds a text."""
-    return next((found for value in values if (found := text(value)) is not None), None)
+    for value in values:
+        found = text(value)
+        if found is not None:
+            return found
+    return None
 
 
 def quantity(value: Any) -> Decimal:

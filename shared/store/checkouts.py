@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
@@ -92,9 +93,10 @@ class CheckoutStore:
         event_sets = self._remember(change, arrival.at)
         # A cart id does not take the place of the join token that an earlier event may have given.
         kept = _AT_CREATION if "join_token" in change.leaves else (*_AT_CREATION, _CART_IDENTITY)
+        apart = {*UNDIFFED, *kept, "lu"}
         update = Update(
             key=keys.checkout(fresh.digest),
-            set={name: value for name, value in item.items() if name not in {*UNDIFFED, *kept, "lu"}}
+            set={name: value for name, value in item.items() if name not in apart}
             | ({"te": Mark.UPDATED.value} if arrival.feed else {})
             | _body_of(change)
             | _caused(change.correlation_id),
@@ -309,9 +311,12 @@ def _leaves_nothing_behind(change: CheckoutChange) -> Condition:
 
     Otherwise who writes must know what was there, to record where it is from.
     """
-    named = names_in(change)
-    others = [attribute for name, attribute in CONTENTS.items() if name not in named]
-    return Attr("shp").eq(shape_of(change)) | none_of(["og", *others])
+    return Attr("shp").eq(shape_of(change)) | _nothing_else(names_in(change))
+
+
+@lru_cache(maxsize=256)
+def _nothing_else(named: frozenset[str]) -> Condition:
+    return none_of(["og", *(attribute for name, attribute in CONTENTS.items() if name not in named)])
 
 
 def _caused(correlation_id: str | None) -> Item:

@@ -122,7 +122,9 @@ class Expressions:
         if operator in _JOINING:
             return f"({self.text(parts[0])} {operator} {self.text(parts[1])})"
         if operator == "NONE":
-            return f"({' AND '.join([f'attribute_not_exists({self._name(own)})' for own in parts])})"
+            placeholders = [f"#n{at}" for at in range(len(self.names), len(self.names) + len(parts))]
+            self.names.update(zip(placeholders, (own.name for own in parts), strict=True))
+            return f"(attribute_not_exists({') AND attribute_not_exists('.join(placeholders)}))"
         if operator == "NOT":
             return f"(NOT {self.text(parts[0])})"
         name = self._name(parts[0])

@@ -5,7 +5,9 @@ Amazon DynamoDB Developer Guide, "Low-level API", data type descriptors; and "Na
 
 import base64
 from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, Rounded
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from shared.store.conditions import Condition, Expressions
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = Context(Emin=-128, Emax=126, prec=38, traps=[Inexact, Rounded])
 """What DynamoDB keeps of a number: 38 digits. What has more is refused here and not rounded there."""
+_EXACT = 10**38
+"""Whole numbers below it have no more digits than that."""
 
 
 def to_wire(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,6 +48,8 @@ def _typed(value: Any) -> dict[str, Any]:
 
 def _number(value: int | Decimal) -> str:
     """Raises TypeError for what is no number, Inexact for more than 38 digits."""
+    if isinstance(value, int) and -_EXACT < value < _EXACT:
+        return str(int(value))
     number = _NUMBERS.create_decimal(value)
     if not number.is_finite():
         raise TypeError("infinity and NaN are no numbers of DynamoDB")
@@ -141,42 +147,65 @@ def query_arguments(condition: Condition, filter_by: Condition | None = None) ->
 
 def update_arguments(update: "Update") -> dict[str, Any]:
     """The update and its condition as a call's arguments without the key; every name goes through a placeholder."""
+    spelled = _spelled(
+        tuple(update.set), tuple(update.set_if_absent), tuple(update.set_next), tuple(update.remove), tuple(update.add)
+    )
+    counted = (0, 1) if update.set_next else ()
+    values = (*update.set.values(), *update.set_if_absent.values(), *counted, *update.add.values())
+    condition = condition_arguments(update.condition)
+    names = {**spelled.names, **condition.pop("ExpressionAttributeNames", {})}
+    wire_values = dict(zip(spelled.values, map(_typed, values), strict=True))
+    wire_values |= condition.pop("ExpressionAttributeValues", {})
+    arguments: dict[str, Any] = {"UpdateExpression": spelled.text, **condition}
+    if names:
+        arguments["ExpressionAttributeNames"] = names
+    if wire_values:
+        arguments["ExpressionAttributeValues"] = wire_values
+    return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """An update's expression, and the placeholders in it: of names, and of values in order."""
+
+    text: str
+    names: Mapping[str, str]
+    values: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _spelled(
+    set_: tuple[str, ...],
+    set_if_absent: tuple[str, ...],
+    set_next: tuple[str, ...],
+    remove: tuple[str, ...],
+    add: tuple[str, ...],
+) -> _Spelled:
+    """Updates of the same attributes read the same; a webhook's names some forty."""
     names: dict[str, str] = {}
-    values: dict[str, Any] = {}
+    values: list[str] = []
 
     def name(attribute: str) -> str:
         placeholder = f"#u{len(names)}"
         names[placeholder] = attribute
         return placeholder
 
-    def value(plain: Any) -> str:
-        placeholder = f":u{len(values)}"
-        values[placeholder] = plain
-        return placeholder
+    def value() -> str:
+        values.append(f":u{len(values)}")
+        return values[-1]
 
-    sets = [f"{name(attribute)} = {value(plain)}" for attribute, plain in update.set.items()]
-    for attribute, plain in update.set_if_absent.items():
+    sets = [f"{name(attribute)} = {value()}" for attribute in set_]
+    for attribute in set_if_absent:
         target = name(attribute)
-        sets.append(f"{target} = if_not_exists({target}, {value(plain)})")
-    if update.set_next:
-        version, none, one = name("v"), value(0), value(1)
-        sets += [f"{name(attribute)} = if_not_exists({version}, {none}) + {one}" for attribute in update.set_next]
+        sets.append(f"{target} = if_not_exists({target}, {value()})")
+    if set_next:
+        version, none, one = name("v"), value(), value()
+        sets += [f"{name(attribute)} = if_not_exists({version}, {none}) + {one}" for attribute in set_next]
     clauses = []
     if sets:
         clauses.append("SET " + ", ".join(sets))
-    if update.remove:
-        clauses.append("REMOVE " + ", ".join(name(attribute) for attribute in update.remove))
-    if update.add:
-        added = (f"{name(attribute)} {value(plain)}" for attribute, plain in update.add.items())
-        clauses.append("ADD " + ", ".join(added))
-    condition = condition_arguments(update.condition)
-    names |= condition.get("ExpressionAttributeNames", {})
-    arguments: dict[str, Any] = {"UpdateExpression": " ".join(clauses)}
-    wire_values = to_wire(values) | condition.get("ExpressionAttributeValues", {})
-    if names:
-        arguments["ExpressionAttributeNames"] = names
-    if wire_values:
-        arguments["ExpressionAttributeValues"] = wire_values
-    if update.condition is not None:
-        arguments["ConditionExpression"] = condition["ConditionExpression"]
-    return arguments
+    if remove:
+        clauses.append("REMOVE " + ", ".join(name(attribute) for attribute in remove))
+    if add:
+        clauses.append("ADD " + ", ".join(f"{name(attribute)} {value()}" for attribute in add))
+    return _Spelled(" ".join(clauses), names, tuple(values))

@@ -183,7 +183,9 @@ class Receiver:
         try:
             payload = provider.read(request, context)
             version = _new_version(provider, payload, request, context)
-            normalised = replace(provider.normalise(payload, request, context), new_version=version)
+            normalised = provider.normalise(payload, request, context)
+            if version is not None:
+                normalised = replace(normalised, new_version=version)
             # A body about several shoppers is nobody's own.
             if not merchant.raw or len(normalised.changes) != 1:
                 return normalised
