@@ -73,7 +73,7 @@ NOTICES: Mapping[str, str] = {
     "revoked": "The token is revoked.",
     "suppressed": "No message reaches them from now on.",
     "lifted": "Messages may reach them again. What was called off meanwhile stays so.",
-    "recovering": "What was not delivered is being sent again.",
+    "at_work": "It is at work already; how far it is stands below.",
 }
 """What a page says after an action; the address names one of these and never a text of its own."""
 

@@ -2,8 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from functions.console.visit import Refused
+from shared.domain.instants import to_rfc3339
+
+_SPANS = {"PT1H": timedelta(hours=1), "P1D": timedelta(days=1), "P3D": timedelta(days=3), "P7D": timedelta(days=7)}
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,14 @@ def refused(typed: Mapping[str, str], why: Refused, places: Mapping[str, str]) -
         name = places[place]
         errors[name] = f"{errors[name]}; {said}" if name in errors else said
     return Form(typed, errors, tuple(rest))
+
+
+def since(span: str, now: datetime) -> dict[str, str] | None:
+    """The API's ``since`` for a chosen span of time, None for all. To the hour: two clicks mean the same time."""
+    found = _SPANS.get(span)
+    if found is None:
+        return None
+    return {"since": to_rfc3339((now - found).replace(minute=0, second=0, microsecond=0))}
 
 
 def lines(text: str) -> list[str]:

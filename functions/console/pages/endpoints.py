@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 from functions.console import answers, endpoint_form, forms
 from functions.console.charts import Bar
 from functions.console.forms import Form
+from functions.console.jobs import at_work, jobs_of
 from functions.console.visit import Refused, Visit
 
-_DONE = {"test": "tested", "enable": "enabled", "disable": "disabled", "recover": "recovering"}
+_DONE = {"test": "tested", "enable": "enabled", "disable": "disabled"}
+_SPANS = (("", "all that is kept"), ("PT1H", "of the last hour"), ("P1D", "of the last day"), ("P7D", "of seven days"))
 _LOOKED_AT = 200
 _LEAST_DAYS = 14
 _OVERLAPS = (
@@ -34,6 +36,7 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=_LOOKED_AT)["data"]
     tested = next((own for own in newest if own["id"] == visit.query.get("tested")), None)
     days = _by_day(newest, visit.merchant["timezone"])
+    jobs = jobs_of(visit, endpoint_id=endpoint_id)
     return answers.page(
         visit,
         "endpoint.html",
@@ -45,15 +48,27 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         bars_of=_bars(days),
         looked_at=len(newest),
         overlaps=_OVERLAPS,
+        jobs=jobs,
+        working=at_work(jobs),
+        spans=_SPANS,
         templated=found["kind"] == "webhook" or "template" in _kinds(visit)[found["kind"]]["settings"]["properties"],
     )
 
 
 def act(visit: Visit, endpoint_id: str, action: str) -> dict[str, Any]:
-    """Test it, switch it, or send again what it missed."""
-    made = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/{action}", once=action in {"test", "recover"})
+    """Test it, or switch it."""
+    made = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/{action}", once=action == "test")
     tested = made["id"] if action == "test" else None
     return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done=_DONE[action], tested=tested))
+
+
+def recover(visit: Visit, endpoint_id: str) -> dict[str, Any]:
+    """Send again what it missed, unless that is at work."""
+    if at_work(jobs_of(visit, endpoint_id=endpoint_id)):
+        return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", done="at_work"))
+    since = forms.since(visit.form.get("since", ""), visit.services.now())
+    job = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/recover", body=since, once=True)
+    return answers.see_other(visit.url(f"/endpoints/{endpoint_id}", job=job["id"]))
 
 
 def choose(visit: Visit) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from functions.console import answers, forms
 from functions.console.forms import Form
+from functions.console.jobs import at_work, jobs_of
 from functions.console.visit import Refused, Visit
 
 _SETTINGS = ("currency", "country", "idle_after", "on_arrival", "recovery_url_template", "money_unit")
+_SPANS = (("", "as far back as may be recovered"), ("P1D", "of the last day"), ("P3D", "of the last three days"))
 _PLACES = {
     "/name": "name",
     "/credentials/secret": "secrets",
@@ -57,16 +59,22 @@ def connect(visit: Visit, provider: str) -> dict[str, Any]:
 
 
 def show(visit: Visit, source_id: str) -> dict[str, Any]:
-    """One source: where its webhooks go, and how it is doing."""
-    source = visit.get(f"/v1/sources/{source_id}")
-    return answers.page(
-        visit,
-        "source.html",
-        merchant=visit.merchant,
-        source=source,
-        provider=_providers(visit)[source["provider"]],
-        health=health_of(visit)[source_id],
-    )
+    """One source: where its webhooks go, how it is doing, and what is read of its past."""
+    return _shown(visit, source_id, Form())
+
+
+def backfill(visit: Visit, source_id: str) -> dict[str, Any]:
+    """Read past checkouts, unless that is at work: who clicks again, or in two tabs, asks the provider once."""
+    if at_work(jobs_of(visit, source_id=source_id)):
+        return answers.see_other(visit.url(f"/sources/{source_id}", done="at_work"))
+    since = forms.since(visit.form.get("since", ""), visit.services.now())
+    try:
+        job = visit.ask("POST", f"/v1/sources/{source_id}/backfill", body=since, once=True)
+    except Refused as why:
+        if why.status != 409:
+            raise
+        return _shown(visit, source_id, Form(rest=(why.detail,)))
+    return answers.see_other(visit.url(f"/sources/{source_id}", job=job["id"]))
 
 
 def ask_change(visit: Visit, source_id: str) -> dict[str, Any]:
@@ -103,6 +111,24 @@ def disconnect(visit: Visit, source_id: str) -> dict[str, Any]:
 def health_of(visit: Visit) -> dict[str, dict[str, Any]]:
     """How each source is doing, by its id."""
     return {own["source_id"]: own for own in visit.get("/v1/metrics/sources")["data"]}
+
+
+def _shown(visit: Visit, source_id: str, form: Form) -> dict[str, Any]:
+    source = visit.get(f"/v1/sources/{source_id}")
+    provider = _providers(visit)[source["provider"]]
+    jobs = jobs_of(visit, source_id=source_id) if provider["backfill"] else []
+    return answers.page(
+        visit,
+        "source.html",
+        form=form,
+        merchant=visit.merchant,
+        source=source,
+        provider=provider,
+        health=health_of(visit)[source_id],
+        jobs=jobs,
+        working=at_work(jobs),
+        spans=_SPANS,
+    )
 
 
 def _form(visit: Visit, provider: str, form: Form) -> dict[str, Any]:

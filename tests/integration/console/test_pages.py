@@ -109,7 +109,7 @@ def test_buttons_do_what_the_api_does(signed_in: Browser, shop: Shop, merchant: 
     assert "Conflict" in signed_in.post(f"/console/endpoints/{endpoint}/test").text
     assert "The endpoint is on" in signed_in.post(f"/console/endpoints/{endpoint}/enable").text
     assert "A test event is on its way" in signed_in.post(f"/console/endpoints/{endpoint}/test").text
-    assert "being sent again" in signed_in.post(f"/console/endpoints/{endpoint}/recover").text
+    assert "It begins in a moment" in signed_in.post(f"/console/endpoints/{endpoint}/recover").text
     assert "counts as bought" in signed_in.post(f"/console/checkouts/{checkout}/complete").text
     assert shop.checkout().status is Status.RECOVERED
 
