@@ -114,6 +114,7 @@ def _templates() -> Environment:
         "masked": words.masked,
         "moment": _moment,
         "pretty": pretty,
+        "broken": _broken,
         "readable": readable,
     }
     made.filters |= filters
@@ -222,6 +223,11 @@ def _moment(at: str | None, zone: str) -> Markup:
         return Markup('<span class="quiet">never</span>')
     made = Markup('<time datetime="{0}" title="{0}" data-zone="{1}">{2}</time>')
     return made.format(at, zone, words.on_clock(at, zone))
+
+
+def _broken(name: str) -> Markup:
+    """A dotted name that may be broken where its dots are, and nowhere else."""
+    return Markup(".<wbr>").join(name.split("."))
 
 
 def _money(amount: Mapping[str, str] | None) -> Markup:

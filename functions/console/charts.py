@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-_WIDTH, _HEIGHT, _FOOT = 720, 160, 18
+_WIDTH, _HEIGHT = 720, 160
 
 
 class Bar(NamedTuple):
@@ -31,14 +31,13 @@ def bars(days: Sequence[Bar], title: str) -> Markup:
         drawn.append(_rectangle(shade, x, tall, width))
         if day.part:
             drawn.append(_rectangle("part", x, within, width))
-    ends = [(0, "start", days[0].label), (_WIDTH, "end", days[-1].label)]
-    drawn += [
-        Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(x, _HEIGHT + 14, anchor, label)
-        for x, anchor, label in ends[: len(days)]
-    ]
+    # As text beside the picture: within it, they would shrink with it.
+    ends = dict.fromkeys((days[0].label, days[-1].label))
+    foot = Markup("").join(Markup("<span>{}</span>").format(label) for label in ends)
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" aria-hidden="true" focusable="false"><title>{}</title>{}</svg>'
-    ).format(_WIDTH, _HEIGHT + _FOOT, title, Markup("").join(drawn))
+        '<p class="ends" aria-hidden="true">{}</p>'
+    ).format(_WIDTH, _HEIGHT + 1, title, Markup("").join(drawn), foot)
 
 
 def _rectangle(shade: str, x: float, tall: float, width: float) -> Markup:

@@ -185,6 +185,26 @@ def test_the_operator_makes_a_link_that_a_merchant_signs_in_by(
     expect(operator.page.get_by_role("heading", name="Merchants")).to_be_visible()
 
 
+def test_a_refresh_that_fails_takes_nothing_away(person: Callable[..., Person], shop: Shop) -> None:
+    somebody = person()
+    page = somebody.page
+    somebody.sign_in(shop.token)
+    expect(page.get_by_text("Nothing is connected yet.")).to_be_visible()  # health's part, asked for by itself
+    somebody.open("/endpoints")
+    page.route("**/console/endpoints", lambda route: route.fulfill(status=503, body="<h1>Not now</h1>"))
+    expect(page.get_by_text("could not be brought up to date")).to_be_visible()
+    expect(page.get_by_text("No endpoint yet")).to_be_visible()
+    page.unroute("**/console/endpoints")
+    expect(page.get_by_text("could not be brought up to date")).to_have_count(0)
+    expect(page.get_by_text("No endpoint yet")).to_be_visible()
+    somebody.wrong = [own for own in somebody.wrong if "status of 503" not in own]
+
+    for row in shop.call("GET", "/v1/tokens", token=shop.token)["data"]:
+        shop.call("DELETE", f"/v1/tokens/{row['id']}", token=shop.token)
+    expect(page.get_by_text("Your session is over.")).to_be_visible()
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
 def test_by_keyboard_alone(person: Callable[..., Person], shop: Shop) -> None:
     somebody = person()
     page = somebody.page

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from functions.console import answers, endpoint_form, forms
+from functions.console.attempts import counted
 from functions.console.charts import Bar
 from functions.console.forms import Form
 from functions.console.jobs import at_work, jobs_of
@@ -173,7 +173,7 @@ def _by_day(deliveries: list[dict[str, Any]], zone: str) -> list[dict[str, Any]]
         for attempt in delivery["attempts"]:
             day = datetime.fromisoformat(attempt["at"]).astimezone(ZoneInfo(zone)).date().isoformat()
             days.setdefault(day, []).append(attempt)
-    return [_day(day, days[day]) for day in sorted(days)]
+    return [{"day": day, **counted(days[day])} for day in sorted(days)]
 
 
 def _bars(days: list[dict[str, Any]]) -> list[Bar]:
@@ -187,16 +187,3 @@ def _bars(days: list[dict[str, Any]]) -> list[Bar]:
     none = {"attempts": 0, "delivered": 0}
     counted = [(day, known.get(day, none)) for day in shown]
     return [Bar(day, own["attempts"], own["delivered"], pale=False) for day, own in counted]
-
-
-def _day(day: str, attempts: list[dict[str, Any]]) -> dict[str, Any]:
-    delivered = sum(own["outcome"] == "delivered" for own in attempts)
-    took = [own["latency_ms"] for own in attempts if own["latency_ms"] is not None]
-    return {
-        "day": day,
-        "attempts": len(attempts),
-        "delivered": delivered,
-        "rate": delivered / len(attempts),
-        "median": round(median(took)) if took else None,
-        "slowest": max(took, default=None),
-    }

@@ -1,13 +1,44 @@
-// Refreshes the page's live part while somebody looks at it, and leaves it alone while they work in it: every five
+// Refreshes the page's live parts while somebody looks at them, and leaves alone the one they work in: every five
 // seconds, or as many such turns apart as the part says.
 const EVERY_MS = 5000;
 let turn = 0;
 setInterval(() => {
-  const live = document.querySelector("[data-live]");
   turn += 1;
-  if (!live || turn % (Number(live.dataset.live) || 1)) return;
-  if (!document.hidden && !live.contains(document.activeElement)) htmx.trigger(live, "refresh");
+  for (const live of document.querySelectorAll("[data-live]")) {
+    if (turn % (Number(live.dataset.live) || 1) || document.hidden || live.contains(document.activeElement)) continue;
+    htmx.trigger(live, "refresh");
+  }
 }, EVERY_MS);
+// A part of the page is never put in place by an answer that holds no such part, as a failure or the way to sign in: it
+// stays as it is, and a line says so.
+const LATE = "This page could not be brought up to date just now, so it may show what is over. It is tried again by itself.";
+const UNANSWERED = "This was not answered. What you typed is still here: try it again.";
+const OVER = "Your session is over. What you typed is still here: ";
+function say(text, signIn) {
+  const main = document.getElementById("content");
+  const line = document.getElementById("late") ?? main.insertBefore(document.createElement("p"), main.firstChild);
+  Object.assign(line, { id: "late", className: "notice late", textContent: text });
+  line.setAttribute("role", "status");
+  if (!signIn) return;
+  const link = Object.assign(document.createElement("a"), { href: signIn, target: "_blank", textContent: "sign in beside it, and go on." });
+  line.append(link);
+}
+document.addEventListener("htmx:after:request", (event) => {
+  const { response, text, select, sourceElement } = event.detail.ctx;
+  const part = response.status === 304 || !select || new DOMParser().parseFromString(text, "text/html").querySelector(select);
+  if (part) {
+    document.getElementById("late")?.remove();
+    return;
+  }
+  event.preventDefault();
+  const over = response.raw.redirected && new URL(response.raw.url).pathname.endsWith("/sign-in");
+  if ("live" in sourceElement.dataset) say(LATE);
+  else say(over ? OVER : UNANSWERED, over && response.raw.url);
+});
+document.addEventListener("htmx:error", (event) => {
+  const asked = event.detail.ctx?.sourceElement;
+  if (asked) say("live" in asked.dataset ? LATE : UNANSWERED);
+});
 // Copies a field's text. Without scripts the button is not seen, and the field is there to be marked.
 for (const button of document.querySelectorAll("[data-copy]")) {
   if (!navigator.clipboard) continue;

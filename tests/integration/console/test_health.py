@@ -53,6 +53,45 @@ def test_what_fails_is_counted_and_stands_first(signed_in: Browser, shop: Shop, 
     assert "1 of 1" in cells(page)
 
 
+def test_the_overview_asks_for_what_is_not_well_and_health_says_it(
+    signed_in: Browser, shop: Shop, merchant: Api
+) -> None:
+    asked = re.search(
+        r'hx-get="([^"]+)" hx-trigger="load, refresh" hx-select="#wellness > \*"', signed_in.get("/console").text
+    )
+    assert asked
+    said = signed_in.get(asked[1]).text.partition('id="wellness"')[2].partition("<h2>Sources")[0]
+    assert "nothing arrived from it lately" in said
+    assert "there is none, so nothing has anywhere to go" in said
+
+    named(shop, merchant, "checkout.abandoned", "<b>BSP")
+    shop.webhook()
+    said = signed_in.get(asked[1]).text
+    assert "One thing is not well" in said
+    assert "checkouts arrive and no purchase" in said
+
+    shop.webhook(session_state="COMPLETED")
+    assert "All is well" in signed_in.get(asked[1]).text
+
+    shop.answer = lambda _: Answer(500)
+    (endpoint,) = merchant("GET", "/v1/endpoints").json["data"]
+    merchant("POST", f"/v1/endpoints/{endpoint['id']}/test")
+    shop.deliver()
+    said = signed_in.get(asked[1]).text
+    assert "&lt;b&gt;BSP</bdi></a>: it fails since <time" in said
+
+
+def test_what_its_merchant_switched_off_is_not_ill(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    endpoint = shop.endpoint("checkout.abandoned")
+    shop.webhook(session_state="COMPLETED")
+
+    merchant("POST", f"/v1/endpoints/{endpoint.id}/disable")
+
+    page = signed_in.get("/console/health").text
+    assert "All is well" in page
+    assert "switched off by you" in page
+
+
 def test_a_new_merchant_is_told_what_to_set_up(browser: Browser, operator: Api) -> None:
     browser.sign_in(new_merchant(operator)["token"])
 
