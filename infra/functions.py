@@ -31,7 +31,7 @@ class FunctionSpec:
     answer and will ask again, so that its calls to AWS are soon given up. ``asked``: it answers requests of the
     API; a new version of it takes over gradually. ``routes``: it finds its way by Powertools' router.
     ``prepares``: at init it does ahead what its first call would wait for. ``calls``: other functions whose code it
-    runs in its own process, and carries along.
+    runs in its own process, and carries along. ``samples``: it carries what makes providers' sample webhooks.
     """
 
     name: FunctionName
@@ -45,6 +45,7 @@ class FunctionSpec:
     routes: bool = False
     prepares: bool = False
     calls: tuple[FunctionName, ...] = ()
+    samples: bool = False
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -69,6 +70,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             asked=True,
             prepares=True,
             routes=True,
+            samples=True,
         ),
         FunctionSpec(
             name="sweep",
@@ -144,6 +146,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             prepares=True,
             routes=True,
             calls=("merchant_api",),
+            samples=True,
         ),
     )
 }

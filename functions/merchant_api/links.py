@@ -16,9 +16,12 @@ LINKS: Final[Mapping[str, tuple[tuple[str, Parameters], ...]]] = {
     "createToken": (("revokeToken", {"token_id": _ID}),),
     "createSource": tuple(
         (to, {"source_id": _ID})
-        for to in ("readSource", "changeSource", "previewPayload", "startBackfill", "deleteSource")
+        for to in ("readSource", "changeSource", "previewPayload", "sendSample", "startBackfill", "deleteSource")
     ),
     "listSources": (("readSource", {"source_id": _FIRST}),),
+    "sendSample": tuple(
+        (to, {"checkout_id": "$response.body#/checkout_id"}) for to in ("readCheckout", "listActivities")
+    ),
     "startBackfill": (("readJob", {"job_id": _ID}),),
     "listJobs": (("readJob", {"job_id": _FIRST}),),
     "createEndpoint": (

@@ -78,6 +78,10 @@ _MATCH_PARAMETER: Final = {
 }
 
 
+_BOUNDED: Final = frozenset({("post", "/v1/sources/{source_id}/sample")})
+"""What has a bound of its own beside the stage's."""
+
+
 def refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
     """The refusals of one operation of the description, by status."""
     statuses = _statuses(path, method, operation)
@@ -85,6 +89,9 @@ def refusals(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any
     message = {"application/json": {"schema": {"$ref": "#/components/schemas/GatewayMessage"}}}
     ours = {own: {"description": text, "content": problem} for own, text in _OURS.items() if own in statuses}
     gateways = {own: {"description": text, "content": message} for own, text in _GATEWAYS.items() if own in statuses}
+    if (method, path) in _BOUNDED:
+        told = "Too many of these, or too many requests to the whole stage: try again"
+        gateways["429"] = {"description": told, "content": problem | message}
     return dict(sorted((ours | gateways).items()))
 
 

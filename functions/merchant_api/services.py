@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache, cached_property
 
+from functions.merchant_api.samples import made_webhook
 from shared.api.authentication import Authenticator
 from shared.api.idempotency import Idempotency
 from shared.aws import clients
@@ -28,6 +29,7 @@ from shared.store.jobs import JobStore
 from shared.store.listing import CheckoutListing
 from shared.store.quarantine import QuarantineStore
 from shared.store.resend_jobs import ResendJobStore
+from shared.store.sample_limits import SampleLimits
 from shared.store.shoppers import ShopperStore
 from shared.store.suppressions import SuppressionStore
 from shared.store.waiting_places import WaitingPlaces
@@ -46,6 +48,7 @@ from shared.workflows.intake.backfill import Backfills
 from shared.workflows.intake.purchase import purchases_over
 from shared.workflows.intake.receive import Receiver, receiver_over
 from shared.workflows.intake.replay import Replays
+from shared.workflows.intake.sample import SampleWebhooks
 from shared.workflows.privacy.credential_rotation import CredentialRotation
 from shared.workflows.privacy.customer_erasure import CustomerErasure
 from shared.workflows.privacy.customer_export import CustomerExport
@@ -272,9 +275,14 @@ class Services(Stores):
         """Replays quarantined bodies."""
         return Replays(lambda: self._receiver, self.quarantine, lambda: self.bucket, self.now)
 
+    @cached_property
+    def samples(self) -> SampleWebhooks:
+        """Sends providers' sample webhooks."""
+        return SampleWebhooks(lambda: self._receiver, made_webhook, self.cipher, SampleLimits(self.table), self.now)
+
     @property
     def _receiver(self) -> Receiver:
-        """Made anew for each replay: a mapping that was changed a moment ago must be seen."""
+        """Made anew for each replay and sample: a mapping that was changed a moment ago must be seen."""
         return receiver_over(self)
 
     def _admin_key(self) -> str:

@@ -1,9 +1,10 @@
 """Makes the zip files the functions are deployed from, without Docker, the same bytes at every build.
 
 A bundle holds its function's locked packages (wheels only, for the platform it runs on), ``shared``, its own folder
-and those of functions whose code it runs. Lambda unpacks files with a fixed date, so ordinary bytecode would be stale
-and every cold start would compile again: all modules are compiled here, by the runtime's own minor version, to bytecode
-that is never checked against its source. Of packages the bytecode alone is shipped.
+and those of functions whose code it runs; where it sends samples, what of the command line makes them. Lambda unpacks
+files with a fixed date, so ordinary bytecode would be stale and every cold start would compile again: all modules are
+compiled here, by the runtime's own minor version, to bytecode that is never checked against its source. Of packages the
+bytecode alone is shipped.
 """
 
 import fcntl
@@ -17,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +50,8 @@ _OF_THE_ROUTER = (
 )
 """Of Powertools, what only a function that routes requests loads: others log and count with it, and its front loads all
 of it."""
+_MAKE_SAMPLES = ("__init__.py", "unfit.py", "samples.py", "proofs.py")
+"""Modules of the package ``checkback``."""
 _NEVER_ASKED = {
     "phonenumberslite": {
         "phonenumbers/__init__.py": r"(?m)^from \.(?:asyou|short|phonenumberm)\w+ import (?:\([^)]*\)|.*)\n",
@@ -133,9 +137,9 @@ class Bundler:
 
         return self._part(pinned.name, [pinned.text, self._platform], install)
 
-    def _code(self, name: str, sources: Iterable[Path]) -> Path:
-        """Compiled code of the project itself."""
-        found = [(source.relative_to(self._project), source.read_bytes()) for source in sources]
+    def _code(self, name: str, sources: Iterable[tuple[Path, Path]]) -> Path:
+        """Compiled code of the project itself: each file, and where it stands in the bundle."""
+        found = [(target, source.read_bytes()) for source, target in sources]
 
         def write(root: Path) -> None:
             for file, content in found:
@@ -189,19 +193,33 @@ class Bundler:
     def _key(self, spec: FunctionSpec) -> str:
         lock = self._project / "requirements" / f"{spec.name}.txt"
         parts: list[bytes | str] = [lock.read_bytes(), self._platform, *spec.services, str(spec.routes), _own_source()]
-        for source in (*self._own(spec), *self._shared()):
-            parts.extend((source.relative_to(self._project).as_posix(), source.read_bytes()))
+        for source, target in (*self._own(spec), *self._shared()):
+            parts.extend((target.as_posix(), source.read_bytes()))
         return _digest(parts)[:16]
 
-    def _own(self, spec: FunctionSpec) -> list[Path]:
+    def _own(self, spec: FunctionSpec) -> list[tuple[Path, Path]]:
         functions = self._project / "functions"
-        return [
+        files = [
             functions / "__init__.py",
             *(own for name in (spec.name, *spec.calls) for own in _sources(functions / name)),
         ]
+        return [*self._as_it_lies(files), *(self._samples() if spec.samples else ())]
 
-    def _shared(self) -> list[Path]:
-        return _sources(self._project / "shared")
+    def _shared(self) -> list[tuple[Path, Path]]:
+        return self._as_it_lies(_sources(self._project / "shared"))
+
+    def _as_it_lies(self, files: Iterable[Path]) -> list[tuple[Path, Path]]:
+        return [(own, own.relative_to(self._project)) for own in files]
+
+    def _samples(self) -> Iterator[tuple[Path, Path]]:
+        """What makes providers' webhooks, as the wheel has it; of each provider the usual one alone."""
+        package = Path("checkback")
+        for name in _MAKE_SAMPLES:
+            yield self._project / "infra" / "cli" / package / name, package / name
+        for recipe in sorted((self._project / "events").glob("*/sending.toml")):
+            usual = recipe.with_name(f"{tomllib.loads(recipe.read_text())['default']}.json")
+            for own in (recipe, usual):
+                yield own, package / "samples" / recipe.parent.name / own.name
 
     def _drop_older(self, pattern: str) -> None:
         kept = sorted(self._cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)

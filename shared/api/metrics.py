@@ -36,7 +36,8 @@ _COUNT_DEFINITIONS = {
     "immature": "the recovery horizon of a cohort is not over: more orders may come",
 }
 _SOURCE_DEFINITIONS = {
-    "last_webhook_at": "the newest activity that a webhook told of, or the newest body in quarantine",
+    "last_webhook_at": "the newest activity that a webhook told of, or the newest body in quarantine; what a sample of "
+    "the API made is left out of all these",
     "last_purchase_at": "the newest checkout of the source that counts as bought",
     "checkouts": "among the newest checkouts of all sources",
     "quarantined": "among the newest bodies in quarantine of all sources, without those that a replay understood",

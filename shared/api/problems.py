@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from shared.aws.credential_cipher import CredentialsTooLarge
@@ -12,6 +13,7 @@ from shared.domain.pointer import pointer
 from shared.providers.provider import NotReadable, NotUnderstood
 from shared.store.configuration import VersionConflict
 from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
+from shared.workflows.intake.sample import TooManySamples
 
 MEDIA_TYPE = "application/problem+json"
 _TYPE = "urn:checkback:problem:"
@@ -126,6 +128,12 @@ def unexpected() -> Problem:
     return Problem(500, "internal-error", "Internal error", "Something went wrong here; it has been logged.")
 
 
+def too_many(detail: str, again_in: timedelta) -> Problem:
+    """429: a bound of this one operation's is met; nothing was done."""
+    headers = {"Retry-After": str(int(again_in.total_seconds()))}
+    return Problem(429, "too-many-requests", "Too many requests", detail, headers=headers)
+
+
 def validation_failed(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """The problem of pydantic's errors as the resolver reports them; invalid JSON among them is a 400."""
     if any(error["type"] == "json_invalid" for error in errors):
@@ -154,6 +162,8 @@ def _of_ours(error: Exception) -> Problem | None:
             return conflict("The resource was changed at the same time; read it again and repeat the change.")
         case CredentialsTooLarge():
             return invalid([FieldError(str(error), pointer="/credentials")])
+        case TooManySamples():
+            return too_many("That is as many samples as a minute allows.", error.again_in)
         case NotReadable():
             return malformed(str(error))
         case NotUnderstood():

@@ -86,6 +86,8 @@ LEAVES = (*TEXT_LEAVES, *PAIR_LEAVES, *MAP_LEAVES)
 
 CART_PREFIX = "cart:"
 """Before the token of a cart, as the name of a checkout that has not begun."""
+SAMPLE_PREFIX = "sample:"
+"""Before the provider's id, as the name of a checkout that a sample made: it is never one of the shop's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,11 @@ class Checkout:
     def before_checkout(self) -> bool:
         """Whether it is a cart that the provider will give another name to once its shopper checks out."""
         return self.external_id.startswith(CART_PREFIX)
+
+    @property
+    def sample(self) -> bool:
+        """Whether a sample webhook made it: no shopper was ever there."""
+        return self.test and self.external_id.startswith(SAMPLE_PREFIX)
 
     @property
     def began_at(self) -> datetime:

@@ -79,6 +79,11 @@ def webhook_rate(sender: SourceId | MerchantId) -> ItemKey:
     return f"H#{sender}", "W"
 
 
+def sample_uses(merchant_id: MerchantId) -> ItemKey:
+    """When the merchant sent samples lately."""
+    return f"H#{merchant_id}", "S"
+
+
 def order(source_id: SourceId, order_id: str) -> ItemKey:
     """One purchase of one source."""
     return f"O#{digest(source_id, order_id).hex()[:32]}", "O"

@@ -22,6 +22,7 @@ from functions.merchant_api.session import (
 )
 from shared.api.checkouts import Cursor, Limit
 from shared.api.problems import not_found
+from shared.api.samples import SampleBody, SampleJson, sample_json
 from shared.api.sources import (
     NewSourceJson,
     PayloadsJson,
@@ -159,6 +160,23 @@ def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None
     return Response(
         200, "application/json", shown.checkouts[0], {name: text for name, text in explained.items() if text}
     )
+
+
+@router.post(
+    "/v1/sources/<source_id>/sample", security=MERCHANT, summary="Send a sample webhook of the provider", tags=_TAGS
+)
+def send_sample(source_id: str, body: SampleBody | None = None) -> Json[SampleJson]:
+    """A webhook of a cart as the provider sends it, signed with the source's own secret, received as any other.
+
+    Its checkout is ``test``, is called ``sample:`` and an id, and is in no figure. It names no phone and no e-mail
+    unless ``contact`` gives your own: then whatever is switched on may write to you. 409 where only the provider can
+    sign, and where the source's credentials do not prove it; at most 10 in a minute.
+    """
+    own = session(router)
+    source = _source(own, source_id).value
+    merchant = own.merchant().value
+    wanted = (body or SampleBody()).sample(source.settings.country or merchant.country)
+    return answer(sample_json(own.services.samples.send(source, merchant, wanted, own.making.bits())))
 
 
 def _source(own: Session, source_id: str) -> Versioned[Source]:

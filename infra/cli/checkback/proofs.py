@@ -1,7 +1,9 @@
 """How providers prove a webhook: what a sender puts into its headers, the other half of ``shared.providers``.
 
 A scheme of ``sending.toml``: ``secret`` (sent as it is), ``url`` (a token in the source's URL), ``hmac``, ``stripe``,
-``svix``, ``jwt`` (the body itself is the proof), ``source`` (as the source's settings say).
+``svix`` (where the secret is one of Svix', else ``otherwise``), ``canonical`` (an HMAC of the JSON in its canonical
+form), ``jwt`` (the body itself is the proof), ``source`` (as the source's settings say). With ``by_settings`` what the
+source's settings say of a signature goes before.
 """
 
 import base64
@@ -13,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from checkback.failures import Exit, Failed
 from checkback.samples import ProviderSamples, Sample
+from checkback.unfit import NoKey, Unfit
 
 _DIGESTS = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
@@ -33,33 +35,40 @@ def proved(
 ) -> Webhook:
     """A sample as its provider would send it at ``at``.
 
-    ``secret`` is the source's (for ``jwt`` a private key, PEM), ``settings`` the source's. Raises Failed where it is
-    missing or cannot sign.
+    ``secret`` is the source's (for ``jwt`` a private key, PEM), ``settings`` the source's. Raises NoKey where it is
+    missing, Unfit where it cannot sign.
     """
     body, headers = prove(samples.proof, sample.body, secret, at, settings)
     header, in_path = samples.topic_place()
     if sample.topic is not None and header is not None:
         headers[header] = sample.topic
-    return Webhook(body, headers, f"/{sample.topic}" if in_path and sample.topic else "")
+    return Webhook(body, headers | sample.headers, f"/{sample.topic}" if in_path and sample.topic else "")
 
 
 def prove(
     proof: Mapping[str, Any], body: bytes, secret: str | None, at: datetime, settings: Mapping[str, Any]
 ) -> tuple[bytes, dict[str, str]]:
-    """The body as it is sent, and the headers that prove it, by a scheme. Raises Failed."""
+    """The body as it is sent, and the headers that prove it, by a scheme. Raises Unfit."""
     scheme = proof["scheme"]
     signature = settings.get("signature")
     if scheme == "url" or (scheme == "source" and not signature):
         return body, {"content-type": "application/json"}
     if not secret:
-        raise Failed("the source's secret is not kept here: --secret-stdin reads it", Exit.CREDENTIALS)
+        raise NoKey("the source's secret is not kept here: --secret-stdin reads it")
     if scheme == "jwt":
         return _jwt(body, secret, at), {"content-type": "text/plain"}
     headers = {"content-type": "application/json"}
+    said = signature if proof.get("by_settings") and signature else {}
+    if "otherwise" in proof and signing_key(secret) is None:
+        return prove(proof["otherwise"], body, secret, at, settings)
     match scheme:
         case "secret":
-            headers[proof["header"]] = proof.get("prefix", "") + secret
+            headers[said.get("header") or proof["header"]] = proof.get("prefix", "") + secret
         case "hmac":
+            headers |= _configured({"encoding": "base64", **proof, **said}, body, secret, at)
+        case "canonical":
+            # As its receiver will write it, so that this form is what is signed, and what is sent.
+            body = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
             headers |= _configured({"encoding": "base64", **proof}, body, secret, at)
         case "stripe":
             stamp = str(int(at.timestamp()))
@@ -71,15 +80,15 @@ def prove(
         case "source":
             headers |= _configured(signature or {}, body, secret, at)
         case _:
-            raise Failed(f"{scheme}: not a scheme of this version", Exit.USAGE)
+            raise Unfit(f"{scheme}: not a scheme of this version")
     return body, headers
 
 
 def standard(body: bytes, secret: str, at: datetime, *, message_id: str, prefix: str = "webhook") -> dict[str, str]:
-    """Headers of Standard Webhooks (``v1``). ``secret``: ``whsec_`` and base64. Raises Failed for another."""
+    """Headers of Standard Webhooks (``v1``). ``secret``: ``whsec_`` and base64. Raises Unfit for another."""
     key = signing_key(secret)
     if key is None:
-        raise Failed("the secret is not of the form whsec_<base64>", Exit.USAGE)
+        raise Unfit("the secret is not of the form whsec_<base64>")
     stamp = str(int(at.timestamp()))
     signed = base64.b64encode(_mac(key, f"{message_id}.{stamp}.".encode() + body)).decode()
     return {f"{prefix}-id": message_id, f"{prefix}-timestamp": stamp, f"{prefix}-signature": f"v1,{signed}"}
@@ -123,4 +132,4 @@ def _jwt(body: bytes, private_key: str, at: datetime) -> bytes:
             json.loads(body) | {"iat": issued, "exp": issued + 3600}, private_key, algorithm="RS256"
         ).encode()
     except (ValueError, TypeError, jwt.PyJWTError) as wrong:
-        raise Failed("the private key cannot sign: an RSA key in PEM is wanted", Exit.USAGE) from wrong
+        raise Unfit("the private key cannot sign: an RSA key in PEM is wanted") from wrong

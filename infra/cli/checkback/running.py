@@ -10,8 +10,9 @@ import click
 
 from checkback import printing
 from checkback.api import Api, Session, opened
-from checkback.failures import Failed
+from checkback.failures import Exit, Failed
 from checkback.secrets_kept import Secrets, secrets
+from checkback.unfit import NoKey, Unfit
 
 
 @dataclass
@@ -105,9 +106,17 @@ class Told(click.Group):
         try:
             return super().invoke(ctx)
         except Failed as failed:
-            if ctx.find_root().ensure_object(Running).json:
-                printing.as_json(failed.facts)
+            self._tell(ctx, failed)
             raise
+        except Unfit as unfit:
+            failed = Failed(str(unfit), Exit.CREDENTIALS if isinstance(unfit, NoKey) else Exit.USAGE)
+            self._tell(ctx, failed)
+            raise failed from unfit
+
+    @staticmethod
+    def _tell(ctx: click.Context, failed: Failed) -> None:
+        if ctx.find_root().ensure_object(Running).json:
+            printing.as_json(failed.facts)
 
 
 most = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")

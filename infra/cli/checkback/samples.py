@@ -1,24 +1,28 @@
 """Webhooks as providers send them: the samples of ``events/``, fresh and with what one wants in them.
 
 Beside the samples of a provider stands ``sending.toml``, which says how they are sent: which of them is meant when none
-is named, where the event's own time and its ids stand, which fields hold phone, e-mail, total and currency, where the
-vendor's event name goes, and how it is all proved (``checkback.proofs``).
+is named, where the event's own time and its ids stand, which fields hold phone, e-mail, total and currency, which
+host is the shop's, where the vendor's event name goes, how it marks a test, and how it is all proved
+(``checkback.proofs``).
+
+The command line sends them, and so does the service for ``POST /v1/sources/{id}/sample``: it carries this module,
+``proofs`` and ``unfit`` along, so nothing else of the command line is imported here.
 """
 
 import json
 import re
-import secrets
 import string
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
+from random import Random, SystemRandom
 from typing import Any, cast
 
-from checkback.failures import Exit, Failed
+from checkback.unfit import Unfit
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 _EPOCH = re.compile(r"(?<![\w.-])1\d{9}(\d{3})?(?![\w.])")
@@ -36,22 +40,33 @@ def folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a sample is to say: each None where its own word stays. ``external_id`` names the checkout."""
+    """What a sample is to say: each None where its own word stays. ``external_id`` names the checkout.
+
+    ``nobody``: it names no phone and no e-mail but those. ``test``: marked as its provider marks what is no real sale.
+    ``host``: the shop's own, where a link back into the cart leads.
+    """
 
     phone: str | None = None
     email: str | None = None
     total: str | None = None
     currency: str | None = None
     external_id: str | None = None
+    nobody: bool = False
+    test: bool = False
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A body ready to be proved and sent. ``external_id``: by which id the provider names the checkout."""
+    """A body ready to be proved and sent. ``external_id``: by which id the provider names the checkout.
+
+    ``headers`` mark it as a test, where its provider does that in a header.
+    """
 
     body: bytes
     topic: str | None
     external_id: str | None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def providers() -> tuple[str, ...]:
@@ -63,9 +78,9 @@ class ProviderSamples:
     """The samples of one provider."""
 
     def __init__(self, provider: str) -> None:
-        """Raises Failed for a provider without samples."""
+        """Raises Unfit for a provider without samples."""
         if provider not in providers():
-            raise Failed(f"no samples of {provider}; there are: {', '.join(providers())}", Exit.USAGE)
+            raise Unfit(f"no samples of {provider}; there are: {', '.join(providers())}")
         self.provider = provider
         self._folder = folder() / provider
         self._sending = tomllib.loads((self._folder / "sending.toml").read_text())
@@ -102,18 +117,25 @@ class ProviderSamples:
         place = self._sending.get("topic", {})
         return place.get("header"), bool(place.get("path"))
 
-    def sample(self, event: str, wanted: Wanted, now: datetime) -> Sample:
-        """The sample at ``now``, with ids of its own. Raises Failed where it has no place for what is wanted."""
+    def sample(self, event: str, wanted: Wanted, now: datetime, chance: Random | None = None) -> Sample:
+        """The sample at ``now``, with ids of its own, drawn by ``chance``.
+
+        Raises Unfit where it has no place for what is wanted.
+        """
         if event not in self.events:
-            raise Failed(f"{self.provider} has no sample {event}; there are: {', '.join(self.events)}", Exit.USAGE)
+            raise Unfit(f"{self.provider} has no sample {event}; there are: {', '.join(self.events)}")
         text = (self._folder / f"{event}.json").read_text()
         within = tuple(self._sending.get("within", ()))
         outer = json.loads(text)
         inner = _opened(outer, within)
-        said = self._saying(inner, wanted)
-        fresh, external_id = self._named(_shifted(said, self._clock(inner), now), inner, wanted.external_id)
+        mark = self._sending.get("test", {}) if wanted.test else {}
+        said = self._saying({**inner, **mark.get("body", {})} if mark else inner, wanted)
+        if wanted.host is not None and (own := self._sending.get("host")) is not None:
+            said = said.replace(own, wanted.host)
+        shifted = _shifted(said, self._clock(inner), now)
+        fresh, external_id = self._named(shifted, inner, wanted.external_id, chance or SystemRandom())
         topic = self._sending.get("topics", {}).get(event)
-        return Sample(_closed(outer, within, fresh).encode(), topic, external_id)
+        return Sample(_closed(outer, within, fresh).encode(), topic, external_id, mark.get("headers", {}))
 
     def _clock(self, document: Any) -> object:
         return next(
@@ -133,6 +155,8 @@ class ProviderSamples:
             own = getattr(wanted, name)
             if own is not None:
                 self._put(name, document, lambda _old, own=own: own)
+            elif wanted.nobody:
+                _put(document, self._sending.get(name, ()), lambda _old: None)
         if wanted.total is not None:
             total = _amount(wanted.total)
             shown = {"total": total, "total_minor": total * 10 ** _digits(currency)}
@@ -151,15 +175,15 @@ class ProviderSamples:
         if not _put(document, self._sending.get(name, ()), value):
             raise self._no_place(name)
 
-    def _no_place(self, name: str) -> Failed:
-        return Failed(f"this sample of {self.provider} has no place for --{name}", Exit.USAGE)
+    def _no_place(self, name: str) -> Unfit:
+        return Unfit(f"this sample of {self.provider} has no place for --{name}")
 
-    def _named(self, text: str, document: Any, external_id: str | None) -> tuple[str, str | None]:
+    def _named(self, text: str, document: Any, external_id: str | None, chance: Random) -> tuple[str, str | None]:
         """The text with other ids wherever the sample's stand, and the first of them: the checkout's."""
         olds = [str(own) for place in self._sending.get("ids", ()) if (own := _at(document, place)) not in {None, ""}]
         first: str | None = None
         for old in dict.fromkeys(olds):
-            new = external_id if first is None and external_id is not None else _like(old)
+            new = external_id if first is None and external_id is not None else _like(old, chance)
             first = first or new
             text = re.sub(rf"(?<![0-9A-Za-z]){re.escape(old)}(?![0-9A-Za-z])", lambda _: new, text)  # noqa: B023
         return text, first
@@ -232,7 +256,7 @@ def _amount(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise Failed(f"--total {text}: not an amount", Exit.USAGE)
+        raise Unfit(f"--total {text}: not an amount")
     return amount
 
 
@@ -289,21 +313,21 @@ def _instant(text: str) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _like(old: str) -> str:
+def _like(old: str, chance: Random) -> str:
     """Another id of the same form: the words before the last ``_`` stay, the rest is drawn anew."""
     head, mark, rest = old.rpartition("_")
     hexadecimal = all(own in string.hexdigits + "-" for own in rest) and not rest.isdigit()
     if rest.isdigit():
-        return head + mark + str(secrets.randbelow(9) + 1) + "".join(secrets.choice(string.digits) for _ in range(11))
+        return head + mark + str(chance.randrange(1, 10)) + "".join(chance.choices(string.digits, k=11))
     while len(rest) < 8:
         rest += "0"  # a short one would soon be drawn again
-    return head + mark + "".join(_drawn(own, hexadecimal=hexadecimal) for own in rest)
+    return head + mark + "".join(_drawn(own, chance, hexadecimal=hexadecimal) for own in rest)
 
 
-def _drawn(own: str, *, hexadecimal: bool) -> str:
+def _drawn(own: str, chance: Random, *, hexadecimal: bool) -> str:
     if own.isdigit():
-        return secrets.choice(string.digits)
+        return chance.choice(string.digits)
     if not own.isascii() or not own.isalpha():
         return own
     letters = "abcdef" if hexadecimal else string.ascii_lowercase
-    return secrets.choice(letters if own.islower() else letters.upper())
+    return chance.choice(letters if own.islower() else letters.upper())

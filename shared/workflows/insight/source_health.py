@@ -1,6 +1,7 @@
 """How a merchant's sources are doing, read from what they brought: ingest writes nothing for it.
 
 The newest checkouts, purchases and quarantined bodies of all sources are read once, and each is told what is its own.
+Samples are none of it: that our own webhook was understood says nothing of whether the provider sends any.
 A source that is quieter than the others may be in none of them: until when one would have been seen is told beside.
 """
 
@@ -53,8 +54,8 @@ class SourcesHealth:
 
     def of(self, source_id: SourceId) -> SourceHealth:
         """What is the source's own."""
-        checkouts = [own for own in self.checkouts if own.source_id == source_id]
-        bought = [own for own in self.purchases if own.source_id == source_id]
+        checkouts = [own for own in self.checkouts if own.source_id == source_id and not own.sample]
+        bought = [own for own in self.purchases if own.source_id == source_id and not own.sample]
         bodies = [own for own in self.quarantined if own.source_id == source_id]
         return SourceHealth(
             _newest(own.last_activity_at for own in (*checkouts, *bought)),

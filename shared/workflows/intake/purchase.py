@@ -120,7 +120,8 @@ class Purchases:
             if kind in contacts:
                 since = arrival.at - arrival.settings.recovery_horizon - arrival.settings.retention
                 digests = self._checkouts.by_identity(contacts[kind], since=since)
-                unfinished = [own for own in self._same_source(digests, arrival) if own.status.unfinished]
+                found = self._same_source(digests, arrival)
+                unfinished = [own for own in found if own.status.unfinished and not own.sample]
                 if unfinished:
                     return replace(change, external_id=unfinished[0].external_id)
         return change

@@ -20,6 +20,7 @@ from shared.domain.change import CheckoutChange, Signal
 from shared.domain.ids import QuarantineId, SourceId, derived_ulid
 from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.reversal import Reversal
+from shared.domain.sample import Sample
 from shared.domain.transitions import Arrival, Effect
 from shared.domain.webhook_rate import WebhookRates
 from shared.providers import registry
@@ -126,8 +127,8 @@ class Receiver:
         self._pulls = pulls
         self._rate = rate
 
-    def receive(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
-        """Take a webhook in.
+    def receive(self, source_id: SourceId, request: WebhookRequest, sample: Sample | None = None) -> Receipt:
+        """Take a webhook in. ``sample``: it is one, which nobody sent from outside; not understood, it is not kept.
 
         Raises UnknownSource, TooManyWebhooks, AuthenticationFailed and NotReadable (nothing is stored), and
         StoreUnavailable when the provider must try again.
@@ -137,11 +138,11 @@ class Receiver:
             raise UnknownSource(source_id)
         source, merchant = found
         self._rate.admit(source, merchant, request.arrived_at)
-        receipt = self._received(source, merchant, request)
+        receipt = self._received(source, merchant, request, sample)
         self._rate.count(source, merchant, request.arrived_at)
         return receipt
 
-    def _received(self, source: Source, merchant: Merchant, request: WebhookRequest) -> Receipt:
+    def _received(self, source: Source, merchant: Merchant, request: WebhookRequest, sample: Sample | None) -> Receipt:
         provider = registry.provider(source.provider)
         context = context_of(source, merchant, self._cipher.source(source), provider)
         try:
@@ -153,8 +154,12 @@ class Receiver:
             return self._set_aside(source, request, "body_too_large", context)
         try:
             normalised = self._normalised(provider, request, context, merchant)
+            if sample is not None:
+                normalised = _of_a_sample(normalised, sample)
             return self._taken_in(normalised, source, context, merchant, request)
         except NotUnderstood as unknown:
+            if sample is not None:
+                return Receipt("quarantined", source.provider, reason=str(unknown))
             return self._set_aside(source, request, str(unknown), context)
 
     def replay(self, source_id: SourceId, request: WebhookRequest) -> Receipt:
@@ -284,6 +289,15 @@ class Receiver:
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)
+
+
+def _of_a_sample(normalised: Normalised, sample: Sample) -> Normalised:
+    """What is taken in of it: nobody is asked for what it points to, as nothing of it is at the provider."""
+    changes = tuple(taken for own in normalised.changes if (taken := sample.taken(own)) is not None)
+    ignored = normalised.ignored
+    if ignored is None and not changes:
+        ignored = "a sample neither buys nor takes back, and nothing of it is at the provider's API"
+    return replace(normalised, changes=changes, ignored=ignored, pulls=(), reversals=())
 
 
 def _new_version(provider: Provider, payload: Any, request: WebhookRequest, context: SourceContext) -> str | None:

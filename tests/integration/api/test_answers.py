@@ -42,6 +42,7 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/replay", None
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/preview", {"mapping": {}}
     yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/preview", json.loads(sample)
+    yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/sample", {"contact": {"phone": "+917777788888"}}
     shown = {"checkout_id": f"chk_{shop.digest(OTHER)}"}
     yield town.victim, "POST", f"/v1/endpoints/{ids['endpoint_id']}/preview", shown
     for ending in ("pause", "resume"):

@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from checkback.failures import Failed
 from checkback.proofs import Webhook, proved
 from checkback.samples import ProviderSamples, Sample, Wanted, folder, providers
+from checkback.unfit import NoKey, Unfit
 from infra.local.engine import PROJECT
 from shared.domain.merchant import SourceCredentials, SourceSettings
 from shared.providers import registry
@@ -145,13 +145,13 @@ def test_the_total_is_exactly_the_one_asked_for(
 
 
 def test_what_a_sample_has_no_place_for_is_said() -> None:
-    with pytest.raises(Failed, match="no place for --total"):
+    with pytest.raises(Unfit, match="no place for --total"):
         ProviderSamples("bigcommerce").sample("cart-created", Wanted(total="5"), NOW)
-    with pytest.raises(Failed, match="not an amount"):
+    with pytest.raises(Unfit, match="not an amount"):
         ProviderSamples("flexype").sample("acr", Wanted(total="lots"), NOW)
-    with pytest.raises(Failed, match="there are: abandoned-checkout"):
+    with pytest.raises(Unfit, match="there are: abandoned-checkout"):
         ProviderSamples("flexype").sample("left", Wanted(), NOW)
-    with pytest.raises(Failed, match="no samples of paypal"):
+    with pytest.raises(Unfit, match="no samples of paypal"):
         ProviderSamples("paypal")
 
 
@@ -177,7 +177,7 @@ def test_a_shops_own_scheme_is_the_one_of_its_source(signature: dict[str, Any]) 
 def test_where_a_secret_is_wanted_and_none_is_known_nothing_is_sent() -> None:
     samples = ProviderSamples("shopify")
     sample = samples.sample("checkouts-create", Wanted(), NOW)
-    with pytest.raises(Failed, match="secret is not kept here"):
+    with pytest.raises(NoKey, match="secret is not kept here"):
         proved(samples, sample, None, NOW, {})
 
 

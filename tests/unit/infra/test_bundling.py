@@ -78,6 +78,25 @@ from functions.merchant_api.handler import handler
 at = {"rawPath": "/openapi.json", "rawQueryString": "", "requestContext": {"http": {"method": "GET"}}}
 print(handler({"version": "2.0", "headers": {}, "isBase64Encoded": False, **at}, None)["body"])
 """
+MAKE_SAMPLES = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from datetime import UTC, datetime
+from functions.merchant_api.samples import made_webhook
+from shared.domain.ids import MerchantId, SourceId
+from shared.domain.merchant import Merchant, Source
+from shared.domain.sample import Sample
+from shared.providers import registry
+from shared.workflows.delivering.refusals import Conflict
+now = datetime(2026, 11, 28, tzinfo=UTC)
+shop = Merchant(MerchantId("mer_1"), "Tea", ("tea.example",), "IN", "INR", "UTC", now)
+for name in registry.names():
+    source = Source(SourceId("src_1"), shop.id, name, now)
+    try:
+        print(name, made_webhook(source, shop, "whsec_c2VjcmV0LXNlY3JldA==", Sample(), now, b"chance").name)
+    except Conflict as refused:
+        print(name, str(refused).partition(" its ")[0])
+"""
 DOES_NOTHING = "KINDS = {'C', 'S', 'R'}\n\ndef handler(event, context):\n    return event in {'a', 'b'}\n"
 
 
@@ -154,6 +173,11 @@ def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str | None, str]]:
             yield name, f"{folder}/__pycache__/{file[:-3]}.cpython-313.pyc".lstrip("/")
         elif name.endswith(".pyc") and "__pycache__" not in name:
             yield None, name
+
+
+def own_code(function: FunctionName) -> set[str]:
+    """The project's own packages in a bundle."""
+    return {"functions", "shared", *(("checkback",) if FUNCTIONS[function].samples else ())}
 
 
 def test_two_builds_are_the_same_bytes(small_project: Path, tmp_path: Path, kept_packages: Path) -> None:
@@ -237,7 +261,7 @@ def test_traces_show_the_lines_of_our_own_code_and_packages_come_without_source(
     with zipfile.ZipFile(bundler.build(function).path) as archive:
         names = archive.namelist()
 
-    assert {name.split("/")[0] for name in names if name.endswith(".py")} == {"functions", "shared"}
+    assert {name.split("/")[0] for name in names if name.endswith(".py")} == own_code(function)
     assert "botocore/client.pyc" in names
 
 
@@ -368,7 +392,7 @@ def test_a_bundle_holds_only_locked_packages_and_its_own_code(
         names = archive.namelist()
 
     for top in {name.split("/")[0].removesuffix(".py") for name in names if ".dist-info/" not in name}:
-        if top in {"functions", "shared", "__pycache__"} or "." in top:
+        if top in {*own_code(function), "__pycache__"} or "." in top:
             continue
         assert {owner.lower().replace("-", "_") for owner in owners[top]} & locked, top
     assert {name.split("/")[1] for name in names if name.startswith("functions/")} <= {
@@ -383,3 +407,17 @@ def test_a_bundle_imports_with_nothing_but_itself(bundler: Bundler, function: Fu
     with zipfile.ZipFile(bundler.build(function).path) as archive:
         archive.extractall(tmp_path)
     run_alone(IMPORT_ALONE.format(name=function), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["merchant_api", "console"])
+def test_who_sends_samples_can_make_one_of_every_provider(bundler: Bundler, name: FunctionName, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundler.build(name).path) as archive:
+        archive.extractall(tmp_path)
+        samples = [own for own in archive.namelist() if own.startswith("checkback/samples/")]
+
+    told = run_alone(MAKE_SAMPLES, tmp_path).splitlines()
+
+    assert len(told) == 11
+    assert "flexype acr" in told
+    assert [own for own in told if "the key that signs" in own] == ["wix Only the provider has the key that signs"]
+    assert len(samples) == 2 * 11
