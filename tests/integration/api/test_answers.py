@@ -42,7 +42,6 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/replay", None
     yield town.victim, "POST", f"/v1/quarantine/{ids['quarantine_id']}/preview", {"mapping": {}}
     yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/preview", json.loads(sample)
-    yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/sample", {"contact": {"phone": "+917777788888"}}
     shown = {"checkout_id": f"chk_{shop.digest(OTHER)}"}
     yield town.victim, "POST", f"/v1/endpoints/{ids['endpoint_id']}/preview", shown
     for ending in ("pause", "resume"):
@@ -57,6 +56,7 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     criteria = {"all": [{"field": "total", "op": "gte", "value": "500.00"}]}
     yield town.victim, "POST", "/v1/campaigns", {"name": "Come back", "criteria": criteria, "steps": [step]}
     yield from bodies_of(town)
+    yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/sample", {"contact": {"phone": "+917777788888"}}
     removing = [own for own in town.operations if own.method == "DELETE" and own.template != "/v1/suppressions"]
     for own in sorted(removing, key=lambda own: (own.operators, "token" in own.template)):
         yield town.operator if own.operators else town.victim, "DELETE", own.path, None
