@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from shared.domain.checkout import SAMPLE_PREFIX
+
 REASONS: Mapping[str, str] = {
     "campaign_paused": "the campaign is paused",
     "holdout": "this shopper is in the holdout: nobody there is written to, so that lift can be measured",
@@ -76,6 +78,11 @@ def told(delivery: Mapping[str, Any]) -> Entry:
     status = str(delivery["status"])
     title = f"{said(delivery['event_type'])} to an endpoint: {said(status).lower()}"
     return Entry(title, _OUTCOMES.get(status, "plan"), reason(delivery["reason"]) or None)
+
+
+def is_sample(checkout: Mapping[str, Any]) -> bool:
+    """Whether a sample webhook made it, and no shopper."""
+    return bool(checkout["test"]) and str(checkout["external_id"]).startswith(SAMPLE_PREFIX)
 
 
 def label(checkout: Mapping[str, Any]) -> str:

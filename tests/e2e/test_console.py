@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from infra.local.receiver import Receiver
 from infra.local.shop import FlexyPeSession, Shop
@@ -84,6 +84,7 @@ def test_the_way_of_a_new_merchant_to_the_first_delivery(
     source["credentials"] = {"secret": page.get_by_label("Secret").input_value()}
     page.get_by_role("link", name="wait for the first webhook").click()
     expect(page.get_by_text("Waiting for your first webhook")).to_be_visible()
+    _try_a_sample(page)
     # Before the webhook: for some seconds dispatch remembers to whom a merchant's events go.
     endpoint = shop.endpoint(f"{receiver.url}/bsp", ["checkout.abandoned"])
     receiver.secret = endpoint["signing_secret"]
@@ -118,6 +119,20 @@ def test_the_way_of_a_new_merchant_to_the_first_delivery(
     expect(page.get_by_text("The campaign is paused")).to_be_visible()
 
 
+def _try_a_sample(page: Page) -> None:
+    """With a click on Start: it is understood, leads to its checkout, and is no webhook of the shop's."""
+    page.get_by_role("button", name="Send a sample of FlexyPe").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The sample was understood")).to_be_visible()
+    expect(page.get_by_text("Waiting for your first webhook")).to_be_visible()
+    page.get_by_role("status").get_by_role("link").click()
+    expect(page.get_by_text("A sample webhook made this, and no shopper")).to_be_visible()
+    expect(page.locator(".badge.test")).to_be_visible()
+    expect(page.get_by_text("Checkout begun").first).to_be_visible()
+    page.get_by_role("link", name="Start", exact=True).click()
+    expect(page.get_by_text("Waiting for your first webhook")).to_be_visible()
+
+
 def test_every_page_is_for_everybody_and_hostile_text_is_text(
     person: Callable[..., Person], shop: Shop, receiver: Receiver
 ) -> None:
@@ -145,6 +160,8 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     paths += ["/campaigns/new", "/campaigns/new?template=discount"]
     paths += [f"/endpoints/{endpoint['id']}/change", f"/endpoints/{endpoint['id']}/template"]
     paths += [f"/endpoints/{endpoint['id']}?tested={tested['id']}", "/endpoints/new", "/endpoints/new/ses"]
+    tried = shop.call("POST", f"/v1/sources/{source['id']}/sample", token=shop.token)["checkout_id"]
+    paths += [f"/sources/{source['id']}/sample", f"/start?done=sampled&checkout={tried}", f"/checkouts/{tried}"]
     axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
     found: list[str] = []
     for width in WIDTHS:

@@ -6,6 +6,7 @@ from typing import Any
 from functions.console import answers, forms
 from functions.console.forms import Form
 from functions.console.jobs import at_work, jobs_of
+from functions.console.pages import samples
 from functions.console.visit import Refused, Visit
 
 _SETTINGS = ("currency", "country", "idle_after", "on_arrival", "recovery_url_template", "money_unit")
@@ -25,7 +26,7 @@ def show_list(visit: Visit) -> dict[str, Any]:
     """All of them, with when each was heard of last."""
     rows = visit.get("/v1/sources", limit=200)["data"]
     return answers.page(
-        visit, "sources.html", merchant=visit.merchant, rows=rows, health=health_of(visit), titles=_titles(visit)
+        visit, "sources.html", merchant=visit.merchant, rows=rows, health=health_of(visit), titles=titles_of(visit)
     )
 
 
@@ -123,6 +124,7 @@ def _shown(visit: Visit, source_id: str, form: Form) -> dict[str, Any]:
         form=form,
         merchant=visit.merchant,
         source=source,
+        sampled=samples.made(visit),
         provider=provider,
         health=health_of(visit)[source_id],
         jobs=jobs,
@@ -180,5 +182,6 @@ def _providers(visit: Visit) -> dict[str, dict[str, Any]]:
     return {own["provider"]: own for own in visit.get("/v1/providers")["data"]}
 
 
-def _titles(visit: Visit) -> dict[str, str]:
+def titles_of(visit: Visit) -> dict[str, str]:
+    """What each provider is called."""
     return {name: own["title"] for name, own in _providers(visit).items()}

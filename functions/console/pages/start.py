@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from functions.console import answers
-from functions.console.pages.sources import health_of
+from functions.console import answers, words
+from functions.console.pages import samples
+from functions.console.pages.sources import health_of, titles_of
 from functions.console.visit import Visit
 
 _NO_PURCHASE = (
@@ -13,13 +14,13 @@ _NO_PURCHASE = (
 
 
 _NEWEST = 10
-"""Deliveries of an endpoint, among which its last test is looked for."""
+"""Deliveries of an endpoint, among which its last test is looked for; checkouts, among which a real one is."""
 
 
 class Step(NamedTuple):
     """One thing to do; ``done`` when its trace was seen. ``warned``: it is what goes wrong most often.
 
-    ``tests``: a test event can be sent from here.
+    ``tests``: a test event can be sent from here, ``samples``: a sample webhook.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Step(NamedTuple):
     link: str = "Look"
     warned: bool = False
     tests: bool = False
+    samples: bool = False
 
 
 def show(visit: Visit) -> dict[str, Any]:
@@ -37,12 +39,13 @@ def show(visit: Visit) -> dict[str, Any]:
     health = health_of(visit) if sources else {}
     endpoints = visit.get("/v1/endpoints")["data"]
     campaigns = visit.get("/v1/campaigns")["data"]
-    arrived = any(own["last_webhook_at"] for own in health.values()) or bool(
-        visit.get("/v1/checkouts", limit=1)["data"]
-    )
+    newest = visit.get("/v1/checkouts", limit=_NEWEST)["data"]
+    # Not by a sample: that ours was understood says nothing of whether the provider sends any.
+    arrived = any(own["last_webhook_at"] for own in health.values()) or not all(map(words.is_sample, newest))
     bought = any(own["last_purchase_at"] for own in health.values())
     delivered = bool(endpoints) and bool(visit.get("/v1/deliveries", status="delivered", limit=1)["data"])
     tested = next((own for own in endpoints if own["status"] == "active"), None)
+    silent = [own for own in sources if not health[own["id"]]["last_webhook_at"]]
     only = f"/sources/{sources[0]['id']}" if len(sources) == 1 else "/sources"
     steps = [
         Step(
@@ -58,6 +61,7 @@ def show(visit: Visit) -> dict[str, Any]:
             "Leave a checkout in your shop. " + ("This page notices it by itself." if sources else ""),
             only if sources else None,
             "Where the webhooks go",
+            samples=bool(sources),
         ),
         Step(
             "See the first purchase arrive",
@@ -100,6 +104,9 @@ def show(visit: Visit) -> dict[str, Any]:
         health=health,
         waiting=bool(sources) and not arrived,
         tested=tested,
+        trying=next(iter(silent or sources), None),
+        titles=titles_of(visit) if sources else {},
+        sampled=samples.made(visit),
         answered=tested and _answer(visit, tested["id"]),
     )
 

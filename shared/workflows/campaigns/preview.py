@@ -66,7 +66,8 @@ class CampaignPreview:
     ) -> PreviewPage:
         """One page of the checkouts that were active in the last ``days``, newest first."""
         query = CheckoutQuery(updated_since=now - timedelta(days=days))
-        found, place = self._search.find(merchant, query, now, limit=limit, after=after)
+        kept, place = self._search.find(merchant, query, now, limit=limit, after=after)
+        found = [own for own in kept if not own.sample]
         identities = {own.digest: self._hasher.of_shopper(own) for own in found}
         records = self._shoppers.get_readable(one for several in identities.values() for one in several)
         held = {own.digest: self._held(own, (records.get(one) for one in identities[own.digest])) for own in found}

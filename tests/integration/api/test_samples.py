@@ -200,6 +200,17 @@ def test_a_sample_goes_through_to_endpoints_and_is_in_no_figure(merchant: Api, s
     assert merchant("GET", "/v1/metrics/funnel").json["total"]["abandoned"] == 0
 
 
+def test_a_campaign_that_is_tried_counts_no_sample(merchant: Api, shop: Shop) -> None:
+    shop.webhook()
+    sample(merchant, SOURCE)
+    endpoint = shop.endpoint()
+    draft = {"name": "Reminder", "steps": [{"after": "PT1H", "endpoint_id": endpoint.id}]}
+
+    played = merchant("POST", "/v1/campaigns/preview", {"campaign": draft})
+
+    assert played.json["totals"]["checkouts"] == 1
+
+
 def test_neither_a_webhook_nor_a_purchase_came_of_a_sample(merchant: Api) -> None:
     checkout = checkout_of(merchant, sample(merchant, SOURCE))
     merchant("POST", f"/v1/checkouts/{checkout['id']}/complete")
