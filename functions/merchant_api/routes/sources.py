@@ -169,8 +169,9 @@ def send_sample(source_id: str, body: SampleBody | None = None) -> Json[SampleJs
     """A webhook of a cart as the provider sends it, signed with the source's own secret, received as any other.
 
     Its checkout is ``test``, is called ``sample:`` and an id, and is in no figure. It names no phone and no e-mail
-    unless ``contact`` gives your own: then whatever is switched on may write to you. 409 where only the provider can
-    sign, and where the source's credentials do not prove it; at most 10 in a minute.
+    unless ``contact`` gives your own: then whatever is switched on may write to you. 422 where the provider's webhook
+    has no place for it, 409 where only the provider can sign and where the source's credentials do not prove it; at
+    most 10 in a minute.
     """
     own = session(router)
     source = _source(own, source_id).value

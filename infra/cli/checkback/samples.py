@@ -172,8 +172,13 @@ class ProviderSamples:
         return text
 
     def _put(self, name: str, document: Any, value: Callable[[Any], Any]) -> None:
-        if not _put(document, self._sending.get(name, ()), value):
+        if _put(document, self._sending.get(name, ()), value):
+            return
+        place = self._sending.get("absent", {}).get(name)
+        if place is None:
             raise self._no_place(name)
+        above, _, last = place.rpartition("/")
+        _at_parent(document, above)[last] = value(None)
 
     def _no_place(self, name: str) -> Unfit:
         return Unfit(f"this sample of {self.provider} has no place for --{name}")
@@ -216,6 +221,13 @@ def _at(document: Any, place: str) -> Any:
         found = re.search(rf"[?&]{re.escape(parameter)}=([^&#]+)", str(document))
         return found.group(1) if found else None
     return document
+
+
+def _at_parent(document: Any, place: str) -> dict[str, Any]:
+    for part in place.split("/")[1:]:
+        document = document.setdefault(part, {})
+    found: dict[str, Any] = document
+    return found
 
 
 def _places(document: Any, wanted: Iterable[str]) -> Iterator[tuple[dict[str, Any], str]]:

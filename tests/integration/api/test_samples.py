@@ -82,6 +82,11 @@ def test_a_sample_reaches_only_the_contact_that_asked(merchant: Api, provider: s
     assert (customer["phone"], customer["email"]) == (OWN["phone"], None)
 
 
+def test_an_e_mail_finds_its_place_where_the_sample_holds_none(merchant: Api) -> None:
+    customer = checkout_of(merchant, sample(merchant, SOURCE, {"contact": {"email": "Me@Tea.example"}}))["customer"]
+    assert (customer["phone"], customer["email"]) == (None, "me@tea.example")
+
+
 def test_what_only_wix_can_sign_is_said_with_what_to_do_instead(merchant: Api) -> None:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -208,7 +213,7 @@ def test_a_campaign_that_is_tried_counts_no_sample(merchant: Api, shop: Shop) ->
 
     played = merchant("POST", "/v1/campaigns/preview", {"campaign": draft})
 
-    assert played.json["totals"]["checkouts"] == 1
+    assert played.json["summary"]["checkouts"] == 1
 
 
 def test_neither_a_webhook_nor_a_purchase_came_of_a_sample(merchant: Api) -> None:
