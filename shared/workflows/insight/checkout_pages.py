@@ -42,7 +42,8 @@ class Selection:
 
     def holds(self, checkout: Checkout) -> bool:
         """Whether the checkout, as it stands now, is one of those."""
-        kept = checkout.status in self.statuses and was_abandoned(checkout)
+        # The shapes of others have no mark for what no shopper left.
+        kept = checkout.status in self.statuses and was_abandoned(checkout) and not checkout.sample
         return kept and belongs(checkout, self.merchant, self.now) and self.matches(checkout)
 
 

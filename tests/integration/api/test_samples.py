@@ -9,6 +9,8 @@ from checkback.samples import ProviderSamples, Wanted
 from shared.delivery.exchange import Answer
 from shared.providers import registry
 from shared.store.idempotency import IdempotencyStore
+from shared.store.listing import CheckoutListing
+from shared.workflows.insight.checkout_pages import CheckoutPages, Selection, Span
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.api.test_sources import pem
 from tests.integration.shop import Shop, aws_event
@@ -214,6 +216,17 @@ def test_a_campaign_that_is_tried_counts_no_sample(merchant: Api, shop: Shop) ->
     played = merchant("POST", "/v1/campaigns/preview", {"campaign": draft})
 
     assert played.json["summary"]["checkouts"] == 1
+
+
+def test_clients_of_other_platforms_are_shown_no_sample(merchant: Api, shop: Shop) -> None:
+    """Their shapes have no mark for it."""
+    kept = checkout_of(merchant, sample(merchant, connected(merchant, "cashfree")))
+    selection = Selection(shop.merchant, lambda _: True, shop.now)
+    pages = CheckoutPages(shop.stores.checkouts, CheckoutListing(shop.table))
+
+    assert kept["status"] == "abandoned"
+    assert pages.page(selection, Span()).entries == []
+    assert pages.count(selection, 10) == (0, True)
 
 
 def test_neither_a_webhook_nor_a_purchase_came_of_a_sample(merchant: Api) -> None:
