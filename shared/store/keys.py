@@ -6,7 +6,7 @@ Times in keys are epoch milliseconds, zero-padded where they sort as text.
 import hashlib
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Final
+from typing import Final, Literal
 
 from shared.domain.checkout import Status
 from shared.domain.identity import Identity
@@ -74,14 +74,9 @@ def link_uses(of_digest: str, link: str) -> ItemKey:
     return f"C#{of_digest}", f"L#{link}"
 
 
-def webhook_rate(sender: SourceId | MerchantId) -> ItemKey:
-    """How many webhooks a source or a merchant sent lately."""
-    return f"H#{sender}", "W"
-
-
-def sample_uses(merchant_id: MerchantId) -> ItemKey:
-    """When the merchant sent samples lately."""
-    return f"H#{merchant_id}", "S"
+def webhook_rate(sender: SourceId | MerchantId, what: Literal["W", "S"] = "W") -> ItemKey:
+    """How many webhooks a source or a merchant sent lately, or (``S``) samples."""
+    return f"H#{sender}", what
 
 
 def order(source_id: SourceId, order_id: str) -> ItemKey:

@@ -23,4 +23,4 @@ class SampleLimits:
 
     def take(self, merchant_id: MerchantId, now: datetime) -> bool:
         """Whether the merchant may send one more; it is counted."""
-        return self._places.take(keys.sample_uses(merchant_id), _LIMIT, now)
+        return self._places.take(keys.webhook_rate(merchant_id, "S"), _LIMIT, now)

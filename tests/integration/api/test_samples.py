@@ -215,7 +215,7 @@ def test_a_campaign_that_is_tried_counts_no_sample(merchant: Api, shop: Shop) ->
 
     played = merchant("POST", "/v1/campaigns/preview", {"campaign": draft})
 
-    assert played.json["summary"]["checkouts"] == 1
+    assert played.json["page"]["checkouts"] == 1
 
 
 def test_clients_of_other_platforms_are_shown_no_sample(merchant: Api, shop: Shop) -> None:
