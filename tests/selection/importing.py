@@ -230,6 +230,7 @@ def _kept(path: Path) -> Iterator[Callable[[str], Module]]:
     kept: dict[str, list[list[str]]] = {}
     with suppress(OSError, ValueError):
         kept = json.loads(path.read_text())
+    before = set(kept)
     asked: dict[str, list[list[str]]] = {}
 
     def known(source: str) -> Module:
@@ -242,7 +243,7 @@ def _kept(path: Path) -> Iterator[Callable[[str], Module]]:
         return Module(set(imports), set(words))
 
     yield known
-    if asked.keys() != kept.keys():
+    if asked.keys() != before:
         path.parent.mkdir(exist_ok=True)
         whole = path.with_suffix(f".{os.getpid()}")  # several processes of a run read it
         whole.write_text(json.dumps(asked))

@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from tests.selection import importing
 from tests.selection.changes import changed_files
-from tests.selection.importing import PROJECT, Project, read, selected
+from tests.selection.importing import PROJECT, Module, Project, read, selected
 
 HERE = Path(__file__).relative_to(PROJECT).as_posix()
 
@@ -168,6 +169,29 @@ def test_what_a_file_is_made_of_is_all_that_it_imports_however_long_the_way() ->
     )
     folders = {"infra/__init__.py", "infra/stacks/__init__.py"}
     assert project.made_of("infra/app.py") == folders | {"infra/app.py", "infra/stacks/service.py", "shared/keys.py"}
+
+
+def test_what_was_read_before_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources: list[str] = []
+
+    def noted(source: str) -> Module:
+        sources.append(source)
+        return read(source)
+
+    monkeypatch.setattr(importing, "read", noted)
+    (tmp_path / "shared").mkdir()
+    for name in ("gate", "money"):
+        (tmp_path / "shared" / f"{name}.py").write_text(f"import shared.of_{name}")
+
+    found = Project.at(tmp_path)
+    assert len(sources) == 2
+    sources.clear()
+    assert Project.at(tmp_path).made_of("shared/gate.py") == found.made_of("shared/gate.py")
+    assert sources == []
+
+    (tmp_path / "shared" / "gate.py").write_text("import shared.money")
+    assert Project.at(tmp_path).made_of("shared/gate.py") == {"shared/gate.py", "shared/money.py"}
+    assert sources == ["import shared.money"]
 
 
 @pytest.fixture
