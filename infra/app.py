@@ -7,7 +7,8 @@ from aws_cdk import App, Environment, Tags
 from infra.concurrency import check_shares
 from infra.constructs.bundling import Bundler, BundlingError
 from infra.constructs.python_function import CodeFor, bundled
-from infra.stacks.front import FRONT_REGION, FrontStack
+from infra.parameters import FRONT_REGION
+from infra.stacks.front import FrontStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.state import StateStack
 from infra.stages import Stage, UnusableStageError

@@ -1,4 +1,26 @@
-"""Names that a stage's stacks and commands agree on: its SSM parameters, its configuration set, its tenants."""
+"""Names that a stage's stacks and commands agree on: its SSM parameters, its configuration set, its tenants.
+
+Commands read them without the CDK, whose import starts a Node.
+"""
+
+from typing import Final
+
+PUBLISHED: Final = {
+    "TableName": "table-name",
+    "TableStreamArn": "table-stream-arn",
+    "CredentialsKeyArn": "credentials-key-arn",
+    "AdminKeySecretArn": "admin-key-secret-arn",
+    "KeysSecretArn": "keys-secret-arn",
+    "QuarantineBucketName": "quarantine-bucket-name",
+    "ScheduleGroupName": "schedule-group-name",
+}
+"""What a stage publishes, by the names of the service stack's own parameters."""
+OF_SOME: Final = {"FactsBucketName": "facts-bucket-name", "EventBusName": "event-bus-name"}
+"""What only a stage publishes that has it."""
+FRONT_REGION: Final = "us-east-1"
+"""Where the front's stack must be."""
+FRONT_KEY: Final = "front-key"
+"""What the parameter is called that ``infra.operations.front_key`` writes."""
 
 
 def parameter_name(stage: str, said: str) -> str:

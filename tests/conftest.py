@@ -6,17 +6,22 @@ And the AWS account of the tests that play on moto, one per process for all fold
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.fresh_imports import FreshImports, fresh_imports
 from tests.permissions.recording import record_handlers
 from tests.selection import ran
 
 # What is imported and collected stays until the end: looking through it for rubbish, over and over, took a fifth of the
 # collection and some of the tests' time.
 gc.disable()
+
+E2E_ALONE = {Path(__file__).parent / own for own in ("e2e", "rehearsal")}
+"""Folders in which every test is one of e2e."""
 
 # Before any test imports a handler.
 record_handlers()
@@ -37,11 +42,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where no e2e test is asked for, none is imported: browser, tools and SDKs take a fifth of the collection."""
+    return True if "not e2e" in config.option.markexpr and collection_path in E2E_ALONE else None
+
+
 def pytest_collection_finish() -> None:
     """From here on there is rubbish to collect, but not among what was there before."""
-    gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FreshImports]:
+    """A process without a module of ours in it, for who looks at what an import does."""
+    with fresh_imports(tmp_path_factory.mktemp("fresh")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ parameter is read anew at each deployment.
 """
 
 from collections.abc import Mapping
-from typing import Final
 
 from aws_cdk import CfnParameter
 from aws_cdk import aws_dynamodb as dynamodb
@@ -13,21 +12,8 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from infra.parameters import parameter_name, restored_stream_parameter
+from infra.parameters import OF_SOME, PUBLISHED, parameter_name, restored_stream_parameter
 from infra.stages import Stage
-
-PUBLISHED: Final = {
-    "TableName": "table-name",
-    "TableStreamArn": "table-stream-arn",
-    "CredentialsKeyArn": "credentials-key-arn",
-    "AdminKeySecretArn": "admin-key-secret-arn",
-    "KeysSecretArn": "keys-secret-arn",
-    "QuarantineBucketName": "quarantine-bucket-name",
-    "ScheduleGroupName": "schedule-group-name",
-}
-"""What a stage publishes, by the names of the service stack's own parameters."""
-OF_SOME: Final = {"FactsBucketName": "facts-bucket-name", "EventBusName": "event-bus-name"}
-"""What only a stage publishes that has it."""
 
 
 def publish(scope: Construct, stage: Stage, values: Mapping[str, str]) -> None:

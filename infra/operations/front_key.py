@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from infra.constructs.kept_state import PUBLISHED
 from infra.operations.adopt_table import stage_settings
-from infra.parameters import parameter_name
-from infra.stacks.front import FRONT_KEY, FRONT_REGION
+from infra.parameters import FRONT_KEY, FRONT_REGION, PUBLISHED, parameter_name
 from infra.stages import UnusableStageError
 from shared.aws.stage_keys import StageKeys
 

@@ -18,8 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import concurrency
 from infra.operations.adopt_table import indexes_of, stage_settings
-from infra.parameters import parameter_name, restored_stream_parameter
-from infra.stacks.front import FRONT_KEY, FRONT_REGION
+from infra.parameters import FRONT_KEY, FRONT_REGION, parameter_name, restored_stream_parameter
 from infra.stages import Stage, UnusableStageError
 from infra.table_schema import INDEXES, index_changes
 

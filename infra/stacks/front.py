@@ -1,6 +1,6 @@
 """The optional front of a stage: CloudFront with a firewall, in us-east-1, where both must be."""
 
-from typing import Any, Final
+from typing import Any
 
 from aws_cdk import CfnOutput, CfnParameter, Duration, Stack
 from aws_cdk import aws_certificatemanager as acm
@@ -10,13 +10,9 @@ from constructs import Construct
 
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.firewall import Firewall
-from infra.parameters import parameter_name
+from infra.parameters import FRONT_KEY, parameter_name
 from infra.stages import Stage
 from shared.aws.front import FRONT_HEADER
-
-FRONT_REGION: Final = "us-east-1"
-FRONT_KEY: Final = "front-key"
-"""What the parameter is called that ``infra.operations.front_key`` writes."""
 
 
 class FrontStack(Stack):

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.conftest import E2E_ALONE
+
 PROJECT = Path(__file__).parents[2]
 MOST_HANDED_OVER = 8
 MOST_LINES = 400
@@ -45,6 +47,13 @@ def long_modules() -> Iterator[str]:
     for path in modules():
         if not path.is_relative_to(providers) and len(path.read_text().splitlines()) > MOST_LINES:
             yield place(path)
+
+
+def test_where_no_e2e_test_is_asked_for_none_but_those_is_left_out() -> None:
+    files = {own for folder in E2E_ALONE for own in folder.rglob("test_*.py")}
+    assert len({own.parent for own in files}) == len(E2E_ALONE)
+    unmarked = [own.name for own in files if "\npytestmark = pytest.mark.e2e\n" not in own.read_text()]
+    assert unmarked == []
 
 
 @cache

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from shared.providers import registry
 from shared.store import keys
 from shared.store.table import Table
 from shared.store.writes import Update
+from tests.fresh_imports import FreshImports
 from tests.integration.shop import Shop, forget_compositions
 
 PROJECT = Path(__file__).parents[3]
@@ -147,20 +146,16 @@ def test_the_first_shopper_who_comes_back_finds_the_keys_opened(shop: Shop, call
 @pytest.mark.parametrize("function", [name for name, spec in FUNCTIONS.items() if spec.prepares])
 @pytest.mark.parametrize(("variable", "connects"), [({}, False), ({"PREPARE_AT_INIT": "1"}, True)])
 def test_only_where_the_stage_says_so_does_the_import_connect(
-    function: str, variable: dict[str, str], connects: bool
+    fresh: FreshImports, function: str, variable: dict[str, str], connects: bool
 ) -> None:
     """It would be copied into every start from a snapshot, and every test that imports the handler would call AWS."""
     environment = json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text())
     look = (
         f"import functions.{function}.handler, shared.aws.clients as c; print(c.secretsmanager.cache_info().currsize)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", look],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=PROJECT,
-        env={
+    printed = fresh.printed(
+        look,
+        {
             **environment,
             **variable,
             "PATH": os.environ["PATH"],
@@ -172,5 +167,5 @@ def test_only_where_the_stage_says_so_does_the_import_connect(
         },
     )
 
-    assert run.stdout.splitlines()[-1] == str(int(connects))
-    assert ("not_prepared" in run.stdout) == connects
+    assert printed.splitlines()[-1] == str(int(connects))
+    assert ("not_prepared" in printed) == connects

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from infra.functions import FUNCTIONS
 from infra.local.engine import PROJECT
 from shared.aws import clients
 from shared.aws.snapshot import renew_after_restore
+from tests.fresh_imports import FreshImports
 
 ASKED = sorted(name for name, spec in FUNCTIONS.items() if spec.asked)
 LOOK = """
@@ -117,18 +117,13 @@ def test_no_copy_goes_on_with_a_connection_of_the_snapshots(
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_at_import_nothing_is_made_that_copies_would_share(name: str) -> None:
+def test_at_import_nothing_is_made_that_copies_would_share(fresh: FreshImports, name: str) -> None:
     environment = json.loads((PROJECT / "tests/unit/infra/function_environment.json").read_text())
-    run = subprocess.run(
-        [sys.executable, "-c", LOOK.format(name=name)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "ap-south-1", **environment},
-    )
+    environment |= {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "ap-south-1"}
 
-    assert json.loads(run.stdout.splitlines()[-1]) == {"clients": [], "sockets": [], "threads": 0}
+    printed = fresh.printed(LOOK.format(name=name), environment)
+
+    assert json.loads(printed.splitlines()[-1]) == {"clients": [], "sockets": [], "threads": 0}
 
 
 def test_where_there_are_no_snapshots_nothing_happens() -> None:
