@@ -107,6 +107,7 @@ def _call_without_a_request() -> None:
         recorded.call = called
 
 
+_SILENT = {"shared.aws.whole_answers"}
 _HEARD = ("provide-client-params", "before-parameter-build", "before-call", "after-call")
 
 
@@ -125,7 +126,7 @@ def _nobody_listens(client: Any, operation: str) -> bool:
             for event in _HEARD
             for listener in emitter._handlers.prefix_search(f"{event}.dynamodb.{operation}")
         )
-        alone = all(own.startswith("botocore.") or own == "shared.aws.whole_answers" for own in found)
+        alone = all(own in _SILENT or (own.startswith("botocore.") and own != "botocore.stub") for own in found)
         is_direct = alone and operation in _DIRECT["dynamodb"][1] and _is_moto_next(client, "dynamodb", operation)
         sending = emitter._handlers.prefix_search(f"before-send.dynamodb.{operation}")
         stubber = known[key] = sending[0] if is_direct else _NOBODY

@@ -3,8 +3,10 @@
 from importlib import import_module
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ParamValidationError
+from botocore.stub import Stubber
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.dynamo_type import Item
@@ -71,6 +73,16 @@ def test_whoever_listens_hears_every_call_and_then_nobody_does(stage: Stage) -> 
         client.meta.events.unregister(f"{event}.dynamodb.GetItem", note)
     calls()
     assert heard == ["GetItem"] * 4
+
+
+def test_a_client_that_is_told_its_answers_says_those(stage: Stage) -> None:
+    client = boto3.client("dynamodb")
+    with Stubber(client) as told:
+        told.add_response("describe_table", {"Table": {"TableName": "another"}}, {"TableName": stage.table_name})
+        told.add_client_error("get_item", "InternalServerError")
+        assert client.describe_table(TableName=stage.table_name)["Table"]["TableName"] == "another"
+        with pytest.raises(client.exceptions.InternalServerError):
+            client.get_item(TableName=stage.table_name, Key={"pk": {"S": "a"}, "sk": {"S": "row"}})
 
 
 def test_what_an_index_or_a_projection_answers_is_what_moto_alone_answers(
