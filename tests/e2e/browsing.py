@@ -75,6 +75,13 @@ class Person:
         self.page.get_by_role("button", name="Sign in").click()
         self.page.get_by_role("heading", level=1).wait_for()
 
+    def sign_in_as_operator(self, admin_key: str) -> None:
+        """By the stage's admin key."""
+        self.open("/sign-in/operator")
+        self.page.get_by_label("Admin key").fill(admin_key)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.get_by_role("heading", level=1, name="Merchants").wait_for()
+
     def open(self, path: str) -> None:
         """A page by its address."""
         self.page.goto(f"{self.console}{path}")

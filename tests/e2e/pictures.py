@@ -48,6 +48,7 @@ def main() -> int:
         "delivery": f"/deliveries/{delivery['id']}",
         "endpoints": "/endpoints",
         "endpoint": f"/endpoints/{delivery['endpoint_id']}",
+        "template": f"/endpoints/{delivery['endpoint_id']}/template",
         "campaigns": "/campaigns",
         "new-campaign": "/campaigns/new?template=reminder",
         "sources": "/sources",
@@ -66,7 +67,10 @@ def main() -> int:
         in_hand = Person(browser, stack["api_url"], viewport=_NARROW, color_scheme="dark")
         in_hand.sign_in(shop.token)
         pictures(FOLDER, in_hand, {"checkout-dark-narrow": pages["checkout"]})
-        wrong = looking.wrong + in_hand.wrong
+        operator = Person(browser, stack["api_url"], viewport=_WIDE)
+        operator.sign_in_as_operator(stack["admin_key"])
+        pictures(FOLDER, operator, {"operator": "/operator"})
+        wrong = looking.wrong + in_hand.wrong + operator.wrong
     print(*wrong, sep="\n")
     return 1 if wrong else 0
 

@@ -190,10 +190,7 @@ def test_the_operator_makes_a_link_that_a_merchant_signs_in_by(
     person: Callable[..., Person], shop: Shop, stack: dict[str, Any]
 ) -> None:
     operator, merchant = person(), person()
-    operator.open("/sign-in/operator")
-    operator.page.get_by_label("Admin key").fill(stack["admin_key"])
-    operator.page.get_by_role("button", name="Sign in").click()
-    operator.page.get_by_role("heading", name="Merchants").wait_for()
+    operator.sign_in_as_operator(stack["admin_key"])
     operator.page.get_by_role("button", name="Make a link").first.click()
     merchant.page.goto(operator.page.get_by_label("Link", exact=True).input_value())
     merchant.page.get_by_role("button", name="Open the console").click()

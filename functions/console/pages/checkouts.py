@@ -10,6 +10,8 @@ from shared.domain.checkout import Status
 _SHOWN = 25
 _MOST_ENTRIES = 200
 _DONE = {"discard": "discarded", "complete": "completed"}
+_PLANNED = {"SCHEDULED", "TASK_CREATED"}
+"""What a campaign notes that took a checkout up, besides what it sent and did not send."""
 _FINAL = {Status.COMPLETED.value, Status.RECOVERED.value}
 
 
@@ -47,6 +49,7 @@ def show(visit: Visit, checkout_id: str) -> dict[str, Any]:
         deliveries=deliveries,
         eligibility=visit.get(f"{path}/eligibility"),
         not_sent=not_sent,
+        planned=any(own["type"] in _PLANNED or own["type"].endswith("_SENT") for own in timeline["data"]),
         contact=visit.query.get("contact") == "shown",
         final=checkout["status"] in _FINAL,
     )

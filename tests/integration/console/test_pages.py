@@ -17,7 +17,7 @@ from tests.integration.api.test_checkouts import checkout
 from tests.integration.api.test_deliveries import delivery
 from tests.integration.conftest import Stage
 from tests.integration.console.conftest import Browser
-from tests.integration.shop import Shop
+from tests.integration.shop import Shop, stranger
 
 HERE = Path(__file__).parents[3]
 HOSTILE = "<img src=x onerror=alert(1)>\u202e{{7*7}}"
@@ -42,6 +42,28 @@ def test_why_a_shopper_got_no_message_is_three_clicks_away(signed_in: Browser, s
     assert "No message goes out now" in page.text
     assert re.search(r"Because [a-z][^<]{8,}\.", page.text)
     assert "Discarded by you" in page.text
+
+
+def test_where_nothing_forbids_a_message_and_none_is_planned_the_page_says_so(
+    signed_in: Browser, shop: Shop, merchant: Api
+) -> None:
+    merchant("PATCH", "/v1/merchant", {"settings": {"consent": "unknown_allowed"}})
+    checkout = f"/console/checkouts/{abandoned(shop)}"
+
+    page = signed_in.get(checkout).text
+    assert "A message may go out now" in page
+    assert "But none is planned: no <a" in page
+    assert "Your endpoints were told of it, and may write on their own." in page
+
+    step = {"after": "PT1H", "endpoint_id": str(shop.deliveries()[0].endpoint_id)}
+    merchant("POST", "/v1/campaigns", {"name": "Come back", "steps": [step]})
+    second = shop.webhook(session="second", user=stranger(2))[1]["checkout_id"]
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.settle()
+    planned = signed_in.get(f"/console/checkouts/{second}").text
+    assert "Message planned" in planned
+    assert "none is planned" not in planned
 
 
 def test_a_contact_is_masked_until_asked_for_and_stands_in_no_address(signed_in: Browser, shop: Shop) -> None:
