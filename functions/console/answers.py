@@ -111,6 +111,7 @@ def _templates() -> Environment:
         "moneys": _moneys,
         "percent": words.percent,
         "said": words.said,
+        "many": words.many,
         "reason": words.reason,
         "masked": words.masked,
         "moment": _moment,

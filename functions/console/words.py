@@ -103,6 +103,11 @@ def said(name: Any) -> str:
     return text[:1].upper() + text[1:].lower() if text else ""
 
 
+def many(count: int, one: str, more: str | None = None) -> str:
+    """``1 checkout``, ``2 checkouts``."""
+    return f"{count} {one if count == 1 else more or one + 's'}"
+
+
 def money(amount: Mapping[str, str] | None) -> str:
     """An amount with its currency, with the decimals that the currency has, as the API says it."""
     if not amount:
