@@ -2,6 +2,7 @@
 
 import base64
 import time
+from dataclasses import replace
 from typing import Any
 
 from functions.console import answers, forms
@@ -58,8 +59,11 @@ def keep(visit: Visit, quarantine_id: str) -> dict[str, Any]:
     found = visit.get(path)
     body = {"settings": {"mapping": forms.pairs(typed.get("mapping", ""))}}
     try:
-        visit.ask("PATCH", f"/v1/sources/{found['source_id']}", body=body, if_match=typed.get("version"))
+        visit.ask("PATCH", f"/v1/sources/{found['source_id']}", body=body, if_match=typed.get("version") or "missing")
     except Refused as why:
+        if why.changed_meanwhile:
+            source, version = _source(visit, found["source_id"])
+            return _page(visit, found, forms.outdated(typed, version, _typed(source)))
         return _page(visit, found, forms.refused(typed, why, _PLACES))
     return replay(visit, quarantine_id)
 
@@ -108,9 +112,8 @@ def _page(
     why: str | None = None,
 ) -> dict[str, Any]:
     source, version = _source(visit, found["source_id"])
-    mapping = forms.paired(source["settings"]["mapping"]) if source else ""
-    # What was typed is kept, but for the version: it is shown beside what the source says by now.
-    values = {"mapping": mapping, **(form.values if form else {}), "version": version}
+    # What was typed is kept, and the version that it was typed over: who tries a mapping has not seen a newer one yet.
+    values = {**_typed(source), "version": version, **(form.values if form else {})}
     body = base64.b64decode(found.pop("body_base64"))
     asked = "shown" in (visit.query.get("body"), visit.form.get("body"))
     return answers.page(
@@ -119,12 +122,17 @@ def _page(
         merchant=visit.merchant,
         own=found,
         source=source,
-        form=Form(values, form.errors, form.rest) if form else Form(values),
+        form=replace(form, values=values) if form else Form(values),
         body=_readable(body) if asked else None,
         shown=shown,
         why=why,
         understood=found["replay_status"] in UNDERSTOOD,
     )
+
+
+def _typed(source: dict[str, Any] | None) -> dict[str, str]:
+    """The source's mapping as the form's field holds it."""
+    return {"mapping": forms.paired(source["settings"]["mapping"]) if source else ""}
 
 
 def _source(visit: Visit, source_id: str) -> tuple[dict[str, Any] | None, str]:

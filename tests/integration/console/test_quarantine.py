@@ -101,12 +101,29 @@ def test_a_mapping_that_changed_meanwhile_is_not_overwritten(
 ) -> None:
     kept = post(source)["quarantine_id"]
 
-    page = signed_in.post(f"/console/quarantine/{kept}/keep", {"mapping": TYPED, "version": '"99"'})
+    path = f"/console/quarantine/{kept}"
 
-    assert page.status == 422
-    assert "changed since it was read" in page.text
-    assert "basket.nr" in page.text
-    assert merchant("GET", f"/v1/sources/{source['id']}").json["settings"]["mapping"] == {"external_id": "order.number"}
+    def version(text: str) -> str:
+        found = re.search(r'name="version" value="([^"]+)"', text)
+        assert found
+        return html.unescape(found[1])
+
+    seen = version(signed_in.get(path).text)
+    theirs = {"external_id": "their.number"}
+    merchant("PATCH", f"/v1/sources/{source['id']}", {"settings": {"mapping": theirs}})
+    tried = signed_in.post(f"{path}/try", {"mapping": TYPED, "version": seen})
+    assert version(tried.text) == seen, "who tries has not seen the newer one"
+
+    for over in (seen, ""):
+        page = signed_in.post(f"{path}/keep", {"mapping": TYPED, "version": over})
+        assert page.status == 422
+        assert "Somebody else changed this source meanwhile" in page.text
+        assert 'id="mapping-newer">It is now: <bdi>external_id = their.number</bdi>' in page.text
+        assert "basket.nr" in page.text
+        assert merchant("GET", f"/v1/sources/{source['id']}").json["settings"]["mapping"] == theirs
+
+    signed_in.post(f"{path}/keep", {"mapping": TYPED, "version": version(page.text)})
+    assert merchant("GET", f"/v1/sources/{source['id']}").json["settings"]["mapping"] == MAPPING
 
 
 def test_dropping_is_asked_once_more(signed_in: Browser, source: dict[str, Any], merchant: Api) -> None:
