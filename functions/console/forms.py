@@ -10,6 +10,15 @@ from shared.domain.instants import to_rfc3339
 _SPANS = {"PT1H": timedelta(hours=1), "P1D": timedelta(days=1), "P3D": timedelta(days=3), "P7D": timedelta(days=7)}
 
 
+OVERLAPS = (
+    ("P1D", "for a day"),
+    ("PT1H", "for an hour"),
+    ("P7D", "for seven days"),
+    ("PT0S", "not at all: it leaked"),
+)
+"""For how long what is turned over holds beside its successor: the API's durations, and what they are called."""
+
+
 @dataclass(frozen=True)
 class Form:
     """A form as it is shown: what stands in its fields, and what is wrong with each.

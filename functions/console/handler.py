@@ -94,6 +94,7 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("POST", rf"/sources/(?P<source_id>{_ID})/backfill"): sources.backfill,
     ("GET", rf"/sources/(?P<source_id>{_ID})/sample"): samples.ask,
     ("POST", rf"/sources/(?P<source_id>{_ID})/sample"): samples.send,
+    ("POST", rf"/sources/(?P<source_id>{_ID})/rotate"): sources.rotate,
     ("POST", rf"/sources/(?P<source_id>{_ID})/disconnect"): sources.disconnect,
     ("GET", r"/quarantine"): quarantine.show_list,
     ("POST", r"/quarantine"): quarantine.replay_all,

@@ -16,7 +16,15 @@ LINKS: Final[Mapping[str, tuple[tuple[str, Parameters], ...]]] = {
     "createToken": (("revokeToken", {"token_id": _ID}),),
     "createSource": tuple(
         (to, {"source_id": _ID})
-        for to in ("readSource", "changeSource", "previewPayload", "sendSample", "startBackfill", "deleteSource")
+        for to in (
+            "readSource",
+            "changeSource",
+            "previewPayload",
+            "sendSample",
+            "rotateToken",
+            "startBackfill",
+            "deleteSource",
+        )
     ),
     "listSources": (("readSource", {"source_id": _FIRST}),),
     "sendSample": tuple(

@@ -46,6 +46,7 @@ _VERSIONED: Final = frozenset(
         ("patch", "/v1/merchant"),
         *((method, "/v1/merchants/{merchant_id}") for method in ("patch", "delete")),
         *((method, "/v1/sources/{source_id}") for method in ("patch", "delete")),
+        ("post", "/v1/sources/{source_id}/rotate-token"),
         *((method, "/v1/endpoints/{endpoint_id}") for method in ("patch", "delete")),
         *(("post", f"/v1/endpoints/{{endpoint_id}}/{verb}") for verb in ("rotate-secret", "enable", "disable")),
         *((method, "/v1/campaigns/{campaign_id}") for method in ("get", "patch", "delete")),

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from pydantic import Field, StringConstraints, field_validator
 
+from shared.api.endpoints import RotationBody
 from shared.api.fields import (
     Country,
     Currency,
@@ -176,6 +177,10 @@ class SourcePatch(Patch):
         return frozenset({"name"})
 
 
+class UrlRotationBody(RotationBody):
+    """For how long webhooks to the older address are taken too."""
+
+
 class TryBody(Strict):
     """A mapping to be tried on a body in quarantine."""
 
@@ -263,6 +268,11 @@ def new_source_json(source: Source, public_url: str, shown: SourceCredentials, *
     """A source in the one answer that shows its credentials."""
     plain = _source_json(source, public_url, (shown.url_token or "***") if url_token else None)
     return {**plain, "credentials": _credentials_json(shown)}
+
+
+def moved_source_json(source: Source, public_url: str, credentials: SourceCredentials) -> SourceJson:
+    """A source in the one answer that shows its new URL."""
+    return _source_json(source, public_url, credentials.url_token)
 
 
 def _source_json(source: Source, public_url: str, token: str | None) -> SourceJson:

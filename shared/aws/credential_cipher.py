@@ -16,6 +16,7 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.merchant import (
     Endpoint,
     EndpointCredentials,
+    OlderToken,
     SigningSecret,
     Source,
     SourceCredentials,
@@ -55,6 +56,7 @@ class CredentialCipher:
             "public_key": credentials.public_key,
             "api": dict(credentials.api),
             "url_token": credentials.url_token,
+            "older_tokens": [[own.token, to_ms(own.expires_at)] for own in credentials.older_tokens],
         }
         return self._seal(plain, merchant_id, source_id)
 
@@ -63,8 +65,9 @@ class CredentialCipher:
         if source.sealed is None:
             return SourceCredentials()
         plain = self._opened(source.sealed, source.merchant_id, source.id)
+        older = tuple(OlderToken(token, from_ms(end)) for token, end in plain.get("older_tokens", ()))
         return SourceCredentials(
-            tuple(plain["secrets"]), plain["public_key"], dict(plain["api"]), plain.get("url_token")
+            tuple(plain["secrets"]), plain["public_key"], dict(plain["api"]), plain.get("url_token"), older
         )
 
     def seal_endpoint(self, endpoint_id: str, merchant_id: str, credentials: EndpointCredentials) -> bytes:

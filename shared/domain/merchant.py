@@ -67,6 +67,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class OlderToken:
+    """A token that stood in a source's URL before; webhooks with it are taken until ``expires_at``."""
+
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SourceCredentials:
     """A source's credentials in the clear, for the moment they are needed; never logged or shown again."""
 
@@ -75,6 +83,13 @@ class SourceCredentials:
     api: Mapping[str, str] = field(default_factory=dict)
     url_token: str | None = None
     """The ``?token=`` of a provider that signs nothing."""
+    older_tokens: tuple[OlderToken, ...] = ()
+    """What it was before, newest first."""
+
+    def url_tokens_at(self, now: datetime) -> tuple[str, ...]:
+        """The tokens by which a webhook of ``now`` is proved, the newest first."""
+        older = tuple(own.token for own in self.older_tokens if own.expires_at > now)
+        return older if self.url_token is None else (self.url_token, *older)
 
 
 @dataclass(frozen=True, slots=True)

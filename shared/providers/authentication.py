@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from shared.domain.instants import from_ms
-from shared.providers.provider import AuthenticationFailed
+from shared.providers.provider import AuthenticationFailed, SourceContext, WebhookRequest
 
 
 def shared_secret(given: str | None, secrets: Iterable[str]) -> None:
     """Prove a secret sent as it is. Raises AuthenticationFailed unless it equals one of ``secrets``."""
     if not given or not _any_equal(given.encode("utf-8", "surrogatepass"), (own.encode() for own in secrets if own)):
         raise AuthenticationFailed("missing or wrong secret")
+
+
+def url_token(request: WebhookRequest, source: SourceContext) -> None:
+    """Prove the token in the source's URL, while it is turned over the older one too. Raises AuthenticationFailed."""
+    try:
+        shared_secret(request.query.get("token"), source.credentials.url_tokens_at(request.arrived_at))
+    except AuthenticationFailed:
+        raise AuthenticationFailed("missing or wrong token") from None
 
 
 def hmac_signature(

@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal, clock_key, sequence_key
 from shared.domain.money import parse_decimal
-from shared.providers.authentication import hmac_signature, shared_secret
+from shared.providers.authentication import hmac_signature, shared_secret, url_token
 from shared.providers.mapping import (
     FIELDS,
     SIGNALS,
@@ -108,8 +108,7 @@ class Custom:
         elif (prefix := _standard_prefix(request.headers)) is not None:
             _standard_webhook(request, prefix, secrets)
         else:
-            token = source.credentials.url_token
-            shared_secret(request.query.get("token"), () if token is None else (token,))
+            url_token(request, source)
 
     def read(self, request: WebhookRequest, source: SourceContext) -> Any:  # noqa: ARG002 - interface
         """The JSON document posted."""

@@ -5,7 +5,6 @@ so the source must set one. Completion comes from Razorpay's ordinary webhooks, 
 """
 
 import hashlib
-import hmac
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,11 +13,10 @@ from shared.domain.change import NO_ORDER, CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Order
 from shared.domain.money import Money, MoneyUnit, currency_code, parse_money, total_of
 from shared.domain.reversal import Refund, Reversal
-from shared.providers.authentication import hmac_signature
+from shared.providers.authentication import hmac_signature, url_token
 from shared.providers.mapping import codes, found_in, instant, overridden, units
 from shared.providers.payload import Leaves, first_text, mapping, objects, read_object, text
 from shared.providers.provider import (
-    AuthenticationFailed,
     CredentialField,
     Description,
     Normalised,
@@ -80,9 +78,7 @@ class Razorpay:
         if signature is not None:
             hmac_signature(signature, source.credentials.secrets, request.body, encoding="hex")
             return
-        given, own = request.query.get("token"), source.credentials.url_token
-        if not given or not own or not hmac.compare_digest(given.encode("utf-8", "replace"), own.encode()):
-            raise AuthenticationFailed("missing or wrong token")
+        url_token(request, source)
 
     def read(self, request: WebhookRequest, source: SourceContext) -> dict[str, Any]:  # noqa: ARG002 - interface
         """The JSON object posted."""

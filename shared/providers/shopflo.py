@@ -6,7 +6,6 @@ is read as a purchase because it names an order.
 """
 
 import hashlib
-import hmac
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -15,7 +14,7 @@ from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import NO_ORDER, CheckoutChange, Signal, clock_key
 from shared.domain.checkout import Order
 from shared.domain.money import currency_code, parse_money
-from shared.providers.authentication import shared_secret
+from shared.providers.authentication import shared_secret, url_token
 from shared.providers.mapping import codes, found_in, instant, marketing_consent, overridden, units
 from shared.providers.payload import Leaves, first_text, mapping, objects, query_pairs, read_object, text
 from shared.providers.provider import (
@@ -69,12 +68,14 @@ class Shopflo:
 
     def authenticate(self, request: WebhookRequest, source: SourceContext) -> None:
         """Check the URL's token or the secret header; one proof is enough. Raises AuthenticationFailed."""
-        given, own = request.query.get("token"), source.credentials.url_token
-        if given and own and hmac.compare_digest(given.encode("utf-8", "replace"), own.encode()):
-            return
         header = request.headers.get(str(source.settings.signature.get("header") or "authorization").lower())
-        if header is None:
-            raise AuthenticationFailed("missing or wrong token")
+        try:
+            url_token(request, source)
+        except AuthenticationFailed:
+            if header is None:
+                raise
+        else:
+            return
         scheme, _, value = header.partition(" ")
         shared_secret(value.strip() if scheme.lower() == "bearer" else header, source.credentials.secrets)
 

@@ -16,12 +16,6 @@ _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled"}
 _SPANS = (("", "all that is kept"), ("PT1H", "of the last hour"), ("P1D", "of the last day"), ("P7D", "of seven days"))
 _LOOKED_AT = 200
 _LEAST_DAYS = 14
-_OVERLAPS = (
-    ("P1D", "for a day"),
-    ("PT1H", "for an hour"),
-    ("P7D", "for seven days"),
-    ("PT0S", "not at all: it leaked"),
-)
 
 
 def show_list(visit: Visit) -> dict[str, Any]:
@@ -47,7 +41,7 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         days=days,
         bars_of=_bars(days),
         looked_at=len(newest),
-        overlaps=_OVERLAPS,
+        overlaps=forms.OVERLAPS,
         jobs=jobs,
         working=at_work(jobs),
         spans=_SPANS,
@@ -131,7 +125,7 @@ def change(visit: Visit, endpoint_id: str) -> dict[str, Any]:
 
 def rotate(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     """A new signing secret, shown once."""
-    body = {"overlap": visit.form.get("overlap", _OVERLAPS[0][0])}
+    body = {"overlap": visit.form.get("overlap", forms.OVERLAPS[0][0])}
     made = visit.ask("POST", f"/v1/endpoints/{endpoint_id}/rotate-secret", body=body, once=True)
     if "signing_secret" not in made:  # sent twice, and the first answer was too large to be kept
         return answers.see_other(visit.url(f"/endpoints/{endpoint_id}"))

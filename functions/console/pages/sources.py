@@ -101,6 +101,14 @@ def change(visit: Visit, source_id: str) -> dict[str, Any]:
     return answers.see_other(visit.url(f"/sources/{source_id}", done="source_changed"))
 
 
+def rotate(visit: Visit, source_id: str) -> dict[str, Any]:
+    """Another token in the address, which is shown once."""
+    body = {"overlap": visit.form.get("overlap", forms.OVERLAPS[0][0])}
+    made = visit.ask("POST", f"/v1/sources/{source_id}/rotate-token", body=body, once=True)
+    provider = _providers(visit)[made["provider"]]
+    return answers.page(visit, "source_address.html", merchant=visit.merchant, source=made, provider=provider)
+
+
 def disconnect(visit: Visit, source_id: str) -> dict[str, Any]:
     """Take no more webhooks from it."""
     if visit.form.get("sure") != "yes":
@@ -125,6 +133,7 @@ def _shown(visit: Visit, source_id: str, form: Form) -> dict[str, Any]:
         merchant=visit.merchant,
         source=source,
         sampled=samples.made(visit),
+        overlaps=forms.OVERLAPS,
         provider=provider,
         health=health_of(visit)[source_id],
         jobs=jobs,

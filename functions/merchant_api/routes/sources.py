@@ -29,6 +29,8 @@ from shared.api.sources import (
     SourceBody,
     SourceJson,
     SourcePatch,
+    UrlRotationBody,
+    moved_source_json,
     new_source_json,
     source_json,
 )
@@ -45,6 +47,7 @@ from shared.workflows.intake.source_setup import (
     check_settings,
     first_credentials,
     provider_named,
+    turned_over,
 )
 
 router = new_router()
@@ -160,6 +163,29 @@ def preview_payload(source_id: str, event: Annotated[str | None, Query()] = None
     return Response(
         200, "application/json", shown.checkouts[0], {name: text for name, text in explained.items() if text}
     )
+
+
+@router.post(
+    "/v1/sources/<source_id>/rotate-token", security=MERCHANT, summary="Turn over the token in the URL", tags=_TAGS
+)
+@tells("ETag")
+def rotate_token(source_id: str, body: UrlRotationBody | None = None) -> Json[SourceJson]:
+    """The new ``url`` is shown once; webhooks to the older one are taken for ``overlap`` too (P1D).
+
+    409 where the provider signs and the URL carries no token: new secrets are given by PATCH.
+    """
+    own = session(router)
+    found = _source(own, source_id)
+    own.unless_stale(found.version)
+    source, provider = found.value, provider_named(found.value.provider)
+    overlap = (body or UrlRotationBody()).overlap
+    current = own.services.cipher.source(source)
+    credentials = turned_over(provider, current, own.making.bits(), own.now, overlap)
+    version = found.version
+    if credentials != current:
+        source = replace(source, sealed=own.services.cipher.seal_source(source.id, source.merchant_id, credentials))
+        version = own.replace(own.services.sources.replace, source, version)
+    return answer(moved_source_json(source, own.services.environment.public_url, credentials), version=version)
 
 
 @router.post(

@@ -55,7 +55,8 @@ _HEADER_LENGTH = 512
 
 def kept_headers(headers: Mapping[str, str], credentials: SourceCredentials) -> dict[str, str]:
     """The headers a replay needs (topic, version, event id), without any that proves the sender or names a caller."""
-    secret = {*credentials.secrets, *([credentials.url_token] if credentials.url_token else [])}
+    secret = {*credentials.secrets, *(own.token for own in credentials.older_tokens)}
+    secret |= {credentials.url_token} if credentials.url_token else set()
     kept = (
         (name, value)
         for name, value in sorted(headers.items())

@@ -1,20 +1,24 @@
 """Connecting a checkout provider: what a source's credentials and settings must be, and what is generated."""
 
+import base64
 import secrets
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime, timedelta
 from typing import Any, TypedDict
 
 from shared.delivery.own_address import OwnAddress
 from shared.delivery.target import check_url
-from shared.domain.merchant import SourceCredentials, SourceSettings
+from shared.domain.merchant import OlderToken, SourceCredentials, SourceSettings
 from shared.domain.pointer import pointer
 from shared.providers import registry
 from shared.providers.provider import Description, Provider
 from shared.providers.pull import api_of
-from shared.workflows.delivering.refusals import Invalid
+from shared.workflows.delivering.refusals import Conflict, Invalid
 
 _GENERATED_BYTES = 32
+_OLDER_TOKENS = 2
+"""That hold beside the newest: who turns it over more often has given the first ones up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,31 @@ def changed_credentials(provider: Provider, current: SourceCredentials, given: G
     problems = _problems(provider.description, given)
     if problems:
         raise Invalid(problems)
-    return SourceCredentials(
+    return replace(
+        current,
         secrets=given.secrets or current.secrets,
         public_key=given.public_key or current.public_key,
         api={**current.api, **given.api},
-        url_token=current.url_token,
     )
+
+
+def turned_over(
+    provider: Provider, current: SourceCredentials, bits: bytes, now: datetime, overlap: timedelta
+) -> SourceCredentials:
+    """The credentials with another token in the URL, made of ``bits``; the older ones hold for ``overlap`` at most.
+
+    The same bits twice are one turn. Raises Conflict where the provider's URL carries none.
+    """
+    if not provider.description.url_token or current.url_token is None:
+        raise Conflict("The address of this source carries no token: its webhooks are proved by its secret or key.")
+    fresh = base64.urlsafe_b64encode(bits).decode().rstrip("=")
+    if fresh == current.url_token:
+        return current
+    ends = now + overlap
+    before = (OlderToken(current.url_token, ends), *current.older_tokens)
+    older = [replace(own, expires_at=min(own.expires_at, ends)) for own in before]
+    living = tuple(own for own in older if own.expires_at > now)
+    return replace(current, url_token=fresh, older_tokens=living[:_OLDER_TOKENS])
 
 
 def check_api_address(given: GivenCredentials, *, local: bool, own: OwnAddress) -> None:

@@ -87,6 +87,7 @@ REASONS = {
     **dict.fromkeys(("createCampaign", "changeCampaign"), _CAMPAIGN),
     "previewDraft": (*_CAMPAIGN, "/campaign/criteria", "/campaign/trigger/expression", "no such campaign", _CURSOR),
     **dict.fromkeys(("startBackfill", "recoverEndpoint"), ("lies in the future",)),
+    "rotateToken": (_RANGE,),
     "sendSample": ("the provider's sample has no place",),
     "previewQuarantined": ("/mapping",),
     "createPortalLink": ("the operator names a merchant",),

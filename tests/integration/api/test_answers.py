@@ -57,6 +57,8 @@ def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     yield town.victim, "POST", "/v1/campaigns", {"name": "Come back", "criteria": criteria, "steps": [step]}
     yield from bodies_of(town)
     yield town.victim, "POST", f"/v1/sources/{ids['source_id']}/sample", {"contact": {"phone": "+917777788888"}}
+    tokened = town.victim("POST", "/v1/sources", {"provider": "custom"}).json["id"]
+    yield town.victim, "POST", f"/v1/sources/{tokened}/rotate-token", {"overlap": "PT1H"}
     removing = [own for own in town.operations if own.method == "DELETE" and own.template != "/v1/suppressions"]
     for own in sorted(removing, key=lambda own: (own.operators, "token" in own.template)):
         yield town.operator if own.operators else town.victim, "DELETE", own.path, None

@@ -158,6 +158,7 @@ ANSWERED = {
     "/v1/quarantine/{quarantine_id}/replay",
     "/v1/sources",
     "/v1/sources/{source_id}/backfill",
+    "/v1/sources/{source_id}/rotate-token",
     "/v1/sources/{source_id}/sample",
     "/v1/suppressions",
     "/v1/tokens",

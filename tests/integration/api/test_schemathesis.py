@@ -107,7 +107,10 @@ def inhabitants(town: Town, shop: Shop) -> dict[str, list[str]]:
     more = {
         "merchant_id": [new_merchant(town.operator)["id"] for _ in spare],
         "token_id": [made("POST", "/v1/tokens") for _ in spare],
-        "source_id": [pulled, *(made("POST", "/v1/sources", {"provider": "flexype"}) for _ in spare)],
+        "source_id": [
+            pulled,
+            *(made("POST", "/v1/sources", {"provider": "custom" if number % 2 else "flexype"}) for number in spare),
+        ],
         "endpoint_id": [made("POST", "/v1/endpoints", hook) for _ in spare],
         "campaign_id": [made("POST", "/v1/campaigns", {"name": "Back", "steps": [step]}) for _ in spare],
         "pool_id": [made("POST", "/v1/coupon-pools", {"name": "Codes"})],

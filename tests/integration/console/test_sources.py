@@ -156,6 +156,31 @@ def test_two_people_who_change_a_source_lose_nothing(signed_in: Browser, merchan
     assert (changed["name"], changed["settings"]["currency"], changed["settings"]["mapping"]) == ("Mine", "USD", {})
 
 
+def test_the_token_in_an_address_is_turned_over_once_and_shown_once(signed_in: Browser, merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "custom"}).json
+    path = f"/console/sources/{made['id']}"
+    seed = SEED.search(signed_in.get(path).text)
+    assert seed
+    assert "Turn over the token in the address" in signed_in.get(path).text
+
+    first, second = (signed_in.post(f"{path}/rotate", {"once": seed[1], "overlap": "PT1H"}) for _ in range(2))
+
+    shown = re.compile(r'id="webhook-address" value="([^"]+token=[\w-]{43})"')
+    assert shown.findall(first.text) == shown.findall(second.text) != []
+    assert shown.findall(first.text) != [made["url"]]
+    assert "token=***" in signed_in.get(path).text
+    assert merchant("GET", f"/v1/sources/{made['id']}").headers["etag"] == '"2"'
+
+
+def test_where_the_provider_signs_no_token_is_offered(signed_in: Browser, merchant: Api) -> None:
+    made = merchant("POST", "/v1/sources", {"provider": "flexype"}).json
+    path = f"/console/sources/{made['id']}"
+    assert "Turn over the token" not in signed_in.get(path).text
+    refused = signed_in.post(f"{path}/rotate")
+    assert refused.status == 409
+    assert "carries no token" in refused.text
+
+
 def test_disconnecting_is_asked_once_more(signed_in: Browser, merchant: Api) -> None:
     made = merchant("POST", "/v1/sources", {"provider": "flexype"}).json
     path = f"/console/sources/{made['id']}/disconnect"
