@@ -16,7 +16,7 @@ from typing import Final, NewType
 
 from ulid import ULID
 
-from shared.domain.instants import to_ms
+from shared.domain.instants import from_ms, to_ms
 
 MerchantId = NewType("MerchantId", str)
 SourceId = NewType("SourceId", str)
@@ -139,6 +139,11 @@ def step_delivery_id(started_at: datetime, episode_id: str, step: int, endpoint_
 def step_event_id(started_at: datetime, episode_id: str, step: int) -> EventId:
     """What stands for an event in a step's delivery."""
     return EventId("evt_" + derived_ulid(started_at, episode_id, str(step)))
+
+
+def made_at(of_delivery: DeliveryId) -> datetime:
+    """The instant that a delivery's id is of, to the millisecond. Raises ValueError for what is none."""
+    return from_ms(int.from_bytes(ULID.from_str(of_delivery.removeprefix("dlv_")[:_ULID_LENGTH]).bytes[:6], "big"))
 
 
 def first_delivery_id(at: datetime) -> str:

@@ -71,6 +71,8 @@ class DeliveryRecord:
     """What is reserved for its next attempt in its endpoint's rate."""
     correlation_id: str | None = None
     """The request whose webhook caused it."""
+    unwritten: bool = False
+    """It has no row yet: whoever handles its first attempt writes one."""
 
     @property
     def key(self) -> ItemKey:
@@ -176,6 +178,8 @@ class DeliveryStore:
     def record(self, delivery: DeliveryRecord, outcome: Recorded) -> bool:
         """Record an outcome if the delivery still has the attempts it was read with; False when another was faster.
 
+        One that has no row yet gets it so.
+
         A write whose answer was lost is repeated by the SDK, and fails on itself: then what is stored is this attempt.
         """
         count = delivery.attempt_count + (1 if outcome.attempt is not None else 0)
@@ -194,14 +198,13 @@ class DeliveryStore:
             values["da"] = to_ms(outcome.next_attempt_at - (WOKEN_AHEAD if outcome.reserved else timedelta()))
             values["pl"] = to_ms(outcome.next_attempt_at) if outcome.reserved else None
         gone = tuple(name for name in ("why", "nx", "dq", "da", "pl") if values.get(name) is None)
-        update = Update(
-            key=delivery.key,
-            set={name: value for name, value in values.items() if value is not None},
-            remove=gone,
-            condition=Attr("n").eq(delivery.attempt_count) & Attr("st").eq(delivery.status.value),
-        )
+        told = {name: value for name, value in values.items() if value is not None}
         try:
-            self._table.update(update)
+            if delivery.unwritten:
+                self._table.put(Put(_item(delivery) | told, Attr("pk").not_exists()))
+            else:
+                as_read = Attr("n").eq(delivery.attempt_count) & Attr("st").eq(delivery.status.value)
+                self._table.update(Update(delivery.key, set=told, remove=gone, condition=as_read))
         except ConditionFailed:
             return outcome.attempt is not None and self._has(delivery.key, count, outcome.attempt)
         return True

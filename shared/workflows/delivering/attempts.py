@@ -8,7 +8,8 @@ from shared.aws.queues import DeliveryMessage
 from shared.delivery.exchange import DEFAULT_TIMEOUT, SendResult
 from shared.delivery.outcome import Attempt, Outcome
 from shared.destinations.destination import Endpoint as Target
-from shared.domain.ids import EndpointId, delivery_id
+from shared.domain.announcement import EventType
+from shared.domain.ids import EndpointId, delivery_id, event_id, made_at
 from shared.domain.instants import InstantText, to_rfc3339
 from shared.domain.merchant import Endpoint, EndpointCredentials
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
@@ -60,7 +61,30 @@ def pending_delivery(event: EventRecord, endpoint_id: EndpointId) -> DeliveryRec
 
 def message_of(record: DeliveryRecord) -> DeliveryMessage:
     """What a queue carries for the delivery's next attempt: ids, and nothing of a person's."""
-    return DeliveryMessage(record.id, record.merchant_id, record.attempt_count, correlation_id=record.correlation_id)
+    update = (record.checkout_digest, record.event_version) if record.unwritten else None
+    return DeliveryMessage(
+        record.id, record.merchant_id, record.attempt_count, correlation_id=record.correlation_id, update=update
+    )
+
+
+def unwritten_of(message: DeliveryMessage) -> DeliveryRecord | None:
+    """The delivery that its first message tells of, before it has a row; None where the row must be there."""
+    if message.update is None:
+        return None
+    (digest, version), at = message.update, made_at(message.delivery_id)
+    return DeliveryRecord(
+        id=message.delivery_id,
+        endpoint_id=message.endpoint_id,
+        merchant_id=message.merchant_id,
+        event_id=event_id(at, digest, version, EventType.UPDATED),
+        event_type=EventType.UPDATED.value,
+        checkout_digest=digest,
+        event_version=version,
+        status=DeliveryStatus.PENDING,
+        created_at=at,
+        correlation_id=message.correlation_id,
+        unwritten=True,
+    )
 
 
 class AttemptJson(TypedDict):

@@ -29,7 +29,7 @@ from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStor
 from shared.store.events import EventGone, EventRecord, read_event
 from shared.store.vendor_messages import VendorMessageStore
 from shared.store.writes import ItemKey
-from shared.workflows.delivering.attempts import attempt_json, target_of
+from shared.workflows.delivering.attempts import attempt_json, target_of, unwritten_of
 from shared.workflows.delivering.batch import (
     TEMPORARY,
     Begun,
@@ -209,7 +209,7 @@ class Deliverer:
         for position, message in enumerate(messages):
             if position in unread:
                 continue
-            record = records.get(keys.delivery(message.delivery_id, message.endpoint_id))
+            record = records.get(keys.delivery(message.delivery_id, message.endpoint_id)) or unwritten_of(message)
             early = self._settled(message, record)
             if early is not None or record is None:
                 handled[position] = early or Handled("unknown_delivery")
@@ -260,6 +260,8 @@ class Deliverer:
         decided = self._truth(position, message, record, rows)
         if isinstance(decided, _Due):
             return decided
+        if record.unwritten and record.event_key not in rows:
+            return Handled(f"{decided.status}:{decided.reason}")  # erased: no row is begun of it
         return self._over(record, decided)
 
     def _over(self, record: DeliveryRecord, decided: Recorded) -> Handled:
@@ -276,9 +278,9 @@ class Deliverer:
         endpoint = unpack(Endpoint, endpoint_row)
         if not endpoint.active:
             return Recorded(DeliveryStatus.HELD, "endpoint_disabled")
-        if event_row is None:
+        event = None if event_row is None else read_event(event_row)
+        if event is None or event.merchant_id != record.merchant_id:
             return Recorded(DeliveryStatus.SKIPPED, "erased")
-        event = read_event(event_row)
         if endpoint.id in event.problems:
             return Recorded(DeliveryStatus.FAILED, event.problems[endpoint.id])
         stale = self._true.staleness(event, record, rows)
@@ -313,9 +315,16 @@ class Deliverer:
             self._disable(due.endpoint, "gone")
         if not self._deliveries.record(due.delivery, outcome):
             return Handled("repeated")
+        if due.delivery.unwritten and attempt.response_body:
+            self._forget_words_of_the_erased(due.delivery)
         if outcome.next_attempt_at is not None and not outcome.by_sweep:
             self._waiting.follow(due.delivery, due.message, outcome.next_attempt_at)
         return Handled(outcome.status.value)
+
+    def _forget_words_of_the_erased(self, record: DeliveryRecord) -> None:
+        """An erasure that came between finds no row that was begun after it; what it takes first is the event."""
+        if self._true.events.get(record.checkout_digest, record.event_version) is None:
+            self._deliveries.erase([record.key])
 
     def _recorded(self, due: _Due, result: SendResult, attempt: Attempt) -> Recorded:
         shown = attempt_json(result, attempt, None)

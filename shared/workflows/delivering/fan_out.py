@@ -9,6 +9,9 @@ from shared.store.deliveries import DeliveryStatus, DeliveryStore
 from shared.store.events import EventRecord
 from shared.workflows.delivering.attempts import delivery_of, message_of
 
+_REPORTS_NOTHING = "webhook"
+"""The kind that says nothing of a delivery after its answer."""
+
 
 class FanOut:
     """Hands events to the delivery queue. Repeated, it enqueues the same deliveries and makes none twice.
@@ -23,10 +26,13 @@ class FanOut:
         self._queues = queues
         self._gathered: list[DeliveryMessage] = []
 
-    def deliver(self, event: EventRecord, endpoints: Iterable[Endpoint]) -> None:
+    def deliver(self, event: EventRecord, endpoints: Iterable[Endpoint], *, of_many: bool = False) -> None:
         """One delivery to each of these endpoints that the event names; a disabled endpoint's is held.
 
         One whose own format could not be made is recorded as failed, with the reason.
+
+        ``of_many``: the event is an update among many, outdated by the next. Its delivery to a URL is written with the
+        first attempt, in one write: the message names the event, from which all else follows.
         """
         for endpoint in endpoints:
             if endpoint.id not in event.endpoint_ids:
@@ -34,7 +40,10 @@ class FanOut:
             record = delivery_of(event, endpoint)
             if endpoint.id in event.problems:
                 record = replace(record, status=DeliveryStatus.FAILED, reason=event.problems[endpoint.id])
-            self._deliveries.create(record)
+            if of_many and record.status is DeliveryStatus.PENDING and endpoint.kind == _REPORTS_NOTHING:
+                record = replace(record, unwritten=True)
+            else:
+                self._deliveries.create(record)
             if record.status is DeliveryStatus.PENDING:
                 self._gathered.append(message_of(record))
 

@@ -35,6 +35,7 @@ class Waiting:
     def put_off(self, record: DeliveryRecord, message: DeliveryMessage, wait: Wait) -> None:
         """The same attempt later, none used up. Raises what store and queue raise."""
         if self._by_queue(record, message, wait):
+            record = self._written(record)
             self._send(record, record.attempt_count, wait.until, message, place=wait.until if wait.reserved else None)
             return
         later = Recorded(
@@ -44,10 +45,10 @@ class Waiting:
 
     def move_aside(self, several: Sequence[tuple[DeliveryRecord, DeliveryMessage]]) -> None:
         """These attempts by the slow lane, none used up. Raises what the queue raises."""
-        moved = [
-            replace(message, hops=message.hops + 1, slow=True, attempt_count=record.attempt_count)
-            for record, message in several
-        ]
+        moved = []
+        for record, message in several:
+            attempts = self._written(record).attempt_count
+            moved.append(replace(message, hops=message.hops + 1, slow=True, attempt_count=attempts, update=None))
         self._queues.retry([(message, timedelta()) for message in moved])
 
     def by_sweep(self, message: DeliveryMessage, at: datetime) -> bool:
@@ -69,6 +70,13 @@ class Waiting:
             return
         net = Recorded(record.status, record.reason, next_attempt_at=at + _ROUGH, by_sweep=True)
         self._deliveries.record(record, net)
+
+    def _written(self, record: DeliveryRecord) -> DeliveryRecord:
+        """The delivery with a row: what waits is seen."""
+        if record.unwritten:
+            record = replace(record, unwritten=False)
+            self._deliveries.create(record)
+        return record
 
     def _by_queue(self, record: DeliveryRecord, message: DeliveryMessage, wait: Wait) -> bool:
         span = wait.until - self._now()

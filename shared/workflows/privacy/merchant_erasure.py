@@ -110,9 +110,10 @@ class MerchantErasure:
         configured = _Configured.read(self._table, merchant_id)
         self._void(configured)
         self._end_campaigns(merchant_id, configured)
-        self._erase_hanging(configured, ends)
         CouponStore(self._table).forget(merchant_id, lambda: self._check(ends))
         self._erase_listed(keys.list_partitions(merchant_id, Status, self._merchants.list_shards(merchant_id)), ends)
+        # After the events: a delivery that is written later finds its event gone, and keeps no word of its receiver.
+        self._erase_hanging(configured, ends)
         self._erase_bodies(merchant_id, ends)
         self._erase_listed([*keys.owned_partitions(merchant_id), keys.jobs_of(merchant_id)], ends)
         self._erase_suppressed(merchant_id, ends)

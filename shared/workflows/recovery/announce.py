@@ -92,7 +92,7 @@ class Announcer:
         if current is None or current.erased:  # an erasure may have listed the checkout's events before this one
             self._events.withdraw(event, now)
             return f"{mark}:erased"
-        self._fan_out.deliver(event, hearers.values())
+        self._fan_out.deliver(event, hearers.values(), of_many=mark is Mark.UPDATED)
         return str(mark)
 
     def _abandoned(self, transition: Transition, audience: Audience, now: datetime) -> str:

@@ -13,7 +13,7 @@ from shared.delivery.exchange import Answer
 from shared.domain.ids import SourceId
 from shared.domain.merchant import Source, SourceCredentials
 from shared.store import keys
-from shared.store.configuration import EndpointStore, SourceStore
+from shared.store.configuration import EndpointStore, MerchantStore, SourceStore
 from shared.store.resend_jobs import ResendJobStore
 from shared.store.writes import Update
 from shared.workflows.delivering.resend import ResendJobs
@@ -78,6 +78,12 @@ def days_pass(aws: Aws) -> None:
 def endpoint_fails_once(aws: Aws) -> None:
     answers = iter([Answer(503)])
     aws.shop.answer = lambda _: next(answers, Answer(200))
+
+
+def somebody_hears_every_update(aws: Aws) -> None:
+    aws.shop.endpoint("checkout.updated", url="https://feed.example/")
+    MerchantStore(aws.shop.table).flag(MERCHANT, feed=True, raw=False)
+    aws.shop.wait(seconds=6)
 
 
 def step_is_due(aws: Aws) -> None:
@@ -178,6 +184,14 @@ FLOWS = [
         TOLD,
         in_turn(endpoint_fails_once, delivers),
         4,
+    ),
+    Flow("update", somebody_hears_every_update, in_turn(posts(), streams, delivers), 9),
+    Flow(
+        "update, endpoint fails once",
+        somebody_hears_every_update,
+        in_turn(endpoint_fails_once, posts(), streams, delivers),
+        9,
+        variant=True,
     ),
     Flow("campaign step", in_turn(ABANDONED, step_is_due), in_turn(sweeps, delivers, streams), 12),
     Flow(
