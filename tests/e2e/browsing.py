@@ -96,4 +96,10 @@ def pictures(folder: Path, person: Person, pages: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in pages.items():
         person.open(path)
-        person.page.screenshot(path=folder / f"{name}.png", full_page=True)
+        picture(folder, person, name)
+
+
+def picture(folder: Path, person: Person, name: str) -> None:
+    """Of the page that is open, with what it asks for by itself."""
+    person.page.wait_for_load_state("networkidle")
+    person.page.screenshot(path=folder / f"{name}.png", full_page=True)

@@ -10,9 +10,14 @@ from infra.local import demo
 from infra.local.engine import PROJECT
 from infra.local.receiver import Receiver
 from infra.local.shop import Shop
-from tests.e2e.browsing import Person, opened_browser, pictures
+from tests.e2e.browsing import Person, opened_browser, picture, pictures
 
 FOLDER = PROJECT / "docs" / "console"
+_TEMPLATE = """{
+  "to": {{ customer.phone | json }},
+  "cart": {{ items[0].title | json }},
+  "link": {{ recovery_url | json }}
+}"""
 _WIDE = {"width": 1200, "height": 800}
 _NARROW = {"width": 390, "height": 844}
 
@@ -48,7 +53,6 @@ def main() -> int:
         "delivery": f"/deliveries/{delivery['id']}",
         "endpoints": "/endpoints",
         "endpoint": f"/endpoints/{delivery['endpoint_id']}",
-        "template": f"/endpoints/{delivery['endpoint_id']}/template",
         "campaigns": "/campaigns",
         "new-campaign": "/campaigns/new?template=reminder",
         "sources": "/sources",
@@ -64,6 +68,10 @@ def main() -> int:
         looking.page.screenshot(path=FOLDER / "sign-in.png")
         looking.sign_in(shop.token)
         pictures(FOLDER, looking, pages)
+        looking.open(f"/endpoints/{delivery['endpoint_id']}/template")
+        with looking.page.expect_response("**/template"):  # shown anew while it is written
+            looking.page.locator("textarea").fill(_TEMPLATE)
+        picture(FOLDER, looking, "template")
         in_hand = Person(browser, stack["api_url"], viewport=_NARROW, color_scheme="dark")
         in_hand.sign_in(shop.token)
         pictures(FOLDER, in_hand, {"checkout-dark-narrow": pages["checkout"]})
