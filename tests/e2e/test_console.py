@@ -1,6 +1,7 @@
 """The console in a real browser, on the deployed stack: real webhooks in, a real receiver out."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pytest
@@ -8,11 +9,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from infra.local.receiver import Receiver
-from infra.local.shop import FlexyPeSession, Shop
+from infra.local.shop import FlexyPeSession, Shop, sample
 from tests.e2e.browsing import NPM, Person, opened_browser
+from tests.integration.stand_in import Reply, StandIn
 
 pytestmark = pytest.mark.e2e
 expect.set_options(timeout=15_000)
+_OF_A_JOB_MS = 60_000
+"""Each of its messages goes through the queue, to a worker that may just be starting."""
 HOSTILE = "<img src=x onerror=alert(1)>\u202eevil 😀 {{7*7}} " + "n" * 150
 WIDTHS = (390, 1440)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -199,6 +203,32 @@ def test_the_operator_makes_a_link_that_a_merchant_signs_in_by(
     merchant.page.get_by_role("heading", name="Overview").wait_for()
     operator.open("/checkouts")
     expect(operator.page.get_by_role("heading", name="Merchants")).to_be_visible()
+
+
+def test_past_checkouts_are_read_and_the_page_follows_to_the_end(person: Callable[..., Person], shop: Shop) -> None:
+    somebody = person()
+    page = somebody.page
+    somebody.sign_in(shop.token)
+    node = sample("shopify/graphql-abandoned-checkouts.json")["data"]["abandonedCheckouts"]["nodes"][0]
+    begun = (datetime.now(UTC) - timedelta(hours=2)).isoformat(timespec="seconds").replace("+00:00", "Z")
+    node |= {"createdAt": begun, "updatedAt": begun}
+    last = {"nodes": [node], "pageInfo": {"hasNextPage": False, "endCursor": "the-last"}}
+    first = {"nodes": [], "pageInfo": {"hasNextPage": True, "endCursor": "the-first"}}
+    with StandIn() as api:
+        access = {"shop": "example-goods.myshopify.com", "access_token": "shpat-access", "base_url": api.url}
+        source = shop.source("shopify", credentials={"secret": "the-apps-client-secret", "api": access})
+        pages = [Reply({"data": {"abandonedCheckouts": own}}) for own in (first, last)]
+        api.on("/admin/api/2026-04/graphql.json", *pages, Reply({"errors": "no access"}, 403))
+        somebody.open(f"/sources/{source['id']}")
+        page.get_by_role("button", name="Read them").click()
+        expect(page.get_by_role("heading", name="Past checkouts are read")).to_be_visible(timeout=_OF_A_JOB_MS)
+        expect(page.get_by_text("1 checkout on 2 pages: 1 new")).to_be_visible()
+
+        page.get_by_role("button", name="Read them").click()
+        ended = page.get_by_role("heading", name="Reading past checkouts ended early")
+        expect(ended).to_be_visible(timeout=_OF_A_JOB_MS)
+        expect(page.get_by_text("403")).to_be_visible()
+        expect(page.get_by_role("button", name="Read them")).to_be_visible()
 
 
 def test_a_refresh_that_fails_takes_nothing_away(person: Callable[..., Person], shop: Shop) -> None:
