@@ -32,6 +32,7 @@ class FunctionSpec:
     API; a new version of it takes over gradually. ``routes``: it finds its way by Powertools' router.
     ``prepares``: at init it does ahead what its first call would wait for. ``calls``: other functions whose code it
     runs in its own process, and carries along. ``samples``: it carries what makes providers' sample webhooks.
+    ``carries``: further files of the project that it shows.
     """
 
     name: FunctionName
@@ -46,6 +47,7 @@ class FunctionSpec:
     prepares: bool = False
     calls: tuple[FunctionName, ...] = ()
     samples: bool = False
+    carries: tuple[str, ...] = ()
 
 
 FUNCTIONS: dict[FunctionName, FunctionSpec] = {
@@ -66,7 +68,7 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Answers merchants and operators",
             memory_mb=1024,
             timeout=timedelta(seconds=29),
-            services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
+            services=("cloudwatch", "dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
             prepares=True,
             routes=True,
@@ -141,12 +143,13 @@ FUNCTIONS: dict[FunctionName, FunctionSpec] = {
             purpose="Shows merchants their checkouts in a browser",
             memory_mb=1024,
             timeout=timedelta(seconds=29),
-            services=("dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
+            services=("cloudwatch", "dynamodb", "kms", "s3", "scheduler", "secretsmanager", "sqs"),
             asked=True,
             prepares=True,
             routes=True,
             calls=("merchant_api",),
             samples=True,
+            carries=("docs/runbook.md",),
         ),
     )
 }

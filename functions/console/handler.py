@@ -123,6 +123,8 @@ _SIGNED_IN: Mapping[tuple[str, str], Page] = {
     ("POST", r"/settings/privacy/erase"): privacy.erase,
     ("POST", r"/sign-out-everywhere"): access.sign_out_everywhere,
     ("GET", r"/operator"): operator.show,
+    ("GET", r"/operator/stage"): operator.show_stage,
+    ("GET", r"/operator/runbook/(?P<section>[a-z]{1,40})"): operator.show_runbook,
     ("POST", rf"/operator/merchants/(?P<merchant_id>{_ID})/link"): operator.link,
 }
 _STATIC = re.compile(rf"{CONSOLE}/static/([\w.-]+)")

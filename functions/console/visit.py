@@ -186,6 +186,15 @@ class Visit:
         """Whether the session shown is the operator's, living or not."""
         return read_operator_credential(self.credential or "") is not None
 
+    def demand_operator(self) -> None:
+        """Raises Refused for whoever is not the operator, where no operation of the API says so."""
+        try:
+            principal = self.services.authenticator.principal(f"Bearer {self.credential or ''}")
+        except Problem as problem:
+            raise Refused(problem.status, {"title": problem.title}) from None
+        if principal.merchant_id is not None:
+            raise Refused(403, {"title": "The operator's alone"})
+
     @cached_property
     def may_change(self) -> bool:
         """Whether the session may do more than look: where not, no button is shown. The API refuses by itself."""

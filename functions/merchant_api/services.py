@@ -10,6 +10,7 @@ from shared.api.idempotency import Idempotency
 from shared.aws import clients
 from shared.aws.environment import Environment
 from shared.aws.function_log import function_logger
+from shared.aws.stage_watch import StageWatch
 from shared.aws.stores import Stores, now
 from shared.domain.campaign import Campaign
 from shared.domain.recovery_link import RecoveryCodes
@@ -259,6 +260,11 @@ class Services(Stores):
         schedules = CampaignSchedules(self.campaigns, self.schedules)
         files = self.facts_bucket if "FACTS_BUCKET" in self.environment.variables else None
         return MerchantErasure(self.table, self.bucket, schedules.settle, self.now, self.clock, files)
+
+    @cached_property
+    def stage_watch(self) -> StageWatch:
+        """Asks how the stage fares."""
+        return StageWatch(clients.cloudwatch, clients.sqs, self.environment)
 
     @cached_property
     def backfills(self) -> Backfills:

@@ -202,6 +202,7 @@ class Bundler:
         files = [
             functions / "__init__.py",
             *(own for name in (spec.name, *spec.calls) for own in _sources(functions / name)),
+            *(self._project / own for own in spec.carries),
         ]
         return [*self._as_it_lies(files), *(self._samples() if spec.samples else ())]
 

@@ -24,6 +24,7 @@ from infra.constructs.public_api import PublicApi
 from infra.constructs.python_function import CodeFor, PythonFunction
 from infra.constructs.queues import Queues
 from infra.constructs.stage_metrics import Watched
+from infra.constructs.stage_view import let_tell_of_the_stage
 from infra.constructs.sweep_schedule import SweepSchedule
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.parameters import tenant_prefix
@@ -45,6 +46,7 @@ grant has two actions more."""
 
 _KNOW_THE_ADMIN_KEY: tuple[FunctionName, ...] = ("merchant_api", "console")
 _MANAGE_SCHEDULES: tuple[FunctionName, ...] = ("merchant_api", "campaign", "console")
+_TELL_OF_THE_STAGE: tuple[FunctionName, ...] = ("merchant_api", "console")
 _SENDERS: tuple[FunctionName, ...] = ("merchant_api", "deliver", "pull", "console")
 """Who sends, or says what may be sent to. Beside a domain of its own the API answers at its execute-api name."""
 _KEPT_BODIES = "Objects of the stage's own bucket, under the one prefix of what is kept there; their names are ids."
@@ -57,6 +59,8 @@ _MERCHANTS_BUSES = (
     " merchant, none of this account is meant, and each bus' own policy has to let this account in."
 )
 _SHOWS_A_BAD_RELEASE = ("ApiErrors", "WebhooksNotStored", "WebhooksSlow")
+_ALARMS = "Alarms"
+"""The construct's id: CloudFormation begins each alarm's name with the stack's and with this."""
 _STREAM_BATCH = 100
 _WITHOUT_END = -1
 _STREAM_MAX_AGE = Duration.hours(23)  # the stream keeps 24 hours
@@ -138,7 +142,7 @@ class ServiceStack(Stack):
         )
         alarms = Alarms(
             self,
-            "Alarms",
+            _ALARMS,
             stage=stage,
             watched=Watched(
                 api_id=self.api.http_api.api_id,
@@ -148,6 +152,10 @@ class ServiceStack(Stack):
             ),
             stream_mapping_id=stream.event_source_mapping_id,
         )
+        for telling in _TELL_OF_THE_STAGE:
+            let_tell_of_the_stage(
+                self.functions[telling], self.functions["dispatch"], self.queues, f"{self.stack_name}-{_ALARMS}"
+            )
         acknowledge(
             alarms.topic,
             {"Serverless-SNSRedrivePolicy": "Mail to a person: SNS tries for an hour, and nobody works off the rest."},

@@ -50,8 +50,8 @@ CHECKS_ROWS = False
 send what ``store.wire`` typed, and DynamoDB checks it again; tests switch it on."""
 
 
-def _config() -> Config:
-    patience = PATIENCE[os.environ.get("PATIENCE_WITH_AWS", "long")]
+def _config(kind: str | None = None) -> Config:
+    patience = PATIENCE[kind or os.environ.get("PATIENCE_WITH_AWS", "long")]
     return Config(
         # Spelling out for AWS what runs here, at every call anew, is a fifteenth of it.
         user_agent=f"checkback botocore/{botocore.__version__}",
@@ -119,8 +119,14 @@ def scheduler() -> "EventBridgeSchedulerClient":
     return client
 
 
+@cache
+def cloudwatch() -> Any:
+    """The CloudWatch client, for an operator who looks: whatever it says, it says soon or not at all."""
+    return _made("cloudwatch", _config("short"))
+
+
 def reconnect() -> None:
     """Close the connections of every client that was made; whoever holds one goes on with new ones."""
-    for client in (dynamodb, sqs, s3, kms, secretsmanager, scheduler):
+    for client in (dynamodb, sqs, s3, kms, secretsmanager, scheduler, cloudwatch):
         if client.cache_info().currsize:
             client().close()

@@ -20,6 +20,7 @@ from shared.domain.recovery_link import RecoveryCodes
 from shared.store.table import Table
 from tests.integration import direct_moto, quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
+from tests.integration.monitoring import Monitoring
 from tests.integration.shop import Shop, open_shop
 from tests.unit.domain.sessions import NOON
 
@@ -53,6 +54,9 @@ class Stage:
     campaign_runs_arn: str
     schedule_group: str
     pull_dead_letters_url: str
+    record_dead_letters_url: str
+    campaign_dead_letters_url: str
+    missed_schedules_url: str
     key_arn: str
     keys_secret_arn: str
     admin_secret_arn: str
@@ -145,6 +149,10 @@ def _make_stage() -> Stage:
     names = ("deliveries", "retries", "dead-letters", "pulls", "pull-dead-letters", "steps", "slow")
     urls = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in names]
     runs = sqs.create_queue(QueueName="campaign-runs")
+    kept = {
+        f"{name}_url": sqs.create_queue(QueueName=name.replace("_", "-"))["QueueUrl"]
+        for name in ("record_dead_letters", "campaign_dead_letters", "missed_schedules")
+    }
     boto3.client("scheduler").create_schedule_group(Name="campaigns")
     secrets = boto3.client("secretsmanager")
     keys = json.dumps({"version": "1", "key": STAGE_KEY})
@@ -161,6 +169,7 @@ def _make_stage() -> Stage:
         campaign_runs_arn="arn:aws:sqs:ap-south-1:123456789012:campaign-runs",
         schedule_group="campaigns",
         pull_dead_letters_url=urls[4],
+        **kept,
         key_arn=boto3.client("kms").create_key()["KeyMetadata"]["Arn"],
         keys_secret_arn=secrets.create_secret(Name="keys", SecretString=keys)["ARN"],
         admin_secret_arn=secrets.create_secret(Name="admin", SecretString=ADMIN_KEY)["ARN"],
@@ -180,7 +189,7 @@ def environment_of(stage: Stage) -> dict[str, str]:
         "RETRIES_QUEUE_URL": stage.retries_url,
         "STEPS_QUEUE_URL": stage.steps_url,
         "SLOW_QUEUE_URL": stage.slow_url,
-        "DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "DEAD_LETTERS_QUEUE_URL": stage.record_dead_letters_url,
         "PULLS_QUEUE_URL": stage.pulls_url,
         "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
         "DUE_SHARDS": str(DUE_SHARDS),
@@ -229,3 +238,14 @@ def shop(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 def _standing_in(shop: Shop) -> Callable[..., Shop]:
     """What makes the shop in place of the guarded client."""
     return lambda **_: shop
+
+
+@pytest.fixture
+def monitoring(aws: None) -> Iterator[Monitoring]:
+    """CloudWatch, as far as a test says."""
+    made, events = Monitoring(), clients.cloudwatch().meta.events
+    events.register("provide-client-params.cloudwatch", made.note)
+    events.register("before-call.cloudwatch", made.answer)
+    yield made
+    events.unregister("provide-client-params.cloudwatch", made.note)
+    events.unregister("before-call.cloudwatch", made.answer)

@@ -139,6 +139,20 @@ def _send(arguments: Arguments, names: Names) -> Iterator[Need]:
     yield Need("sqs:SendMessage", arn("sqs", names.get(url, url)))
 
 
+def _attributes_of_a_queue(arguments: Arguments, names: Names) -> Iterator[Need]:
+    url = arguments["QueueUrl"]
+    yield Need("sqs:GetQueueAttributes", arn("sqs", names.get(url, url)))
+
+
+def _of_everything(service: str, action: str) -> Callable[[Arguments, Names], Iterator[Need]]:
+    """An action that knows no resource, or is asked for of all."""
+
+    def needed(arguments: Arguments, names: Names) -> Iterator[Need]:
+        yield Need(f"{service}:{action}", "*")
+
+    return needed
+
+
 def _bucket(arguments: Arguments, names: Names) -> str:
     name = arguments["Bucket"]
     return f"arn:aws:s3:::{names.get(name, name)}"
@@ -202,6 +216,9 @@ _READ: Mapping[str, Callable[[Arguments, Names], Iterator[Need]]] = {
     "dynamodb.TransactGetItems": _transaction,
     "sqs.SendMessage": _send,
     "sqs.SendMessageBatch": _send,
+    "sqs.GetQueueAttributes": _attributes_of_a_queue,
+    "cloudwatch.DescribeAlarms": _of_everything("cloudwatch", "DescribeAlarms"),
+    "cloudwatch.GetMetricData": _of_everything("cloudwatch", "GetMetricData"),
     "s3.PutObject": _on_object("PutObject"),
     "s3.GetObject": _on_object("GetObject"),
     "s3.HeadObject": _on_object("GetObject"),

@@ -64,6 +64,10 @@ def row(**more: Any) -> dict[str, Any]:
         ("scheduler.DeleteSchedule", {"GroupName": "campaigns", "Name": "n"}, [
             Need("scheduler:DeleteSchedule", arn("scheduler", f"{GROUP}/n")),
         ]),
+        ("sqs.GetQueueAttributes", {"QueueUrl": "https://sqs.example/1/retries"}, [
+            Need("sqs:GetQueueAttributes", arn("sqs", "RETRIES_QUEUE_URL")),
+        ]),
+        ("cloudwatch.DescribeAlarms", {"AlarmNamePrefix": "a"}, [Need("cloudwatch:DescribeAlarms", "*")]),
         ("dynamodb.Scan", row(), [Need("dynamodb:Scan", "*")]),
     ],
 )  # fmt: skip

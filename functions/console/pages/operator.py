@@ -1,8 +1,8 @@
-"""The operator's pages: the merchants of the stage, and links into their consoles. Nothing of shoppers."""
+"""The operator's pages: merchants, links into their consoles, how the stage fares. Nothing of shoppers."""
 
 from typing import Any
 
-from functions.console import answers
+from functions.console import answers, runbook
 from functions.console.visit import Visit
 
 _SHOWN = 50
@@ -21,6 +21,23 @@ def show(visit: Visit) -> dict[str, Any]:
         health=health["status"],
         stage=visit.services.environment.stage,
     )
+
+
+def show_stage(visit: Visit) -> dict[str, Any]:
+    """How the stage fares: what rings first, each with what to do about it."""
+    health = visit.get("/v1/stage/health")
+    for own in [*health["queues"], *(health["alarms"] or {"ringing": []})["ringing"]]:
+        own["section"] = (own["runbook"] or "").rpartition("#")[2]
+    return answers.page(visit, "operator_stage.html", merchant=None, health=health)
+
+
+def show_runbook(visit: Visit, section: str) -> dict[str, Any]:
+    """A section of the runbook: what an alarm means, where to look, how to mend it."""
+    visit.demand_operator()
+    found = runbook.section(section)
+    if found is None:
+        return answers.see_other(visit.url("/operator/stage"))
+    return answers.page(visit, "operator_runbook.html", merchant=None, section=found)
 
 
 def link(visit: Visit, merchant_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from functions.merchant_api.routes import (
     portal_links,
     quarantine,
     sources,
+    stage,
     suppressions,
 )
 
@@ -38,4 +39,5 @@ ROUTERS: tuple[Router, ...] = (
     quarantine.router,
     catalogue.router,
     portal_links.router,
+    stage.router,
 )

@@ -124,6 +124,16 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "CAMPAIGN_RUNS_QUEUE_ARN": stage.campaign_runs_arn,
         "DUE_SHARDS": str(DUE_SHARDS),
+        "STEPS_QUEUE_URL": stage.steps_url,
+        "SLOW_QUEUE_URL": stage.slow_url,
+        "CAMPAIGN_RUNS_QUEUE_URL": stage.campaign_runs_url,
+        "DELIVERY_DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
+        "DEAD_LETTERS_QUEUE_URL": stage.record_dead_letters_url,
+        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
+        "CAMPAIGN_DEAD_LETTERS_QUEUE_URL": stage.campaign_dead_letters_url,
+        "MISSED_SCHEDULES_QUEUE_URL": stage.missed_schedules_url,
+        "DISPATCH_FUNCTION": "dispatch",
+        "ALARM_PREFIX": "checkback-prod-service-Alarms",
     }.items():
         monkeypatch.setenv(name, value)
     # An erasure waits until no function remembers its merchant: here none else runs.

@@ -10,11 +10,13 @@ import time_machine
 
 from functions.console import composition
 from shared.aws import clients
+from shared.aws.stage_watch import QUEUES
 from tests.integration.account import onlookers_client
 from tests.integration.api.conftest import Api, http_event, new_merchant
 from tests.integration.conftest import ADMIN_KEY, Stage
 from tests.integration.console.conftest import Browser
 from tests.integration.console.test_access import another, signed_out
+from tests.integration.monitoring import Monitoring, alarm
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -146,3 +148,39 @@ def test_the_operators_cookie_is_as_strict_as_a_merchants(browser: Browser) -> N
     assert cookie.startswith("__Host-checkback=operator.")
     for attribute in ("Path=/", "Secure", "HttpOnly", "SameSite=Lax"):
         assert f"; {attribute}" in cookie
+
+
+def test_the_operator_sees_what_rings_and_what_to_do_about_it(browser: Browser, monitoring: Monitoring) -> None:
+    ringing = alarm("SweepLate", "ALARM", AlarmName=f"a{HOSTILE}")
+    monitoring.says["DescribeAlarms"] = lambda _: {"MetricAlarms": [ringing], "CompositeAlarms": []}
+    monitoring.refuses("GetMetricData", "ThrottlingException")
+
+    page = by_key(browser).get("/console/operator/stage")
+
+    assert page.status == 200
+    assert "1 alarm of 1 rings" in page.text
+    assert "metrics (Throttled)" in page.text
+    assert "<img" not in page.text
+    assert 'href="/console/operator/runbook/sweeplate"' in page.text
+    section = browser.get("/console/operator/runbook/sweeplate")
+    assert "abandonments are not recorded, steps not sent" in section.text
+    assert browser.get("/console/operator/stage", if_none_match=page.headers["etag"]).status in {200, 304}
+
+
+def test_every_section_that_a_queue_or_an_alarm_leads_to_is_there(browser: Browser, monitoring: Monitoring) -> None:
+    by_key(browser)
+    for own in QUEUES:
+        page = browser.get(f"/console/operator/runbook/{own.section}")
+        assert browser.address == f"/console/operator/runbook/{own.section}"
+        for part in ("Means", "First look", "Mend", "Verify"):
+            assert f"<h2>{part}</h2>" in page.text, own.section
+    browser.get("/console/operator/runbook/nosuch")
+    assert browser.address == "/console/operator/stage"
+
+
+def test_how_the_stage_fares_is_no_merchants_business(browser: Browser, made: dict[str, Any]) -> None:
+    assert signed_out(browser.get("/console/operator/runbook/sweeplate"))
+    browser.sign_in(made["token"])
+
+    assert browser.get("/console/operator/stage").status == 403
+    assert browser.get("/console/operator/runbook/sweeplate").status == 403

@@ -16,6 +16,11 @@ ENVIRONMENT = {
     "STAGE", "TABLE_NAME", "PUBLIC_URL", "KEYS_SECRET_ARN", "DUE_SHARDS", "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
 }  # fmt: skip
+STAGE_VIEW = {
+    "STEPS_QUEUE_URL", "SLOW_QUEUE_URL", "CAMPAIGN_RUNS_QUEUE_URL", "DELIVERY_DEAD_LETTERS_QUEUE_URL",
+    "DEAD_LETTERS_QUEUE_URL", "PULLS_DEAD_LETTERS_QUEUE_URL", "CAMPAIGN_DEAD_LETTERS_QUEUE_URL",
+    "MISSED_SCHEDULES_QUEUE_URL", "DISPATCH_FUNCTION", "ALARM_PREFIX",
+}  # fmt: skip
 SCHEDULING = {"SCHEDULE_GROUP", "SCHEDULER_ROLE_ARN", "CAMPAIGN_RUNS_QUEUE_ARN"}
 OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "ingest": {
@@ -24,7 +29,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     },
     "merchant_api": {
         "ACCOUNT_ID", "ADMIN_SECRET_ARN", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL",
-        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING,
+        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "API_ID", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING, *STAGE_VIEW,
     },
     "sweep": {"RETRIES_QUEUE_URL", "STEPS_QUEUE_URL"},
     "dispatch": {"QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL", "DEAD_LETTERS_QUEUE_URL"},
@@ -39,7 +44,7 @@ OWN_ENVIRONMENT: dict[FunctionName, set[str]] = {
     "reading": {"PREPARE_AT_INIT"},
     "console": {
         "ADMIN_SECRET_ARN", "API_ID", "CREDENTIALS_KEY_ARN", "QUARANTINE_BUCKET", "DELIVERIES_QUEUE_URL",
-        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING,
+        "RETRIES_QUEUE_URL", "PULLS_QUEUE_URL", "STAGE_MAIL", "PREPARE_AT_INIT", *SCHEDULING, *STAGE_VIEW,
     },
 }  # fmt: skip
 
@@ -51,10 +56,11 @@ STREAM = {
     "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
 }  # fmt: skip
 CONSUME = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+STAGE_READ = {"cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "sqs:GetQueueAttributes"}
 SCHEDULE = {"scheduler:CreateSchedule", "scheduler:UpdateSchedule", "scheduler:DeleteSchedule", "iam:PassRole"}
 RIGHTS: dict[FunctionName, set[str]] = {
     "ingest": ROWS | SECRET | {"dynamodb:Query", "kms:Decrypt", "s3:PutObject", "sqs:SendMessage"},
-    "merchant_api": ROWS | SECRET | SCHEDULE | {
+    "merchant_api": ROWS | SECRET | SCHEDULE | STAGE_READ | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:GenerateDataKey", "kms:Decrypt",
         "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
@@ -72,7 +78,7 @@ RIGHTS: dict[FunctionName, set[str]] = {
         "dynamodb:Query", "dynamodb:DeleteItem", "sqs:SendMessage",
     },
     "reading": ROWS | SECRET | {"dynamodb:Query"},
-    "console": ROWS | SECRET | SCHEDULE | {
+    "console": ROWS | SECRET | SCHEDULE | STAGE_READ | {
         "dynamodb:Query", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem", "kms:GenerateDataKey", "kms:Decrypt",
         "s3:GetObject", "s3:DeleteObject", "s3:ListBucket", "sqs:SendMessage",
     },
@@ -172,7 +178,7 @@ def test_nobody_may_scan_or_do_everything(service: StackTemplate) -> None:
                 assert action != "dynamodb:Scan"
 
 
-def test_only_listing_streams_knows_no_resource(production: Templates) -> None:
+def test_only_what_lists_and_measures_knows_no_resource(production: Templates) -> None:
     unbound = {
         action
         for name in FUNCTION_NAMES
@@ -181,7 +187,7 @@ def test_only_listing_streams_knows_no_resource(production: Templates) -> None:
         for action in as_list(statement["Action"])
     }
 
-    assert unbound == {"dynamodb:ListStreams"}
+    assert unbound == {"dynamodb:ListStreams", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData"}
 
 
 def test_deliver_consumes_both_queues_and_sends_only_to_retries(production: Templates) -> None:
