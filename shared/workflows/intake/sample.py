@@ -16,8 +16,8 @@ from shared.domain.merchant import Merchant, Source, SourceCredentials
 from shared.domain.sample import Sample
 from shared.providers.provider import AuthenticationFailed, NotReadable, WebhookRequest
 from shared.store.sample_limits import PER, SampleLimits
-from shared.workflows.delivering.refusals import Conflict
-from shared.workflows.intake.receive import Receipt, Receiver
+from shared.workflows.delivering.refusals import Conflict, NotFound
+from shared.workflows.intake.receive import Receipt, Receiver, UnknownSource
 
 _NOT_PROVED = (
     "This source's own credentials and settings do not prove a webhook as {} signs it ({}). Look at its secret and its"
@@ -86,7 +86,7 @@ class SampleWebhooks:
     def send(self, source: Source, merchant: Merchant, sample: Sample, chance: bytes) -> Sent:
         """Send one. The same ``chance`` is the same checkout.
 
-        Raises TooManySamples, Conflict, Invalid, UnknownSource and StoreUnavailable.
+        Raises TooManySamples, Conflict, Invalid, NotFound and StoreUnavailable.
         """
         at = self._now()
         credentials = self._cipher.source(source)
@@ -96,6 +96,8 @@ class SampleWebhooks:
             raise TooManySamples
         try:
             receipt = self._receiver().receive(source.id, _request(made, credentials, at), sample)
+        except UnknownSource:
+            raise NotFound("There is no such source any more.") from None
         except (AuthenticationFailed, NotReadable) as unproved:
             raise Conflict(_NOT_PROVED.format(source.provider, unproved)) from unproved
         return Sent(made.name, receipt)

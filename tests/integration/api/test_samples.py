@@ -89,6 +89,24 @@ def test_an_e_mail_finds_its_place_where_the_sample_holds_none(merchant: Api) ->
     assert (customer["phone"], customer["email"]) == (None, "me@tea.example")
 
 
+@pytest.mark.parametrize(
+    ("provider", "api"),
+    [
+        ("bigcommerce", {"store_hash": "abc1234", "access_token": "token-of-the-shop"}),
+        ("emporix", {"tenant": "tea", "client_id": "client", "client_secret": "secret-of-it"}),
+    ],
+)
+def test_the_provider_is_not_asked_for_what_it_does_not_know(
+    merchant: Api, shop: Shop, provider: str, api: dict[str, str]
+) -> None:
+    source_id = connected(merchant, provider)
+    assert merchant("PATCH", f"/v1/sources/{source_id}", {"credentials": {"api": api}}).status == 200
+
+    assert sample(merchant, source_id).json["status"] == "accepted"
+
+    assert shop.queued("PULLS_QUEUE_URL") == []
+
+
 def test_what_only_wix_can_sign_is_said_with_what_to_do_instead(merchant: Api) -> None:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
