@@ -63,7 +63,6 @@ NOTICES: Mapping[str, str] = {
     "disabled": "The endpoint is off. What arrives meanwhile is held.",
     "not_sure": "Nothing was done: tick the box to say that you are sure.",
     "source_changed": "The source is changed. Webhooks are read so from now on.",
-    "sampled": "The sample is sent.",
     "disconnected": "The source is disconnected. Its checkouts stay; its webhooks are answered 404.",
     "replayed": "It is understood now, and taken in as of the day it came.",
     "still_quarantined": "It is still not understood, and stays here.",

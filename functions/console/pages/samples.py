@@ -32,7 +32,7 @@ def send(visit: Visit, source_id: str) -> dict[str, Any]:
     if told["checkout_id"] is None:
         return _form(visit, source_id, Form(typed), told=told)
     back = "/start" if typed.get("back") == "start" else f"/sources/{source_id}"
-    return answers.see_other(visit.url(back, done="sampled", checkout=told["checkout_id"]))
+    return answers.see_other(visit.url(back, checkout=told["checkout_id"]))
 
 
 def made(visit: Visit) -> dict[str, Any] | None:
