@@ -16,9 +16,12 @@ MEMORY_GB = 0.5
 SECONDS = {"webhook": 0.02, "announcing": 0.06, "delivering": 0.3}
 """How long a function is held, by assumption: of the network's waits nothing is measured here. A webhook's is two calls
 of 5 ms and its processor's time; records and messages come one by one, the dearest case."""
-LOG_BYTES = 600
-"""Of a line in the log, with what CloudWatch adds; each webhook, record and delivery writes one, and each minute's
-metric another, which is left out here."""
+CALL, WORK, ANSWER = 0.005, 0.01, 0.275
+"""The same for several at once, in seconds: of each call, of the processor for each record or message, and of the
+receivers' answers, which come at the same time. One alone comes to what is said above, within a tenth."""
+LOG_BYTES = 300
+"""Of a line in the log, and of what Lambda adds to each run (docs/operations.md, where the lines are counted); each
+webhook, record and delivery writes one, and each minute's metric another, which is left out here."""
 _QUEUED = ("SendMessage", "SendMessageBatch")
 
 
@@ -60,10 +63,11 @@ def of_a_session(flows: Mapping[str, Mapping[str, Any]]) -> Cost:
 
 def of_the_feed(flows: Mapping[str, Mapping[str, Any]], together: int) -> Cost:
     """Deliveries of ``checkout.updated``, one by one or so many together, spread over the deliveries; without the
-    webhooks that they tell of. Records of a batch come one after the other, its messages go out at once."""
+    webhooks that they tell of. Calls of a batch come one after the other, its messages go out at once."""
     many = "an update" if together == 1 else f"{together} updates"
-    held = together * SECONDS["announcing"] + SECONDS["delivering"]
     times = {f"announcing {many}": 1.0, f"delivering {many}": 1.0}
+    calls = sum(sum(flows[own]["calls"].values()) for own in times)
+    held = calls * CALL + 2 * together * WORK + ANSWER
     return _cost(flows, times, spread=together, asked=0, runs=2, held=held, lines=2 * together)
 
 
@@ -95,6 +99,6 @@ def _cost(
         # Received and deleted is all that one run is given, in two calls.
         "queue": (sent + 2) * price["sqs_request"],
         "keys": kms * price["kms_request"],
-        "logs": lines * LOG_BYTES / 10**9 * PRICES["log_gb"] * 1_000_000,
+        "logs": (lines + runs) * LOG_BYTES / 10**9 * PRICES["log_gb"] * 1_000_000,
     }
     return Cost({name: own / spread for name, own in parts.items()}, writes)

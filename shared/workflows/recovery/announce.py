@@ -71,7 +71,7 @@ class Announcer:
             placed = image["te"] == ORDER_MARK
             return self._effects.follow(fact, audience.merchant.settings, now, placed=placed)
         if fact.mark is Mark.ABANDONED:
-            return self._abandoned(fact, audience, now)
+            return self._abandoned(fact, self._audiences.with_campaigns(audience), now)
         return self._happened(fact, audience, now)
 
     def _happened(self, transition: Transition, audience: Audience, now: datetime) -> str:

@@ -1,6 +1,6 @@
 """Who hears of a transition: the merchant's endpoints that subscribed to it, and those that were told what it ends."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class ActiveCampaigns(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """A merchant, its endpoints and its active campaigns, read once per batch."""
+    """A merchant, its endpoints and, where they were asked for, its active campaigns; read once per batch."""
 
     merchant: Merchant
     endpoints: tuple[Endpoint, ...] = ()
@@ -48,10 +48,12 @@ class Audiences:
         self._campaigns = campaigns
         self._events = events
         self._read: dict[MerchantId, Audience | None] = {}
+        self._active: dict[MerchantId, tuple[Campaign, ...]] = {}
 
     def begin(self) -> None:
         """Forget what the last batch read: an endpoint registered since must hear."""
         self._read.clear()
+        self._active.clear()
 
     def of(self, merchant_id: MerchantId) -> Audience | None:
         """The merchant's audience, or None where the merchant is gone."""
@@ -60,9 +62,15 @@ class Audiences:
             self._read[merchant_id] = None
             if merchant is not None:
                 endpoints = tuple(own.value for own in self._endpoints.listed(merchant_id))
-                active = tuple(self._campaigns.active(merchant_id))
-                self._read[merchant_id] = Audience(merchant.value, endpoints, active)
+                self._read[merchant_id] = Audience(merchant.value, endpoints)
         return self._read[merchant_id]
+
+    def with_campaigns(self, audience: Audience) -> Audience:
+        """The same with its campaigns, which an abandonment alone asks for."""
+        merchant_id = audience.merchant.id
+        if merchant_id not in self._active:
+            self._active[merchant_id] = tuple(self._campaigns.active(merchant_id))
+        return replace(audience, campaigns=self._active[merchant_id])
 
     def hearers(self, transition: Transition, audience: Audience, now: datetime) -> Hearers:
         """Who is to hear of it. What calls an abandonment off goes to whoever received that, subscribed or not."""

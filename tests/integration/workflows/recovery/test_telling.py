@@ -46,9 +46,10 @@ def audiences(shop: Shop) -> Audiences:
 
 
 def audience(shop: Shop) -> Audience:
-    found = audiences(shop).of(MERCHANT)
+    asked = audiences(shop)
+    found = asked.of(MERCHANT)
     assert found is not None
-    return found
+    return asked.with_campaigns(found)
 
 
 def planner(shop: Shop) -> EpisodePlanner:
