@@ -52,6 +52,10 @@ class Stage:
     steps_concurrency: int = 5
     slow_concurrency: int = 5
     dispatch_parallelization: int = 2
+    gathering_seconds: int = 0
+    """How long Lambda may wait for more of the stream's records, and of the delivery queue's messages, before it hands
+    over what there is: cheaper the more come together, and later by at most twice that.
+    """
     throttle_rate: int = 500
     throttle_burst: int = 250
     webhooks_per_minute_of_source: int = 3_000
@@ -194,6 +198,7 @@ class Stage:
             "steps_concurrency": (2, 1000),
             "slow_concurrency": (2, 1000),
             "dispatch_parallelization": (1, 10),
+            "gathering_seconds": (0, 10),
             "monthly_budget_usd": (0, 10_000_000),
             "account_concurrency": (0, 1_000_000),
             "ingest_concurrency": (0, 100_000),

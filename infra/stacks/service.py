@@ -108,7 +108,7 @@ class ServiceStack(Stack):
         self._limit_webhooks()
         self._close_but_to_the_front()
         self._let_frame_the_console()
-        self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency)
+        self._map_queue("deliver", self.queues.deliveries, stage.deliveries_concurrency, gather=stage.gathering_seconds)
         self._map_queue("deliver", self.queues.retries, stage.retries_concurrency)
         self._map_queue("deliver", self.queues.steps, stage.steps_concurrency)
         self._map_queue("deliver", self.queues.slow, stage.slow_concurrency)
@@ -334,12 +334,15 @@ class ServiceStack(Stack):
         buses = [f"arn:{self.partition}:events:*:*:event-bus/{bus}"]
         self.functions["deliver"].allow(["events:PutEvents"], buses, foreign, because=_MERCHANTS_BUSES)
 
-    def _map_queue(self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10) -> None:
+    def _map_queue(
+        self, name: FunctionName, queue: sqs.Queue, most: int, *, batch_size: int = 10, gather: int = 0
+    ) -> None:
         self.functions[name].allow(_READ_FOR, [queue.queue_arn])
         self.functions[name].entry.add_event_source_mapping(
             f"SqsEventSource:{Names.node_unique_id(queue.node)}",  # as the CDK's own is called: mappings that are live
             event_source_arn=queue.queue_arn,
             batch_size=batch_size,
+            max_batching_window=Duration.seconds(gather),
             report_batch_item_failures=True,
             max_concurrency=most,
         )
@@ -361,6 +364,7 @@ class ServiceStack(Stack):
                 lambda_.FilterCriteria.filter({"dynamodb": {"NewImage": {"tr": {"N": lambda_.FilterRule.exists()}}}})
             ],
             batch_size=_STREAM_BATCH,
+            max_batching_window=Duration.seconds(self._stage.gathering_seconds),
             parallelization_factor=self._stage.dispatch_parallelization,
             report_batch_item_failures=True,
             bisect_batch_on_error=True,

@@ -125,6 +125,21 @@ def mapping_of(service: StackTemplate, source: str) -> dict[str, object]:
     return found
 
 
+def test_only_a_stage_that_says_so_waits_until_more_has_come_together(synthesise: Synthesise) -> None:
+    """Transitions and the events that follow them; nothing waits for its second attempt's company."""
+    plain, gathering = synthesise("dev").service, synthesise("dev", gathering_seconds=2).service
+    waits = {
+        own: [
+            dict(item["Properties"]).get("MaximumBatchingWindowInSeconds", 0)
+            for item in of.resources("Lambda::EventSourceMapping").values()
+        ]
+        for own, of in (("plain", plain), ("gathering", gathering))
+    }
+    assert set(waits["plain"]) == {0}
+    assert sorted(waits["gathering"]) == [0, 0, 0, 0, 0, 2, 2]
+    assert mapping_of(gathering, "StreamArn")["MaximumBatchingWindowInSeconds"] == 2
+
+
 def queues(service: StackTemplate, name: FunctionName, right: str) -> set[str]:
     """The queues that a function may receive from, or send to."""
     return {
