@@ -77,7 +77,7 @@ def main() -> int:
         pictures(FOLDER, in_hand, {"checkout-dark-narrow": pages["checkout"]})
         operator = Person(browser, stack["api_url"], viewport=_WIDE)
         operator.sign_in_as_operator(stack["admin_key"])
-        pictures(FOLDER, operator, {"operator": "/operator"})
+        pictures(FOLDER, operator, {"operator": "/operator", "stage": "/operator/stage"})
         wrong = looking.wrong + in_hand.wrong + operator.wrong
     print(*wrong, sep="\n")
     return 1 if wrong else 0
