@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,6 @@ ACCOUNT_ID = "123456789012"
 SECRET = "a-secret-of-the-source"
 URL_TOKEN = "a-token-in-the-url-of-this-source"
 API_CREDENTIALS = {"tenant": "t", "access_token": "x"}
-_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PUBLIC = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 SETTINGS: Mapping[str, dict[str, Any]] = {
     "razorpay": {"money_unit": "minor"},
     "custom": {
@@ -121,17 +120,13 @@ class Case:
 def _wix_body(claims: Any, secret: str) -> bytes:
     """The claims as a signed token; a forger has another key."""
     whole = {**(claims if isinstance(claims, dict) else {"data": claims}), "exp": int(now().timestamp()) + 600}
-    key: Any = _KEY if secret == SECRET else _forgers_key()
-    return jwt.encode(whole, key, algorithm="RS256").encode()
+    return jwt.encode(whole, _key_of("Wix" if secret == SECRET else "a forger"), algorithm="RS256").encode()
 
 
-def _forgers_key() -> Any:
-    return serialization.load_pem_private_key(_FORGERS_PEM, None)
-
-
-_FORGERS_PEM = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-)
+@cache
+def _key_of(whose: str) -> rsa.RSAPrivateKey:
+    """One for each."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _wix_event(sample: Any) -> Any:
@@ -148,7 +143,9 @@ def connect(
     """A merchant's one source of a provider."""
     source_id = source_of(name)
     secret = SECRET if name != "emporix" else WHSEC
-    credentials = SourceCredentials((secret,), PUBLIC.decode(), api, URL_TOKEN)
+    public = _key_of("Wix").public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    credentials = SourceCredentials((secret,), pem, api, URL_TOKEN)
     sealed = stores.cipher.seal_source(source_id, merchant_id, credentials)
     own = SourceSettings(**SETTINGS.get(name, {}))
     SourceStore(stores.table).create(Source(source_id, merchant_id, name, at, settings=own, sealed=sealed))

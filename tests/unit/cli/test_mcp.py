@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp import Client, StdioServerParameters
 
 from infra.local.engine import PROJECT
 from tests.integration.stand_in import Reply, StandIn
@@ -28,6 +27,7 @@ SENDS = {"retry_delivery"}
 
 def asked(api: StandIn, *calls: tuple[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[Any]]:
     """The tools, by name, and what the calls were answered, in one session."""
+    from mcp import Client, StdioServerParameters  # takes a tenth of the collection, for long tests alone
 
     async def session() -> tuple[dict[str, Any], list[Any]]:
         environment = {

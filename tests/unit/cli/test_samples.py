@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,6 @@ from shared.providers.provider import AuthenticationFailed, Normalised, SourceCo
 NOW = datetime(2027, 2, 3, 10, 20, 30, tzinfo=UTC)
 SECRET = "whsec_" + base64.b64encode(b"a key of thirty-two bytes, no less").decode()
 URL_TOKEN = "the-token-of-the-url"
-_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PRIVATE = _KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-).decode()
-PUBLIC = (
-    _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-)
 EVERY = [(name, event) for name in providers() for event in ProviderSamples(name).events]
 CUSTOM = {
     "mapping": json.loads((PROJECT / "events/custom/mapped.mapping.json").read_text()),
@@ -35,8 +29,19 @@ CUSTOM = {
 }
 
 
+@cache
+def key_pair() -> tuple[str, str]:
+    """A private key and its public half, in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
 def source(provider: str, **settings: Any) -> SourceContext:
-    credentials = SourceCredentials((SECRET,), PUBLIC, {}, URL_TOKEN)
+    credentials = SourceCredentials((SECRET,), key_pair()[1], {}, URL_TOKEN)
     own = SourceSettings(**{**ProviderSamples(provider).settings, **settings})
     return SourceContext(own, credentials, "INR", "IN", frozenset({"shop.example.com"}))
 
@@ -44,7 +49,7 @@ def source(provider: str, **settings: Any) -> SourceContext:
 def sent(provider: str, event: str, wanted: Wanted | None = None, **settings: Any) -> tuple[Sample, Webhook]:
     samples = ProviderSamples(provider)
     sample = samples.sample(event, wanted or Wanted(), NOW)
-    return sample, proved(samples, sample, PRIVATE if provider == "wix" else SECRET, NOW, settings)
+    return sample, proved(samples, sample, key_pair()[0] if provider == "wix" else SECRET, NOW, settings)
 
 
 def received(provider: str, webhook: Webhook, arrived_at: datetime = NOW, **settings: Any) -> Normalised:
