@@ -120,7 +120,7 @@ scan-logs: ## what the e2e tests said and heard on the engine in LOCAL_DIR stand
 rehearse: ## lose the table of the engine in LOCAL_DIR, restore it under another name, deploy onto it
 	@.venv/bin/pytest -m e2e tests/rehearsal
 
-bench: ## starts, warm webhooks, units, calls and dollars of every flow, into docs/benchmarks.md; TIMES=, PEER=, ONLY=flows|starts
+bench: setup ## starts, warm webhooks, units, calls and dollars of flows, deliveries, intake, sweeps, into docs/benchmarks.md; TIMES=, PEER=, ONLY="starts flows deliveries intake sweep"
 	@$(PYTHON) -m tests.bench
 
 bench-delivery: ## measure delivery: a hung neighbour, a batch of slow endpoints

@@ -1,1 +1,1 @@
-"""Measurements of delivery: ``make bench`` prints them."""
+"""Measurements: ``make bench`` writes most of them into ``docs/benchmarks.md``."""

@@ -1,78 +1,67 @@
 """``make bench``: what starting, a webhook and a shopper cost, in one run; written to ``docs/benchmarks.md``.
 
-How many webhooks the local engine takes in is measured where one stands (``make local``, ``LOCAL_DIR``).
-``ONLY=flows`` counts the flows and what they cost anew and leaves the rest of the page as it is, ``ONLY=starts``
-measures how functions start.
-``TIMES`` processes of each kind are started (5), ``PEER=path`` measures another Lambda handler beside ours: a folder
-with its packages, whose ``peer.py`` has a ``handler`` that writes one item to the table ``TABLE_NAME``.
+``ONLY="flows sweep"`` measures these chapters anew (``starts``, ``flows``, ``deliveries``, ``intake``, ``sweep``) and
+leaves the rest of the page as it is. ``intake`` and ``sweep`` play on the local engine that stands in ``LOCAL_DIR``,
+else on one of their own, which ends with them. ``TIMES`` processes of each kind are started (5). ``PEER=path`` measures
+another Lambda handler beside ours: a folder with its packages, whose ``peer.py`` has a ``handler`` that writes to the
+table ``TABLE_NAME``, and, if it wants another event than an order's, an ``event.json``.
 """
 
 import os
 import platform
-import re
 import sys
 import sysconfig
 import tempfile
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
+from typing import Final
 
 from infra.functions import FUNCTIONS
-from tests.bench import cold, dollars, intake
+from tests.bench import cold, deliveries, dollars, engine, idle_sweep, intake, sweep
 from tests.bench.cold import PROJECT, Start
 from tests.bench.flows import TOGETHER, played_anew
+from tests.bench.pages import chosen, page, with_chapters
 
 PAGE = PROJECT / "docs" / "benchmarks.md"
-WIDTH = 120
 _INGEST = "functions.ingest.handler"
+SWEPT = (10_000, 1_000, 9)
+"""Due, open, and sweeps at once."""
 
 
 def main() -> None:
     """Measure, print and write the page."""
-    times = int(os.environ.get("TIMES", "5"))
-    match os.environ.get("ONLY"):
-        case "flows":
-            text = with_chapters(PAGE.read_text(), page(_flows()))
-        case "starts":
-            text = with_chapters(PAGE.read_text(), page(_starts(times)))
-        case _:
-            text = page([*_head(times), *_starts(times), *_flows(), *_engine()])
+    wanted = chosen(os.environ.get("ONLY", ""), CHAPTERS)
+    with engine.of_an_engine(needed=not wanted or not _OF_THE_ENGINE.isdisjoint(wanted)):
+        lines = [line for name, lines in CHAPTERS.items() if not wanted or name in wanted for line in lines()]
+    text = with_chapters(PAGE.read_text(), page(lines)) if wanted else page([*_head(), *lines])
     PAGE.write_text(text)
     sys.stderr.write(text)
 
 
-def page(lines: Iterable[str]) -> str:
-    """The lines as a page: what is prose is filled, a row or a heading stays as it is."""
-    blocks: list[str] = []
-    for is_prose, block in groupby(lines, lambda line: line[:1] not in {"", "#", "|"}):
-        told = list(block)
-        blocks += [textwrap.fill(" ".join(told), WIDTH, break_on_hyphens=False)] if is_prose else told
-    return "\n".join(blocks) + "\n"
-
-
-def with_chapters(standing: str, chapters: str) -> str:
-    """The page with these chapters in the place of its own of the same headings."""
-    anew = {own.splitlines()[0]: own.rstrip() for own in re.split(r"(?m)^(?=## )", chapters) if own}
-    kept = [own.rstrip() for own in re.split(r"(?m)^(?=## )", standing)]
-    return "\n\n".join(anew.get(own.splitlines()[0], own) for own in kept) + "\n"
-
-
-def _head(times: int) -> Iterator[str]:
+def _head() -> Iterator[str]:
     yield "# Benchmarks"
     yield ""
     yield f"Written by `make bench` on {datetime.now(UTC):%d %B %Y} ({os.cpu_count()} processors, {platform.machine()},"
     yield f"Python {platform.python_version()}); never by hand. Times are of the process's own processor, the"
     yield "smallest of"
-    yield f"{times} processes: a machine that is busy with other work makes them larger, ratios hold. What is"
+    yield f"{_times()} processes: a machine that is busy with other work makes them larger, ratios hold. What is"
     yield "counted is the"
     yield "same everywhere: units and calls are held by `tests/bench/ceilings.json`, ingest's bytes by the"
     yield "bundles' tests."
     yield ""
 
 
-def _starts(times: int) -> Iterator[str]:
+def _load() -> str:
+    return f"The machine's load when this began: {os.getloadavg()[0]:.1f}."
+
+
+def _times() -> int:
+    return int(os.environ.get("TIMES", "5"))
+
+
+def _starts() -> Iterator[str]:
+    times = _times()
     yield "## Starting"
     yield ""
     yield "Each bundle alone in a new process; AWS is moto behind a port, in another. `first` is the first call, `cold"
@@ -86,43 +75,51 @@ def _starts(times: int) -> Iterator[str]:
     with cold.a_stage() as given, tempfile.TemporaryDirectory() as folder:
         environment, webhooks = given["environment"], given["webhooks"]
         site = Path(sysconfig.get_paths()["purelib"])
-        bare = cold.started(environment, site, "bare", cold.bare_writes(cold.WARM_CALLS), times=times)
+        bare = cold.started(environment, site, "bare", cold.bare_writes(1), times=times)
         yield _row("boto3 and one `update_item`", bare, None)
         peer = None
         if path := os.environ.get("PEER"):
-            peer = cold.started(environment, Path(path), "peer", cold.bare_writes(1), times=times)
+            peer = cold.started(environment, Path(path), "peer", cold.peers_event(Path(path)), times=times)
             yield _row(f"peer: {Path(path).name}", peer, None)
         bundle, size = cold.unpacked("ingest", Path(folder))
         every = {}
         for name, event in webhooks.items():
             every[name] = cold.started(environment, bundle, _INGEST, lambda event=event: [event], times=times)
             yield _row(f"ingest, {name}", every[name], size)
-        warm = cold.started(
-            environment, bundle, _INGEST, cold.first_webhooks(webhooks["flexype"], cold.WARM_CALLS), times=times
-        )
+        turns = list(cold.warm_in_turns(environment, site, bundle, webhooks["flexype"], times=times))
         for name in cold.others():
             bundle, size = cold.unpacked(name, Path(folder))
             events = [given["requests"][name]] if name in given["requests"] else []
             module, memory = f"functions.{name}.handler", FUNCTIONS[name].memory_mb
             start = cold.started(environment, bundle, module, lambda own=events: own, times=times, memory_mb=memory)
             yield _row(name, start, size)
-    assert warm.warm is not None
-    assert bare.warm is not None
     yield ""
-    yield f"A warm webhook of FlexyPe that is accepted: {warm.warm * 1000:.2f} ms, {warm.warm / bare.warm:.2f} times a"
-    yield f"bare `update_item` ({bare.warm * 1000:.2f} ms; medians of {cold.WARM_CALLS - 1} calls, the smallest of"
-    yield f"{times} processes)."
+    yield from _warm(turns)
     slowest = max(every.values(), key=lambda own: own.cold_answer)
     yield f"The slowest cold answer of all providers: {slowest.cold_answer * 1000:.0f} ms; Wix gives up after 1,250."
+    brought = sorted(every["flexype"].packages.items(), key=lambda own: -own[1])
+    yield f"Who brings ingest's {every['flexype'].modules_imported} modules:"
+    yield ", ".join(f"{name} {count}" for name, count in brought if count > 1) + ", others one each."
+    yield f"boto3's process alone has {bare.modules_imported}."
     if peer is not None:
         ratio = (every["flexype"].imported + every["flexype"].first) / (peer.imported + peer.first)
         yield f"Import and first call against the peer's: {ratio:.2f}."
     yield ""
 
 
+def _warm(turns: list[cold.Warm]) -> Iterator[str]:
+    middle = sorted(turns, key=lambda own: own.webhook / own.bare)[len(turns) // 2]
+    many = f"medians of {cold.WARM_CALLS - 1} calls, the middle of {len(turns)} turns of a process each"
+    yield f"A warm webhook of FlexyPe that is accepted: {middle.webhook * 1000:.2f} ms,"
+    yield f"{middle.webhook / middle.bare:.2f} times a bare `update_item` ({middle.bare * 1000:.2f} ms; {many}). Of it"
+    yield f"{middle.library * 1000:.2f} ms, {middle.library / middle.bare:.2f} times the bare call, are botocore"
+    yield "writing the same request by our client: some forty attributes under a condition, where the bare one has a"
+    yield "single text of 1.5 KB."
+
+
 def _row(name: str, start: Start, size: int | None) -> str:
     first = f"{start.first * 1000:.1f} | {start.cold_answer * 1000:.0f}" if start.first else "- | -"
-    mib = "-" if size is None else f"{size / 2**20:.1f}"
+    mib = "-" if size is None else format(size / 2**20, ".1f")
     return f"| {name} | {start.imported * 1000:.0f} | {first} | {start.modules_imported} | {start.modules} | {mib} |"
 
 
@@ -159,22 +156,76 @@ def _flows() -> Iterator[str]:
     yield f"comes alone, {together:.2f} where {TOGETHER} come at once, beside the webhooks they tell of."
 
 
+def _deliveries() -> Iterator[str]:
+    yield ""
+    yield "## Deliveries"
+    yield ""
+    yield f"{deliveries.BURST} deliveries at once to {deliveries.ENDPOINTS} endpoints that answer at once, then"
+    yield f"{deliveries.RATE:g} a second for {deliveries.SECONDS:g} seconds, alone and beside an endpoint that hangs"
+    yield f"and is sent {deliveries.HUNG:g} a second; from acceptance to receipt, and how many had not arrived after"
+    yield f"{deliveries.PATIENCE:g} seconds (alone + beside). Ours: deliverer, breaker and guarded client in one"
+    yield "process, 20 workers as threads, moto's table. The other is PyPI's, as it comes, with its relay in a second"
+    yield "process: on SQLite, which allows one relay, and a relay delivers one after the other and looks each second."
+    yield "Both to the same receiver, on the same machine: no figure of AWS."
+    yield _load()
+    yield ""
+    yield from deliveries.table(list(deliveries.by_name()))
+
+
+def _sweep() -> Iterator[str]:
+    yield ""
+    yield "## Sweeps"
+    yield ""
+    yield "One sweep of everything where nothing is due, on moto (2 shards; three queries a shard):"
+    yield ""
+    yield "| Open | calls | read units | entries looked at | moved |"
+    yield "| --- | --- | --- | --- | --- |"
+    for own in idle_sweep.measured_anew():
+        calls = ", ".join(f"{count} {call}" for call, count in own.calls.items())
+        yield f"| {own.still_open:,} | {calls} | {own.reads:g} | {own.rows} | {own.moved} |"
+    stack = engine.standing()
+    bench, load = sweep.Bench(stack), _load()
+    with bench.alone():
+        came = sweep.measured(bench, *SWEPT)
+    yield ""
+    yield f"{came.due:,} due in one minute beside {came.still_open:,} open on the local engine, which looks through all"
+    yield f"of its table for each query; a sweep for each shard and one of everything across them, at once. {load}"
+    yield ""
+    yield "| Shard | moved | sweeps | of which failed | seconds |"
+    yield "| --- | --- | --- | --- | --- |"
+    for shard in came.shards:
+        moved = f"{shard.outcomes['abandoned']:,} | {shard.invocations} | {shard.failed}"
+        yield f"| {shard.shard} | {moved} | {shard.seconds:.1f} |"
+    sweeps = sum(own.invocations for own in came.shards) + 1
+    yield f"| all | {came.told:,} | {sweeps} | {came.failed} | {came.seconds:.1f} |"
+    yield ""
+    yield "What became of the rows: " + ", ".join(f"{count:,} {what}" for what, count in came.found.items()) + "."
+
+
 def _engine() -> Iterator[str]:
-    stack = intake.standing()
-    if stack is None:
-        sys.stderr.write("no local engine stands: how many webhooks it takes in is not measured (make local)\n")
-        return
     yield ""
     yield "## Through the local engine"
     yield ""
-    yield "First webhooks of new shoppers through API, function and table, all on this machine: no figure of AWS."
+    yield "First webhooks of new shoppers through API, function and table, all on this machine, its workers started"
+    yield "beforehand: no figure of AWS."
+    yield _load()
     yield ""
     yield "| Connections | accepted a second | p50, ms | p95, ms | other answers |"
     yield "| --- | --- | --- | --- | --- |"
-    for own in intake.measured(stack):
+    for own in intake.measured(engine.standing()):
         waits = f"{own.p50 * 1000:.0f} | {own.p95 * 1000:.0f}"
         yield f"| {own.connections} | {own.accepted:.1f} | {waits} | {own.other} |"
 
+
+CHAPTERS: Final[Mapping[str, Callable[[], Iterator[str]]]] = {
+    "starts": _starts,
+    "flows": _flows,
+    "deliveries": _deliveries,
+    "intake": _engine,
+    "sweep": _sweep,
+}
+"""By the name that ``ONLY`` has for each. Those of the engine are last: the sweep fills its table."""
+_OF_THE_ENGINE = frozenset({"intake", "sweep"})
 
 if __name__ == "__main__":
     main()

@@ -8,9 +8,9 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Start:
     modules_imported: int
     modules: int
     memory_mb: int = 512
+    packages: Mapping[str, int] = field(default_factory=dict)
+    """Modules after the import, by package."""
 
     @property
     def cold_answer(self) -> float:
@@ -78,18 +80,27 @@ def started(
     times: int,
     status: int = 200,
     memory_mb: int = 512,
+    library: bool = False,
 ) -> Start:
-    """Start the function ``times`` times and have it answer the events."""
-    found = [_one(environment, bundle, module, events(), status) for _ in range(times)]
-    least = {name: min(own[name] for own in found) for name in found[0] if found[0][name] is not None}
+    """Start the function ``times`` times and have it answer the events; ``library``: what it writes, written alone."""
+    found = [_one(environment, bundle, module, events(), status, library=library) for _ in range(times)]
+    packages = found[0]["packages"]
+    timed = {name for name, own in found[0].items() if own is not None} - {"packages"}
+    least = {name: min(own[name] for own in found) for name in timed}
     modules = least["modules_imported"], least["modules"]
-    return Start(least["import"], least["first"], least.get("warm"), *modules, memory_mb=memory_mb)
+    return Start(least["import"], least["first"], least.get("warm"), *modules, memory_mb=memory_mb, packages=packages)
 
 
 def _one(
-    environment: dict[str, str], bundle: Path, module: str, events: list[dict[str, Any]], status: int
+    environment: dict[str, str],
+    bundle: Path,
+    module: str,
+    events: list[dict[str, Any]],
+    status: int,
+    *,
+    library: bool,
 ) -> dict[str, Any]:
-    given = {"bundle": str(bundle), "module": module, "events": events, "status": status}
+    given = {"bundle": str(bundle), "module": module, "events": events, "status": status, "library": library}
     run = subprocess.run(
         [sys.executable, "-S", str(PROJECT / "tests" / "bench" / "one_process.py")],
         check=False,
@@ -104,6 +115,30 @@ def _one(
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Seconds of a processor, medians of many calls: bare, our client writing a webhook's row, and the webhook."""
+
+    bare: float
+    library: float
+    webhook: float
+
+
+def warm_in_turns(
+    environment: dict[str, str], site: Path, bundle: Path, webhook: dict[str, Any], *, times: int
+) -> Iterator[Warm]:
+    """A process of each, one after the other, so many times: what else the machine does meets all three."""
+    ingest, many = "functions.ingest.handler", first_webhooks(webhook, WARM_CALLS)
+    for _ in range(times):
+        bare = started(environment, site, "bare", bare_writes(WARM_CALLS), times=1).warm
+        library = started(environment, bundle, ingest, many, times=1, library=True).warm
+        whole = started(environment, bundle, ingest, many, times=1).warm
+        assert bare is not None
+        assert library is not None
+        assert whole is not None
+        yield Warm(bare, library, whole)
+
+
 def bare_writes(count: int) -> Events:
     """What a process writes that does nothing else: items of 1.5 KB."""
     return lambda: [
@@ -115,6 +150,16 @@ def bare_writes(count: int) -> Events:
         }
         for _ in range(count)
     ]
+
+
+def peers_event(folder: Path) -> Events:
+    """What the peer is asked: its own ``event.json``, else an order, as ``aws-lambda-handler-cookbook`` takes one."""
+    own = folder / "event.json"
+    order = {"customer_name": "A shopper", "order_item_count": 2}
+    asked = {"httpMethod": "POST", "path": "/api/orders/", "headers": {"content-type": "application/json"}}
+    context = {"requestContext": {"requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef", "stage": "prod"}}
+    event = json.loads(own.read_text()) if own.is_file() else asked | context | {"body": json.dumps(order)}
+    return lambda: [event]
 
 
 def first_webhooks(event: dict[str, Any], count: int) -> Events:

@@ -1,13 +1,14 @@
 """Measures delivery in one process: the real deliverer, breaker and guarded client, over real HTTP, several workers.
 
 Not the deployed ones: the table is moto's, the queues are lists in memory (delays kept, no fair queue, which makes it
-harder), and each worker is a thread where Lambda has a process. ``make bench`` prints the figures.
+harder), and each worker is a thread where Lambda has a process. ``make bench-delivery`` prints the figures.
 """
 
 import asyncio
 import base64
 import heapq
 import itertools
+import re
 import statistics
 import threading
 import time
@@ -44,6 +45,7 @@ NEIGHBOURS, RATE, NOISE = 49, 0.15, 10
 """Merchants beside the noisy one, events a second of each, and how many times as much the noisy one sends."""
 HANG_SECONDS = 15.0
 QUIET_SECONDS, NOISY_SECONDS = 20.0, 60.0
+_NUMBER = re.compile(rb'"number":"(\w+)"')
 _SECRET = SigningSecret("whsec_" + base64.b64encode(b"b" * 24).decode())
 
 
@@ -52,7 +54,10 @@ def now() -> datetime:
 
 
 class Receiver:
-    """Merchants' endpoints on one port: the path says after how many seconds they answer."""
+    """Merchants' endpoints on one port: the path says after how many seconds they answer.
+
+    ``arrived``: when each came first, by the ``number`` in its body, else by its ``webhook-id``.
+    """
 
     def __init__(self) -> None:
         self.arrived: dict[str, float] = {}
@@ -78,8 +83,9 @@ class Receiver:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 lines = [line.partition(": ") for line in head.split("\r\n")[1:] if line]
                 headers = {name.lower(): value for name, _, value in lines}
-                await reader.readexactly(int(headers.get("content-length", "0")))
-                self.arrived.setdefault(headers["webhook-id"], time.monotonic())
+                body = await reader.readexactly(int(headers.get("content-length", "0")))
+                numbered = _NUMBER.search(body)
+                self.arrived.setdefault(numbered[1].decode() if numbered else headers["webhook-id"], time.monotonic())
                 await asyncio.sleep(float(head.split(" ")[1].strip("/")))
                 writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
                 await writer.drain()
@@ -87,7 +93,7 @@ class Receiver:
             writer.close()
 
     def url(self, seconds: float) -> str:
-        return f"http://127.0.0.1:{self.port}/{seconds}"
+        return "/".join((f"http://127.0.0.1:{self.port}", str(seconds)))
 
 
 @dataclass

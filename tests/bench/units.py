@@ -86,7 +86,7 @@ class Meter:
 
     def __init__(self, table: Any, indexes: Mapping[str, tuple[str, str]]) -> None:
         """``table`` as moto has it; ``indexes``: the two attributes of each index's key, by its name."""
-        self._table = table
+        self.table = table
         self._indexes = indexes
         self._asked: dict[str, Any] = {}
         self._met: dict[tuple[str, str], Row] = {}
@@ -152,7 +152,7 @@ class Meter:
         return self._row((row["pk"]["S"], row["sk"]["S"])) or row
 
     def _row(self, key: tuple[str, str]) -> Row | None:
-        found = self._table.get_item(DynamoType({"S": key[0]}), DynamoType({"S": key[1]}))
+        found = self.table.get_item(DynamoType({"S": key[0]}), DynamoType({"S": key[1]}))
         return None if found is None else dict(found.to_json()["Attributes"])
 
 

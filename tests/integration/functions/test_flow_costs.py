@@ -1,16 +1,18 @@
 """What each flow calls and what DynamoDB charges for it stays below its ceiling, and the ceilings stay close."""
 
 import json
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from shared.providers import registry
-from tests.bench import units
-from tests.bench.cold import a_stage
+from tests.bench import idle_sweep, units
+from tests.bench.cold import PROJECT, a_stage
 from tests.bench.flows import meter_of, played
-from tests.integration.shop import Shop
+from tests.integration.shop import Shop, stranger
 
 CEILINGS = json.loads((Path(__file__).parents[2] / "bench" / "ceilings.json").read_text())
 
@@ -20,6 +22,38 @@ def test_no_flow_costs_more_than_its_ceiling_nor_the_ceiling_more_than_the_flow(
     found = {name: bill.counted() for name, bill in played(shop)}
 
     assert found == CEILINGS["flows"]
+
+
+def test_a_sweep_with_nothing_due_asks_the_same_however_many_checkouts_are_open(shop: Shop) -> None:
+    few, many = idle_sweep.measured(shop, (5, 60))
+
+    assert (few.moved, many.moved) == (0, 0)
+    assert (few.rows, many.rows) == (0, 0), "an entry that is not due is not looked at"
+    nothing_due = CEILINGS["flows"]["sweep with nothing due"]
+    assert few.calls == many.calls == nothing_due["calls"]
+    assert few.reads == many.reads == nothing_due["reads"]
+    shop.wait(minutes=31)
+    assert shop.sweep() == {"abandoned": 60}, "all of them were there"
+
+
+def test_a_warm_webhook_calls_no_more_functions_of_ours_than_its_ceiling(shop: Shop) -> None:
+    """What stands for its time where no clock can be trusted; whoever spares some lowers the ceiling with it."""
+    shop.webhook(session="warms up", user=stranger(1))
+    ours, called = (str(PROJECT / "shared"), str(PROJECT / "functions")), 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal called
+        called += event == "call" and frame.f_code.co_filename.startswith(ours)
+
+    sys.setprofile(count)
+    try:
+        status, _ = shop.webhook(session="warm", user=stranger(2))
+    finally:
+        sys.setprofile(None)
+
+    assert status == 200
+    ceiling = CEILINGS["calls of ours in a warm webhook"]
+    assert ceiling * 0.95 < called <= ceiling
 
 
 @pytest.mark.parametrize(
