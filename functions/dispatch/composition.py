@@ -43,7 +43,7 @@ def announcer() -> Announcer:
     planner = EpisodePlanner(
         EpisodeStore(table, stores.environment.due_shards), shoppers, campaigns, ActivityStore(table)
     )
-    maker = EventMaker(table, events, known, stores.shopper_links)
+    maker = EventMaker(table, events, stores.checkouts, known, stores.shopper_links)
     return Announcer(
         audiences=Audiences(MerchantStore(table), EndpointStore(table), campaigns, events),
         checkouts=stores.checkouts,

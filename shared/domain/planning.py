@@ -15,8 +15,14 @@ from shared.domain.campaign import Campaign
 from shared.domain.checkout import Checkout
 from shared.domain.episode import Episode, EpisodeStatus, episode_id
 from shared.domain.identity import Identity
+from shared.domain.ids import EpisodeId
 from shared.domain.settings import Settings
 from shared.domain.step_state import EpisodeStep, StepState
+
+
+def own_episode(checkout: Checkout, now: datetime) -> EpisodeId:
+    """The id of the episode that the checkout's present abandonment opens."""
+    return episode_id(checkout.abandoned_at or now, checkout.digest, checkout.sequence)
 
 
 def opened(
@@ -35,7 +41,7 @@ def opened(
     """
     at = checkout.abandoned_at or now
     episode = Episode(
-        id=episode_id(at, checkout.digest, checkout.sequence),
+        id=own_episode(checkout, now),
         merchant_id=checkout.merchant_id,
         status=EpisodeStatus.ACTIVE,
         version=1,
@@ -165,10 +171,20 @@ def next_due(episode: Episode) -> datetime | None:
     return min((own.due_at for own in episode.steps if own.state is StepState.PLANNED and active), default=None)
 
 
-def due_of(episode: Episode, settings: Settings) -> datetime:
-    """When the episode is to be looked at next: its next step, else the end of its horizon."""
+def due_of(episode: Episode, settings: Settings) -> datetime | None:
+    """When the episode is to be looked at next: its next step, else the end of its horizon.
+
+    None where no campaign plans anything in it: it ends with its newest checkout, which is due at that time itself.
+    """
+    if episode.campaign_id is None:
+        return None
     horizon_ends = episode.anchor + settings.recovery_horizon
     return min(next_due(episode) or horizon_ends, horizon_ends)
+
+
+def is_over(episode: Episode, settings: Settings, now: datetime) -> bool:
+    """Whether the episode's horizon is over: it ends, if it has not."""
+    return now >= episode.anchor + settings.recovery_horizon
 
 
 def due_step(episode: Episode, now: datetime) -> EpisodeStep | None:

@@ -168,14 +168,16 @@ class CheckoutStore:
 
     @staticmethod
     def announced(checkout: Checkout, episode_id: str | None) -> Update:
-        """Remember that the abandonment at ``checkout.sequence`` was told, while it is still true."""
+        """Remember that the abandonment at ``checkout.sequence`` was told, while it is still true; once."""
         values = {"ann": checkout.sequence, "epi": episode_id}
         return Update(
             key=keys.checkout(checkout.digest),
             set={name: value for name, value in values.items() if value is not None},
             add={"v": 1},
             remove=OUTBOX,
-            condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
+            condition=Attr("st").eq(Status.ABANDONED.value)
+            & Attr("sq").eq(checkout.sequence)
+            & (Attr("ann").not_exists() | Attr("ann").ne(checkout.sequence)),
         )
 
     @staticmethod

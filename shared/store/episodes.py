@@ -1,7 +1,8 @@
 """Episodes: opened or joined at an announcement, claimed step by step, ended by a purchase.
 
 Every write but the blind end is conditional on the version read; the blind end bumps it, so that of a purchase and a
-step's claim exactly one wins. The row is due when its next step is, or when its horizon ends.
+step's claim exactly one wins. The row is due when its next step is, or when its horizon ends; one without a campaign
+is never due.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.suppression import EndReason
 from shared.store import keys
 from shared.store.conditions import Attr
+from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put, Update
 
@@ -54,13 +56,33 @@ class EpisodeStore:
         items = self._table.batch_get(keys.episode(episode_id) for episode_id in episode_ids)
         return {episode.id: episode for episode in self._table.readable(items.values(), read_episode)}
 
-    def created(self, episode: Episode, now: datetime, due_at: datetime) -> Put:
-        """A new episode; a retry finds its own."""
+    def created(self, episode: Episode, now: datetime, due_at: datetime | None) -> Put:
+        """A new episode; a retry finds its own. ``due_at`` as in ``rewritten``."""
         return Put(self._item(episode, now, due_at), Attr("pk").not_exists())
 
     def rewritten(self, episode: Episode, read_version: int, now: datetime, due_at: datetime | None) -> Put:
         """The episode over the version it was read at; ``due_at`` None where nothing is to be looked at again."""
         return Put(self._item(episode, now, due_at), Attr("v").eq(read_version))
+
+    def open(self, created: Put) -> None:
+        """Write a new episode alone; one that was left there by whoever died after it stays.
+
+        Raises EpisodeMoved where a campaign has it by now.
+        """
+        try:
+            self._table.put(created)
+        except ConditionFailed as failed:
+            if failed.old is not None and "cmp" in failed.old and failed.old["st"] != EpisodeStatus.ENDED.value:
+                raise EpisodeMoved from failed
+
+    def withdraw(self, episode_id: EpisodeId, now: datetime) -> bool:
+        """Take back a new episode that nothing came of; False where somebody has joined it: an ended one holds nobody."""
+        put = emptied(keys.episode(episode_id), now)
+        try:
+            self._table.put(Put(put.item, Attr("v").eq(1) & Attr("cmp").not_exists()))
+        except ConditionFailed as failed:
+            return failed.old is None or failed.old["st"] == EpisodeStatus.ENDED.value
+        return True
 
     def write(self, put: Put) -> None:
         """Write one episode alone. Raises EpisodeMoved."""

@@ -1,5 +1,6 @@
 """What is remembered of a shopper's identifiers: purchase, open episode, caps, suppressions. Hashes only."""
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,8 +12,9 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.shopper import UNKNOWN_SHOPPER, Shopper
 from shared.store import keys
 from shared.store.conditions import Attr, Condition
+from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, Table
-from shared.store.writes import Check, Delete, Item, Update
+from shared.store.writes import Check, Delete, Item, Put, Update
 
 REMEMBERED_FOR = timedelta(days=90)
 
@@ -112,6 +114,15 @@ class ShopperStore:
             add={"v": 1},
             condition=Attr("ep").eq(from_episode),
         )
+
+    def forget_episode(self, identity: Identity, episode_id: EpisodeId, now: datetime) -> None:
+        """Let go of an episode that was taken back; a row that holds nothing else goes with it."""
+        nothing_else = Attr("v").eq(1) & Attr("ep").eq(episode_id)
+        with contextlib.suppress(ConditionFailed):
+            self._table.put(Put(emptied(keys.identity(identity), now).item, nothing_else))
+            return
+        with contextlib.suppress(ConditionFailed):
+            self._table.update(self.released(identity, episode_id))
 
     @staticmethod
     def released(identity: Identity, episode_id: EpisodeId) -> Update:

@@ -79,6 +79,8 @@ class Announcer:
         checkout, mark = transition.checkout, transition.mark
         if mark is Mark.REOPENED:
             self._planner.pause(checkout, audience.merchant.settings, now)
+        if mark is Mark.EXPIRED:
+            self._planner.end_with(checkout, now)
         self._facts.record_facts(checkout, mark, audience.merchant, None)
         hearers = self._audiences.hearers(transition, audience, now)
         if not hearers and mark is Mark.UPDATED:  # of every other fact there is an event, for who reads them
@@ -87,10 +89,8 @@ class Announcer:
         if current is None or current.erased:
             return f"{mark}:erased"
         episode = self._planner.of(checkout)
-        event = self._events.put(self._events.made(transition, audience, hearers, episode, now))
-        current = self._checkouts.get(checkout.digest)
-        if current is None or current.erased:  # an erasure may have listed the checkout's events before this one
-            self._events.withdraw(event, now)
+        event = self._events.put(self._events.made(transition, audience, hearers, episode, now), now)
+        if event is None:
             return f"{mark}:erased"
         self._fan_out.deliver(event, hearers.values(), of_many=mark is Mark.UPDATED)
         return str(mark)

@@ -1,5 +1,6 @@
 """The episode of an abandoned checkout: opened or joined, its messages planned; paused while the shopper is back."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -21,8 +22,8 @@ from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
-from shared.store.table import StoreUnavailable
-from shared.store.writes import Write
+from shared.store.table import ConditionFailed, StoreUnavailable
+from shared.store.writes import Put, Write
 from shared.workflows.recovery.audience import Audience
 from shared.workflows.recovery.known_shopper import ShopperRecords
 from shared.workflows.recovery.outbox import Transition
@@ -66,7 +67,7 @@ class EpisodePlanner:
         if not records:
             return None, []
         settings = audience.merchant.settings
-        alive = self._alive(checkout, records)
+        alive = self._alive(checkout, records, settings, now)
         if not alive:
             campaign = campaigns.chosen(audience.campaigns, checkout, now)
             holdout = in_holdout(records, settings.holdout_percent)
@@ -130,21 +131,68 @@ class EpisodePlanner:
 
     def of(self, checkout: Checkout) -> Episode | None:
         """The episode the checkout is in, as it stands."""
-        return self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
+        return self.known(EpisodeId(checkout.episode_id) if checkout.episode_id else None)
 
-    def newest_of_others(self, checkout: Checkout, records: ShopperRecords) -> frozenset[str]:
+    def known(self, episode_id: EpisodeId | None) -> Episode | None:
+        """The episode of this id as it stands."""
+        return None if episode_id is None else self._episodes.get(episode_id)
+
+    def open(self, created: Write) -> None:
+        """Write a new episode alone, before anybody holds it. Raises EpisodeMoved where a campaign has it by now."""
+        assert isinstance(created, Put)  # noqa: S101 - what is new is put
+        self._episodes.open(created)
+
+    def take_back(self, checkout: Checkout, records: ShopperRecords, now: datetime, *, begun: bool) -> None:
+        """What was begun for an abandonment that is not told: its own episode, unless somebody has joined it by now.
+
+        ``begun``: this run has; else ``records`` tell whether an earlier one had.
+        """
+        own_id = planning.own_episode(checkout, now)
+        if not begun and all(own.episode_id != own_id for own in records.values()):
+            return
+        if self._episodes.withdraw(own_id, now):
+            for identity in records:
+                self._shoppers.forget_episode(identity, own_id, now)
+
+    def end_with(self, checkout: Checkout, now: datetime) -> None:
+        """The checkout's horizon is over: so is the episode that is about it and has no campaign, and is due nowhere.
+
+        Raises StoreUnavailable when others kept writing the episode.
+        """
+        for _ in range(_ROUNDS):
+            episode = self.of(checkout)
+            if episode is None or episode.status is EpisodeStatus.ENDED or episode.campaign_id is not None:
+                return
+            if episode.newest_checkout != checkout.digest:
+                return
+            over = planning.ended(episode, EndReason.HORIZON, now)
+            try:
+                self._episodes.write(self._episodes.rewritten(over, episode.version, now, None))
+            except EpisodeMoved:
+                continue
+            for identity in episode.identities:
+                with contextlib.suppress(ConditionFailed):  # it holds another one by now
+                    self._shoppers.write(self._shoppers.released(identity, episode.id))
+            return
+        raise StoreUnavailable("the episode kept changing")
+
+    def newest_of_others(
+        self, checkout: Checkout, records: ShopperRecords, settings: Settings, now: datetime
+    ) -> frozenset[str]:
         """Digests of the checkouts that the shopper's open episodes are about at present, without this one."""
-        newest = {own.newest_checkout for own in self._alive(checkout, records)} if records else set()
+        alive = self._alive(checkout, records, settings, now) if records else []
+        newest = {own.newest_checkout for own in alive}
         return frozenset(own for own in newest if own is not None and own != checkout.digest)
 
-    def _alive(self, checkout: Checkout, records: ShopperRecords) -> list[Episode]:
-        """The open episodes of the shopper, the oldest first."""
+    def _alive(self, checkout: Checkout, records: ShopperRecords, settings: Settings, now: datetime) -> list[Episode]:
+        """The open episodes of the shopper, the oldest first; none whose horizon is over, whatever is yet to end it."""
         held = {own.episode_id for own in records.values() if own.episode_id is not None}
         if checkout.episode_id is not None:
             # Its identifiers may have changed since: the episode it is in stays its own.
             held.add(EpisodeId(checkout.episode_id))
         known = self._episodes.get_many(held).values()
-        return sorted((own for own in known if own.status is not EpisodeStatus.ENDED), key=lambda own: own.id)
+        open_ones = (own for own in known if own.status is not EpisodeStatus.ENDED)
+        return sorted((own for own in open_ones if not planning.is_over(own, settings, now)), key=lambda own: own.id)
 
     def _handed_over(self, younger: Episode, records: ShopperRecords, to: EpisodeId) -> Iterable[Write]:
         """A younger episode's identifiers that the checkout does not carry hold the older one from now on."""

@@ -9,10 +9,10 @@ from shared.domain.ids import event_id
 from shared.domain.recovery_link import ShopperLinks
 from shared.domain.transitions import retention_end
 from shared.store import keys
+from shared.store.checkouts import CheckoutStore
 from shared.store.events import EventRecord, EventStore
 from shared.store.expiry import emptied
 from shared.store.table import ConditionFailed, StoreUnavailable, Table
-from shared.store.writes import Put
 from shared.workflows.delivering.payloads import payloads
 from shared.workflows.recovery.audience import Audience, Hearers
 from shared.workflows.recovery.known_shopper import KnownShoppers
@@ -22,10 +22,13 @@ from shared.workflows.recovery.outbox import Transition
 class EventMaker:
     """Makes events. The id is derived from the transition, so that it is the same at a retry."""
 
-    def __init__(self, table: Table, events: EventStore, shoppers: KnownShoppers, links: ShopperLinks) -> None:
+    def __init__(
+        self, table: Table, events: EventStore, checkouts: CheckoutStore, shoppers: KnownShoppers, links: ShopperLinks
+    ) -> None:
         """Share the stores of one process."""
         self._table = table
         self._events = events
+        self._checkouts = checkouts
         self._shoppers = shoppers
         self._links = links
 
@@ -71,23 +74,22 @@ class EventMaker:
             correlation_id=transition.correlation_id,
         )
 
-    def put(self, event: EventRecord) -> EventRecord:
-        """The event as it is stored: this one, or the one that an earlier run has written."""
+    def put(self, event: EventRecord, now: datetime) -> EventRecord | None:
+        """The event as it is stored: this one, or the one that an earlier run has written.
+
+        None where its checkout was erased meanwhile: the erasure may have listed the checkout's events before this one.
+        """
         try:
-            self._table.put(self.piece(event))
+            self._table.put(self._events.new(event))
         except ConditionFailed:
-            return self.stored(event)
+            event = self._stored(event)
+        current = self._checkouts.get(event.checkout_digest)
+        if current is None or current.erased:
+            self._table.put(emptied(keys.event(event.checkout_digest, event.version), now))
+            return None
         return event
 
-    def withdraw(self, event: EventRecord, now: datetime) -> None:
-        """Take back an event that an erasure did not see."""
-        self._table.put(emptied(keys.event(event.checkout_digest, event.version), now))
-
-    def piece(self, event: EventRecord) -> Put:
-        """The event as a piece of a transaction; refused where an earlier run has written it."""
-        return self._events.new(event)
-
-    def stored(self, event: EventRecord) -> EventRecord:
+    def _stored(self, event: EventRecord) -> EventRecord:
         """The event an earlier run has written: its bytes are the ones that go out."""
         stored = self._events.get(event.checkout_digest, event.version)
         if stored is None:

@@ -65,7 +65,7 @@ class EpisodeSweeper:
         return not _lost(episode, now) and not self._over(episode, now) and planning.due_step(episode, now) is not None
 
     def _over(self, episode: Episode, now: datetime) -> bool:
-        return now >= episode.anchor + self._settings_of(episode.merchant_id).recovery_horizon
+        return planning.is_over(episode, self._settings_of(episode.merchant_id), now)
 
     def _moved(self, episode: Episode, now: datetime) -> str:
         """The episode written with what time alone has changed in it."""

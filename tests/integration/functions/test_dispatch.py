@@ -19,10 +19,12 @@ from shared.domain.checkout import Checkout, Status
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.ids import EpisodeId
 from shared.domain.recovery_link import RecoveryCodes
+from shared.store import keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.deliveries import DeliveryStatus
 from shared.store.episodes import EpisodeStore
 from shared.store.table import StoreRefused, StoreUnavailable, Table
+from shared.store.writes import Update
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from tests.integration.account import onlookers_client
 from tests.integration.shop import MERCHANT, SESSION, Invocation, Shop, forget_compositions, stranger
@@ -261,7 +263,7 @@ def test_a_temporary_error_is_raised_after_the_rest_and_the_batch_repeats_nothin
 def refusing(code: str, status: int = 400) -> ClientError:
     """What DynamoDB answers to a write it does not take."""
     answer: Any = {"Error": {"Code": code, "Message": ""}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "TransactWriteItems")
+    return ClientError(answer, "UpdateItem")
 
 
 @pytest.mark.parametrize("error", [refusing("ValidationException"), StoreRefused("ItemTooLarge")], ids=str)
@@ -272,14 +274,14 @@ def test_a_write_that_the_table_never_takes_costs_its_record_and_not_its_shard(
     shop.abandon("absurd")
     shop.abandon("other", user={"phone_no": "8888877777", "dial_code": "91"})
     records = shop.stream()
-    original = Table.transact
+    original = Table.update
 
-    def never(self: Table, writes: Any) -> None:
-        if any(getattr(own, "key", ("",))[0] == f"C#{shop.digest('absurd')}" for own in writes):
+    def never(self: Table, update: Update) -> None:
+        if update.key == keys.checkout(shop.digest("absurd")):
             raise error
-        original(self, writes)
+        original(self, update)
 
-    monkeypatch.setattr(Table, "transact", never)
+    monkeypatch.setattr(Table, "update", never)
     shop.dispatch(records)
     assert [own.checkout_digest for own in shop.deliveries()] == [shop.digest("other")]
     (letter,) = [json.loads(own) for own in shop.queued("DEAD_LETTERS_QUEUE_URL")]
@@ -298,7 +300,7 @@ def test_a_right_that_a_deploy_forgot_makes_records_wait(shop: Shop, monkeypatch
         def denied(*_: object) -> None:
             raise refusing("AccessDeniedException")
 
-        patched.setattr(Table, "transact", denied)
+        patched.setattr(Table, "put", denied)
         with pytest.raises(ExceptionGroup):
             shop.dispatch(records)
     assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []
@@ -464,14 +466,14 @@ def test_what_fails_for_a_day_is_set_aside_where_an_erasure_finds_it_an_hour_bef
     shop.abandon("another", user=stranger(1))
     records = written_at(shop.stream(), shop.now)
     with monkeypatch.context() as patched:
-        original = Table.transact
+        original = EpisodePlanner.planned
 
-        def unavailable_for_one(self: Table, writes: Any) -> None:
-            if any(getattr(own, "key", ("",))[0] == f"C#{shop.digest()}" for own in writes):
+        def unavailable_for_one(self: EpisodePlanner, checkout: Checkout, *arguments: Any, **named: Any) -> Any:
+            if checkout.digest == shop.digest():
                 raise StoreUnavailable("for a day")
-            original(self, writes)
+            return original(self, checkout, *arguments, **named)
 
-        patched.setattr(Table, "transact", unavailable_for_one)
+        patched.setattr(EpisodePlanner, "planned", unavailable_for_one)
         shop.wait(hours=21, minutes=59)
         with pytest.raises(ExceptionGroup):
             shop.dispatch(records)

@@ -67,7 +67,7 @@ def test_what_fails_again_of_a_batch_lies_under_its_merchant_from_then_on(
     shop.wait(hours=23)
     give_up([record])
     with monkeypatch.context() as patched:
-        patched.setattr(Table, "transact", _unavailable)
+        patched.setattr(Table, "put", _unavailable)
         assert replayed("aws/lambda/") == [(KEY, 1)]
     aside = f"poison/{MERCHANT}/{shop.digest()}/{record['eventID']}.json"
     assert kept() == [aside]
@@ -85,7 +85,7 @@ def test_what_was_set_aside_and_fails_again_stays_where_it_is(
     (record,) = shop.stream()
     key = shop.stores.bucket.keep_poison(f"{MERCHANT}/{shop.digest()}/e1.json", json.dumps(record).encode())
     with monkeypatch.context() as patched:
-        patched.setattr(Table, "transact", _absurd if defect else _unavailable)
+        patched.setattr(Table, "put", _absurd if defect else _unavailable)
         assert replayed("poison/") == [(key, None)]
     assert kept() == [key]
     assert shop.queued("DEAD_LETTERS_QUEUE_URL") == []

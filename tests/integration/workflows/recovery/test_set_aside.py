@@ -17,6 +17,7 @@ from shared.store.due import DueStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.writes import ItemKey, Update
 from shared.workflows.delivering.history import DeliveryHistory, DeliveryQuery
+from tests.integration.campaigning import an_hour_after
 from tests.integration.shop import MERCHANT, Shop, stranger
 from tests.integration.workflows.delivering.test_recover import abandon, recovered, switch
 
@@ -92,6 +93,7 @@ class TestTheSweep:
     def test_an_episode_that_cannot_be_read_does_not_keep_the_others_messages_back(
         self, shop: Shop, three: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
+        an_hour_after(shop, shop.endpoint().id)
         shop.sweep()
         shop.settle()
         episodes = [EpisodeId(shop.checkout(f"session-{number}").episode_id or "") for number in range(3)]

@@ -67,7 +67,7 @@ def maker(shop: Shop) -> EventMaker:
     links = ShopperLinks(
         "https://hooks.example.com", shop.stores.keys.recovery_codes(), shop.stores.keys.unsubscribe_codes()
     )
-    return EventMaker(shop.table, EventStore(shop.table), known(shop), links)
+    return EventMaker(shop.table, EventStore(shop.table), shop.stores.checkouts, known(shop), links)
 
 
 def made(shop: Shop, own: Transition) -> EventRecord:
@@ -242,11 +242,12 @@ class TestEventAndFanOut:
         shop.endpoint()
         shop.abandon()
         own = transition(shop, Mark.EXPIRED)
-        first = maker(shop).put(made(shop, own))
+        first = made(shop, own)
+        assert maker(shop).put(first, shop.now) == first
         shop.wait(hours=80)
         later = made(shop, own)
         assert later.body != first.body, "the gate refuses by now"
-        assert maker(shop).put(later) == first
+        assert maker(shop).put(later, shop.now) == first
 
     def test_one_delivery_for_each_endpoint_that_the_event_names(self, shop: Shop) -> None:
         named = shop.endpoint()
