@@ -7,7 +7,9 @@ facts is written down before the first of them, so that an erasure need not look
 import contextlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import Any
 
 from shared.domain.ids import MerchantId
@@ -15,7 +17,7 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.metrics import Fact, FactKind, Sums
 from shared.domain.money import Money
 from shared.store import keys
-from shared.store.conditions import Attr, Key
+from shared.store.conditions import Attr, Condition, Key
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item, ItemKey, Put
 
@@ -23,6 +25,8 @@ KEPT_FOR = timedelta(days=120)
 _ENTRY_KEPT_FOR = KEPT_FOR + timedelta(days=7)
 """Longer than the facts, which DynamoDB may delete some days after their time."""
 _MOST_ENTERED = 10_000
+_CONTACTABLE = "contactable"
+"""In an abandonment's row: that its shopper could be reached, a fact that is mostly known with it."""
 _TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")
 
 
@@ -34,14 +38,31 @@ class FactStore:
         self._table = table
         self._entered: set[ItemKey] = set()
 
-    def add(self, merchant_id: MerchantId, fact: Fact) -> bool:
-        """Write a fact once; False where it was known."""
-        self._enter(merchant_id, fact.cohort)
+    def add(self, merchant_id: MerchantId, facts: Iterable[Fact]) -> list[Fact]:
+        """Write facts, each once; those that were not known."""
+        fresh: list[Fact] = []
+        made = list(facts)
+        abandoned = {own.subject for own in made if own.kind is FactKind.ABANDONED}
+        contactable = {own.subject: own for own in made if own.kind is FactKind.CONTACTABLE}
+        for fact in made:
+            if fact.kind is FactKind.CONTACTABLE and fact.subject in abandoned:
+                continue
+            self._enter(merchant_id, fact.cohort)
+            with_it = contactable.get(fact.subject) if fact.kind is FactKind.ABANDONED else None
+            fresh += self._added(merchant_id, fact, with_it)
+        return fresh
+
+    def _added(self, merchant_id: MerchantId, fact: Fact, contactable: Fact | None) -> list[Fact]:
+        """``contactable`` stands in the abandonment's row, unless that was written before the shopper could be."""
+        both = [fact] if contactable is None else [fact, contactable]
+        row = _item(merchant_id, fact) | ({} if contactable is None else {_CONTACTABLE: True})
         try:
-            self._table.put(Put(_item(merchant_id, fact), Attr("pk").not_exists()))
-        except ConditionFailed:
-            return False
-        return True
+            self._table.put(Put(row, Attr("pk").not_exists()))
+        except ConditionFailed as failed:
+            if contactable is None or (failed.old or {}).get(_CONTACTABLE):
+                return []
+            return self._added(merchant_id, contactable, None)
+        return both
 
     def put_newest(self, merchant_id: MerchantId, fact: Fact, revision: int) -> None:
         """Write a fact whose amount may change, unless it is known as of the same or a later revision."""
@@ -57,18 +78,27 @@ class FactStore:
 
     def of_cohort(self, merchant_id: MerchantId, cohort: date) -> list[Fact]:
         """Every fact of one day's cohort."""
-        found: list[Fact] = []
+        found: dict[str, Fact] = {}
         for partition in keys.facts(merchant_id, cohort):
-            found += self._table.readable(self._table.query_all(Key("pk").eq(partition), consistent=True), _fact)
-        return found
+            rows = self._table.query_all(Key("pk").eq(partition), consistent=True)
+            for facts in self._table.readable(rows, _facts):
+                found |= {own.id: own for own in facts}
+        return list(found.values())
 
     def in_order(self, merchant_id: MerchantId, cohort: date) -> Iterator[Fact]:
         """Every fact of one day's cohort by id, a page of each partition at a time."""
-        partitions = (
-            self._table.readable(self._table.query_all(Key("pk").eq(own), consistent=True), _fact)
-            for own in keys.facts(merchant_id, cohort)
-        )
-        return heapq.merge(*partitions, key=lambda fact: fact.id)
+        partitions = keys.facts(merchant_id, cohort)
+        streams = [self._stream(Key("pk").eq(own)) for own in partitions]
+        # What stands in the abandonments' rows comes at another place: they are read once more.
+        abandonments = [Key("pk").eq(own) & Key("sk").begins_with(f"{FactKind.ABANDONED}#") for own in partitions]
+        streams += [self._stream(own, contactable=True) for own in abandonments]
+        in_order = heapq.merge(*streams, key=lambda fact: fact.id)
+        return (next(same) for _, same in groupby(in_order, key=lambda fact: fact.id))
+
+    def _stream(self, condition: Condition, *, contactable: bool = False) -> Iterator[Fact]:
+        """Rows by key: the fact that each is, or the one that stands in it besides."""
+        rows = self._table.query_all(condition, consistent=True)
+        return (facts[contactable] for facts in self._table.readable(rows, _facts) if len(facts) > contactable)
 
     def cohorts_of(self, merchant_id: MerchantId) -> list[date]:
         """The days that may have facts, oldest first."""
@@ -157,6 +187,12 @@ def _fact(item: Item) -> Fact:
         amount=Money(int(item["minor"]), item["currency"]) if "minor" in item else None,
         **texts,
     )
+
+
+def _facts(item: Item) -> tuple[Fact, ...]:
+    """The fact of a row, and what stands in it besides."""
+    fact = _fact(item)
+    return (fact, replace(fact, kind=FactKind.CONTACTABLE)) if item.get(_CONTACTABLE) else (fact,)
 
 
 def _sums(plain: Mapping[str, Any]) -> Sums:

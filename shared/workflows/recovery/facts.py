@@ -151,11 +151,10 @@ class FactRecorder:
 
     def _add(self, merchant: Merchant, made: Iterable[Fact]) -> None:
         now = self._now()
-        for fact in made:
-            if facts_end(fact.cohort) <= now or not self._store.add(merchant.id, fact):
-                continue
-            if not immature(fact.cohort, merchant.timezone, merchant.settings.recovery_horizon, now):
-                self._store.forget_sums(merchant.id, fact.cohort)
+        fresh = self._store.add(merchant.id, [own for own in made if facts_end(own.cohort) > now])
+        for cohort in {own.cohort for own in fresh}:
+            if not immature(cohort, merchant.timezone, merchant.settings.recovery_horizon, now):
+                self._store.forget_sums(merchant.id, cohort)
 
     def _amend(self, merchant: Merchant, made: Iterable[Fact], revision: int) -> None:
         """Facts whose amounts are what they are by now. Sums are forgotten each time: the last run may have died

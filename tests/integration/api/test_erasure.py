@@ -158,7 +158,7 @@ class TestWhatAnErasureAsksFor:
             for number in range(4):
                 fact = Fact(FactKind.ABANDONED, at.date(), f"{number}", at)
                 # Each by another process.
-                assert FactStore(services.services().table).add(merchant_id, fact)
+                assert FactStore(services.services().table).add(merchant_id, [fact])
         assert len([own for own in rows(stage) if own["pk"]["S"].startswith("N#")]) == 24
 
         assert operator("DELETE", f"/v1/merchants/{merchant_id}").status == 204

@@ -61,7 +61,7 @@ class Town:
         at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=9)
         given: dict[str, Any] = {"kind": FactKind.ABANDONED, "at": at, "provider": "flexype"} | more
         fact = Fact(cohort=day, subject=subject, **given)
-        self.store.add(own.id, fact)
+        self.store.add(own.id, [fact])
         return fact
 
     def order(self, own: Merchant, day: date, subject: str, amount: Money) -> None:

@@ -186,7 +186,7 @@ PLACES: dict[str, tuple[Callable[[Shelf], object], Callable[[Shelf], object]]] =
         ),
     ),
     "facts": (
-        lambda own: FactStore(own.table).add(MERCHANT, FACT),
+        lambda own: FactStore(own.table).add(MERCHANT, [FACT]),
         lambda own: (
             FactStore(own.table).get_many(MERCHANT, [FACT]) or FactStore(own.table).of_cohort(MERCHANT, NOON.date())
         ),
