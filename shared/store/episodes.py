@@ -76,7 +76,7 @@ class EpisodeStore:
                 raise EpisodeMoved from failed
 
     def withdraw(self, episode_id: EpisodeId, now: datetime) -> bool:
-        """Take back a new episode that nothing came of; False where somebody has joined it. An ended one holds nobody."""
+        """Take back a new episode that nothing came of; False where somebody has joined it and it is not over."""
         put = emptied(keys.episode(episode_id), now)
         try:
             self._table.put(Put(put.item, Attr("v").eq(1) & Attr("cmp").not_exists()))
