@@ -1,4 +1,4 @@
-"""From one event to its deliveries: one per endpoint that the event names, put if absent, then enqueued."""
+"""From one event to its deliveries: one per endpoint that the event names, put if absent, then enqueued in tens."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

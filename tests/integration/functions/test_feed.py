@@ -11,6 +11,7 @@ from shared.delivery.exchange import Answer, DestinationTimeout, OutboundRequest
 from shared.domain.merchant import Endpoint
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.workflows.privacy.merchant_erasure import Clock, MerchantErasure
 from tests.integration.shop import MERCHANT, SESSION, Shop, aws_event, stranger
 from tests.integration.workflows.privacy.test_erasure_races import erase
 
@@ -200,3 +201,36 @@ class TestErased:
             for own in each.attempts
             if each.event_type == "checkout.updated"
         )
+
+    @pytest.mark.parametrize("last", [True, False], ids=["after all else", "before the events went"])
+    def test_of_a_merchant_that_is_erased_meanwhile_no_word_stays(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch, last: bool
+    ) -> None:
+        """The attempt ends when the merchant is gone, or just before its endpoints' deliveries are looked for."""
+        body, record = told(shop), DeliveryStore.record
+        shop.answer = lambda _: Answer(200, body=b"thanks, Asha Patel")
+        own = shop.stores
+        erasure = MerchantErasure(
+            own.table, own.bucket, lambda *_: None, lambda: shop.now, Clock(lambda: 0.0, lambda _: None)
+        )
+        original = MerchantErasure._erase_hanging
+        written: list[bool] = []
+
+        def recorded(*arguments: Any) -> bool:
+            if last:
+                erasure.erase(shop.merchant)
+                return record(*arguments)
+
+            def in_between(erasing: MerchantErasure, *rest: Any) -> None:
+                written.append(record(*arguments))
+                original(erasing, *rest)
+
+            monkeypatch.setattr(MerchantErasure, "_erase_hanging", in_between)
+            erasure.erase(shop.merchant)
+            return written[0]
+
+        monkeypatch.setattr(DeliveryStore, "record", recorded)
+        shop.deliver([body])
+        assert shop.events() == []
+        assert "Asha" not in str(shop.rows())
+        assert [each.attempts[0]["response_body"] for each in shop.deliveries()] == ([None] if last else [])
