@@ -56,7 +56,7 @@ test: setup ## everything CI runs, in two lanes beside each other; what came of 
 
 # Behind the deployed stack, which it leaves its time: most of e2e waits, and this fills the gaps.
 behind:
-	@nice -n 10 $(MAKE) types unit
+	@nice -n 5 $(MAKE) types unit
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .

@@ -58,7 +58,7 @@ class Person:
         self.console = f"{api_url}/console"
         self.wrong: list[str] = []
         self._context = browser.new_context(locale="en-IN", **options)
-        self._context.set_default_timeout(15_000)
+        self._context.set_default_timeout(60_000)
         self.page: Page = self._context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))

@@ -14,7 +14,7 @@ from tests.e2e.browsing import NPM, Person, opened_browser
 from tests.integration.stand_in import Reply, StandIn
 
 pytestmark = pytest.mark.e2e
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=60_000)
 _OF_A_JOB_MS = 60_000
 """Each of its messages goes through the queue, to a worker that may just be starting."""
 HOSTILE = "<img src=x onerror=alert(1)>\u202eevil 😀 {{7*7}} " + "n" * 150
