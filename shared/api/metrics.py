@@ -22,6 +22,7 @@ _COUNT_DEFINITIONS = {
     "direct": "checkouts bought without an abandonment that counts; by day of purchase",
     "contactable": "abandoned checkouts with a phone number or an e-mail address",
     "messaged": "episodes with at least one message handed over; messages and not_sent count steps",
+    "not_sent_reasons": "not_sent by reason, at most one a step; days summed before reasons were kept have none",
     "delivered": "episodes with a message that its vendor reported as delivered",
     "read": "episodes with a message that its vendor reported as read; never evidence for an order",
     "clicked": "episodes with a visit through a recovery link that is not classed as a bot's",
@@ -103,6 +104,8 @@ class FiguresJson(TypedDict):
     messaged: int
     messages: int
     not_sent: int
+    not_sent_reasons: dict[str, int]
+    """By reason, as in the checkout's activity without a vendor's words."""
     delivered: int
     read: int
     clicked: int
@@ -204,6 +207,7 @@ def _row(group: Group) -> FiguresJson:
         "messaged": sums.count("messaged"),
         "messages": sums.count("messages"),
         "not_sent": sums.count("not_sent"),
+        "not_sent_reasons": sums.not_sent_reasons,
         "delivered": sums.count("delivered"),
         "read": sums.count("read"),
         "clicked": sums.count("clicked"),

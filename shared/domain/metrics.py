@@ -5,7 +5,7 @@ facts of an abandonment belong to its cohort, the day of the abandonment on the 
 come; a cohort is immature until its recovery horizon has ended. Amounts of different currencies are never added.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -20,6 +20,7 @@ from shared.domain.ids import digest
 from shared.domain.money import Money
 
 EVERYTHING = "all"
+_BECAUSE = "not_sent:"
 
 
 class FactKind(StrEnum):
@@ -100,6 +101,12 @@ class Sums:
         """The count of that name, 0 where there is none."""
         return self.counts.get(name, 0)
 
+    @property
+    def not_sent_reasons(self) -> dict[str, int]:
+        """Steps that ended without a message, by reason. Fewer than ``not_sent`` where sums are older than reasons."""
+        found = {name.removeprefix(_BECAUSE): count for name, count in self.counts.items() if name.startswith(_BECAUSE)}
+        return dict(sorted(found.items()))
+
 
 def cohort_of(at: datetime, zone: str) -> date:
     """The day of an instant on the merchant's clock."""
@@ -147,7 +154,9 @@ def _sums(facts: list[Fact]) -> Sums:
     counts["reversed"] = len({_whose(own) for own in taken_back})
     counts["attributed"] = sum(own.tier == Tier.CLICKED for own in orders.values())
     counts["messages"] = sum(own.kind is FactKind.MESSAGED for own in facts)
-    counts["not_sent"] = sum(own.kind is FactKind.NOT_SENT for own in facts)
+    not_sent = [own for own in facts if own.kind is FactKind.NOT_SENT]
+    counts["not_sent"] = len(not_sent)
+    counts |= Counter(f"{_BECAUSE}{own.reason or 'other'}" for own in not_sent)
     arms = {_whose(own): own.treated for own in facts if own.kind is FactKind.STARTED}
     for name, treated in (("treated", True), ("holdout", False)):
         members = {who for who, arm in arms.items() if arm is treated}

@@ -1,10 +1,12 @@
 """The overview: what was recovered, what the messages caused, where checkouts are left."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from functions.console import answers
 from functions.console.charts import Bar
 from functions.console.visit import Visit
+from functions.console.words import reason
 
 
 def show(visit: Visit) -> dict[str, Any]:
@@ -23,7 +25,17 @@ def show(visit: Visit) -> dict[str, Any]:
         days=days,
         verdict=_verdict(report["total"]["lift"]),
         explained=report["definitions"],
+        not_sent=list(_not_sent(report["total"])),
     )
+
+
+def _not_sent(total: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Each reason in words with its steps, the commonest first; last those of days that were summed without reasons."""
+    counts: dict[str, int] = total["not_sent_reasons"]
+    for name, count in sorted(counts.items(), key=lambda own: (-own[1], own[0])):
+        yield reason(name), count
+    if untold := total["not_sent"] - sum(counts.values()):
+        yield "the reason was not kept", untold
 
 
 def _verdict(lift: dict[str, float] | None) -> str:

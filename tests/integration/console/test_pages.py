@@ -66,6 +66,25 @@ def test_where_nothing_forbids_a_message_and_none_is_planned_the_page_says_so(
     assert "none is planned" not in planned
 
 
+def test_the_overview_says_why_messages_were_not_sent(signed_in: Browser, shop: Shop, merchant: Api) -> None:
+    shop.endpoint("checkout.abandoned")
+    step = {"after": "PT1H", "endpoint_id": merchant("GET", "/v1/endpoints").json["data"][0]["id"]}
+    merchant("POST", "/v1/campaigns", {"name": "Come back", "steps": [step]})
+    shop.abandon()
+    shop.settle()
+    merchant("PATCH", "/v1/merchant", {"settings": {"minimum_total": [{"amount": "999999.00", "currency": "INR"}]}})
+    shop.wait(minutes=61)
+    shop.sweep()
+    shop.settle()
+    shop.deliver()
+    shop.settle()
+
+    total = merchant("GET", "/v1/metrics/recovery").json["total"]
+    assert total["not_sent_reasons"] == {"below_minimum_total": total["not_sent"]} == {"below_minimum_total": 1}
+    page = signed_in.get("/console").text
+    assert "the cart is worth less than the minimum you set</th><td" in page
+
+
 def test_a_contact_is_masked_until_asked_for_and_stands_in_no_address(signed_in: Browser, shop: Shop) -> None:
     checkout = abandoned(shop)
     phone = shop.checkout().text("customer.phone")

@@ -115,6 +115,9 @@ def test_sums_by_dimension() -> None:
     assert sums["step:cmp/1"].count("messaged") == 2
     assert sums["step:cmp/2"].count("attributed") == 1
     assert sums["campaign:cmp"].count("not_sent") == 1
+    assert sums["campaign:cmp"].not_sent_reasons == {"no_consent": 1}
+    assert sums["step:cmp/1"].not_sent_reasons == {}
+    assert (sums["campaign:cmp"] + sums[EVERYTHING]).not_sent_reasons == {"no_consent": 2}
     assert sums["campaign:cmp"].count("messages") == 3
     assert sums["campaign:cmp"].count("holdout") == 1
     assert sums["endpoint:ep"].count("messaged") == 2
