@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local.engine import PROJECT
-
+PROJECT = Path(__file__).parents[1]
 _PACKAGES = (
     *(
         "aws_lambda_powertools.event_handler.api_gateway",

@@ -99,9 +99,10 @@ def test_a_page_concerns_who_reads_pages_and_nobody_else(project: Project) -> No
     assert not any(own.startswith("tests/integration/workflows") for own in found)
 
 
-def test_a_destinations_change_leaves_the_domains_tests_alone(project: Project) -> None:
+@pytest.mark.parametrize("changed", ["shared/destinations/gupshup.py", "infra/local/engine.py"])
+def test_a_change_of_a_destination_or_the_engine_leaves_the_domains_tests_alone(project: Project, changed: str) -> None:
     """Or nothing would be won."""
-    found = project.concerned("shared/destinations/gupshup.py")
+    found = project.concerned(changed)
     assert found is not None
     assert not any(own.startswith("tests/unit/domain/") for own in found)
 
