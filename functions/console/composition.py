@@ -15,6 +15,7 @@ from shared.aws.function_log import function_logger
 from shared.aws.read_once import ReadOnce
 from shared.aws.stage_keys import StageKeys
 from shared.store.table import Table
+from shared.workflows.insight.metrics import Metrics
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -59,6 +60,11 @@ class PageServices(ConsoleServices):
         """The table, read once."""
         once = cast("DynamoDBClient", ReadOnce(clients.dynamodb()))
         return self.table_over(once)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """Figures, each period summed once."""
+        return Metrics(self.facts, self.now, remembers=True)
 
     @property
     def keys(self) -> StageKeys:  # type: ignore[override]

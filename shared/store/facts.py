@@ -6,7 +6,8 @@ facts is written down before the first of them, so that an erasure need not look
 
 import contextlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -25,6 +26,7 @@ KEPT_FOR = timedelta(days=120)
 _ENTRY_KEPT_FOR = KEPT_FOR + timedelta(days=7)
 """Longer than the facts, which DynamoDB may delete some days after their time."""
 _MOST_ENTERED = 10_000
+_THREADS = 16
 _CONTACTABLE = "contactable"
 """In an abandonment's row: that its shopper could be reached, a fact that is mostly known with it."""
 _TEXTS = ("episode", "provider", "stage", "campaign", "endpoint", "reason")
@@ -36,7 +38,7 @@ class FactStore:
     def __init__(self, table: Table) -> None:
         """Share one table per process."""
         self._table = table
-        self._entered: set[ItemKey] = set()
+        self._entered: dict[ItemKey, int] = {}
 
     def add(self, merchant_id: MerchantId, facts: Iterable[Fact]) -> list[Fact]:
         """Write facts, each once; those that were not known."""
@@ -47,7 +49,6 @@ class FactStore:
         for fact in made:
             if fact.kind is FactKind.CONTACTABLE and fact.subject in abandoned:
                 continue
-            self._enter(merchant_id, fact.cohort)
             with_it = contactable.get(fact.subject) if fact.kind is FactKind.ABANDONED else None
             fresh += self._added(merchant_id, fact, with_it)
         return fresh
@@ -55,7 +56,8 @@ class FactStore:
     def _added(self, merchant_id: MerchantId, fact: Fact, contactable: Fact | None) -> list[Fact]:
         """``contactable`` stands in the abandonment's row, unless that was written before the shopper could be."""
         both = [fact] if contactable is None else [fact, contactable]
-        row = _item(merchant_id, fact) | ({} if contactable is None else {_CONTACTABLE: True})
+        shards = self._enter(merchant_id, fact.cohort)
+        row = _item(merchant_id, fact, shards) | ({} if contactable is None else {_CONTACTABLE: True})
         try:
             self._table.put(Put(row, Attr("pk").not_exists()))
         except ConditionFailed as failed:
@@ -66,24 +68,59 @@ class FactStore:
 
     def put_newest(self, merchant_id: MerchantId, fact: Fact, revision: int) -> None:
         """Write a fact whose amount may change, unless it is known as of the same or a later revision."""
-        self._enter(merchant_id, fact.cohort)
+        shards = self._enter(merchant_id, fact.cohort)
         newer = Attr("rev").not_exists() | Attr("rev").lt(revision)
         with contextlib.suppress(ConditionFailed):
-            self._table.put(Put(_item(merchant_id, fact) | {"rev": revision}, newer))
+            self._table.put(Put(_item(merchant_id, fact, shards) | {"rev": revision}, newer))
 
     def get_many(self, merchant_id: MerchantId, wanted: Iterable[Fact]) -> dict[str, Fact]:
         """The stored facts among those named by kind, cohort, subject and part, by id."""
-        found = self._table.batch_get(keys.fact(merchant_id, own.cohort, own.id) for own in wanted)
+        found = self._table.batch_get(
+            keys.fact(merchant_id, own.cohort, own.id, shards)
+            for own in wanted
+            for shards in (keys.FACT_SHARDS, keys.FACT_SHARDS_AT_MOST)
+        )
         return {own.id: own for own in self._table.readable(found.values(), _fact)}
 
     def of_cohort(self, merchant_id: MerchantId, cohort: date) -> list[Fact]:
         """Every fact of one day's cohort."""
-        found: dict[str, Fact] = {}
-        for partition in keys.facts(merchant_id, cohort):
-            rows = self._table.query_all(Key("pk").eq(partition), consistent=True)
-            for facts in self._table.readable(rows, _facts):
-                found |= {own.id: own for own in facts}
-        return list(found.values())
+        return _once(map(self._of_partition, keys.facts(merchant_id, cohort)))
+
+    def of_cohorts(
+        self, merchant_id: MerchantId, cohorts: Sequence[date], *, settling: Collection[date] = ()
+    ) -> dict[date, list[Fact]]:
+        """Every fact of these days, a query for each shard that there is; a day without any is absent.
+
+        Days that have facts are told by their entries, so that the others cost nothing. What is summed for good
+        (``settling``) is looked for in all shards that there ever were: an older release, gone back to, writes there.
+        """
+        if not cohorts:
+            return {}
+        shards = self._shards_between(merchant_id, min(cohorts), max(cohorts))
+        most = keys.FACT_SHARDS_AT_MOST
+        found: dict[date, list[list[Fact]]] = {day: [] for day in cohorts if day in shards}
+        places = [
+            (day, own)
+            for day in found
+            for own in keys.facts(merchant_id, day, most if day in settling else shards[day])
+        ]
+        with ThreadPoolExecutor(_THREADS) as threads:
+            read = threads.map(self._of_partition, [own for _, own in places])
+            for (day, _), facts in zip(places, read, strict=True):
+                found[day].append(facts)
+        return {day: _once(facts) for day, facts in found.items()}
+
+    def _of_partition(self, partition: str) -> list[Fact]:
+        rows = self._table.query_all(Key("pk").eq(partition), consistent=True)
+        return [own for facts in self._table.readable(rows, _facts) for own in facts]
+
+    def _shards_between(self, merchant_id: MerchantId, first: date, last: date) -> dict[date, int]:
+        """The days that have facts, and in how many shards."""
+        low, high = (keys.cohort(merchant_id, own)[1] for own in (first, last))
+        entries = self._table.query_all(
+            Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").between(low, high), consistent=True
+        )
+        return {date.fromisoformat(own["sk"].removeprefix(keys.COHORT_PREFIX)): _shards_of(own) for own in entries}
 
     def in_order(self, merchant_id: MerchantId, cohort: date) -> Iterator[Fact]:
         """Every fact of one day's cohort by id, a page of each partition at a time."""
@@ -131,17 +168,30 @@ class FactStore:
         pk, sk = keys.rollup(merchant_id, cohort)
         self._table.put(Put({"pk": pk, "sk": sk}))
 
-    def _enter(self, merchant_id: MerchantId, cohort: date) -> None:
-        """Write down, once per process, that the day may have facts."""
+    def _enter(self, merchant_id: MerchantId, cohort: date) -> int:
+        """Write down, once per process, that the day may have facts; in how many shards they are."""
         key = keys.cohort(merchant_id, cohort)
         if key in self._entered:
-            return
-        entry = {"pk": key[0], "sk": key[1], "ttl": to_ms(_midnight(cohort) + _ENTRY_KEPT_FOR) // 1000}
-        with contextlib.suppress(ConditionFailed):
+            return self._entered[key]
+        ends = to_ms(_midnight(cohort) + _ENTRY_KEPT_FOR) // 1000
+        entry: Item = {"pk": key[0], "sk": key[1], "ttl": ends, "n": keys.FACT_SHARDS}
+        try:
             self._table.put(Put(entry, Attr("pk").not_exists()))
+        except ConditionFailed as there:
+            entry = there.old or entry
         if len(self._entered) >= _MOST_ENTERED:
             self._entered.clear()
-        self._entered.add(key)
+        self._entered[key] = shards = _shards_of(entry)
+        return shards
+
+
+def _once(shards: Iterable[Iterable[Fact]]) -> list[Fact]:
+    """Each fact once, in whichever rows it stands."""
+    return list({own.id: own for facts in shards for own in facts}.values())
+
+
+def _shards_of(entry: Item) -> int:
+    return int(entry.get("n", keys.FACT_SHARDS_AT_MOST))
 
 
 def facts_end(cohort: date) -> datetime:
@@ -153,8 +203,8 @@ def _midnight(cohort: date) -> datetime:
     return datetime.combine(cohort, time(), UTC)
 
 
-def _item(merchant_id: MerchantId, fact: Fact) -> Item:
-    pk, sk = keys.fact(merchant_id, fact.cohort, fact.id)
+def _item(merchant_id: MerchantId, fact: Fact, shards: int) -> Item:
+    pk, sk = keys.fact(merchant_id, fact.cohort, fact.id, shards)
     plain: Item = {
         "pk": pk,
         "sk": sk,

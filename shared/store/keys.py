@@ -30,7 +30,8 @@ DUE_INDEX: Final = "due"
 LIST_INDEX: Final = "list"
 HOUR_MS: Final = 3_600_000
 DELIVERY_SHARDS: Final = 8
-FACT_SHARDS: Final = 8
+FACT_SHARDS: Final = 1
+FACT_SHARDS_AT_MOST: Final = 8  # of a day whose entry does not say how many it has
 MESSAGE_SHARDS: Final = 8
 OWNED_SHARDS: Final = 8
 EVENT_SHARDS: Final = 4
@@ -261,15 +262,15 @@ def suppression(of: Identity) -> ItemKey:
     return merchant(of.merchant_id), f"{SUPPRESSION_PREFIX}{of.kind.value}#{of.mac}"
 
 
-def fact(merchant_id: MerchantId, cohort: date, fact_id: str) -> ItemKey:
-    """One countable fact, in one of its cohort's shards."""
-    shard = hashlib.sha256(fact_id.encode()).digest()[0] % FACT_SHARDS
+def fact(merchant_id: MerchantId, cohort: date, fact_id: str, shards: int) -> ItemKey:
+    """One countable fact, in one of its cohort's ``shards``."""
+    shard = hashlib.sha256(fact_id.encode()).digest()[0] % shards
     return f"N#{merchant_id}#{cohort.isoformat()}#{shard}", fact_id
 
 
-def facts(merchant_id: MerchantId, cohort: date) -> list[str]:
-    """The partitions that hold a cohort's facts."""
-    return [f"N#{merchant_id}#{cohort.isoformat()}#{shard}" for shard in range(FACT_SHARDS)]
+def facts(merchant_id: MerchantId, cohort: date, shards: int = FACT_SHARDS_AT_MOST) -> list[str]:
+    """The partitions that hold a cohort's facts; without ``shards`` all that may."""
+    return [f"N#{merchant_id}#{cohort.isoformat()}#{shard}" for shard in range(shards)]
 
 
 def cohort(merchant_id: MerchantId, day: date) -> ItemKey:

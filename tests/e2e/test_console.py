@@ -300,3 +300,24 @@ def test_two_merchants_at_once_a_revoked_token_and_the_back_button(
     two.page.go_back()
     expect(two.page.get_by_role("heading", name="Overview")).to_have_count(0)
     other.close()
+
+
+def test_the_operator_sees_how_the_stage_fares_and_what_to_do(
+    person: Callable[..., Person], stack: dict[str, Any]
+) -> None:
+    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
+    for width in WIDTHS:
+        operator = person(viewport={"width": width, "height": 844}, reduced_motion="reduce")
+        operator.sign_in_as_operator(stack["admin_key"])
+        operator.page.get_by_role("link", name="Stage", exact=True).click()
+        expect(operator.page.get_by_role("heading", name="Waiting for a person")).to_be_visible()
+        expect(operator.page.get_by_text("Not known now")).to_have_count(0)
+        for path in ("/operator/stage", "/operator/runbook/sweeplate"):
+            operator.open(path)
+            assert operator.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+            for scheme in SCHEMES:
+                operator.page.emulate_media(color_scheme=scheme)
+                assert axe.run(operator.page).response["violations"] == []
+        operator.open("/operator/stage")
+        operator.page.get_by_role("link", name="missed schedules").click()
+        expect(operator.page.get_by_role("heading", name="MissedSchedules")).to_be_visible()

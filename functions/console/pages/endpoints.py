@@ -1,12 +1,11 @@
 """Endpoints: how each is doing, and what can be done about it; making and changing one."""
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from functions.console import answers, endpoint_form, forms
-from functions.console.attempts import counted
 from functions.console.charts import Bar
 from functions.console.forms import Form
 from functions.console.jobs import at_work, jobs_of
@@ -14,22 +13,27 @@ from functions.console.visit import Refused, Visit
 
 _DONE = {"test": "tested", "enable": "enabled", "disable": "disabled"}
 _SPANS = (("", "all that is kept"), ("PT1H", "of the last hour"), ("P1D", "of the last day"), ("P7D", "of seven days"))
-_LOOKED_AT = 200
-_LEAST_DAYS = 14
+_MOST = 200
+_NEWEST = 50
+"""Deliveries, among which a test's is looked for."""
+_PERIODS = {"P1D": "24 hours", "P7D": "7 days", "P30D": "30 days"}
 
 
 def show_list(visit: Visit) -> dict[str, Any]:
     """All of them."""
-    rows = visit.get("/v1/endpoints", limit=_LOOKED_AT)["data"]
+    rows = visit.get("/v1/endpoints", limit=_MOST)["data"]
     return answers.page(visit, "endpoints.html", merchant=visit.merchant, rows=rows)
 
 
 def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
     """One endpoint, its health over time, its newest deliveries, and the answer to a test event."""
     found = visit.get(f"/v1/endpoints/{endpoint_id}")
-    newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=_LOOKED_AT)["data"]
+    newest = visit.get("/v1/deliveries", endpoint_id=endpoint_id, limit=_NEWEST)["data"]
     tested = next((own for own in newest if own["id"] == visit.query.get("tested")), None)
-    days = _by_day(newest, visit.merchant["timezone"])
+    asked = visit.query.get("period", "")
+    period = asked if asked in _PERIODS else "P7D"
+    latency = visit.get(f"/v1/metrics/endpoints/{endpoint_id}", period=period)
+    rows = _labelled(latency, visit.merchant["timezone"])
     jobs = jobs_of(visit, endpoint_id=endpoint_id)
     return answers.page(
         visit,
@@ -38,9 +42,11 @@ def show(visit: Visit, endpoint_id: str) -> dict[str, Any]:
         endpoint=found,
         deliveries=newest[:10],
         tested=tested,
-        days=days,
-        bars_of=_bars(days),
-        looked_at=len(newest),
+        latency=latency,
+        rows=[own for own in rows if own["attempts"]],
+        bars_of=[Bar(own["label"], own["attempts"], own["delivered"], pale=False) for own in rows],
+        period=period,
+        periods=_PERIODS,
         overlaps=forms.OVERLAPS,
         jobs=jobs,
         working=at_work(jobs),
@@ -160,24 +166,14 @@ def _kinds(visit: Visit) -> dict[str, dict[str, Any]]:
     return {own["kind"]: own for own in visit.get("/v1/destinations")["data"]}
 
 
-def _by_day(deliveries: list[dict[str, Any]], zone: str) -> list[dict[str, Any]]:
-    """Attempts by day on the merchant's clock: how many, how many were answered well, how long answers took."""
-    days: dict[str, list[dict[str, Any]]] = {}
-    for delivery in deliveries:
-        for attempt in delivery["attempts"]:
-            day = datetime.fromisoformat(attempt["at"]).astimezone(ZoneInfo(zone)).date().isoformat()
-            days.setdefault(day, []).append(attempt)
-    return [{"day": day, **counted(days[day])} for day in sorted(days)]
-
-
-def _bars(days: list[dict[str, Any]]) -> list[Bar]:
-    """Two weeks or more, days without an attempt too: one alone would fill the chart."""
-    if not days:
-        return []
-    last = date.fromisoformat(days[-1]["day"])
-    first = min(date.fromisoformat(days[0]["day"]), last - timedelta(days=_LEAST_DAYS - 1))
-    known = {own["day"]: own for own in days}
-    shown = [(first + timedelta(days=number)).isoformat() for number in range((last - first).days + 1)]
-    none = {"attempts": 0, "delivered": 0}
-    counted = [(day, known.get(day, none)) for day in shown]
-    return [Bar(day, own["attempts"], own["delivered"], pale=False) for day, own in counted]
+def _labelled(latency: Mapping[str, Any], zone: str) -> list[dict[str, Any]]:
+    """Hours or days, as the merchant's clock calls them."""
+    form = "%d %b %H:00" if latency["period"] == "P1D" else "%Y-%m-%d"
+    return [
+        {
+            **own,
+            "label": datetime.fromisoformat(own["start"]).astimezone(ZoneInfo(zone)).strftime(form),
+            "rate": own["delivered"] / own["attempts"] if own["attempts"] else None,
+        }
+        for own in latency["data"]
+    ]

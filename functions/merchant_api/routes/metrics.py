@@ -6,6 +6,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 
 from functions.merchant_api.operations import MERCHANT
 from functions.merchant_api.session import Json, answer, new_router, session
+from shared.api.latency import LASTS, LatencyReportJson, Period, latency_json
 from shared.api.metrics import (
     Day,
     FunnelReportJson,
@@ -17,6 +18,9 @@ from shared.api.metrics import (
     report_json,
     sources_json,
 )
+from shared.api.problems import not_found
+from shared.domain.ids import EndpointId
+from shared.workflows.insight.endpoint_latency import endpoint_latency
 from shared.workflows.insight.metrics import altogether, by_day, by_dimension
 from shared.workflows.insight.source_health import sources_health
 
@@ -51,6 +55,22 @@ def funnel(
     cohorts = own.services.metrics.cohorts(merchant, first, last)
     stages = by_dimension(cohorts, "stage")
     return answer(funnel_json(stages, altogether(cohorts), (first, last), merchant, own.now))
+
+
+@router.get(
+    "/v1/metrics/endpoints/<endpoint_id>", security=MERCHANT, summary="How soon an endpoint answers", tags=_TAGS
+)
+def latency(endpoint_id: str, period: Annotated[Period, Query()] = "P1D") -> Json[LatencyReportJson]:
+    """Attempts of the deliveries made in the period, by the hour (`P1D`) or by the day, on the merchant's clock.
+
+    Of all of them where they are about a thousand; beyond that of a sample, by whole shards: `share` says which part.
+    """
+    own = session(router)
+    found = own.services.endpoints.get(own.merchant_id, EndpointId(endpoint_id))
+    if found is None:
+        raise not_found("There is no such endpoint.")
+    counted = endpoint_latency(own.services.deliveries, found.value.id, own.now - LASTS[period], own.now)
+    return answer(latency_json(counted, found.value.id, period, own.merchant().value.timezone))
 
 
 @router.get("/v1/metrics/sources", security=MERCHANT, summary="How each source is doing", tags=_TAGS)

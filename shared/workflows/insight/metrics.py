@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from shared.domain.ids import MerchantId
 from shared.domain.merchant import Merchant
 from shared.domain.metrics import EVERYTHING, Sums, cohort_of, immature, roll_up
 from shared.store.facts import FactStore, facts_end
@@ -39,25 +40,36 @@ class Group:
 class Metrics:
     """Reads a merchant's cohorts."""
 
-    def __init__(self, facts: FactStore, now: Callable[[], datetime]) -> None:
-        """``now`` is the clock."""
+    def __init__(self, facts: FactStore, now: Callable[[], datetime], *, remembers: bool = False) -> None:
+        """``now`` is the clock. ``remembers``: a period is summed once; for what shows one moment, and is then gone."""
         self._facts = facts
         self._now = now
+        self._summed: dict[tuple[MerchantId, date, date], list[Cohort]] | None = {} if remembers else None
 
     def cohorts(self, merchant: Merchant, first: date, last: date) -> list[Cohort]:
         """The cohorts of the days from ``first`` to ``last``, both included, at most ``MOST_DAYS``."""
+        if self._summed is None:
+            return self._cohorts(merchant, first, last)
+        asked = (merchant.id, first, last)
+        if asked not in self._summed:
+            self._summed[asked] = self._cohorts(merchant, first, last)
+        return self._summed[asked]
+
+    def _cohorts(self, merchant: Merchant, first: date, last: date) -> list[Cohort]:
         days = [first + timedelta(days=count) for count in range((last - first).days + 1)][:MOST_DAYS]
         now, horizon = self._now(), merchant.settings.recovery_horizon
         young = {day: immature(day, merchant.timezone, horizon, now) for day in days}
         sums = self._facts.rolled_up(merchant.id, (day for day in days if not young[day]))
         # No cohort is in the future; the facts of one that is long past are gone, its sums were written in time.
         missing = [day for day in days if day not in sums and day <= _tomorrow(now) and facts_end(day) > now]
+        settling = {day for day in missing if not young[day]}
+        facts = self._facts.of_cohorts(merchant.id, missing, settling=settling)
+        found = {day: roll_up(own) for day, own in facts.items()}
+        settled = [day for day in found if day in settling]
         with ThreadPoolExecutor(_THREADS) as threads:
-            for day, found in zip(missing, threads.map(lambda own: self._summed(merchant, own), missing), strict=True):
-                sums[day] = found
-        for day in missing:
-            if not young[day]:
-                self._facts.roll_up(merchant.id, day, sums[day], now)
+            # All of them, before anything is raised; a day without a fact costs a look, and needs no sums.
+            list(threads.map(lambda day: self._facts.roll_up(merchant.id, day, found[day], now), settled))
+        sums |= found
         return [Cohort(day, young[day], sums.get(day, {})) for day in days]
 
     def settle(self, merchant: Merchant) -> None:
@@ -65,9 +77,6 @@ class Metrics:
         now = self._now()
         ripe = cohort_of(now - merchant.settings.recovery_horizon, merchant.timezone) - timedelta(days=1)
         self.cohorts(merchant, ripe - timedelta(days=SETTLED_AT_ONCE - 1), ripe)
-
-    def _summed(self, merchant: Merchant, day: date) -> dict[str, Sums]:
-        return roll_up(self._facts.of_cohort(merchant.id, day))
 
 
 def by_day(cohorts: Iterable[Cohort]) -> list[Group]:

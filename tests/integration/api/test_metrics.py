@@ -266,7 +266,7 @@ def test_figures_nobody_looked_at_outlive_their_facts(merchant: Api, shop: Merch
     for fact in FactStore(own.table).of_cohort(shop.id, date(2026, 11, 21)):
         from shared.store import keys
 
-        own.table.delete_all([keys.fact(shop.id, fact.cohort, fact.id)])
+        own.table.delete_all([keys.fact(shop.id, fact.cohort, fact.id, keys.FACT_SHARDS)])
     with time_machine.travel(NOON + timedelta(days=200), tick=False):
         assert report(merchant)["total"]["abandoned"] == 1
 

@@ -69,7 +69,7 @@ def test_of_an_erased_merchant_nothing_is_left_anywhere(
     world.passes(minutes=1)
     left = places_of(planted, stage_texts(world.shop.stores))
     # A message names ids alone; SQS ends it, and whoever gets it finds nothing.
-    assert left == {str(MERCHANT): {"pulls", "retries", "dead-letters"}}
+    assert left == {str(MERCHANT): {"pulls", "retries", "record-dead-letters"}}
     assert [row for row in rows(world.shop.stores.environment.table_name) if made["id"] in str(row)] == before
     assert "a neighbour's record" in {text for _, text in stage_texts(world.shop.stores)}
     said = capsys.readouterr()
