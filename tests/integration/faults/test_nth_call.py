@@ -142,7 +142,7 @@ FLOWS = [
         "abandonment, first of the day",
         in_turn(posts(), walks_away, sweeps),
         streams,
-        20,
+        18,
         variant=True,
         first_of_the_day=True,
     ),
