@@ -273,7 +273,7 @@ def test_another_sources_ciphertext_opens_nothing(stage: Stage, table: Table) ->
 
 def large(size: int) -> SourceCredentials:
     """Credentials that take exactly so many bytes."""
-    around = len('{"secrets":[""],"public_key":null,"api":{},"url_token":null}')
+    around = len('{"secrets":[""],"public_key":null,"api":{},"url_token":null,"older_tokens":[]}')
     return SourceCredentials(secrets=("s" * (size - around),))
 
 
