@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local.engine import find
 from infra.local.shop import engine_arguments
+from shared.store import keys
 from tests.chaos.engine_log import EngineLog
 from tests.chaos.unpacked import Unpacked
 
@@ -144,6 +145,17 @@ class Stage:
         """The minute's tick; None where it failed, as a tick may."""
         answer = self.invoke("sweep", {})
         return answer if isinstance(answer, dict) and "outcomes" in answer else None
+
+    def has_event(self, checkout_id: str) -> bool:
+        """Whether dispatch has told anything of a checkout."""
+        pk, first = keys.event(checkout_id.removeprefix("chk_"), 0)
+        told = self._clients["dynamodb"].query(
+            TableName=self.stack["table"],
+            KeyConditionExpression="pk = :checkout AND begins_with(sk, :event)",
+            ExpressionAttributeValues={":checkout": {"S": pk}, ":event": {"S": first[:2]}},
+            ConsistentRead=True,
+        )
+        return bool(told["Items"])
 
     def invoke(self, function: str, event: dict[str, Any]) -> Any:
         """What a function answers; None where it raised or was killed."""
