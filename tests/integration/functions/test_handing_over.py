@@ -1,9 +1,11 @@
 """How dispatch hands a batch's messages over: in tens, and each record answers for its own."""
 
 from collections.abc import Sequence
+from math import inf
 
 import pytest
 
+from functions.dispatch import handing_over
 from functions.dispatch.handing_over import HandingOver
 from shared.aws import clients
 from shared.aws.queues import DeliveryMessage, QueueRefused, QueueUnavailable
@@ -40,7 +42,7 @@ def queue() -> Queue:
 
 
 def test_messages_of_several_records_go_in_tens(queue: Queue) -> None:
-    handing = HandingOver(queue.send)
+    handing = HandingOver(queue.send, lambda: 0.0)
     records = [{"eventID": str(number)} for number in range(12)]
     assert [handing.add(record, [message(), message()]) for record in records] == [[]] * 12
     assert [len(own) for own in queue.requests] == [10, 10]
@@ -62,7 +64,7 @@ def test_a_message_does_not_wait_for_slow_records_behind_it(queue: Queue) -> Non
 
 def test_while_the_queue_is_away_all_that_went_with_it_comes_again(queue: Queue) -> None:
     queue.away = True
-    handing = HandingOver(queue.send)
+    handing = HandingOver(queue.send, lambda: 0.0)
     first, second = {"eventID": "first"}, {"eventID": "second"}
     handing.add(first, [message(), message()])
     handing.add(second, [message()])
@@ -71,7 +73,7 @@ def test_while_the_queue_is_away_all_that_went_with_it_comes_again(queue: Queue)
 
 
 def test_what_is_refused_for_good_is_its_records_failure_and_the_others_go(queue: Queue) -> None:
-    handing = HandingOver(queue.send)
+    handing = HandingOver(queue.send, lambda: 0.0)
     first, absurd, last = ({"eventID": own} for own in ("first", "absurd", "last"))
     messages = {own["eventID"]: message() for own in (first, absurd, last)}
     queue.refused = [messages["absurd"]]
@@ -87,6 +89,8 @@ def test_a_batch_of_ten_transitions_is_one_request(shop: Shop, monkeypatch: pyte
     shop.endpoint()
     for number in range(10):
         shop.abandon(f"session-{number}", user=stranger(number))
+    # However long this process is kept from its processor, no message is sent ahead for it.
+    monkeypatch.setattr(handing_over, "WAITS_FOR", inf)
     sqs = clients.sqs()
     sizes: list[int] = []
     send = sqs.send_message_batch
