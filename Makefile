@@ -48,10 +48,9 @@ demo: setup-local ## an abandoned and a recovered checkout, played through the d
 check: ## before you share a change: lint, types and the quick tests of what it concerns; ALL=1 for every one
 	@$(MAKE) -j 3 lint types quick
 
-test: setup ## everything CI runs, in two lanes beside each other; what came of a lane is told when it has ended
+test: setup ## everything CI runs; LANES=2 plays the deployed stack and the other tests beside each other
 	@$(MAKE) lint
-	@echo "in two lanes, each told when it has ended: types and unit, e2e"
-	@$(MAKE) -j 2 --output-sync=recurse behind e2e
+	@$(MAKE) $(if $(LANES),-j $(LANES) --output-sync=recurse) behind e2e
 	@$(MAKE) permissions
 
 # Behind the deployed stack, which it leaves its time: most of e2e waits, and this fills the gaps.
