@@ -40,17 +40,17 @@ class HandingOver:
         self._waiting += [(record, own) for own in messages]
         failed: list[Failure] = []
         while len(self._waiting) >= AT_ONCE:
-            failed += self._sent(AT_ONCE)
+            failed += self._sent()
         if self._waiting and self._clock() - self._since >= WAITS_FOR:
-            failed += self._sent(AT_ONCE)
+            failed += self._sent()
         return failed
 
     def rest(self) -> list[Failure]:
         """Whatever still waits."""
-        return self._sent(AT_ONCE)
+        return self._sent()
 
-    def _sent(self, most: int) -> list[Failure]:
-        going, self._waiting = self._waiting[:most], self._waiting[most:]
+    def _sent(self) -> list[Failure]:
+        going, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
         self._since = self._clock()
         if not going:
             return []

@@ -36,7 +36,7 @@ class DeployedStage:
 
     def function(self, name: FunctionName) -> str:
         """What the function is called in AWS."""
-        return self.outputs["".join(word.capitalize() for word in name.split("_")) + _FUNCTION_NAME]
+        return self.functions[name]
 
     @property
     def functions(self) -> Mapping[str, str]:

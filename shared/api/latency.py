@@ -100,9 +100,8 @@ def _starts(counted: Counted, period: Period, zone: str) -> list[datetime]:
     first, last = (_start(own, period, zone) for own in (counted.since, counted.until))
     if period == "P1D":
         return [first + timedelta(hours=count) for count in range(round((last - first) / timedelta(hours=1)) + 1)]
-    days = (last.astimezone(ZoneInfo(zone)).date() - first.astimezone(ZoneInfo(zone)).date()).days
-    began = first.astimezone(ZoneInfo(zone)).date()
-    return [_midnight(began + timedelta(days=count), zone) for count in range(days + 1)]
+    days = (last.date() - first.date()).days
+    return [_midnight(first.date() + timedelta(days=count), zone) for count in range(days + 1)]
 
 
 def _midnight(day: date, zone: str) -> datetime:

@@ -3,12 +3,12 @@
 What is not well is said once, here; the overview shows that part of this page.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Any, NamedTuple
 
 from functions.console import answers
-from functions.console.attempts import counted
 from functions.console.pages.sources import health_of
 from functions.console.visit import Visit
 
@@ -91,6 +91,12 @@ def _endpoint(visit: Visit, listed: dict[str, Any]) -> dict[str, Any]:
         **own,
         "deliveries": len(newest),
         "failed": sum(each["status"] in _FAILED for each in newest),
-        "answers": counted(attempt for each in newest for attempt in each["attempts"]),
+        "answers": _answers(attempt for each in newest for attempt in each["attempts"]),
         "ill": own["status"] != "active" or own["breaker"]["state"] != "closed" or bool(own["failing_since"]),
     }
+
+
+def _answers(attempts: Iterable[Mapping[str, Any]]) -> dict[str, int | None]:
+    """How long answers took, in milliseconds, None where there was none: an attempt without an answer says nothing."""
+    took = [own["latency_ms"] for own in attempts if own["status_code"] and own["latency_ms"] is not None]
+    return {"median": round(median(took)) if took else None, "slowest": max(took, default=None)}

@@ -5,6 +5,7 @@ from typing import Any
 
 from functions.console import answers, forms
 from functions.console.forms import Form
+from functions.console.providers import titles_of
 from functions.console.visit import Refused, Visit
 
 _PLACES = {"/contact/phone": "phone", "/contact/email": "email"}
@@ -53,13 +54,12 @@ def _form(
     visit: Visit, source_id: str, form: Form, *, told: dict[str, Any] | None = None, status: int | None = None
 ) -> dict[str, Any]:
     source = visit.get(f"/v1/sources/{source_id}")
-    titles = {own["provider"]: own["title"] for own in visit.get("/v1/providers")["data"]}
     return answers.page(
         visit,
         "sample.html",
         merchant=visit.merchant,
         source=source,
-        title=titles[source["provider"]],
+        title=titles_of(visit)[source["provider"]],
         form=form,
         told=told,
         status=status,

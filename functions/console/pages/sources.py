@@ -7,6 +7,7 @@ from functions.console import answers, forms
 from functions.console.forms import Form
 from functions.console.jobs import at_work, jobs_of
 from functions.console.pages import samples
+from functions.console.providers import providers, titles_of
 from functions.console.visit import Refused, Visit
 
 _SETTINGS = ("currency", "country", "idle_after", "on_arrival", "recovery_url_template", "money_unit")
@@ -33,7 +34,7 @@ def show_list(visit: Visit) -> dict[str, Any]:
 def choose(visit: Visit) -> dict[str, Any]:
     """Which provider is to be connected."""
     visit.demand_change()
-    return answers.page(visit, "source_choice.html", merchant=visit.merchant, providers=_providers(visit).values())
+    return answers.page(visit, "source_choice.html", merchant=visit.merchant, providers=providers(visit).values())
 
 
 def ask(visit: Visit, provider: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def connect(visit: Visit, provider: str) -> dict[str, Any]:
         return _form(visit, provider, forms.refused(typed, why, _PLACES))
     if "credentials" not in made:  # sent twice, and the first answer was too large to be kept
         return answers.see_other(visit.url(f"/sources/{made['id']}"))
-    described = _providers(visit)[provider]
+    described = providers(visit)[provider]
     return answers.page(visit, "source_connected.html", merchant=visit.merchant, source=made, provider=described)
 
 
@@ -105,7 +106,7 @@ def rotate(visit: Visit, source_id: str) -> dict[str, Any]:
     """Another token in the address, which is shown once."""
     body = {"overlap": visit.form.get("overlap", forms.OVERLAPS[0][0])}
     made = visit.ask("POST", f"/v1/sources/{source_id}/rotate-token", body=body, once=True)
-    provider = _providers(visit)[made["provider"]]
+    provider = providers(visit)[made["provider"]]
     return answers.page(visit, "source_address.html", merchant=visit.merchant, source=made, provider=provider)
 
 
@@ -124,7 +125,7 @@ def health_of(visit: Visit) -> dict[str, dict[str, Any]]:
 
 def _shown(visit: Visit, source_id: str, form: Form) -> dict[str, Any]:
     source = visit.get(f"/v1/sources/{source_id}")
-    provider = _providers(visit)[source["provider"]]
+    provider = providers(visit)[source["provider"]]
     jobs = jobs_of(visit, source_id=source_id) if provider["backfill"] else []
     return answers.page(
         visit,
@@ -143,14 +144,14 @@ def _shown(visit: Visit, source_id: str, form: Form) -> dict[str, Any]:
 
 
 def _form(visit: Visit, provider: str, form: Form) -> dict[str, Any]:
-    described = _providers(visit).get(provider)
+    described = providers(visit).get(provider)
     if described is None:
         return answers.see_other(visit.url("/sources/new"))
     return answers.page(visit, "source_new.html", merchant=visit.merchant, provider=described, form=form)
 
 
 def _changing(visit: Visit, source: dict[str, Any], form: Form) -> dict[str, Any]:
-    described = _providers(visit)[source["provider"]]
+    described = providers(visit)[source["provider"]]
     return answers.page(
         visit,
         "source_change.html",
@@ -185,12 +186,3 @@ def _credentials(typed: Mapping[str, str]) -> dict[str, Any]:
 
 def _settings(typed: Mapping[str, str]) -> dict[str, Any]:
     return forms.filled(typed, _SETTINGS) | {"mapping": forms.pairs(typed.get("mapping", ""))}
-
-
-def _providers(visit: Visit) -> dict[str, dict[str, Any]]:
-    return {own["provider"]: own for own in visit.get("/v1/providers")["data"]}
-
-
-def titles_of(visit: Visit) -> dict[str, str]:
-    """What each provider is called."""
-    return {name: own["title"] for name, own in _providers(visit).items()}

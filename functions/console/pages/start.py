@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from functions.console import answers, words
 from functions.console.pages import samples
-from functions.console.pages.sources import health_of, titles_of
+from functions.console.pages.sources import health_of
+from functions.console.providers import titles_of
 from functions.console.visit import Visit
 
 _NO_PURCHASE = (
