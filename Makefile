@@ -53,9 +53,9 @@ test: setup ## everything CI runs; LANES=2 plays the deployed stack and the othe
 	@$(MAKE) $(if $(LANES),-j $(LANES) --output-sync=recurse) behind e2e
 	@$(MAKE) permissions
 
-# Behind the deployed stack, which it leaves its time: most of e2e waits, and this fills the gaps.
+# Beside the deployed stack it leaves that its time: most of e2e waits, and this fills the gaps.
 behind:
-	@nice -n 5 $(MAKE) types unit
+	@$(if $(LANES),nice -n 5) $(MAKE) types unit
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .
