@@ -106,7 +106,7 @@ class Reading:
     def _lines(self, lines: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> dict[str, Any]:
         """The connection ``lineItems``: they were read with their checkout."""
         window = _window(asked)
-        cursors = Cursors(self.cursor_mac, "shopify:lineItems")
+        cursors = self._cursors("lineItems")
         places = [f"{number:06d}" for number in range(len(lines))]
         listed = list(zip(places, lines, strict=True))
         if asked.get("reverse"):
@@ -135,7 +135,8 @@ class Reading:
             raise refused(message, _INVALID) from None
 
     def _cursors(self, sort_key: str) -> Cursors:
-        return Cursors(self.cursor_mac, f"shopify:{'ID' if sort_key in _LIST_ORDER else sort_key}")
+        listed = "ID" if sort_key in _LIST_ORDER else sort_key
+        return Cursors(self.cursor_mac, f"{self.merchant.id} shopify:{listed}")
 
     def _selection(self, asked: Mapping[str, Any]) -> Selection:
         if asked.get("savedSearchId") is not None:

@@ -139,7 +139,7 @@ class _Reader:
         return {}
 
     def _listed(self, asked: Mapping[str, Any], within: str, paging: str) -> dict[str, Any]:
-        cursors = Cursors(self._services.cursor_mac, f"wix:{within}", _LONGEST_CURSOR)
+        cursors = Cursors(self._services.cursor_mac, f"{self._merchant.id} wix:{within}", _LONGEST_CURSOR)
         question = _question(asked, within, cursors)
         try:
             search = wix_filter(question.filter)

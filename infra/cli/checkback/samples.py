@@ -156,7 +156,7 @@ class ProviderSamples:
             if own is not None:
                 self._put(name, document, lambda _old, own=own: own)
             elif wanted.nobody:
-                _put(document, self._sending.get(name, ()), lambda _old: None)
+                _forget(document, self._sending.get(name, ()))
         if wanted.total is not None:
             total = _amount(wanted.total)
             shown = {"total": total, "total_minor": total * 10 ** _digits(currency)}
@@ -260,6 +260,26 @@ def _put(document: Any, wanted: Iterable[str], value: Callable[[Any], Any]) -> b
     for holder, name in places:
         holder[name] = value(holder[name])
     return bool(places)
+
+
+def _forget(document: Any, wanted: Iterable[str]) -> None:
+    """No such field names anybody any more, nor one in the JSON of a text inside the document."""
+    wanted = tuple(wanted)
+    _put(document, wanted, lambda _old: None)
+    for holder, place in _texts(document):
+        if holder[place].startswith("{"):
+            inside = json.loads(holder[place])
+            _forget(inside, wanted)
+            holder[place] = json.dumps(inside, ensure_ascii=False)
+
+
+def _texts(document: Any) -> Iterator[tuple[Any, Any]]:
+    """Where texts stand."""
+    for place, value in list(document.items() if isinstance(document, dict) else enumerate(document)):
+        if isinstance(value, dict | list):
+            yield from _texts(value)
+        elif isinstance(value, str):
+            yield document, place
 
 
 def _amount(text: str) -> Decimal:

@@ -309,14 +309,22 @@ def test_a_node_is_found_by_its_global_id_and_never_anothers(operator: Api, merc
     assert "errors" in client.shopify(asked, {"id": "gid://shopify/Order/1"}).json
 
 
-def test_anothers_cursor_shows_nothing_of_theirs_and_a_made_up_one_is_refused(
-    operator: Api, merchant: Api, client: Reader
-) -> None:
-    stored(merchant, [{} for _ in range(3)])
-    stranger = reader(operator.as_(new_merchant(operator)["token"]))
+def test_anothers_cursor_is_refused_as_a_made_up_one_is(operator: Api, merchant: Api, client: Reader) -> None:
+    """In strange hands it would leave out, unnoticed, whatever of their own stands before it."""
+    other = operator.as_(new_merchant(operator)["token"])
+    stranger = reader(other)
+    for own in (merchant, other):
+        stored(own, [{} for _ in range(3)])
     theirs = page(client, first=1)["pageInfo"]["endCursor"]
 
-    assert page(stranger, first=10, after=theirs)["edges"] == []
+    assert len(page(client, first=10, after=theirs)["edges"]) == 2
+    assert "cursor" in refusal(stranger, PAGE, first=10, after=theirs)["message"]
+    assert "cursor" in refusal(stranger, PAGE, last=10, before=theirs)["message"]
+    lines = "query($after: String) { abandonedCheckouts(first: 1) { nodes { lineItems(first: 1, after: $after) "
+    lines += "{ pageInfo { endCursor } } } } }"
+    first = client.shopify(lines, {"after": None}).json["data"]["abandonedCheckouts"]["nodes"][0]["lineItems"]
+    assert "errors" not in client.shopify(lines, {"after": first["pageInfo"]["endCursor"]}).json
+    assert "cursor" in refusal(stranger, lines, after=first["pageInfo"]["endCursor"])["message"]
     for made_up in ("x", "AAAA", theirs[:-2] + "AA", "é" * 4, ""):
         assert "cursor" in refusal(client, PAGE, first=1, after=made_up)["message"]
     assert "cursor" in refusal(client, PAGE, first=1, after=theirs, sortKey="TOTAL_PRICE")["message"]

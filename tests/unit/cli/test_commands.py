@@ -152,8 +152,11 @@ def test_a_webhook_is_triggered_as_the_provider_sends_it(logged_in: StandIn, run
     assert (told["status"], told["checkout_id"]) == ("accepted", "chk_1")
     assert hook.headers["x-shopify-topic"] == "checkouts/create"
     assert "authorization" not in hook.headers
-    assert hook.json["phone"] == "+919820012345"
+    assert (hook.json["phone"], hook.json["email"]) == ("+919820012345", None)
     assert given not in json.dumps(told)
+    run("trigger", "shopify", "--email", "me@shop.example")
+    hook = logged_in.asked_at("/hooks/src_1")[-1]
+    assert (hook.json["phone"], hook.json["customer"]["phone"], hook.json["email"]) == (None, None, "me@shop.example")
     logged_in.on("/hooks/src_1", Reply({"title": "Unauthorized", "status": 401}, 401))
     assert run("trigger", "shopify").exit_code == Exit.CREDENTIALS
     logged_in.on("/hooks/src_1", Reply({"status": "quarantined", "quarantine_id": "qrn_1"}))

@@ -73,6 +73,17 @@ def test_every_provider_there_is_has_samples_to_send() -> None:
 
 
 @pytest.mark.parametrize(("provider", "event"), EVERY)
+def test_a_sample_names_nobody_but_whom_it_is_asked_to(provider: str, event: str) -> None:
+    """What goes to a stage goes on to phones: a sample's own number may be anybody's."""
+    _, webhook = sent(provider, event, Wanted(nobody=True))
+    read = received(provider, webhook, **settings_for(event))
+    assert read.changes or read.pulls or read.reversals or read.ignored
+    for change in read.changes:
+        contact = {name for name in change.leaves if name.endswith(("phone", ".email")) and "consent" not in name}
+        assert contact == set()
+
+
+@pytest.mark.parametrize(("provider", "event"), EVERY)
 def test_every_sample_is_proved_and_understood(provider: str, event: str) -> None:
     _, webhook = sent(provider, event)
     read = received(provider, webhook, **settings_for(event))

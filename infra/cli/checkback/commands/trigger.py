@@ -21,8 +21,8 @@ _SERVED = 200
 @click.argument("event", required=False)
 @click.option("--source", type=ID, help="Which source; default: the only one of the provider, or the newest.")
 @click.option("--secret-stdin", is_flag=True, help="Read the source's secret (or private key) from standard input.")
-@click.option("--phone", help="The shopper's phone, such as +919820012345.")
-@click.option("--email", help="The shopper's e-mail address.")
+@click.option("--phone", help="The shopper's phone, such as +919820012345: one of your own.")
+@click.option("--email", help="The shopper's e-mail address: one of your own.")
 @click.option("--total", help="The total, such as 1499.00.")
 @click.option("--currency", help="The currency, such as INR.")
 @click.option("--checkout", "external_id", help="Of which checkout: the external_id that an earlier call printed.")
@@ -33,7 +33,8 @@ _SERVED = 200
 def trigger(own: Running, provider: str | None, event: str | None, **given: Any) -> None:
     """Send a provider's sample webhook to a source of it, signed as the provider signs.
 
-    Each call is another checkout, at this moment; with --checkout it goes on with an earlier one.
+    Each call is another checkout, at this moment; with --checkout it goes on with an earlier one. It names no phone and
+    no e-mail address but those given here: what a sample holds may be a stranger's, and messages go out.
     """
     if given["listing"] or provider is None:
         rows = [{"provider": one, "events": " ".join(ProviderSamples(one).events)} for one in providers()]
@@ -41,7 +42,9 @@ def trigger(own: Running, provider: str | None, event: str | None, **given: Any)
         return
     samples = ProviderSamples(provider)
     event = event or samples.default
-    wanted = Wanted(given["phone"], given["email"], given["total"], given["currency"], given["external_id"])
+    wanted = Wanted(
+        given["phone"], given["email"], given["total"], given["currency"], given["external_id"], nobody=True
+    )
     now = datetime.now(UTC)
     sample = samples.sample(event, wanted, now)
     if given["printing"]:
