@@ -266,7 +266,7 @@ def _of_table(stage: Stage, load: Load, work: Work) -> Iterator[Part]:
     )
     steps = load.abandonments * 2 * load.steps
     yield Part("one shard of steps", steps / stage.due_shards, PARTITION_WRITES, _UNITS, "`due_shards`")
-    listed = load.checkouts * load.largest_merchant * (1 + 2 + 2)
+    listed = load.checkouts * load.largest_merchant * (1 + 2)
     yield Part(
         "list of the largest merchant",
         listed,

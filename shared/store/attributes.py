@@ -22,7 +22,7 @@ SHARED: Final[Mapping[str, str]] = {
     "da": "due at: when the sweep is to look at it",
     "dq": "due queue: kind and shard of the due index",
     "epi": "episode",
-    "lp": "list partition: merchant, status (or kind of row) and shard of the list index",
+    "lp": "list partition: merchant, status (the unfinished as abandoned; or kind of row), shard of the list index",
     "ls": "list sort key: hour of the last activity, the moment of arrival, or the partition",
     "mer": "merchant",
     "pr": "provider",

@@ -12,7 +12,7 @@ from shared.domain.money import Money
 from shared.domain.place import Place
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
-from shared.store import cart_blob, keys
+from shared.store import cart_blob, keys, list_keys
 from shared.store.writes import Item
 
 _SHORT = {
@@ -87,6 +87,8 @@ RAW = "raw"
 """The provider's last accepted body, compressed; written beside the checkout and never read with it."""
 CAUSE = "cid"
 """The request that last had a say in the checkout; written beside it and never read with it."""
+LISTED_IN = "lp"
+"""Its partition of the list index. Every write sets it: an older release may have kept the row in another."""
 UNDIFFED = frozenset({*EVENT_SETS, *OUTBOX, "v", "pk", "sk"})
 """Attributes that every write handles by itself."""
 
@@ -148,8 +150,8 @@ def to_item(
         "or": _order(checkout.order),
         "lsh": checkout.shard,
         "era": checkout.erased or None,
-        "lp": keys.list_partition(checkout.merchant_id, checkout.status, checkout.shard),
-        "ls": keys.list_hour(checkout.digest, checkout.last_activity_at),
+        LISTED_IN: list_keys.list_partition(checkout.merchant_id, checkout.status, checkout.shard),
+        "ls": list_keys.list_hour(checkout.digest, checkout.last_activity_at),
         "ttl": to_ms(retention_end(checkout, settings)) // 1000,
     }
     if checkout.due_at is not None:

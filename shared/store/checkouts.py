@@ -14,13 +14,14 @@ from shared.domain.instants import to_ms
 from shared.domain.place import REORDERING_WINDOW
 from shared.domain.settings import Settings
 from shared.domain.transitions import Arrival, Mark, activity_at, event_digest, is_stale
-from shared.store import keys
+from shared.store import keys, list_keys
 from shared.store.checkout_item import (
     CAUSE,
     CONTACT_ATTRIBUTES,
     CONTENTS,
     EVENT_SETS,
     IDENTITY_ATTRIBUTE,
+    LISTED_IN,
     OUTBOX,
     RAW,
     UNDIFFED,
@@ -146,7 +147,7 @@ class CheckoutStore:
         changed = {
             name: value
             for name, value in after.items()
-            if name not in UNDIFFED and (name not in before or before[name] != value)
+            if name not in UNDIFFED and (name not in before or before[name] != value or name == LISTED_IN)
         }
         bodies = change if change is not None and _is_last(old, new, change, at) else None
         return Update(
@@ -245,7 +246,7 @@ class CheckoutStore:
         start: Item | None,
     ) -> tuple[list[str], Item | None]:
         """Digests of one list partition by hour of activity, newest first, and where the next page begins."""
-        low, high = keys.list_range(since, before)
+        low, high = list_keys.list_range(since, before)
         page = self._table.query(
             Key("lp").eq(partition) & Key("ls").between(low, high),
             index=keys.LIST_INDEX,

@@ -4,11 +4,9 @@ Times in keys are epoch milliseconds, zero-padded where they sort as text.
 """
 
 import hashlib
-from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Final, Literal
 
-from shared.domain.checkout import Status
 from shared.domain.identity import Identity
 from shared.domain.ids import (
     CampaignId,
@@ -28,7 +26,6 @@ from shared.store.writes import ItemKey
 
 DUE_INDEX: Final = "due"
 LIST_INDEX: Final = "list"
-HOUR_MS: Final = 3_600_000
 DELIVERY_SHARDS: Final = 8
 FACT_SHARDS: Final = 1
 FACT_SHARDS_AT_MOST: Final = 8  # of a day whose entry does not say how many it has
@@ -343,14 +340,9 @@ def due_queue(kind: str, of_digest: str, shards: int) -> str:
     return f"{kind}{digest_bytes(of_digest)[0] % shards}"
 
 
-def list_partition(merchant_id: MerchantId, status: Status | str, shard: int = 0) -> str:
-    """The list index partition of a merchant's checkouts in one status (or of its ``quarantine``)."""
-    return f"{merchant_id}#{status}#{shard}"
-
-
-def list_partitions(merchant_id: MerchantId, statuses: Iterable[Status], shards: int) -> list[str]:
-    """All that hold a merchant's checkouts in these statuses; ``shards`` of each, one where the merchant names none."""
-    return [list_partition(merchant_id, status, shard) for status in statuses for shard in range(max(shards, 1))]
+def list_partition(merchant_id: MerchantId, kind: str, shard: int = 0) -> str:
+    """The list index partition of a merchant's rows of a kind (``quarantine``), or of its checkouts in a status."""
+    return f"{merchant_id}#{kind}#{shard}"
 
 
 def owned(merchant_id: MerchantId, partition: str) -> dict[str, str]:
@@ -385,16 +377,3 @@ def told_events(merchant_id: MerchantId) -> list[str]:
 def waiting_place(number: int) -> ItemKey:
     """One of the places of those who wait for an event."""
     return f"WP#{number}", "W"
-
-
-def list_hour(of_digest: str, at: datetime) -> str:
-    """The list index sort key: the hour of activity, its edge shifted per checkout, and the digest."""
-    shift = int.from_bytes(digest_bytes(of_digest)[1:5], "big") % HOUR_MS
-    return f"{(to_ms(at) + shift) // HOUR_MS:07d}#{of_digest}"
-
-
-def list_range(since: datetime | None, before: datetime | None) -> tuple[str, str]:
-    """The sort keys between which activity in [since, before) lies, an hour wider at the end for the shift."""
-    low = 0 if since is None else to_ms(since) // HOUR_MS
-    high = 9_999_998 if before is None else to_ms(before) // HOUR_MS + 1
-    return f"{low:07d}", f"{high:07d}#~"

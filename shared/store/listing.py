@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.store import keys
+from shared.store import keys, list_keys
 from shared.store.conditions import Key
 from shared.store.table import Table
 
@@ -34,7 +34,7 @@ class CheckoutListing:
         limit: int,
     ) -> list[Listed]:
         """At most ``limit`` checkouts below the place ``below``, newest first; fewer mean that the list ends."""
-        low, high = keys.list_range(since, before)
+        low, high = list_keys.list_range(since, before)
         high = high if below is None else min(high, below)
         return self._merged(partitions, low, high, ends=(below,), rising=False, limit=limit)
 
@@ -45,7 +45,7 @@ class CheckoutListing:
 
         Fewer mean that there are no more. One query for each partition, of at most ``limit`` keys and the two ends.
         """
-        low, high = keys.list_range(None, None)
+        low, high = list_keys.list_range(None, None)
         low, high = low if above is None else max(low, above), high if below is None else min(high, below)
         return self._merged(partitions, low, high, ends=(above, below), rising=rising, limit=limit)
 

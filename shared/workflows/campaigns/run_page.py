@@ -13,7 +13,7 @@ from shared.domain.identity import Identity, IdentityHasher
 from shared.domain.merchant import Merchant
 from shared.domain.simulation import may_run_over
 from shared.domain.transitions import Mark
-from shared.store import keys
+from shared.store import list_keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.listing import CheckoutListing
 from shared.store.shoppers import ShopperRecord, ShopperStore
@@ -53,7 +53,7 @@ class RunPages:
 
     def read(self, campaign: Campaign, merchant: Merchant, fired_at: datetime, below: str | None) -> RunPage:
         """The page below a place, newest first: open and abandoned checkouts within the campaign's window."""
-        partitions = keys.list_partitions(merchant.id, _TAKEN, merchant.settings.list_shards)
+        partitions = list_keys.list_partitions(merchant.id, _TAKEN, merchant.settings.list_shards)
         since, before = _bounds(campaign, fired_at)
         listed = self._listing.newest(partitions, since, before, below=below, limit=_PAGE)
         taken = self._taken(campaign, merchant, fired_at, [own.digest for own in listed])

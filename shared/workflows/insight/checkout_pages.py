@@ -12,7 +12,7 @@ from typing import Final
 
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import Merchant
-from shared.store import keys
+from shared.store import list_keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.listing import CheckoutListing
 from shared.workflows.insight.checkout_search import belongs
@@ -88,7 +88,7 @@ def by_time(instant: datetime) -> str:
 
 def place_of(checkout: Checkout) -> str:
     """The checkout's place in the list."""
-    return keys.list_hour(checkout.digest, checkout.last_activity_at)
+    return list_keys.list_hour(checkout.digest, checkout.last_activity_at)
 
 
 class CheckoutPages:
@@ -107,7 +107,7 @@ class CheckoutPages:
     def page(self, selection: Selection, span: Span) -> Page:
         """One page in the list's own order: exactly ``limit`` checkouts while there are so many within reach."""
         own = selection.merchant
-        partitions = keys.list_partitions(own.id, selection.statuses, own.settings.list_shards)
+        partitions = list_keys.list_partitions(own.id, selection.statuses, own.settings.list_shards)
         if not partitions:
             return Page([], None, more=False)
         above, below = span.above, span.below

@@ -11,12 +11,14 @@ from shared.domain.checkout import Checkout, Status
 from shared.domain.identity import IdentityHasher, IdentityKind
 from shared.domain.merchant import Merchant
 from shared.domain.transitions import retention_end
-from shared.store import keys
+from shared.store import list_keys
 from shared.store.checkouts import CheckoutStore
 from shared.store.listing import CheckoutListing
 
 _ROUNDS = 4
 """Index pages read for one page of answers: a page may be short while more follow."""
+_AMONG_OTHERS = 50
+"""Keys looked at in each round, whatever the page, where others than those asked for lie between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +109,24 @@ class CheckoutSearch:
         self, merchant: Merchant, query: CheckoutQuery, now: datetime, *, limit: int, after: str | None
     ) -> tuple[list[Checkout], str | None]:
         statuses = list(Status) if query.status is None else [query.status]
-        partitions = keys.list_partitions(merchant.id, statuses, merchant.settings.list_shards)
+        partitions = list_keys.list_partitions(merchant.id, statuses, merchant.settings.list_shards)
+        # Those that are unfinished in one way lie among those that are in another.
+        least = _AMONG_OTHERS if query.status is not None and query.status.unfinished else 0
         matching: list[Checkout] = []
         below = after
         for _ in range(_ROUNDS):
-            wanted = limit - len(matching)
+            wanted = max(limit - len(matching), least)
             listed = self._listing.newest(
                 partitions, query.updated_since, query.updated_before, below=below, limit=wanted
             )
             matching += self._read(merchant, [own.digest for own in listed], query, now)
+            if len(matching) > limit:
+                places = {own.digest: own.place for own in listed}
+                return matching[:limit], places[matching[limit - 1].digest]
             if len(listed) < wanted:
                 return matching, None
             below = listed[-1].place
-            if len(matching) >= limit:
+            if len(matching) == limit:
                 break
         return matching, below
 

@@ -16,7 +16,7 @@ from shared.aws.quarantine_bucket import QuarantineBucket
 from shared.domain.checkout import Status
 from shared.domain.ids import CampaignId, EndpointId, MerchantId, SourceId
 from shared.domain.merchant import Merchant
-from shared.store import keys
+from shared.store import keys, list_keys
 from shared.store.campaigns import CampaignStore
 from shared.store.conditions import Key
 from shared.store.configuration import MerchantStore
@@ -111,7 +111,9 @@ class MerchantErasure:
         self._void(configured)
         self._end_campaigns(merchant_id, configured)
         CouponStore(self._table).forget(merchant_id, lambda: self._check(ends))
-        self._erase_listed(keys.list_partitions(merchant_id, Status, self._merchants.list_shards(merchant_id)), ends)
+        self._erase_listed(
+            list_keys.list_partitions(merchant_id, Status, self._merchants.list_shards(merchant_id)), ends
+        )
         # After the events: a delivery that is written later finds its event gone, and keeps no word of its receiver.
         self._erase_hanging(configured, ends)
         self._erase_bodies(merchant_id, ends)

@@ -12,9 +12,13 @@ from functions.merchant_api import services
 from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Activity, Checkout
+from shared.domain.deadline import given_up
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.money import Money
-from shared.domain.transitions import Arrival, apply
+from shared.domain.settings import Settings
+from shared.domain.transitions import Arrival, Mark, apply
+from shared.store import keys
+from shared.store.writes import Update
 from tests.integration.api.conftest import PUBLIC_URL, Api, new_merchant
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -120,6 +124,39 @@ def test_filters_are_exact(merchant: Api) -> None:
     assert found(updated_since=since.isoformat(), updated_before=before.isoformat()) == ["lost"]
     assert ids(merchant("GET", "/v1/customers/41/checkouts", query={"status": "abandoned"})) == ["lost"]
     assert ids(merchant("GET", "/v1/customers/41/checkouts", query={"status": "open"})) == []
+
+
+def test_the_open_are_found_among_the_abandoned_whatever_the_page(merchant: Api) -> None:
+    for number in range(60):
+        signal = STARTED if number % 6 == 0 else ABANDONED
+        checkout(merchant, f"c{number:02}", at=NOON - timedelta(minutes=90 * number), signal=signal)
+    expected = [f"c{number:02}" for number in range(0, 60, 6)]
+
+    seen: list[str] = []
+    query = {"status": "open", "limit": "4"}
+    while True:
+        page = merchant("GET", "/v1/checkouts", query=query)
+        assert len(ids(page)) <= 4
+        seen += ids(page)
+        if page.json["next_cursor"] is None:
+            break
+        query["cursor"] = page.json["next_cursor"]
+    assert seen == expected
+    assert ids(merchant("GET", "/v1/checkouts", query={"status": "abandoned", "limit": "3"})) == ["c01", "c02", "c03"]
+
+
+def test_a_checkout_that_an_older_release_listed_apart_is_found_and_does_not_stay_there(merchant: Api) -> None:
+    own = services.services()
+    stored = checkout(merchant, "one", customer__phone="+917777788888")
+    apart = Update(keys.checkout(stored.digest), set={"lp": f"{stored.merchant_id}#open#0"})
+    own.table.update(apart)
+    assert ids(merchant("GET", "/v1/checkouts", query={"status": "open"})) == ["one"]
+
+    left = given_up(stored, NOON + timedelta(hours=1), Settings())
+    own.checkouts.replace(stored, left, Mark.ABANDONED, Settings())
+
+    assert ids(merchant("GET", "/v1/checkouts", query={"status": "abandoned"})) == ["one"]
+    assert ids(merchant("GET", "/v1/checkouts", query={"status": "open"})) == []
 
 
 WRONG: list[tuple[dict[str, str], str]] = [
