@@ -158,6 +158,40 @@ def test_a_worker_that_dies_is_followed_by_one_that_ends_the_same(
     assert sorted(own.kind for own in facts) == ["abandoned", "contactable"]
 
 
+@pytest.mark.parametrize(("campaign", "before_the_event"), [(False, 3), (True, 1)])
+def test_a_shopper_who_buys_elsewhere_while_the_worker_is_dead_is_announced_to_nobody(
+    left: Shop, at_write: Callable[..., None], before_the_event: int, *, campaign: bool
+) -> None:
+    """The checkout says that it is told, and its event is yet to be put: from then on it would be untrue."""
+    if campaign:
+        an_hour_after(left, left.endpoint().id)
+    records = left.stream()
+
+    def dies() -> None:
+        raise Killed
+
+    at_write(before_the_event, dies)
+    with pytest.raises(Killed):
+        left.dispatch(records)
+    assert left.checkout().announced is not None
+    left.wait(seconds=5)
+    left.webhook(session=ANOTHER, session_state="COMPLETED")
+    left.dispatch(records)
+    settled(left)
+
+    assert told(left) == ["checkout.superseded"]
+    assert told(left, ANOTHER) == ["checkout.completed"]
+    assert open_episodes(left) == []
+    cohort = cohort_day(left.checkout(), left.merchant.timezone)
+    assert cohort is not None
+    facts = [own for own in FactStore(left.table).of_cohort(MERCHANT, cohort) if own.subject == left.digest()]
+    assert [own.kind for own in facts] == ["superseded"]
+    left.wait(hours=2)
+    left.sweep()
+    settled(left)
+    assert told(left) == ["checkout.superseded"]
+
+
 @pytest.mark.parametrize("dies_too", [False, True])
 @pytest.mark.parametrize("gap", range(4))
 def test_of_a_shopper_who_was_erased_meanwhile_nothing_is_written(
