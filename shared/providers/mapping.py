@@ -208,6 +208,11 @@ class Found:
         """The first of the fields that holds a time."""
         return next((at for field in fields if (at := instant(self.values.get(field))) is not None), None)
 
+    def currency(self, *amounts: str) -> str | None:
+        """The currency told beside the amounts, else by the first of them that names its own."""
+        told = (self.values.get("currency"), *(mapping(self.values.get(name)).get("currency") for name in amounts))
+        return next((code for own in told if (code := currency_code(own)) is not None), None)
+
     def signal(self) -> Signal | None:
         """What ``status`` means; None where it is not mapped or not sent. Raises NotUnderstood for another word."""
         word = self.text("status")
@@ -356,7 +361,9 @@ def cart_of(
     ``unit`` is the provider's own money unit, used where the source sets none.
     """
     values = found.values
-    named = currency_code(values.get("currency"))
+    named = found.currency()
+    if named is None and (base is None or base.currency is None):
+        named = _of_amounts(found)
     touched = any(name == "currency" or name.split(".")[0] in _CART_FIELDS for name in values)
     if found.items is None and not touched:
         return base
@@ -386,9 +393,17 @@ def cart_of(
     )
 
 
+def _of_amounts(found: Found) -> str | None:
+    """The currency that the total names (``{amount, currency}``), else the subtotal, else the first price."""
+    named = found.currency("totals.total", "totals.subtotal")
+    lines = (mapping(line.get(name)).get("currency") for line in found.items or () for name in ITEM_MONEY)
+    return named or next((code for own in lines if (code := currency_code(own)) is not None), None)
+
+
 def order_of(found: Found, source: SourceContext, *, currency: str | None, unit: MoneyUnit | None = None) -> Order:
     """The order the mapping names; its time from ``order.at``, else ``completed_at``."""
-    money = _MoneyReader(currency or source.currency, source.settings.money_unit or unit or "major")
+    own = currency or found.currency("order.total") or source.currency
+    money = _MoneyReader(own, source.settings.money_unit or unit or "major")
     total = money(found.values.get("order.total"))
     return Order(found.text("order.id"), found.instant("order.at", "completed_at"), total)
 
@@ -401,9 +416,8 @@ def reversal_of(found: Found, source: SourceContext, event: str, *, cancelled: b
     order_id, external_id = found.text("order.id"), found.text("external_id")
     if order_id is None and external_id is None:
         raise NotUnderstood("of a refund, neither order.id nor external_id was found")
-    money = _MoneyReader(
-        currency_code(found.values.get("currency")) or source.currency, source.settings.money_unit or "major"
-    )
+    own = found.currency("refund.amount", "refund.total") or source.currency
+    money = _MoneyReader(own, source.settings.money_unit or "major")
     amount, so_far = money(found.values.get("refund.amount")), money(found.values.get("refund.total"))
     whole = cancelled or (amount is None and so_far is None)
     return Reversal(

@@ -14,6 +14,7 @@ from standardwebhooks import Webhook
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, Status
 from shared.domain.merchant import SourceCredentials
+from shared.domain.money import Money
 from shared.domain.settings import Settings
 from shared.domain.transitions import Arrival, apply
 from shared.providers.provider import AuthenticationFailed, NotReadable, NotUnderstood
@@ -289,6 +290,42 @@ class TestMeaning:
         wanted = {"customer.email", "customer.phone", "shipping_address.country_code", "items", "currency"}
         assert set(told.missing) == wanted
         assert told.assumed == ("currency",)
+
+
+class TestCurrency:
+    """The contract's own object names the currency in each amount, and nowhere else."""
+
+    @pytest.mark.parametrize(
+        "cart",
+        [
+            {"totals": {"total": {"amount": "8.000", "currency": "KWD"}}},
+            {"items": [{"title": "Mug", "quantity": 2, "unit_price": {"amount": "4.000", "currency": "kwd"}}]},
+            {"totals": {"tax": None}, "items": [{"quantity": 1, "total": {"amount": "8", "currency": "KWD"}}]},
+        ],
+    )
+    def test_amounts_that_name_their_own_are_in_it(self, bench: Bench, cart: dict[str, Any]) -> None:
+        shown = bench.checkout({"external_id": "1", **cart})
+        assert shown["totals"]["total"] == {"amount": "8.000", "currency": "KWD"}
+        assert shown["currency_assumed"] is False
+
+    def test_what_is_told_beside_them_stands_and_another_is_not_added_to_it(self, bench: Bench) -> None:
+        lines = [
+            {"title": own, "quantity": 1, "unit_price": {"amount": "1", "currency": own}} for own in ("USD", "EUR")
+        ]
+        shown = bench.checkout({"external_id": "1", "currency": "EUR", "items": lines})
+        assert [own["unit_price"] for own in shown["items"]] == [None, {"amount": "1.00", "currency": "EUR"}]
+        assert shown["totals"]["total"] is None
+
+    def test_orders_and_refunds_alike(self, bench: Bench) -> None:
+        paid = {
+            "external_id": "1",
+            "status": "paid",
+            "order": {"id": "o", "total": {"amount": "9.50", "currency": "USD"}},
+        }
+        assert bench.checkout(paid)["order"]["total"] == {"amount": "9.50", "currency": "USD"}
+        refund = {"id": "r", "amount": {"amount": "9.50", "currency": "USD"}}
+        (reversal,) = bench.normalise({"status": "refunded", "order": {"id": "o"}, "refund": refund}).reversals
+        assert [own.amounts for own in reversal.refunds] == [(Money(950, "USD"),)]
 
 
 class TestPurchase:
