@@ -8,7 +8,6 @@ from typing import Any, Literal, Self, get_args
 from infra.parameters import tenant_prefix
 
 Architecture = Literal["arm64", "native"]
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 StageMail = Literal["off", "tenants", "shared"]
 
 
@@ -43,8 +42,11 @@ class Stage:
     architecture: Architecture = "arm64"
     removable: bool = False
     access_logs: bool = True
-    log_level: LogLevel = "INFO"
     log_retention_days: int = 30
+    log_runs: bool = False
+    """Whether Lambda tells of each run when it began and what it took (``platform.start``, ``platform.report``): as many
+    bytes again as ours. What fails, times out or does not start it tells anyway.
+    """
     due_shards: int = 8
     sweep_by_shard: bool = False
     deliveries_concurrency: int = 10

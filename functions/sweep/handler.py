@@ -11,11 +11,9 @@ from typing import Any
 
 from functions.sweep.composition import due_shards, sweeper
 from shared.aws.embedded_metrics import measure
-from shared.aws.function_log import function_logger, last_net
+from shared.aws.function_log import last_net
 from shared.aws.stores import now
 from shared.store.keys import DUE_KINDS
-
-logger = function_logger("sweep")
 
 SPARE_MS = 15_000
 """A page is not begun with less time left than this: the next minute's sweep goes on."""
@@ -34,11 +32,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
     parts = [(str(event["kind"]), int(event["shard"]))] if "kind" in event else _all_parts(at)
     swept = sweeper().sweep(parts, at, out_of_time)
-    # Also where nothing was due: that it comes at all is what the alarm SweepLate listens for.
-    measure("SweepLag", swept.lag.total_seconds(), service="sweep", unit="Seconds")
-    asked = str(event.get("asked", "by schedule"))[:40]
     told: dict[str, Any] = {"outcomes": swept.counts, "unfinished": swept.unfinished}
-    logger.info("swept", asked=asked, parts=len(parts), held=swept.held, **told)
+    asked = str(event.get("asked", "by schedule"))[:40]
+    about = {"message": "swept", "asked": asked, "parts": len(parts), "held": swept.held, **told}
+    # Also where nothing was due: that it comes at all is what the alarm SweepLate listens for.
+    measure("SweepLag", swept.lag.total_seconds(), service="sweep", unit="Seconds", about=about)
     return told
 
 

@@ -35,7 +35,6 @@ class _AccessLogs:
         self._destination = destination
         fields = {
             "request_id": "$context.requestId",
-            "at": "$context.requestTime",
             "route": "$context.routeKey",
             "status": "$context.status",
             _LATENCY: "$context.responseLatency",

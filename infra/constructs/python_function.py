@@ -85,6 +85,10 @@ class PythonFunction(Construct):
             timeout=self.timeout,
             reserved_concurrent_executions=shares(stage).get(name) if part is None else None,
             log_group=self.log_group,
+            # At a higher level of ours than INFO Lambda would drop the lines of embedded metrics, which have none.
+            logging_format=lambda_.LoggingFormat.JSON,
+            system_log_level_v2=lambda_.SystemLogLevel.INFO if stage.log_runs else lambda_.SystemLogLevel.WARN,
+            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
             # What a release replaces stays, for `make rollback`; `infra.operations.releases` removes what is older.
             current_version_options=lambda_.VersionOptions(removal_policy=RemovalPolicy.RETAIN),
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if stage.snap_start and spec.asked else None,
@@ -94,8 +98,6 @@ class PythonFunction(Construct):
                 "STAGE": stage.name,
                 "DUE_SHARDS": str(stage.due_shards),
                 "POWERTOOLS_SERVICE_NAME": called,
-                "POWERTOOLS_METRICS_NAMESPACE": "Checkback",
-                "POWERTOOLS_LOG_LEVEL": stage.log_level,
                 **({"PATIENCE_WITH_AWS": "short"} if spec.hurried else {}),
                 # Copies of a snapshot would share keys and connections.
                 **({"PREPARE_AT_INIT": "1"} if spec.prepares and not stage.snap_start else {}),

@@ -6,6 +6,7 @@ counted only where something goes wrong costs nothing while nothing does.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Literal
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
@@ -15,12 +16,12 @@ NAMESPACE = "Checkback"
 Unit = Literal["Count", "Seconds"]
 
 
-def count(name: str, *, service: str, about: dict[str, str] | None = None) -> None:
+def count(name: str, *, service: str, about: Mapping[str, object] | None = None) -> None:
     """One more ``name``. ``about`` goes into the log beside it: ids and words of ours, never what a shopper gave."""
     measure(name, 1, service=service, unit="Count", about=about)
 
 
-def measure(name: str, value: float, *, service: str, unit: Unit, about: dict[str, str] | None = None) -> None:
+def measure(name: str, value: float, *, service: str, unit: Unit, about: Mapping[str, object] | None = None) -> None:
     """One value of ``name``."""
     with single_metric(name=name, unit=MetricUnit[unit], value=value, namespace=NAMESPACE) as metric:
         metric.add_dimension(name="service", value=service)

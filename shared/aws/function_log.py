@@ -6,6 +6,7 @@ has no messages, and what leaves a handler and is no word of AWS's leaves it wit
 
 import functools
 import json
+import logging
 from collections.abc import Callable, Iterator
 from traceback import format_tb
 from typing import Any, override
@@ -16,6 +17,12 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from shared.aws.faults import code_of, is_temporary
 
 _MOST_CAUSES = 5
+_RFC_3339 = "%Y-%m-%dT%H:%M:%S.%FZ"
+"""Lambda reads levels only beside such a time (AWS Lambda Developer Guide, "Log-level filtering")."""
+
+# In the JSON format Lambda's runtime lets libraries speak from its own level on. Botocore tells at INFO of each client
+# where its credentials are from; warnings are enough, of libraries as of our modules.
+logging.getLogger().setLevel(logging.WARNING)
 
 
 class Defect(Exception):
@@ -63,7 +70,15 @@ class _WithoutWords(LambdaPowertoolsFormatter):
     def __init__(self) -> None:
         # Our messages are words: none is JSON to be tried. One encoder serves all lines.
         encoder = json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False)
-        super().__init__(serialize_stacktrace=False, json_serializer=encoder.encode, json_deserializer=str)
+        super().__init__(
+            serialize_stacktrace=False,
+            json_serializer=encoder.encode,
+            json_deserializer=str,
+            datefmt=_RFC_3339,
+            utc=True,
+            # A message is written in one place: where that is would be said twice.
+            location=None,
+        )
 
     @override
     def formatException(self, ei: Any) -> str:

@@ -19,9 +19,12 @@ of 5 ms and its processor's time; records and messages come one by one, the dear
 CALL, WORK, ANSWER = 0.005, 0.01, 0.275
 """The same for several at once, in seconds: of each call, of the processor for each record or message, and of the
 receivers' answers, which come at the same time. One alone comes to what is said above, within a tenth."""
-LOG_BYTES = 300
-"""Of a line in the log, and of what Lambda adds to each run (docs/operations.md, where the lines are counted); each
-webhook, record and delivery writes one, and each minute's metric another, which is left out here."""
+LOG_BYTES = {"request": 160, "webhook": 277, "record": 205, "delivery": 232}
+"""Of a line, with its end: of the API's access log, and what a function writes of a webhook, of a record that is told
+and of a delivery. Each is counted (``test_correlation.py``, ``test_service_stack.py``). Left out are each sweep's line
+and what Lambda writes of runs that fail."""
+LOG_EVENT = 26
+"""Bytes that CloudWatch Logs adds to each line (CloudWatch Logs API reference, PutLogEvents)."""
 _QUEUED = ("SendMessage", "SendMessageBatch")
 
 
@@ -57,8 +60,8 @@ def of_a_session(flows: Mapping[str, Mapping[str, Any]]) -> Cost:
     """The mean session, spread over its webhooks. ``flows``: figures by name, as the ceilings have them."""
     # An abandonment or a purchase each: told once, delivered once.
     held = WEBHOOKS * SECONDS["webhook"] + SECONDS["announcing"] + SECONDS["delivering"]
-    runs = WEBHOOKS + 2
-    return _cost(flows, weights(), spread=WEBHOOKS, asked=WEBHOOKS, runs=runs, held=held, lines=runs)
+    lines = {"request": WEBHOOKS, "webhook": WEBHOOKS, "record": 1, "delivery": 1}
+    return _cost(flows, weights(), spread=WEBHOOKS, asked=WEBHOOKS, runs=WEBHOOKS + 2, held=held, lines=lines)
 
 
 def of_the_feed(flows: Mapping[str, Mapping[str, Any]], together: int) -> Cost:
@@ -68,7 +71,8 @@ def of_the_feed(flows: Mapping[str, Mapping[str, Any]], together: int) -> Cost:
     times = {f"announcing {many}": 1.0, f"delivering {many}": 1.0}
     calls = sum(sum(flows[own]["calls"].values()) for own in times)
     held = calls * CALL + 2 * together * WORK + ANSWER
-    return _cost(flows, times, spread=together, asked=0, runs=2, held=held, lines=2 * together)
+    lines = {"record": together, "delivery": together}
+    return _cost(flows, times, spread=together, asked=0, runs=2, held=held, lines=lines)
 
 
 def _cost(
@@ -79,10 +83,11 @@ def _cost(
     asked: int,
     runs: int,
     held: float,
-    lines: int,
+    lines: Mapping[str, int],
 ) -> Cost:
     """Flows by how often they are gone through, spread over so many; ``held``: seconds of functions in all."""
     price = PRICES["per_million"]
+    logged = sum(often * (LOG_BYTES[line] + LOG_EVENT) for line, often in lines.items())
     writes = reads = sent = kms = 0.0
     for name, often in times.items():
         found = flows[name]
@@ -99,6 +104,6 @@ def _cost(
         # Received and deleted is all that one run is given, in two calls.
         "queue": (sent + 2) * price["sqs_request"],
         "keys": kms * price["kms_request"],
-        "logs": (lines + runs) * LOG_BYTES / 10**9 * PRICES["log_gb"] * 1_000_000,
+        "logs": logged / 10**9 * PRICES["log_gb"] * 1_000_000,
     }
     return Cost({name: own / spread for name, own in parts.items()}, writes)

@@ -11,6 +11,7 @@ from shared.aws.function_log import function_logger
 from shared.aws.queues import StepMessage, read_message
 from shared.delivery.exchange import Answer
 from shared.domain.ids import EpisodeId
+from tests.bench.dollars import LOG_BYTES
 from tests.integration.campaigning import an_hour_after
 from tests.integration.shop import MERCHANT, Shop, aws_event
 
@@ -166,6 +167,11 @@ def test_an_id_of_another_form_is_none(shop: Shop, odd: Any) -> None:
     assert causes(shop) == {"checkout.abandoned": None}
 
 
+def lengths(lines: list[str], outcome: str) -> set[int]:
+    """The bytes of lines that tell of that outcome, with their ends."""
+    return {len(own.encode()) + 1 for own in lines if json.loads(own)["outcome"] == outcome}
+
+
 def test_a_webhook_and_all_that_it_causes_write_what_the_docs_say(shop: Shop, log: Log) -> None:
     shop.endpoint("checkout.abandoned")
     webhook(shop, FIRST)  # the first says that its provider is heard
@@ -176,12 +182,14 @@ def test_a_webhook_and_all_that_it_causes_write_what_the_docs_say(shop: Shop, lo
     shop.sweep()
     of_sweep = log.volume()
     shop.settle()
-    of_telling = log.volume()
+    telling = log.lines()
     shop.deliver()
-    of_delivering = log.volume()
+    delivering = log.lines()
 
     assert len(shop.sent) == 2
     stated = f"| a webhook | {of_webhook} |\n| a sweep, with its heartbeat | {of_sweep} |"
     assert stated in (PROJECT / "docs" / "operations.md").read_text()
-    assert of_telling <= 3 * 240, "two checkouts, of which one gives way to the other"
-    assert of_delivering <= 3 * 270
+    assert of_webhook == LOG_BYTES["webhook"]
+    assert len(telling) == len(delivering) == 3, "two checkouts, of which one gives way to the other"
+    assert lengths(telling, "abandoned") == {LOG_BYTES["record"]}
+    assert lengths(delivering, "delivered") == {LOG_BYTES["delivery"]}

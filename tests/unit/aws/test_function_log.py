@@ -3,11 +3,16 @@
 import ast
 import io
 import json
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from infra.local.engine import PROJECT
 from shared.aws.function_log import Defect, function_logger, last_net
 from shared.store.table import StoreUnavailable
 
@@ -38,6 +43,34 @@ def test_an_error_is_told_by_its_name_and_place(monkeypatch: pytest.MonkeyPatch)
     assert (entry["message"], entry["row"], entry["exception_name"]) == ("row_not_read", "C#1", "KeyError")
     assert "ValueError" in entry["exception"]
     assert "in unreadable" in entry["exception"]
+
+
+def test_lambda_can_read_level_and_time_of_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AWS Lambda Developer Guide, "Log-level filtering": without a time by RFC 3339 every line counts as INFO."""
+    written = io.StringIO()
+    logger = function_logger("a test")
+    monkeypatch.setattr(logger.handlers[0], "stream", written)
+
+    logger.warning("row_not_read")
+
+    entry = json.loads(written.getvalue())
+    assert set(entry) == {"level", "message", "timestamp", "service"}
+    assert entry["level"] == "WARNING"
+    assert entry["timestamp"].endswith("Z")
+    assert abs(datetime.fromisoformat(entry["timestamp"]) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_libraries_tell_of_warnings_alone_whatever_lambda_lets_them() -> None:
+    """In the JSON format the runtime sets its level before our import: botocore would tell of credentials at INFO."""
+    asked = "import logging; logging.getLogger().setLevel('INFO'); import shared.aws.function_log;"
+    told = subprocess.run(
+        [sys.executable, "-c", f"{asked} print(logging.getLogger('botocore.credentials').getEffectiveLevel())"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert told.stdout.strip() == str(logging.WARNING)
 
 
 def undecodable() -> None:

@@ -10,11 +10,12 @@ from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
 from infra.operations.redrive import CAUSES
 from infra.stages import UnusableStageError
 from shared.domain.step_state import CLAIM_LEASE
+from tests.bench.dollars import LOG_BYTES
+from tests.integration.alarms.access_log import AccessLog
 from tests.unit.infra.conftest import StackTemplate, Synthesise, Templates, as_list
 
 ENVIRONMENT = {
     "STAGE", "TABLE_NAME", "PUBLIC_URL", "KEYS_SECRET_ARN", "DUE_SHARDS", "POWERTOOLS_SERVICE_NAME",
-    "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL",
 }  # fmt: skip
 STAGE_VIEW = {
     "STEPS_QUEUE_URL", "SLOW_QUEUE_URL", "CAMPAIGN_RUNS_QUEUE_URL", "DELIVERY_DEAD_LETTERS_QUEUE_URL",
@@ -310,6 +311,25 @@ def test_the_api_throttles_and_logs_without_the_callers_address(production: Temp
     assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 2500, "ThrottlingRateLimit": 5000}
     assert "sourceIp" not in stage["AccessLogSettings"]["Format"]
     assert "requestId" in stage["AccessLogSettings"]["Format"]
+
+
+def test_a_webhooks_line_in_the_access_log_is_as_long_as_its_cost_is_counted_for(production: Templates) -> None:
+    known = {"requestId": "JKJaXmPLvHcESHA=", "routeKey": "POST /hooks/{source_id}", "status": "200"}
+    line = AccessLog(production.service).line(**known, responseLatency=23)
+
+    assert len(json.dumps(line, separators=(",", ":"))) + 1 == LOG_BYTES["request"]
+
+
+@pytest.mark.parametrize("name", FUNCTION_NAMES)
+def test_lambda_tells_of_what_fails_and_of_every_run_only_where_asked_to(
+    synthesise: Synthesise, name: FunctionName
+) -> None:
+    """An embedded metric has no level, so counts as INFO: what is above would be written without it."""
+    quiet, told = synthesise("production"), synthesise("production", log_runs=True)
+    configured = [own.service.function(name)["Properties"]["LoggingConfig"] for own in (quiet, told)]
+
+    assert [own["SystemLogLevel"] for own in configured] == ["WARN", "INFO"]
+    assert {(own["LogFormat"], own["ApplicationLogLevel"]) for own in configured} == {("JSON", "INFO")}
 
 
 def test_no_browser_script_may_call_the_api(service: StackTemplate) -> None:
