@@ -3,11 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 from infra.parameters import tenant_prefix
 
 Architecture = Literal["arm64", "native"]
+LONGEST_NAME: Final = 32
+"""Of a stage: it begins the names of stacks, and of much that has its own limits."""
+LONGEST_FRAME_ANCESTORS: Final = 500
+_NAME = re.compile(rf"[A-Za-z][A-Za-z0-9-]{{0,{LONGEST_NAME - 1}}}")
 StageMail = Literal["off", "tenants", "shared"]
 
 
@@ -44,8 +48,9 @@ class Stage:
     access_logs: bool = True
     log_retention_days: int = 30
     log_runs: bool = False
-    """Whether Lambda tells of each run when it began and what it took (``platform.start``, ``platform.report``): as many
-    bytes again as ours. What fails, times out or does not start it tells anyway.
+    """Whether Lambda tells of each run when it began and what it took: as many bytes again as ours.
+
+    What fails, times out or does not start it tells anyway.
     """
     due_shards: int = 8
     sweep_by_shard: bool = False
@@ -161,6 +166,11 @@ class Stage:
         if not isinstance(settings, Mapping):
             msg = f"unknown stage {name!r}: the CDK context 'stages' has {', '.join(sorted(stages))}"
             raise UnusableStageError(msg)
+        if not _NAME.fullmatch(name):
+            msg = (
+                f"stage {name!r}: a name has up to {LONGEST_NAME} letters, digits and hyphens, and begins with a letter"
+            )
+            raise UnusableStageError(msg)
         known = {field.name: field for field in fields(cls) if field.name != "name"}
         if unknown := sorted(set(settings) - set(known)):
             msg = f"stage {name!r}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}"
@@ -261,7 +271,10 @@ class Stage:
         return tuple(own.strip() for own in (self.console_frame_ancestors or "").split(",") if own.strip())
 
     def _check_frames(self) -> None:
-        """That each is one origin: what stands in the policy lets nobody else in."""
+        """That each is one origin: what stands in the policy lets nobody else in. They share the function's 4 KB."""
+        if len(self.console_frame_ancestors or "") > LONGEST_FRAME_ANCESTORS:
+            msg = f"stage {self.name!r}: console_frame_ancestors are {LONGEST_FRAME_ANCESTORS} characters at most"
+            raise UnusableStageError(msg)
         for own in self.frame_ancestors:
             if not _ORIGIN.fullmatch(own):
                 msg = f"stage {self.name!r}: console_frame_ancestors are origins like https://admin.example, not {own}"

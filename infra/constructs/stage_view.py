@@ -2,7 +2,7 @@
 
 from infra.constructs.python_function import PythonFunction
 from infra.constructs.queues import Queues
-from shared.aws.stage_watch import ALARM_PREFIX
+from shared.aws.stage_watch import ALARM_PREFIX, WATCHED_QUEUES, told_of
 
 _AS_A_WHOLE = (
     "GetMetricData knows no resource; DescribeAlarms shows composite alarms only to whom it is allowed of all"
@@ -29,6 +29,8 @@ def let_tell_of_the_stage(
     function.allow(["sqs:GetQueueAttributes"], [own.queue_arn for own in (*known, *more.values())])
     function.tell(
         DISPATCH_FUNCTION=dispatch.function.function_name,
-        **{ALARM_PREFIX: alarm_prefix},
-        **{variable: queue.queue_url for variable, queue in more.items()},
+        **{
+            ALARM_PREFIX: alarm_prefix,
+            WATCHED_QUEUES: told_of({variable: queue.queue_name for variable, queue in more.items()}),
+        },
     )

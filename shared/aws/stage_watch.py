@@ -13,7 +13,7 @@ from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from shared.aws.deadline import DeadlinePassed
 from shared.aws.embedded_metrics import NAMESPACE
-from shared.aws.environment import Environment
+from shared.aws.environment import Environment, MissingVariable
 from shared.aws.faults import code_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _FORBIDDEN: Final = frozenset({"AccessDenied", "AccessDeniedException", "Unautho
 
 @dataclass(frozen=True, slots=True)
 class WatchedQueue:
-    """A queue of the stage: the variable that holds its URL, and its alarm's section of the runbook.
+    """A queue of the stage: the variable that holds its URL where it is used, and its alarm's section of the runbook.
 
     ``dead``: what is in it waits for a person.
     """
@@ -59,8 +59,31 @@ QUEUES: Final = (
     WatchedQueue("missed schedules", "MISSED_SCHEDULES_QUEUE_URL", "missedschedules", dead=True),
 )
 """As ``infra/constructs/queues.py`` makes them."""
+WATCHED_QUEUES: Final = "WATCHED_QUEUES"
+"""The variable with the names of the queues that its function only looks at: ``STEPS=…`` for ``STEPS_QUEUE_URL``, with
+spaces in between. Eight URLs more would hardly fit into the 4 KB that a function's variables may have.
+"""
+_URL: Final = "_QUEUE_URL"
 ALARM_PREFIX: Final = "ALARM_PREFIX"
 """The variable with what the names of this stage's alarms begin with, and nobody else's."""
+
+
+def told_of(names: Mapping[str, str]) -> str:
+    """What ``WATCHED_QUEUES`` holds; ``names`` by the variable of the queue's URL."""
+    return " ".join(f"{variable.removesuffix(_URL)}={name}" for variable, name in names.items())
+
+
+def url_of(variable: str, environment: Environment) -> str:
+    """A queue's URL: told, or by its name beside a queue whose URL is told. Raises MissingVariable."""
+    if url := environment.variables.get(variable):
+        return url
+    told = environment.variable(WATCHED_QUEUES).split()
+    names = {f"{kind}{_URL}": name for kind, _, name in (own.partition("=") for own in told)}
+    if not names.get(variable):
+        msg = f"environment variable {WATCHED_QUEUES} does not name {variable.removesuffix(_URL)}"
+        raise MissingVariable(msg)
+    beside, _, _ = environment.variable(QUEUES[0].variable).rpartition("/")
+    return f"{beside}/{names[variable]}"
 
 
 class MetricsIncomplete(Exception):
@@ -152,7 +175,7 @@ class StageWatch:
         """How full a queue is. Raises what botocore raises."""
         names = ("", "NotVisible", "Delayed")
         attributes = self._sqs().get_queue_attributes(
-            QueueUrl=self._environment.variable(queue.variable),
+            QueueUrl=url_of(queue.variable, self._environment),
             AttributeNames=[
                 "ApproximateNumberOfMessages",
                 "ApproximateNumberOfMessagesNotVisible",
@@ -178,7 +201,7 @@ class StageWatch:
     def _metrics(self) -> Iterator[tuple[str, _Metric]]:
         variable, stage = self._environment.variable, self._environment.stage
         for queue in QUEUES:
-            name = variable(queue.variable).rpartition("/")[2]
+            name = url_of(queue.variable, self._environment).rpartition("/")[2]
             yield queue.variable, _Metric("AWS/SQS", "ApproximateAgeOfOldestMessage", {"QueueName": name}, "Maximum")
         own = {"stage": stage}
         yield "sweep lag", _Metric(NAMESPACE, "SweepLag", {"service": "sweep"} | own, "Maximum")

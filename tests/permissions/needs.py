@@ -25,6 +25,8 @@ NAMED = re.compile(
     r"|SCHEDULE_GROUP|SCHEDULER_ROLE_ARN|SES_CONFIGURATION_SET|SES_TENANT_PREFIX"
 )
 """The variables that name a resource."""
+WATCHED_QUEUES = "WATCHED_QUEUES"
+"""The variable that names several queues (``shared/aws/stage_watch.py``)."""
 
 
 class Need(NamedTuple):
@@ -41,8 +43,11 @@ type Names = Mapping[str, str]
 
 
 def names_of(environment: Mapping[str, str]) -> Names:
-    """Which variable holds a value."""
-    return {value: variable for variable, value in environment.items() if NAMED.fullmatch(variable)}
+    """Which variable holds a value. A queue that is only looked at is told by name, and called by its URL."""
+    beside, _, _ = environment.get("DELIVERIES_QUEUE_URL", "").rpartition("/")
+    looked_at = (own.partition("=") for own in environment.get(WATCHED_QUEUES, "").split())
+    urls = {f"{beside}/{name}": f"{kind}_QUEUE_URL" for kind, _, name in looked_at}
+    return urls | {value: variable for variable, value in environment.items() if NAMED.fullmatch(variable)}
 
 
 def arn(service: str, resource: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from tests.permissions.needs import ACCOUNT, NAMED, REGION, Need, beginning_named
+from tests.permissions.needs import ACCOUNT, NAMED, REGION, WATCHED_QUEUES, Need, beginning_named
 
 type Template = Mapping[str, Any]
 
@@ -165,6 +165,10 @@ def _variables(functions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, st
     """Which variable holds the name, URL or ARN of a resource or parameter."""
     for function in functions:
         for variable, value in function["Properties"]["Environment"]["Variables"].items():
+            if variable == WATCHED_QUEUES:
+                parts = value["Fn::Join"][1]
+                for said, own in zip(parts[::2], parts[1::2], strict=True):
+                    yield own["Fn::GetAtt"][0], f"{said.strip(' =')}_QUEUE_URL"
             if not NAMED.fullmatch(variable):
                 continue
             match value:

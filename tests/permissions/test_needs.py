@@ -10,6 +10,8 @@ from tests.permissions.needs import Need, arn, names_of, needs_of, needs_of_even
 NAMES = names_of({
     "TABLE_NAME": "checkback-1",
     "RETRIES_QUEUE_URL": "https://sqs.example/1/retries",
+    "DELIVERIES_QUEUE_URL": "https://sqs.example/1/deliveries",
+    "WATCHED_QUEUES": "STEPS=steps-1 SLOW=slow-1",
     "QUARANTINE_BUCKET": "kept",
     "KEYS_SECRET_ARN": "arn:aws:secretsmanager:ap-south-1:1:secret:keys",
     "SCHEDULE_GROUP": "campaigns",
@@ -66,6 +68,9 @@ def row(**more: Any) -> dict[str, Any]:
         ]),
         ("sqs.GetQueueAttributes", {"QueueUrl": "https://sqs.example/1/retries"}, [
             Need("sqs:GetQueueAttributes", arn("sqs", "RETRIES_QUEUE_URL")),
+        ]),
+        ("sqs.GetQueueAttributes", {"QueueUrl": "https://sqs.example/1/slow-1"}, [
+            Need("sqs:GetQueueAttributes", arn("sqs", "SLOW_QUEUE_URL")),
         ]),
         ("cloudwatch.DescribeAlarms", {"AlarmNamePrefix": "a"}, [Need("cloudwatch:DescribeAlarms", "*")]),
         ("dynamodb.Scan", row(), [Need("dynamodb:Scan", "*")]),

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 
 from functions.merchant_api import services
+from shared.aws.stage_watch import WATCHED_QUEUES, told_of
 from shared.store.table import Table
 from shared.workflows.privacy.merchant_erasure import Clock
 from tests.integration.api import described
@@ -105,6 +106,18 @@ def stage_name() -> str:
     return "prod"
 
 
+def _only_looked_at(stage: Stage) -> Iterator[tuple[str, str]]:
+    """Queues with which the API does nothing but tell the operator how full they are."""
+    yield "STEPS_QUEUE_URL", stage.steps_url
+    yield "SLOW_QUEUE_URL", stage.slow_url
+    yield "CAMPAIGN_RUNS_QUEUE_URL", stage.campaign_runs_url
+    yield "DELIVERY_DEAD_LETTERS_QUEUE_URL", stage.dead_letters_url
+    yield "DEAD_LETTERS_QUEUE_URL", stage.record_dead_letters_url
+    yield "PULLS_DEAD_LETTERS_QUEUE_URL", stage.pull_dead_letters_url
+    yield "CAMPAIGN_DEAD_LETTERS_QUEUE_URL", stage.campaign_dead_letters_url
+    yield "MISSED_SCHEDULES_QUEUE_URL", stage.missed_schedules_url
+
+
 @pytest.fixture
 def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     """The API as the operator calls it."""
@@ -124,14 +137,7 @@ def operator(stage: Stage, stage_name: str, monkeypatch: pytest.MonkeyPatch) -> 
         "SCHEDULER_ROLE_ARN": "arn:aws:iam::123456789012:role/scheduler",
         "CAMPAIGN_RUNS_QUEUE_ARN": stage.campaign_runs_arn,
         "DUE_SHARDS": str(DUE_SHARDS),
-        "STEPS_QUEUE_URL": stage.steps_url,
-        "SLOW_QUEUE_URL": stage.slow_url,
-        "CAMPAIGN_RUNS_QUEUE_URL": stage.campaign_runs_url,
-        "DELIVERY_DEAD_LETTERS_QUEUE_URL": stage.dead_letters_url,
-        "DEAD_LETTERS_QUEUE_URL": stage.record_dead_letters_url,
-        "PULLS_DEAD_LETTERS_QUEUE_URL": stage.pull_dead_letters_url,
-        "CAMPAIGN_DEAD_LETTERS_QUEUE_URL": stage.campaign_dead_letters_url,
-        "MISSED_SCHEDULES_QUEUE_URL": stage.missed_schedules_url,
+        WATCHED_QUEUES: told_of({variable: url.rpartition("/")[2] for variable, url in _only_looked_at(stage)}),
         "DISPATCH_FUNCTION": "dispatch",
         "ALARM_PREFIX": "checkback-prod-service-Alarms",
     }.items():

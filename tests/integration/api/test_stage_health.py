@@ -1,14 +1,15 @@
 """How the stage fares, as CloudWatch and SQS answer it; what does not answer is named, and hides nothing else."""
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from shared.aws import clients
-from shared.aws.environment import Environment
-from shared.aws.stage_watch import QUEUES, StageWatch, WatchedQueue
+from shared.aws.environment import Environment, MissingVariable
+from shared.aws.stage_watch import QUEUES, WATCHED_QUEUES, StageWatch, WatchedQueue, url_of
 from shared.workflows.insight.stage_health import stage_health
 from tests.integration.api.conftest import Api
 from tests.integration.conftest import Stage
@@ -109,6 +110,16 @@ def test_a_queue_that_is_gone_is_named_alone(operator: Api, monitoring: Monitori
 
     assert found["unknown"] == [{"part": "queues", "queue": "slow", "reason": "unavailable"}]
     assert {own["name"] for own in found["queues"] if own["waiting"] is None} == {"slow"}
+
+
+def test_a_queue_that_the_function_was_not_told_of_is_one_named_error(operator: Api) -> None:
+    told = {"DELIVERIES_QUEUE_URL": "https://sqs.example/1/deliveries", WATCHED_QUEUES: "STEPS=steps-1"}
+    environment = replace(Environment.read(), variables=told)
+
+    assert url_of("DELIVERIES_QUEUE_URL", environment) == "https://sqs.example/1/deliveries"
+    assert url_of("STEPS_QUEUE_URL", environment) == "https://sqs.example/1/steps-1"
+    with pytest.raises(MissingVariable, match="WATCHED_QUEUES does not name SLOW"):
+        url_of("SLOW_QUEUE_URL", environment)
 
 
 class Hanging(StageWatch):

@@ -89,7 +89,7 @@ def reads(templates: Templates) -> Billed:
 
 
 def logs(templates: Templates) -> Billed:
-    """A line a tick (docs/operations.md), of a sweep that moved nothing, with what CloudWatch adds; five GB are free."""
+    """A line a tick, of a sweep that moved nothing, with what CloudWatch adds; five GB are free."""
     stored = ticks(templates) * 343 / GB
     return Billed(0.50 * stored, 0.50 * max(stored - 5, 0))
 

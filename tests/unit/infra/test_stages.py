@@ -47,6 +47,7 @@ def test_settings_come_from_the_context_and_the_rest_has_defaults() -> None:
         ({"stage_mail": "shared", "mail_identities": "*"}, "mail_identities are domains and addresses, without *"),
         ({"mail_identities": "tea.example"}, "mail_identities is of no use while stage_mail is off"),
         ({"log_retention_days": 8}, "log_retention_days must be one of 1, 7, 14, 30, 90, 180, 365, is 8"),
+        ({"console_frame_ancestors": f"https://{'a.' * 250}example"}, "console_frame_ancestors are 500 characters"),
         ({"name": "dev"}, "unknown setting name"),
     ],
 )
@@ -55,6 +56,12 @@ def test_a_wrong_setting_is_refused_by_name(settings: dict[str, object], complai
         Stage.from_context("dev", {"dev": settings})
 
     assert "'dev'" in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["", "1st", "my stage", "a/b", "p" * 33])
+def test_a_name_that_stacks_cannot_have_is_refused(name: str) -> None:
+    with pytest.raises(UnusableStageError, match="up to 32 letters, digits and hyphens"):
+        Stage.from_context(name, {name: {}})
 
 
 def test_an_unknown_stage_is_refused_with_those_that_exist() -> None:
