@@ -14,6 +14,8 @@ import boto3
 import duckdb
 import pytest
 import time_machine
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 import functions.campaign.handler as campaign_function
 from functions.campaign import composition
@@ -79,12 +81,17 @@ class Town:
         self.clock.shift(timedelta(days=days))
 
     def files(self) -> dict[str, bytes]:
-        """Every file by its key, unpacked."""
-        found = self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return {
-            own["Key"]: gzip.decompress(self.s3.get_object(Bucket=BUCKET, Key=own["Key"])["Body"].read())
-            for own in found
-        }
+        """Every file by its key, unpacked; looked up in moto, a twentieth of what asking by a client takes."""
+        return {name: gzip.decompress(own.value) for name, own in self._objects().items()}
+
+    def remove_files(self) -> None:
+        """As if none had been written."""
+        for name in list(self._objects()):
+            self._objects().pop(name)
+
+    @staticmethod
+    def _objects() -> Any:
+        return s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[BUCKET].keys
 
 
 def key(own: Merchant, day: date) -> str:
@@ -335,6 +342,9 @@ def test_a_large_day_goes_by_the_disk_in_pieces(town: Town, monkeypatch: pytest.
 def test_whatever_call_fails_the_next_ticks_end_the_same(
     town: Town, monkeypatch: pytest.MonkeyPatch, kind: Kind
 ) -> None:
+    # A day is read in sixteen queries of the same kind, two for each shard: of two shards, two stand for six more.
+    partitions = keys.facts
+    monkeypatch.setattr(keys, "facts", lambda merchant_id, day: partitions(merchant_id, day, 2))
     calls = AwsCalls()
     calls.install(monkeypatch)
     merchants = [town.merchant(name)[0] for name in ("a", "b")]
@@ -344,8 +354,7 @@ def test_whatever_call_fails_the_next_ticks_end_the_same(
     table = services.services().table
 
     def played(fault: Fault | None) -> dict[str, bytes]:
-        for name in town.files():
-            town.s3.delete_object(Bucket=BUCKET, Key=name)
+        town.remove_files()
         table.delete_all([keys.fact_walk()])
         composition.fact_files.cache_clear()
         with calls.watched(fault):
@@ -360,6 +369,7 @@ def test_whatever_call_fails_the_next_ticks_end_the_same(
 
     whole = played(None)
     made = len(calls.names)
+    assert made >= 36
     assert len(whole) == 4
     for at in range(made):
         assert played(Fault(at, kind)) == whole, f"{kind} {at}"
