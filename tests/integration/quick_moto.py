@@ -4,9 +4,9 @@ Moto looks up an operation by inspecting its whole class at every call, counts a
 instead of once, asks at each node of an expression which nodes it looks for, copies a table with its stream at
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
-item at each attribute that is set, asks its copies of attributes through the copy module, and sorts all of a table to
-find the rows of one partition. What it does with the texts of expressions, ``moto_expressions.py`` does instead, what
-with single attributes, ``moto_attributes.py``.
+item at each attribute that is set, asks its copies of attributes through the copy module, spells out a queue's fifteen
+attributes whenever one is asked for, and sorts all of a table to find the rows of one partition. What it does with the
+texts of expressions, ``moto_expressions.py`` does instead, what with single attributes, ``moto_attributes.py``.
 """
 
 import copy
@@ -29,6 +29,7 @@ models: Any = import_module("moto.dynamodb.models")
 validators: Any = import_module("moto.dynamodb.parsing.validators")
 ast_nodes: Any = import_module("moto.dynamodb.parsing.ast_nodes")
 dynamo_type: Any = import_module("moto.dynamodb.models.dynamo_type")
+queues: Any = import_module("moto.sqs.models")
 
 _going_back = threading.local()
 _asked = threading.local()
@@ -39,6 +40,7 @@ def install() -> None:
     if getattr(models.copy, "quick", False):
         return
     responses.method_names_from_class = cache(responses.method_names_from_class)
+    queues.camelcase_to_underscores = cache(queues.camelcase_to_underscores)
     _look_at_clauses_once()
     validators.deepcopy = _tree_copied
     dynamo_type.DynamoType.__deepcopy__ = lambda self, _: _twin(self)

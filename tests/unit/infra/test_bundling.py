@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -97,6 +98,7 @@ for name in registry.names():
     except Conflict as refused:
         print(name, str(refused).partition(" its ")[0])
 """
+Unpacked = Callable[[FunctionName], Path]
 DOES_NOTHING = "KINDS = {'C', 'S', 'R'}\n\ndef handler(event, context):\n    return event in {'a', 'b'}\n"
 
 
@@ -159,10 +161,26 @@ def proved() -> set[tuple[str, int]]:
     return set()
 
 
-@pytest.fixture(params=FUNCTION_NAMES)
+@pytest.fixture(scope="module", params=FUNCTION_NAMES)
 def function(request: pytest.FixtureRequest) -> FunctionName:
+    """One after the other, so that of two processes each builds and unpacks its own half."""
     name: FunctionName = request.param
     return name
+
+
+@pytest.fixture(scope="module")
+def unpacked(bundler: Bundler, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unpacked]:
+    """A function's bundle as Lambda has it on its disk: nobody writes there."""
+    folder = tmp_path_factory.mktemp("unpacked")
+
+    @cache
+    def of(name: FunctionName) -> Path:
+        with zipfile.ZipFile(bundler.build(name).path) as archive:
+            archive.extractall(folder / name)
+        return folder / name
+
+    yield of
+    shutil.rmtree(folder)
 
 
 def modules(archive: zipfile.ZipFile) -> Iterator[tuple[str | None, str]]:
@@ -309,32 +327,21 @@ def run_alone(script: str, bundle: Path, given: str = "") -> str:
     return run.stdout
 
 
-def test_every_bundle_counts_what_it_sees(bundler: Bundler, function: FunctionName, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build(function).path) as archive:
-        archive.extractall(tmp_path)
-
-    assert '"Heard":[1.0]' in run_alone(COUNT, tmp_path)
+def test_every_bundle_counts_what_it_sees(unpacked: Unpacked, function: FunctionName) -> None:
+    assert '"Heard":[1.0]' in run_alone(COUNT, unpacked(function))
 
 
-def test_ingest_loads_no_more_modules_than_its_ceiling(bundler: Bundler, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
-        archive.extractall(tmp_path)
-
-    assert int(run_alone(PREPARE, tmp_path)) <= MOST_MODULES_OF_INGEST
+def test_ingest_loads_no_more_modules_than_its_ceiling(unpacked: Unpacked) -> None:
+    assert int(run_alone(PREPARE, unpacked("ingest"))) <= MOST_MODULES_OF_INGEST
 
 
-def test_the_api_describes_itself_from_its_bundle_alone(bundler: Bundler, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build("merchant_api").path) as archive:
-        archive.extractall(tmp_path)
-
-    *_, told = run_alone(DESCRIBE, tmp_path).splitlines()
+def test_the_api_describes_itself_from_its_bundle_alone(unpacked: Unpacked) -> None:
+    *_, told = run_alone(DESCRIBE, unpacked("merchant_api")).splitlines()
 
     assert json.loads(told) == json.loads((PROJECT / "docs" / "openapi.json").read_text())
 
 
-def test_a_bundle_reads_numbers_as_the_whole_package_does(bundler: Bundler, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
-        archive.extractall(tmp_path)
+def test_a_bundle_reads_numbers_as_the_whole_package_does(unpacked: Unpacked) -> None:
     examples = [(region, phonenumbers.example_number(region)) for region in sorted(phonenumbers.SUPPORTED_REGIONS)]
     forms = phonenumbers.PhoneNumberFormat
     written = [
@@ -345,7 +352,7 @@ def test_a_bundle_reads_numbers_as_the_whole_package_does(bundler: Bundler, tmp_
     ]
     assert len(written) > 700
 
-    read = json.loads(run_alone(READ_NUMBERS, tmp_path, json.dumps(written)))
+    read = json.loads(run_alone(READ_NUMBERS, unpacked("ingest"), json.dumps(written)))
 
     assert read == [to_e164(number, region) for region, number in written]
     assert read.count(None) < 10
@@ -362,11 +369,8 @@ def test_models_of_services_come_without_their_description(bundler: Bundler, fun
         assert not [name for name in archive.namelist() if name.endswith(".json.gz")]
 
 
-def test_a_bundles_s3_gets_as_far_as_the_connection(bundler: Bundler, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build("ingest").path) as archive:
-        archive.extractall(tmp_path)
-
-    assert run_alone(KEEP_A_BODY, tmp_path).split() == ["EndpointConnectionError"]
+def test_a_bundles_s3_gets_as_far_as_the_connection(unpacked: Unpacked) -> None:
+    assert run_alone(KEEP_A_BODY, unpacked("ingest")).split() == ["EndpointConnectionError"]
 
 
 def test_a_package_that_no_longer_has_what_is_taken_out_is_refused(
@@ -404,19 +408,18 @@ def test_a_bundle_holds_only_locked_packages_and_its_own_code(
     assert bundler.build(function).path.stat().st_size < LARGEST_ZIP
 
 
-def test_a_bundle_imports_with_nothing_but_itself(bundler: Bundler, function: FunctionName, tmp_path: Path) -> None:
-    with zipfile.ZipFile(bundler.build(function).path) as archive:
-        archive.extractall(tmp_path)
-    run_alone(IMPORT_ALONE.format(name=function), tmp_path)
+def test_a_bundle_imports_with_nothing_but_itself(unpacked: Unpacked, function: FunctionName) -> None:
+    run_alone(IMPORT_ALONE.format(name=function), unpacked(function))
 
 
 @pytest.mark.parametrize("name", ["merchant_api", "console"])
-def test_who_sends_samples_can_make_one_of_every_provider(bundler: Bundler, name: FunctionName, tmp_path: Path) -> None:
+def test_who_sends_samples_can_make_one_of_every_provider(
+    bundler: Bundler, name: FunctionName, unpacked: Unpacked
+) -> None:
     with zipfile.ZipFile(bundler.build(name).path) as archive:
-        archive.extractall(tmp_path)
         samples = [own for own in archive.namelist() if own.startswith("checkback/samples/")]
 
-    told = run_alone(MAKE_SAMPLES, tmp_path).splitlines()
+    told = run_alone(MAKE_SAMPLES, unpacked(name)).splitlines()
 
     assert len(told) == 11
     assert "flexype acr" in told
