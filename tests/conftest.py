@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import forks
 from tests.fresh_imports import FreshImports, fresh_imports
 from tests.permissions.recording import record_handlers
 from tests.selection import ran
@@ -31,10 +32,16 @@ settings.register_profile("thorough", max_examples=2_000, deadline=None, suppres
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many processes play."""
+    forks.add_option(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Write down whose code runs in which test file, where that is wanted."""
-    if recording := ran.plugin():
-        config.pluginmanager.register(recording)
+    """Several processes, and a record of whose code runs in which test file, where that is wanted."""
+    for wanted in (forks.plugin(config), ran.plugin()):
+        if wanted:
+            config.pluginmanager.register(wanted)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +58,13 @@ def pytest_collection_finish() -> None:
     """From here on there is rubbish to collect, but not among what was there before."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def folder_of_the_run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all processes of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if forks.is_fork(request.config) else own
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def measured(fire: Callable[[Plan], Fired], receiver: Receiver) -> Deliveries:
     return Deliveries(len(first) / (last - begun), quiet, _waits(fire(steady(hung=True)), receiver))
 
 
-def _arrived(fired: Fired, receiver: Receiver, patience: float = PATIENCE) -> dict[str, float]:
+def _arrived(fired: Fired, receiver: Receiver, patience: float) -> dict[str, float]:
     wanted = {name for name, _, endpoint in fired if endpoint < ENDPOINTS}
     until = time.monotonic() + patience
     while time.monotonic() < until and not wanted <= receiver.arrived.keys():
@@ -85,7 +85,7 @@ def _arrived(fired: Fired, receiver: Receiver, patience: float = PATIENCE) -> di
 
 
 def _waits(fired: Fired, receiver: Receiver) -> Waits:
-    arrived = _arrived(fired, receiver)
+    arrived = _arrived(fired, receiver, PATIENCE)
     seconds = [arrived[name] - at for name, at, endpoint in fired if endpoint < ENDPOINTS and name in arrived]
     late = sum(endpoint < ENDPOINTS for _, _, endpoint in fired) - len(seconds)
     if len(seconds) < 2:

@@ -45,7 +45,7 @@ class Recording:
         """``function``: whose process this is, where it is one function's."""
         folder.mkdir(parents=True, exist_ok=True)
         # Resolved: some test may go to another folder.
-        self._path = folder.resolve() / f"{os.getpid()}.jsonl"
+        self._folder = folder.resolve()
         self._own = function
         self._known: set[Recorded] = set()
         self._names: tuple[Any, Names] = ({}, {})
@@ -136,7 +136,8 @@ class Recording:
             fresh = needs - self._known
             self._known |= fresh
             where = os.environ.get("PYTEST_CURRENT_TEST", "")
-            with self._path.open("a") as file:
+            path = self._folder / f"{os.getpid()}.jsonl"  # it may be a fork of who set this up
+            with path.open("a") as file:
                 file.writelines(f"{json.dumps([own.function, *own.need, where])}\n" for own in fresh)
 
     def _named(self) -> Names:

@@ -32,7 +32,7 @@ class Ran:
     def __init__(self, folder: Path) -> None:
         """``folder``: where to, one file for each process."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder.resolve() / f"{os.getpid()}.json"
+        self._folder = folder.resolve()
         self._prefix = f"{PROJECT}/"
         self._by_test: dict[str, set[str]] = defaultdict(set)
         self._now: str | None = None
@@ -59,7 +59,8 @@ class Ran:
         sys.monitoring.set_events(sys.monitoring.PROFILER_ID, 0)
         self._now = None
         if self._by_test:
-            self._path.write_text(json.dumps({path: sorted(own) for path, own in self._by_test.items()}))
+            path = self._folder / f"{os.getpid()}.json"  # of a fork
+            path.write_text(json.dumps({path: sorted(own) for path, own in self._by_test.items()}))
 
     def _started(self, code: CodeType, _offset: int) -> Any:
         if code.co_filename.startswith(self._prefix) and code.co_name != "<module>":

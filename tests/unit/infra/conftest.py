@@ -192,12 +192,9 @@ def _folder(of_the_run: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Synthesise:
+def synthesise(folder_of_the_run: Path) -> Synthesise:
     """Gives a stage's templates. The first process that needs them makes them, for all of them and the next runs."""
-    of_the_run = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        of_the_run = of_the_run.parent
-    folder = _folder(of_the_run)
+    of_the_run, folder = folder_of_the_run, _folder(folder_of_the_run)
 
     @cache
     def templates(stage: str, **settings: object) -> Templates:
