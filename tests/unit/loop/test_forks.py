@@ -18,11 +18,13 @@ from tests.fresh_imports import PROJECT
 
 CONFTEST = """
 import os
+import signal
 from pathlib import Path
 import pytest
 from tests import forks
 
 NOTES = Path(__file__).parent / "notes"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts us in the background has it ignored
 pytest_addoption = forks.add_option
 
 def pytest_configure(config):
