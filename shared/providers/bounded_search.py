@@ -8,8 +8,9 @@ before it is read or made; and an expression whose cost grows with no bound that
 Costs are counted, not timed: the same body under the same expression ends in the same way wherever it is evaluated.
 """
 
+import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -170,7 +171,26 @@ def parsed(expression: str) -> Any:
         raise NotAnExpression(f"nested more than {DEEPEST} levels")
     if _cost(tree).cost > MOST_GROWTH:
         raise NotAnExpression(f"may take more than {MOST_GROWTH:,} times the size of its input to evaluate")
+    for node, _ in _nodes(tree):
+        if node["type"] == "function_expression":
+            _check_call(node["value"], node["children"])
     return tree
+
+
+def _check_call(name: str, arguments: list[Any]) -> None:
+    """Refuse a call that fails whatever the document. Raises NotAnExpression."""
+    known: Mapping[str, Any] = Functions.FUNCTION_TABLE
+    if name not in known:
+        near = difflib.get_close_matches(name, sorted(known), n=1)
+        raise NotAnExpression(f"there is no function {name[:40]}" + (f"; did you mean {near[0]}?" if near else ""))
+    signature = known[name]["signature"]
+    variadic = bool(signature[-1].get("variadic"))
+    if len(arguments) < len(signature) or (len(arguments) > len(signature) and not variadic):
+        wanted = f"{len(signature)}{' or more' if variadic else ''}"
+        raise NotAnExpression(f"the function {name} takes {wanted} arguments, not {len(arguments)}")
+    for at, (own, argument) in enumerate(zip(signature, arguments, strict=False), 1):
+        if own.get("types") == ["expref"] and argument["type"] != "expref":
+            raise NotAnExpression(f"argument {at} of the function {name} is an expression, such as &name")
 
 
 def calls_functions(tree: Any) -> bool:

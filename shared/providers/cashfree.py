@@ -52,6 +52,7 @@ _ALGORITHMS: Mapping[str, Callable[..., Any]] = {
     "sha384": hashlib.sha384,
     "sha512": hashlib.sha512,
 }
+_TIMESTAMP_HEADER = "x-webhook-timestamp"
 
 
 class Cashfree:
@@ -63,6 +64,7 @@ class Cashfree:
         "x-webhook-version", ("2022-09-01", "2023-08-01", "2025-01-01", "v1"), in_header("x-webhook-version")
     )
     description = Description(
+        timestamp_header=_TIMESTAMP_HEADER,
         title="Cashfree (One Click Checkout, Ecom360, payments)",
         authentication="HMAC-SHA256 in x-webhook-signature: over x-webhook-timestamp and the body (One Click "
         "Checkout, payments), over the body (Ecom360; hash and encoding are settings, Cashfree does not publish them)",
@@ -100,7 +102,7 @@ class Cashfree:
             raise AuthenticationFailed("the source's signature algorithm is unknown")
         given = headers.get(str(settings.get("header") or "x-webhook-signature").lower())
         parts = _signed_parts(request, settings)
-        timestamp = headers.get(str(settings.get("timestamp_header") or "x-webhook-timestamp").lower())
+        timestamp = headers.get(str(settings.get("timestamp_header") or _TIMESTAMP_HEADER).lower())
         message = b"".join(
             request.body if part == "body" else (timestamp or "").encode("utf-8", "replace") for part in parts
         )
@@ -157,7 +159,7 @@ def _signed_parts(request: WebhookRequest, settings: Mapping[str, Any]) -> tuple
         if "body" not in own or not all(part in {"timestamp", "body"} for part in own):
             raise AuthenticationFailed("the source's signed_parts must be timestamp and body, or body")
         return tuple(own)
-    unstamped = _is_ecom360(request) and "x-webhook-timestamp" not in request.headers
+    unstamped = _is_ecom360(request) and _TIMESTAMP_HEADER not in request.headers
     return ("body",) if unstamped else ("timestamp", "body")
 
 
@@ -353,7 +355,7 @@ def _abandoned(kind: str | None, payload: dict[str, Any], request: WebhookReques
 def _happened_at(body: _Sections, request: WebhookRequest) -> datetime | None:
     """The event's own time: in the body, else the signed timestamp."""
     named = (instant(value) for value in body.all("eventtime", "abandonedat", "updatedat", "createdat"))
-    return next((at for at in named if at), None) or instant(request.headers.get("x-webhook-timestamp"))
+    return next((at for at in named if at), None) or instant(request.headers.get(_TIMESTAMP_HEADER))
 
 
 def _abandoned_leaves(

@@ -127,6 +127,8 @@ class Description:
     required_settings: tuple[str, ...] = ()
     url_token: bool = False
     """The provider signs nothing: the source's URL carries a token."""
+    timestamp_header: str | None = None
+    """Where a signed timestamp stands, unless the source's ``signature`` names another header."""
     reading: Reading = Reading((), "")
 
 

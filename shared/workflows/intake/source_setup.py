@@ -123,12 +123,14 @@ def check_settings(provider: Provider, settings: SourceSettings) -> None:
         except InvalidMapping as wrong:
             expression = [wrong.field] if wrong.field else []
             problems.append((pointer("settings", "mapping", *expression), wrong.detail))
-    problems += [(pointer("settings", "signature", *path), detail) for path, detail in _unsigned(settings.signature)]
+    problems += [
+        (pointer("settings", "signature", *path), detail) for path, detail in _unsigned(settings.signature, provider)
+    ]
     if problems:
         raise Invalid(problems)
 
 
-def _unsigned(signature: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _unsigned(signature: Mapping[str, Any], provider: Provider) -> Iterator[tuple[tuple[str, ...], str]]:
     """What a signature's settings leave unproved: the place of each fault, and what is wrong with it."""
     if not signature:
         return
@@ -141,6 +143,8 @@ def _unsigned(signature: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], s
         # Whoever repeats an old webhook could write today's time into it.
         yield ("timestamp_header",), "proves nothing unless timestamp is among signed_parts"
         yield ("signed_parts",), "must hold timestamp where timestamp_header is set"
+    if "timestamp" in parts and not header and provider.description.timestamp_header is None:
+        yield ("timestamp_header",), "required where timestamp is among signed_parts: it says where the timestamp is"
 
 
 class VersionsJson(TypedDict):

@@ -99,6 +99,7 @@ def test_a_bad_expression_of_a_mapping_is_pointed_at(merchant: Api, field: str, 
             ("timestamp_header",),
         ),
         ({"signed_parts": ["timestamp"]}, ("signed_parts",)),
+        ({"signed_parts": ["timestamp", ".", "body"]}, ("timestamp_header",)),
         ({"signed_parts": ["body", ".", "body"]}, ("signed_parts",)),
     ],
 )
@@ -122,6 +123,12 @@ def test_a_signed_time_is_taken_by_either_name(merchant: Api) -> None:
         assert (
             merchant("POST", "/v1/sources", {"provider": "custom", "settings": {"signature": signature}}).status == 201
         )
+
+
+def test_cashfrees_own_header_holds_the_time_that_is_signed(merchant: Api) -> None:
+    signature = {"header": "x-webhook-signature", "signed_parts": ["timestamp", "body"]}
+    wanted = {"provider": "cashfree", "credentials": {"secret": "a-secret"}, "settings": {"signature": signature}}
+    assert merchant("POST", "/v1/sources", wanted).status == 201
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
