@@ -31,6 +31,10 @@ DEEPEST = 100
 MOST_GROWTH = 10_000
 """How many times the size of the document an expression may cost at the worst, judged by its form alone."""
 
+_NULL_OF_NULL = frozenset({"to_string", "to_array"})
+"""Of what is not there these make nothing here. By the language they make the text ``null``, which would be one id for
+all payloads without any, and a list that holds null."""
+
 FAILURES = (JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a search raises for values that the expression was not written for."""
 
@@ -84,6 +88,8 @@ class _Functions(Functions):  # type: ignore[misc]  # jmespath ships no types
         self._budget = budget
 
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
+        if function_name in _NULL_OF_NULL and resolved_args == [None]:
+            return None
         whole = function_name in {"to_string", "contains"}
         for argument in resolved_args:
             if whole:

@@ -27,7 +27,8 @@ Evaluating all of a mapping over one payload is paid for out of one budget (``sh
 costs more sets the webhook aside with the reason ``mapping_limit``.
 
 What an expression does not find is not sent: it erases nothing. Numbers are exact; only inside JMESPath functions
-(``sum``, ``to_number``) they are doubles, as that language has it, rounded to the currency afterwards.
+(``sum``, ``to_number``) they are doubles, as that language has it, rounded to the currency afterwards. Of null,
+``to_string`` and ``to_array`` make null; a list's nulls are no items.
 """
 
 import difflib
@@ -280,7 +281,8 @@ class CheckoutMapping:
             sent = document.search("items", self._items)
             if sent is None:
                 return None
-            lines = document.lines(sent if isinstance(sent, list) else [sent], _ITEM_COST)
+            named = [line for line in sent if line is not None] if isinstance(sent, list) else [sent]
+            lines = document.lines(named, _ITEM_COST)
             return tuple(
                 {
                     **{name: value for name, value in mapping(line.exact).items() if name in ITEM_FIELDS},

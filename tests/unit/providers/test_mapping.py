@@ -165,6 +165,21 @@ class TestFields:
         assert str(units(value)) == expected
 
 
+class TestWhatIsNotThere:
+    @pytest.mark.parametrize("expression", ["to_string(order.number)", "to_string(nothing)", "to_string(null_one)"])
+    def test_a_number_that_was_not_sent_is_no_text(self, expression: str) -> None:
+        """It would read ``null``: one id for the checkouts of every shopper whose payload holds none."""
+        found = compiled({"external_id": expression}).read({"order": {}, "null_one": None})
+        assert found.text("external_id") is None
+        assert compiled({"external_id": expression}).read({"order": {"number": 7}, "nothing": 7, "null_one": 7})
+
+    def test_a_line_that_was_not_sent_is_no_item(self) -> None:
+        for expression in ("[first, second]", "to_array(second)"):
+            found = compiled({"items": expression}).read({"second": {"title": "Mug"}})
+            assert found.items == ({"title": "Mug"},)
+        assert compiled({"items": "to_array(second)"}).read({}).items is None
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("mapping", "field", "hint"),
