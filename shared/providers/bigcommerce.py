@@ -439,8 +439,7 @@ def _contact(
     customer: Mapping[str, Any],
 ) -> None:
     """Who the shopper is. Customer 0 is a guest."""
-    customer_id = first_text(holder.get("customer_id"), customer.get("id"))
-    leaves.text("customer.id", None if customer_id == "0" else customer_id)
+    leaves.text("customer.id", holder.get("customer_id"), customer.get("id"))
     leaves.email(holder.get("email"), billing.get("email"), customer.get("email"))
     for address in (billing, shipping):
         if "customer.phone" not in leaves.found:

@@ -63,7 +63,7 @@ from shared.providers.bounded_search import (
     parsed,
     with_doubles,
 )
-from shared.providers.payload import Leaves, mapping, objects, quantity, text
+from shared.providers.payload import Leaves, mapping, names_nothing, objects, quantity, text
 from shared.providers.provider import Normalised, NotUnderstood, SourceContext
 
 SIGNALS: Mapping[str, Signal] = {
@@ -203,7 +203,8 @@ class Found:
 
     def text(self, field: str) -> str | None:
         """The field as a text, numbers digit for digit."""
-        return text(self.values.get(field))
+        found = text(self.values.get(field))
+        return None if found is None or names_nothing(field, found) else found
 
     def instant(self, *fields: str) -> datetime | None:
         """The first of the fields that holds a time."""

@@ -20,6 +20,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _LONGEST_TEXT = 4_096
 _LONGEST_EMAIL = 320
 _PLACE = re.compile(r"\{\{?\s*(cart_id|external_id|id)\s*\}?\}")
+_IDS = frozenset({"external_id", "cart_id", "join_token", "customer.id", "order.id"})
+_NO_IDS = frozenset({"null", "undefined", "none", "nil", "nan", "[object object]"})
+_NO_CUSTOMERS = _NO_IDS | {"0"}
 MOST_PLACES = 8
 """So many ids at most are filled into a recovery link."""
 _MOST_UNITS_DIGITS = 9
@@ -116,6 +119,14 @@ def first_text(*values: Any) -> str | None:
     return None
 
 
+def names_nothing(field: str, value: str) -> bool:
+    """Whether an id is what shops' templates write for one that is not there, or the customer 0 of their guests.
+
+    Taken for an id, it would be one checkout, cart or shopper for everybody who has none.
+    """
+    return field in _IDS and value.lower() in (_NO_CUSTOMERS if field == "customer.id" else _NO_IDS)
+
+
 def quantity(value: Any) -> Decimal:
     """Units of a line: never negative; a line without a quantity, or with one that no cart holds, holds one."""
     number = parse_decimal(value)
@@ -134,8 +145,8 @@ class Leaves:
         self.found: dict[str, LeafValue] = {}
 
     def text(self, leaf: str, *values: Any) -> None:
-        """Set a text leaf from the first value that holds one."""
-        value = first_text(*values)
+        """Set a text leaf from the first value that holds one; where the leaf is an id, from the first that is one."""
+        value = next((own for own in map(text, values) if own is not None and not names_nothing(leaf, own)), None)
         if value is not None:
             self.found[leaf] = value
 

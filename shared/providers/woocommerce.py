@@ -176,8 +176,7 @@ class WooCommerce:
         leaves = Leaves(source, self.checkout_hosts)
         leaves.text("stage", status)
         leaves.text("name", order.get("number"), order.get("order_number"))
-        customer_id = text(order.get("customer_id"))
-        leaves.text("customer.id", None if customer_id == "0" else customer_id)
+        leaves.text("customer.id", order.get("customer_id"))
         leaves.email(billing.get("email"), shipping.get("email"))
         leaves.phone(billing.get("phone"), country=billing.get("country"))
         if "customer.phone" not in leaves.found:

@@ -328,6 +328,30 @@ class TestCurrency:
         assert [own.amounts for own in reversal.refunds] == [(Money(950, "USD"),)]
 
 
+class TestIdsOfNothing:
+    """What a template writes where there is no id would be one checkout, one cart or one shopper for everybody."""
+
+    @pytest.mark.parametrize("nothing", ["null", "undefined", "None", "NaN", "[object Object]"])
+    def test_a_checkout_so_named_is_kept_and_not_merged(self, bench: Bench, nothing: str) -> None:
+        with pytest.raises(NotUnderstood):
+            bench.change({"external_id": nothing})
+
+    @pytest.mark.parametrize("nothing", ["null", "undefined", "0", 0, "none"])
+    def test_a_customer_so_named_is_nobody(self, bench: Bench, nothing: Any) -> None:
+        assert "customer.id" not in bench.change({"external_id": "1", "customer": {"id": nothing}}).leaves
+
+    def test_an_order_is_joined_by_no_such_cart(self, bench: Bench) -> None:
+        paid = {"status": "paid", "order": {"id": "o-1"}, "join_token": "undefined", "cart_id": "null"}
+        assert bench.change(paid).join_tokens == ()
+        assert "cart_id" not in bench.change({"external_id": "1", "cart_id": "undefined"}).leaves
+        with pytest.raises(NotUnderstood):
+            bench.change({"status": "paid", "order": {"id": "undefined"}})
+
+    def test_a_name_is_what_it_says(self, bench: Bench) -> None:
+        leaves = bench.change({"external_id": "0", "customer": {"last_name": "Null", "id": "007"}}).leaves
+        assert (leaves["customer.last_name"], leaves["customer.id"]) == ("Null", "007")
+
+
 class TestPurchase:
     def test_one_that_names_no_checkout_is_joined(self, bench: Bench) -> None:
         change = bench.change({"status": "paid", "order": {"id": "o-1"}, "join_token": "t", "cart_id": "c"})
