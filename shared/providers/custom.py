@@ -152,7 +152,7 @@ class Custom:
             order=order,
             leaves=_leaves(found, external_id, source),
             cart=cart,
-            test=found.values.get("test") is True,
+            test=found.is_test is True,
             join_tokens=() if named else tokens,
             join_contact=not named,
         )

@@ -10,7 +10,7 @@ Form: ``{"<field>": "<JMESPath over the whole payload>"}``. Fields are those of 
   ``totals.*``, ``order.total``, ``refund.amount`` (one refund, by ``refund.id``) and ``refund.total`` (all of the
   order's so far); beside it ``currency`` and ``totals.tax_included``;
 - ``consent.marketing`` and ``consent.channels.*``: a boolean, or granted, denied, unknown;
-- ``discount_codes``: a list of texts, or one; ``test``: a boolean;
+- ``discount_codes``: a list of texts, or one; ``test``: a boolean, or its text;
 - ``status``: one of the words in ``SIGNALS`` (``type == 'paid' && 'completed' || 'open'`` makes one of anything);
 - beside the checkout object: ``event_id``, ``sequence`` (the provider's own counter), ``join_token`` (the token that
   the order will name).
@@ -206,6 +206,11 @@ class Found:
         found = text(self.values.get(field))
         return None if found is None or names_nothing(field, found) else found
 
+    @property
+    def is_test(self) -> bool | None:
+        """Whether the webhook says that it is a test, or none; None where it does not say."""
+        return _boolean(self.values.get("test"))
+
     def instant(self, *fields: str) -> datetime | None:
         """The first of the fields that holds a time."""
         return next((at for field in fields if (at := instant(self.values.get(field))) is not None), None)
@@ -216,7 +221,10 @@ class Found:
         return next((code for own in told if (code := currency_code(own)) is not None), None)
 
     def signal(self) -> Signal | None:
-        """What ``status`` means; None where it is not mapped or not sent. Raises NotUnderstood for another word."""
+        """What ``status`` means; None where it is not mapped or not sent. Raises NotUnderstood for anything else."""
+        sent = self.values.get("status")  # false, or nothing, is what ``paid && 'completed'`` makes of one not paid
+        if sent and (isinstance(sent, bool) or not isinstance(sent, str | int | Decimal)):
+            raise NotUnderstood("the mapping of status gives no word: make one, as in paid && 'completed' || 'open'")
         word = self.text("status")
         if word is None:
             return None
@@ -378,7 +386,7 @@ def cart_of(
         cart = _in_currency(cart, money)
     items = cart.items if found.items is None else tuple(_item(line, money) for line in found.items)
     totals = {name: money(values.get(f"totals.{name}")) for name in TOTALS_MONEY}
-    tax_included = values.get("totals.tax_included")
+    tax_included = _boolean(values.get("totals.tax_included"))
     return replace(
         cart,
         currency=currency,
@@ -387,7 +395,7 @@ def cart_of(
         totals=replace(
             cart.totals,
             **{name: amount for name, amount in totals.items() if amount is not None},
-            tax_included=tax_included if isinstance(tax_included, bool) else cart.totals.tax_included,
+            tax_included=cart.totals.tax_included if tax_included is None else tax_included,
         ),
         tax_lines=tuple(_tax_lines(values["tax_lines"], money)) if "tax_lines" in values else cart.tax_lines,
         discount_codes=codes(values["discount_codes"]) if "discount_codes" in values else cart.discount_codes,
@@ -479,7 +487,7 @@ def override(
         order=order,
         leaves=leaves.found,
         cart=cart,
-        test=_boolean(found.values.get("test"), otherwise=change.test),
+        test=change.test if found.is_test is None else found.is_test,
     )
 
 
@@ -588,8 +596,11 @@ def _in_currency(cart: Cart, money: _MoneyReader) -> Cart:
     )
 
 
-def _boolean(value: Any, *, otherwise: bool) -> bool:
-    return value if isinstance(value, bool) else otherwise
+def _boolean(value: Any) -> bool | None:
+    """A boolean, also as the text that forms and templates make of one; None for anything else."""
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return value if isinstance(value, bool) else None
 
 
 def _target(name: str) -> tuple[str, bool]:

@@ -251,6 +251,24 @@ class TestMeaning:
     def test_events(self, bench: Bench, fields: dict[str, Any], signal: Signal) -> None:
         assert bench.change({"external_id": "1", **fields}).signal is signal
 
+    @pytest.mark.parametrize("status", [True, ["paid"], {"paid": True}])
+    def test_a_status_that_is_no_word_is_not_guessed(self, bench: Bench, status: Any) -> None:
+        """``paid: true`` read as activity would be a purchase that nobody heard of."""
+        with pytest.raises(NotUnderstood):
+            bench.change({"external_id": "1", "status": status})
+
+    @pytest.mark.parametrize("paid", [False, None, "", [], {}])
+    def test_an_expression_that_comes_to_nothing_says_nothing(self, bench: Bench, paid: Any) -> None:
+        bench.configure(mapping={"external_id": "id", "status": "paid && 'completed'"})
+        assert bench.change({"id": "1", "paid": paid}).signal is Signal.ACTIVITY
+        assert bench.change({"id": "1", "paid": 1}).signal is Signal.PURCHASED
+
+    @pytest.mark.parametrize(
+        ("said", "meant"), [(True, True), ("true", True), (" True ", True), ("false", False), ("x", False), (1, False)]
+    )
+    def test_a_test_says_so(self, bench: Bench, said: Any, *, meant: bool) -> None:
+        assert bench.change({"external_id": "1", "test": said}).test is meant
+
     def test_the_event_may_stand_in_the_url(self, bench: Bench) -> None:
         assert bench.change({"external_id": "1"}, event="completed").signal is Signal.PURCHASED
         assert bench.change({"external_id": "1", "status": "open"}, event="completed").signal is Signal.ACTIVITY
