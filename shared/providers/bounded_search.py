@@ -32,8 +32,8 @@ MOST_GROWTH = 10_000
 """How many times the size of the document an expression may cost at the worst, judged by its form alone."""
 
 _NULL_OF_NULL = frozenset({"to_string", "to_array"})
-"""Of what is not there these make nothing here. By the language they make the text ``null``, which would be one id for
-all payloads without any, and a list that holds null."""
+"""Of what is not there the language makes the text ``null``, which would be one id for all payloads without any, and a
+list that holds null."""
 
 FAILURES = (JMESPathError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What a search raises for values that the expression was not written for."""
@@ -84,11 +84,12 @@ class Budget:
 class _Functions(Functions):  # type: ignore[misc]  # jmespath ships no types
     """The language's functions, each paid for before it runs and by what it makes."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, *, absent_stays_absent: bool) -> None:
         self._budget = budget
+        self._null_of_null = _NULL_OF_NULL if absent_stays_absent else frozenset()
 
     def call_function(self, function_name: str, resolved_args: list[Any]) -> Any:
-        if function_name in _NULL_OF_NULL and resolved_args == [None]:
+        if function_name in self._null_of_null and resolved_args == [None]:
             return None
         whole = function_name in {"to_string", "contains"}
         for argument in resolved_args:
@@ -112,9 +113,12 @@ class _Functions(Functions):  # type: ignore[misc]  # jmespath ships no types
 class Search(TreeInterpreter):  # type: ignore[misc]  # jmespath ships no types
     """The library's interpreter, paying as it goes. One per document."""
 
-    def __init__(self, budget: Budget) -> None:
-        """``budget`` is shared by all searches over one document."""
-        super().__init__(Options(custom_functions=_Functions(budget)))
+    def __init__(self, budget: Budget, *, absent_stays_absent: bool = False) -> None:
+        """``budget`` is shared by all searches over one document.
+
+        ``absent_stays_absent``: of what is not there ``to_string`` and ``to_array`` make nothing, unlike JMESPath's.
+        """
+        super().__init__(Options(custom_functions=_Functions(budget, absent_stays_absent=absent_stays_absent)))
         self._budget = budget
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:

@@ -157,7 +157,7 @@ class _Document:
         """A line shares the search of its payload, and its budget."""
         self.exact = payload
         self._budget = budget
-        self._search = search or Search(budget)
+        self._search = search or Search(budget, absent_stays_absent=True)
 
     @cached_property
     def doubles(self) -> Any:
