@@ -18,8 +18,20 @@ FunctionName = Literal[
     "console",
 ]
 FUNCTION_NAMES: tuple[FunctionName, ...] = get_args(FunctionName)
+NAME_OUTPUT: Final = "FunctionName"
+"""What the outputs with functions' names in AWS end in."""
 LIVE: Final = "live"
 """The alias of each function that everything leads to; not on the local engine."""
+
+
+def construct_id(name: str) -> str:
+    """What a function is called in its stack: ``MerchantApi`` for ``merchant_api``."""
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def name_output(name: str) -> str:
+    """The service stack's output with what a function is called in AWS."""
+    return construct_id(name) + NAME_OUTPUT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from constructs import Construct
 from infra.concurrency import shares
 from infra.constructs.acknowledged import acknowledge
 from infra.constructs.bundling import Bundler
-from infra.functions import FUNCTIONS, LIVE, FunctionName
+from infra.functions import FUNCTIONS, LIVE, FunctionName, construct_id
 from infra.stages import RETENTION_DAYS, Stage
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
@@ -38,8 +38,8 @@ def bundled(bundler: Bundler) -> CodeFor:
 class PythonFunction(Construct):
     """A Lambda function from ``functions/<name>``, with its own role, log group and listed rights.
 
-    ``entry`` is what API, queues, stream and rules lead to: the alias of the version that is live. The local engine has
-    none: there running functions are changed in place, as no published version can be.
+    ``called`` names it here. ``entry`` is what API, queues, stream and rules lead to: the alias of the version that is
+    live. The local engine has none: there running functions are changed in place, as no published version can be.
     """
 
     def __init__(
@@ -54,9 +54,10 @@ class PythonFunction(Construct):
     ) -> None:
         """``part``: another module of the folder, whose handler this is; its bundle is the folder's."""
         called = part or name
-        super().__init__(scope, "".join(word.capitalize() for word in called.split("_")))
+        super().__init__(scope, construct_id(called))
         spec = FUNCTIONS[name]
         self.name = name
+        self.called = called
         self.timeout = Duration.seconds(int(spec.timeout.total_seconds()))
         self.log_group = logs.LogGroup(
             self,

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from infra.functions import FUNCTION_NAMES
+from infra.functions import FUNCTION_NAMES, name_output
 from infra.local.engine import PROJECT, Engine
 
 ACCOUNT = "000000000000"
@@ -135,10 +135,7 @@ def _describe(engine: Engine, outputs: dict[str, str]) -> dict[str, Any]:
         "api_url": outputs["ApiUrl"],
         "admin_key": secret["SecretString"],
         "table": outputs["TableName"],
-        "functions": {
-            name: outputs["".join(word.capitalize() for word in name.split("_")) + "FunctionName"]
-            for name in FUNCTION_NAMES
-        },
+        "functions": {name: outputs[name_output(name)] for name in FUNCTION_NAMES},
         "queues": {
             "deliveries": outputs["DeliveriesQueueUrl"],
             "retries": outputs["RetriesQueueUrl"],

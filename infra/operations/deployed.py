@@ -9,10 +9,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from infra.functions import FUNCTIONS, LIVE, FunctionName
+from infra.functions import FUNCTIONS, LIVE, NAME_OUTPUT, FunctionName
 
 _SPARE_SECONDS = 10
-_FUNCTION_NAME = "FunctionName"
 _NEXT_WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -42,9 +41,9 @@ class DeployedStage:
     def functions(self) -> Mapping[str, str]:
         """What each function is called in AWS, by its name here: the bus' (``event_bus``) where the stage has one."""
         return {
-            _NEXT_WORD.sub("_", output.removesuffix(_FUNCTION_NAME)).lower(): called
+            _NEXT_WORD.sub("_", output.removesuffix(NAME_OUTPUT)).lower(): called
             for output, called in self.outputs.items()
-            if output.endswith(_FUNCTION_NAME)
+            if output.endswith(NAME_OUTPUT)
         }
 
     def invoke(self, name: FunctionName, event: Mapping[str, Any]) -> Any:

@@ -26,7 +26,7 @@ from infra.constructs.queues import Queues
 from infra.constructs.stage_metrics import Watched
 from infra.constructs.stage_view import let_tell_of_the_stage
 from infra.constructs.sweep_schedule import SweepSchedule
-from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName, name_output
 from infra.parameters import tenant_prefix
 from infra.routes import ROUTES
 from infra.stages import Stage
@@ -404,4 +404,4 @@ class ServiceStack(Stack):
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
         for function in filter(None, (*self.functions.values(), self.event_bus)):
-            CfnOutput(self, f"{function.node.id}FunctionName", value=function.function.function_name)
+            CfnOutput(self, name_output(function.called), value=function.function.function_name)

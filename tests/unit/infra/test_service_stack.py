@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName
+from infra.functions import FUNCTION_NAMES, FUNCTIONS, NAME_OUTPUT, FunctionName, name_output
 from infra.operations.redrive import CAUSES
 from infra.stages import UnusableStageError
 from shared.domain.step_state import CLAIM_LEASE
@@ -542,7 +542,9 @@ def test_the_outputs_say_where_everything_is(service: StackTemplate) -> None:
     outputs = set(service.json["Outputs"])
 
     assert {"ApiUrl", "AdminKeyCommand", "TableName", "DeliveriesQueueUrl", "DeadLettersQueueUrl"} <= outputs
-    assert sum(name.endswith("FunctionName") for name in outputs) == len(service.resources("Lambda::Function"))
+    assert {"IngestFunctionName", "MerchantApiFunctionName"} <= outputs
+    assert {name_output(name) for name in FUNCTION_NAMES} <= outputs
+    assert sum(name.endswith(NAME_OUTPUT) for name in outputs) == len(service.resources("Lambda::Function"))
 
 
 def test_erasures_list_the_bucket_by_the_prefixes_of_what_is_kept_there(service: StackTemplate) -> None:
