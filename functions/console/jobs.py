@@ -2,33 +2,30 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 
 from functions.console.visit import Refused, Visit
 
 _SHOWN = 5
-_SILENT_AFTER = timedelta(minutes=30)
-"""A job at work writes down how far it is, also while it waits for its provider: every quarter of an hour at least."""
 _ID = re.compile(r"job_[0-9A-Za-z]{1,64}", re.ASCII)
 
 
 def jobs_of(visit: Visit, **of: str) -> list[dict[str, Any]]:
     """The newest jobs of a source (``source_id``) or an endpoint (``endpoint_id``).
 
-    Besides what the API says: whether each is ``at_work``, and whether it is ``silent``: at work, and not heard of for
-    so long that it may have died.
+    Besides what the API says: whether each is ``at_work``, or ``silent``: not heard of for so long that it may have
+    died.
     """
     rows = list(visit.get("/v1/jobs", **of, limit=_SHOWN)["data"])
     begun = visit.query.get("job", "")
     if _ID.fullmatch(begun) and all(own["id"] != begun for own in rows):
         rows = [*_begun(visit, begun, of), *rows]
-    return [_judged(visit, own) for own in rows]
+    return [_judged(own) for own in rows]
 
 
 def at_work(jobs: list[dict[str, Any]]) -> bool:
     """Whether any of them goes on by itself."""
-    return any(own["at_work"] and not own["silent"] for own in jobs)
+    return any(own["at_work"] for own in jobs)
 
 
 def _begun(visit: Visit, job_id: str, of: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -42,7 +39,6 @@ def _begun(visit: Visit, job_id: str, of: Mapping[str, str]) -> list[dict[str, A
     return [job] if all(job.get(name) == own for name, own in of.items()) else []
 
 
-def _judged(visit: Visit, job: dict[str, Any]) -> dict[str, Any]:
+def _judged(job: dict[str, Any]) -> dict[str, Any]:
     working = job["status"] in {"queued", "running"}
-    heard_of = datetime.fromisoformat(job["updated_at"])
-    return {**job, "at_work": working, "silent": working and visit.services.now() - heard_of > _SILENT_AFTER}
+    return {**job, "at_work": working, "silent": job["status"] == "stalled"}

@@ -269,7 +269,7 @@ class Services(Stores):
     @cached_property
     def backfills(self) -> Backfills:
         """Backfill jobs."""
-        return Backfills(JobStore(self.table), self.cipher, lambda: self.pulls, self.now)
+        return Backfills(JobStore(self.table), self.jobs, self.cipher, lambda: self.pulls, self.now)
 
     @cached_property
     def jobs(self) -> JobList:

@@ -1,5 +1,6 @@
 """Backfill jobs: the request body, and how a job is shown."""
 
+from datetime import datetime
 from typing import Annotated, Literal, TypedDict
 
 from pydantic import StringConstraints
@@ -7,7 +8,8 @@ from pydantic import StringConstraints
 from shared.api.checkouts import Instant
 from shared.api.fields import Strict
 from shared.domain.instants import InstantText, to_rfc3339
-from shared.store.jobs import Job, JobStatus
+from shared.domain.job import has_stalled
+from shared.store.jobs import Job
 
 _Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-]{1,128}$")]
 
@@ -41,9 +43,10 @@ class BackfillJson(TypedDict):
     id: str
     type: Literal["backfill"]
     source_id: str
-    status: JobStatus
+    status: Literal["queued", "running", "stalled", "completed", "failed"]
+    """`stalled`: nothing was heard of it for half an hour. It may go on, and another may be begun."""
     reason: str | None
-    """Why it failed."""
+    """Why it failed, has stalled, or waits."""
     since: InstantText
     filters: dict[str, str]
     pages: int
@@ -56,14 +59,15 @@ class BackfillJson(TypedDict):
     finished_at: InstantText | None
 
 
-def job_json(job: Job) -> BackfillJson:
+def job_json(job: Job, now: datetime) -> BackfillJson:
     """A job as the API shows it."""
+    stalled = has_stalled(job.status, job.updated_at, now)
     return {
         "id": job.id,
         "type": "backfill",
         "source_id": job.source_id,
-        "status": job.status,
-        "reason": job.reason,
+        "status": "stalled" if stalled else job.status,
+        "reason": _of_stalled(job) if stalled else job.reason,
         "since": to_rfc3339(job.since),
         "filters": dict(job.filters),
         "pages": job.page,
@@ -79,3 +83,8 @@ def job_json(job: Job) -> BackfillJson:
         "updated_at": to_rfc3339(job.updated_at),
         "finished_at": None if job.finished_at is None else to_rfc3339(job.finished_at),
     }
+
+
+def _of_stalled(job: Job) -> str:
+    before = "" if job.reason is None else f"; before that it waited: {job.reason}"
+    return f"nothing was heard of it since {to_rfc3339(job.updated_at)}{before}"

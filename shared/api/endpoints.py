@@ -36,6 +36,7 @@ from shared.domain.announcement import EventType
 from shared.domain.breaker import BreakerState, Health
 from shared.domain.ids import IdKind
 from shared.domain.instants import InstantText, parse_instant, to_rfc3339
+from shared.domain.job import has_stalled
 from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
@@ -229,7 +230,8 @@ class ResendJson(TypedDict):
     id: str
     type: Literal["recover"]
     endpoint_id: str
-    status: Literal["queued", "running", "completed"]
+    status: Literal["queued", "running", "stalled", "completed"]
+    """`stalled`: nothing was heard of it for half an hour. It may go on, and another may be begun."""
     since: InstantText
     statuses: list[str]
     deliveries: ResendCountsJson
@@ -309,13 +311,13 @@ class EndpointWithHealthJson(EndpointJson, HealthJson):
     """An endpoint and how it is doing."""
 
 
-def resend_json(job: ResendJob) -> ResendJson:
+def resend_json(job: ResendJob, now: datetime) -> ResendJson:
     """A job that sends undelivered deliveries again, as the API shows it."""
     return {
         "id": job.id,
         "type": "recover",
         "endpoint_id": job.endpoint_id,
-        "status": job.status,
+        "status": "stalled" if has_stalled(job.status, job.updated_at, now) else job.status,
         "since": to_rfc3339(job.since),
         "statuses": list(job.statuses),
         "deliveries": {"examined": job.examined, "resent": job.resent},

@@ -1,5 +1,6 @@
 """``/v1/sources/{id}/backfill`` and ``/v1/jobs``: what already lies at the provider."""
 
+from datetime import datetime
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
@@ -28,7 +29,11 @@ _TAGS = ["Sources"]
 )
 @tells("Location")
 def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json[BackfillJson]:
-    """A job, worked off page by page. ``since`` is at most the recovery horizon ago, which is also the default."""
+    """A job, worked off page by page. ``since`` is at most the recovery horizon ago, which is also the default.
+
+    While one of this source with the same filters is at work, 409 names it; begun within the last second, it may be
+    overlooked.
+    """
     own = session(router)
     found = own.services.sources.get(SourceId(source_id))
     if found is None or found.value.merchant_id != own.merchant_id:
@@ -37,7 +42,7 @@ def start_backfill(source_id: str, body: BackfillBody | None = None) -> Json[Bac
     job = own.services.backfills.start(
         found.value, own.merchant().value, given.since, given.filters(), ulid=own.new_ulid()
     )
-    return answer(job_json(job), 202, location=f"/v1/jobs/{job.id}")
+    return answer(job_json(job, own.services.now()), 202, location=f"/v1/jobs/{job.id}")
 
 
 @router.get("/v1/jobs", security=MERCHANT, summary="Find jobs, newest first", tags=_TAGS)
@@ -63,18 +68,20 @@ def list_jobs(
     found, place = own.services.jobs.page(
         own.merchant_id, source_id or endpoint_id, limit, None if before is None else JobId(before)
     )
-    return listed([_shown(job) for job in found], own.cursors.encode(place, filters) if place else None)
+    now = own.services.now()
+    return listed([_shown(job, now) for job in found], own.cursors.encode(place, filters) if place else None)
 
 
 @router.get("/v1/jobs/<job_id>", security=MERCHANT, summary="Read a job", tags=_TAGS)
 def read_job(job_id: str) -> Json[BackfillJson | ResendJson]:
     """How far a backfill or a recovery of deliveries is, and what became of what it read."""
     own = session(router)
+    now = own.services.now()
     resend = own.services.resends.find(own.merchant_id, job_id)
     if resend is not None:
-        return answer(resend_json(resend))
-    return answer(job_json(own.services.backfills.read(own.merchant_id, job_id)))
+        return answer(resend_json(resend, now))
+    return answer(job_json(own.services.backfills.read(own.merchant_id, job_id), now))
 
 
-def _shown(job: AnyJob) -> BackfillJson | ResendJson:
-    return job_json(job) if isinstance(job, Job) else resend_json(job)
+def _shown(job: AnyJob, now: datetime) -> BackfillJson | ResendJson:
+    return job_json(job, now) if isinstance(job, Job) else resend_json(job, now)

@@ -258,7 +258,7 @@ def recover_endpoint(endpoint_id: str, body: RecoverBody | None = None) -> Json[
     given = body or RecoverBody()
     endpoint = _endpoint(own, endpoint_id).value
     job = own.services.resends.start(endpoint, given.since, given.statuses, ulid=own.new_ulid())
-    return answer(resend_json(job), 202, location=f"/v1/jobs/{job.id}")
+    return answer(resend_json(job, own.services.now()), 202, location=f"/v1/jobs/{job.id}")
 
 
 def _switch(own: Session, endpoint_id: str, status: Literal["active", "disabled"]) -> Json[EndpointJson]:

@@ -7,12 +7,16 @@ from shared.aws.credential_cipher import CredentialCipher
 from shared.aws.pull_queue import PageMessage, PullQueue
 from shared.aws.queues import QueueRefused, QueueUnavailable
 from shared.domain.ids import JobId, MerchantId, new_ulid
+from shared.domain.job import has_stalled
 from shared.domain.merchant import Merchant, Source
 from shared.providers import registry
 from shared.providers.pull import BackfillQuery, PullFailed, api_of
+from shared.store.job_list import JobList
 from shared.store.jobs import Job, JobStore
 from shared.workflows.delivering.refusals import Conflict, Invalid, NotFound
 from shared.workflows.intake.sources import context_of
+
+_LOOKED_AT = 100
 
 
 class Backfills:
@@ -21,12 +25,14 @@ class Backfills:
     def __init__(
         self,
         jobs: JobStore,
+        listed: JobList,
         cipher: CredentialCipher,
         queue: Callable[[], PullQueue],
         now: Callable[[], datetime],
     ) -> None:
         """``queue`` is made at first need; ``now`` is the clock."""
         self._jobs = jobs
+        self._listed = listed
         self._cipher = cipher
         self._queue = queue
         self._now = now
@@ -44,8 +50,8 @@ class Backfills:
 
         Never before the recovery horizon: nothing older may be recovered.
 
-        Raises Conflict where the source cannot be listed, Invalid for a filter or a time that cannot be,
-        QueueUnavailable and QueueRefused; no job stands then.
+        Raises Conflict where the source cannot be listed or another job that asks for the same is at work, Invalid for
+        a filter or a time that cannot be, QueueUnavailable and QueueRefused; no job stands then.
         """
         now = self._now()
         earliest = now - merchant.settings.recovery_horizon
@@ -74,6 +80,9 @@ class Backfills:
             updated_at=now,
             filters=filters,
         )
+        at_work = self._at_work_beside(job)
+        if at_work is not None:
+            raise Conflict(f"Past checkouts of this source are being read already: {at_work.id}.")
         self._jobs.create(job)
         try:
             self._queue().send(PageMessage(job.id, job.merchant_id))
@@ -82,6 +91,19 @@ class Backfills:
             self._jobs.withdraw(job.id)
             raise
         return job
+
+    def _at_work_beside(self, new: Job) -> Job | None:
+        """Another job that asks for the same, and goes on. Among the newest; the list lags by up to a second.
+
+        ``new`` itself stands where its request came before and its answer was lost.
+        """
+        found, _ = self._listed.page(new.merchant_id, new.source_id, _LOOKED_AT, None)
+        for own in found:
+            if not isinstance(own, Job) or own.id == new.id or dict(own.filters) != dict(new.filters):
+                continue
+            if own.live and not has_stalled(own.status, own.updated_at, new.created_at):
+                return own
+        return None
 
     def read(self, merchant_id: MerchantId, job_id: str) -> Job:
         """The merchant's job. Raises NotFound."""

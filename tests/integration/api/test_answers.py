@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from shared.domain.ids import JobId
 from shared.store.deliveries import DeliveryStatus, Recorded
+from shared.store.jobs import JobStore
 from tests.integration.api import described
 from tests.integration.api.conftest import Api
 from tests.integration.api.full_bodies import bodies_of
@@ -22,11 +25,20 @@ def town(operator: Api, shop: Shop) -> Town:
     return a_town(operator, shop)
 
 
+def _work_on(shop: Shop, job_id: JobId) -> None:
+    """A worker writes down that the backfill waits: not heard of for half an hour it would be told as stalled."""
+    store = JobStore(shop.table)
+    job = store.get(job_id)
+    assert job is not None
+    assert store.save(replace(job, status="running", updated_at=shop.now, reason="the provider answered 503"), job.page)
+
+
 def walk(town: Town, shop: Shop) -> Iterator[tuple[Api, str, str, Any]]:
     """What reads, what changes, what removes: in an order in which each can succeed."""
     shop.abandon(OTHER)
     (waiting, *_) = shop.deliveries()
     shop.stores.deliveries.record(waiting, Recorded(DeliveryStatus.FAILED, "attempts_exhausted"))
+    _work_on(shop, JobId(town.ids["job_id"]))
     ids, sample = town.ids, aws_event("webhook")["body"]
     shop.stores.bucket.keep_body("body", sample.encode(), "application/json")
     for own in town.operations:

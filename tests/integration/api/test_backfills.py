@@ -1,13 +1,19 @@
 """``POST /v1/sources/{id}/backfill``, ``GET /v1/jobs`` and ``GET /v1/jobs/{id}``."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from functions.merchant_api.services import services
 from shared.aws.pull_queue import PullQueue
 from shared.aws.queues import QueueUnavailable
+from shared.domain.ids import JobId
+from shared.store import keys
+from shared.store.jobs import Job, JobStore
+from shared.store.resend_jobs import ResendJobStore
 from tests.integration.account import onlookers_client
 from tests.integration.api.conftest import Api, new_merchant
 from tests.integration.conftest import Stage
@@ -86,6 +92,73 @@ def test_a_provider_without_a_list_and_missing_credentials_are_conflicts(merchan
         assert merchant("POST", f"/v1/sources/{source['id']}/backfill").status == 409
 
 
+def heard_of(job: dict[str, Any], ago: timedelta, **what: Any) -> None:
+    """The job as a worker left it so long ago."""
+    store = JobStore(services().table)
+    read = store.get(JobId(job["id"]))
+    assert isinstance(read, Job)
+    assert store.save(replace(read, updated_at=datetime.now(UTC) - ago, **what), read.page)
+
+
+def test_a_second_one_at_once_is_refused_with_the_name_of_the_first(merchant: Api, shopify: dict[str, Any]) -> None:
+    path = f"/v1/sources/{shopify['id']}/backfill"
+    first = merchant("POST", path).json
+
+    refused = merchant("POST", path, {"since": first["since"]})
+
+    assert refused.status == 409
+    assert refused.json["detail"] == f"Past checkouts of this source are being read already: {first['id']}."
+    assert len(jobs()) == 1
+    heard_of(first, timedelta(0), status="completed", page=1, finished_at=datetime.now(UTC))
+    assert merchant("POST", path).status == 202
+
+
+def test_two_customers_carts_are_read_at_once_and_one_customers_once(merchant: Api) -> None:
+    given = {"secret": "the-secret-key", "api": {"client_id": "c", "client_secret": "s", "tenant": "shop"}}
+    source = merchant("POST", "/v1/sources", {"provider": "emporix", "credentials": given}).json
+    path = f"/v1/sources/{source['id']}/backfill"
+
+    asked = [merchant("POST", path, body).status for body in ({"customer_id": "1"}, {"customer_id": "2"}, {})]
+
+    assert asked == [202, 202, 202]
+    assert merchant("POST", path, {"customer_id": "2"}).status == 409
+
+
+def test_a_job_of_which_nothing_is_heard_says_so_and_goes_on_where_it_is_sent_again(
+    merchant: Api, shopify: dict[str, Any]
+) -> None:
+    """As where its message failed five times and lies among the dead letters."""
+    path = f"/v1/sources/{shopify['id']}/backfill"
+    job = merchant("POST", path).json
+    heard_of(job, timedelta(minutes=29), status="running", page=3, reason="the provider answered 503")
+    assert merchant("GET", f"/v1/jobs/{job['id']}").json["status"] == "running"
+    assert merchant("POST", path).status == 409
+
+    heard_of(job, timedelta(minutes=31), status="running", page=3, reason="the provider answered 503")
+    found = merchant("GET", f"/v1/jobs/{job['id']}").json
+    since = f"nothing was heard of it since {found['updated_at']}"
+    assert (found["status"], found["finished_at"]) == ("stalled", None)
+    assert found["reason"] == f"{since}; before that it waited: the provider answered 503"
+    assert merchant("GET", "/v1/jobs").json["data"] == [found]
+    another = merchant("POST", path)
+    assert another.status == 202
+
+    heard_of(job, timedelta(0), status="running", page=4, reason=None)
+    assert merchant("GET", f"/v1/jobs/{job['id']}").json["status"] == "running"
+
+
+def test_a_recovery_of_which_nothing_is_heard_says_so_too(merchant: Api) -> None:
+    endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json
+    job = merchant("POST", f"/v1/endpoints/{endpoint['id']}/recover").json
+    store = ResendJobStore(services().table, 8)
+    read = store.read(keys.job(JobId(job["id"])))
+    assert read is not None
+
+    store.save(replace(read, updated_at=datetime.now(UTC) - timedelta(hours=1)), datetime.now(UTC))
+
+    assert merchant("GET", f"/v1/jobs/{job['id']}").json["status"] == "stalled"
+
+
 def test_other_merchants_see_neither_source_nor_job(operator: Api, merchant: Api, shopify: dict[str, Any]) -> None:
     job = merchant("POST", f"/v1/sources/{shopify['id']}/backfill").json
     other = operator.as_(new_merchant(operator)["token"])
@@ -95,10 +168,18 @@ def test_other_merchants_see_neither_source_nor_job(operator: Api, merchant: Api
     assert merchant("GET", "/v1/jobs/job_none").status == 404
 
 
+def ended_backfill(merchant: Api, source: dict[str, Any]) -> dict[str, Any]:
+    job = merchant("POST", f"/v1/sources/{source['id']}/backfill").json
+    heard_of(job, timedelta(0), status="completed", page=1, finished_at=datetime.now(UTC))
+    shown: dict[str, Any] = merchant("GET", f"/v1/jobs/{job['id']}").json
+    return shown
+
+
 def test_jobs_of_both_kinds_are_listed_newest_first(merchant: Api, shopify: dict[str, Any]) -> None:
     endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json
+    ended = ended_backfill(merchant, shopify)
     made = [
-        merchant("POST", f"/v1/sources/{shopify['id']}/backfill").json,
+        ended,
         merchant("POST", f"/v1/endpoints/{endpoint['id']}/recover").json,
         merchant("POST", f"/v1/sources/{shopify['id']}/backfill").json,
     ]
@@ -112,8 +193,10 @@ def test_jobs_of_both_kinds_are_listed_newest_first(merchant: Api, shopify: dict
 
 def test_jobs_are_found_page_by_page(merchant: Api, shopify: dict[str, Any]) -> None:
     endpoint = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": "https://bsp.example.com/"}).json
-    paths = [f"/v1/sources/{shopify['id']}/backfill", f"/v1/endpoints/{endpoint['id']}/recover"]
-    made = [merchant("POST", path).json["id"] for path in paths * 3]
+    made: list[str] = []
+    for _ in range(3):
+        made.append(ended_backfill(merchant, shopify)["id"])
+        made.append(merchant("POST", f"/v1/endpoints/{endpoint['id']}/recover").json["id"])
 
     everything: dict[str, str] = {}
     for filters, wanted in ((everything, made), ({"source_id": shopify["id"]}, made[::2])):

@@ -12,6 +12,7 @@ from shared.domain.ids import SourceId, derived_ulid
 from shared.domain.instants import EPOCH, to_rfc3339
 from shared.domain.merchant import Source, SourceCredentials, SourceSettings
 from shared.store.configuration import SourceStore
+from shared.store.job_list import JobList
 from shared.store.jobs import JobStore
 from shared.workflows.intake.backfill import Backfills
 from tests.integration.faults.aws_calls import AwsCalls, Kind
@@ -93,7 +94,9 @@ def backfill(aws: Aws) -> None:
     """A job over Shopify's list, which has two pages."""
     shop = aws.shop
     source = connected(shop, "shopify", currency="INR")
-    jobs = Backfills(JobStore(shop.table), shop.stores.cipher, lambda: shop.stores.pulls, lambda: shop.now)
+    jobs = Backfills(
+        JobStore(shop.table), JobList(shop.table), shop.stores.cipher, lambda: shop.stores.pulls, lambda: shop.now
+    )
     jobs.start(source, shop.merchant, None, {})
 
 

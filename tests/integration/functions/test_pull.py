@@ -33,6 +33,7 @@ from shared.providers.emporix import EmporixApi, canonical_json
 from shared.providers.pull import Limit
 from shared.providers.shopify import ShopifyApi
 from shared.store.configuration import MerchantStore, SourceStore, TokenRecord
+from shared.store.job_list import JobList
 from shared.store.jobs import Job, JobStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.workflows.delivering.refusals import Conflict, Invalid
@@ -77,7 +78,9 @@ class Desk:
             created_at=now(),
         )
         MerchantStore(self.stores.table).create(self.merchant, TokenRecord(TokenId("tok_1"), MERCHANT, "hash", now()))
-        self.backfills = Backfills(self.jobs, self.stores.cipher, lambda: self.stores.pulls, now)
+        self.backfills = Backfills(
+            self.jobs, JobList(self.stores.table), self.stores.cipher, lambda: self.stores.pulls, now
+        )
 
     def source(self, provider: str, api: dict[str, str] | None, **settings: Any) -> Source:
         source_id = SourceId("src_" + derived_ulid(EPOCH, provider))
