@@ -191,8 +191,11 @@ class Leaves:
                 self.text(f"{leaf}.{name}", value)
 
     def checkout_url(self, *values: Any) -> None:
-        """Set the link back, and beside it its https destination where its host is allowed."""
-        url = first_text(*values)
+        """Set the link back, and beside it its https destination where its host is allowed.
+
+        One that is too long to be kept whole is not kept: cut off, it leads elsewhere than to the cart.
+        """
+        url = first_text(*(own for own in values if not isinstance(own, str) or len(own.strip()) <= _LONGEST_TEXT))
         if url is not None:
             self.found["checkout_url"] = (url, allowed_destination(url, self._hosts))
 

@@ -25,3 +25,11 @@ def test_no_text_is_tried_for_long_as_an_address() -> None:
     leaves.email("a@" + "." * 4_000 + "@", "a" * 300 + "@shop.example", "Asha@Shop.Example")
     assert time.process_time() - began < 0.05
     assert leaves.found == {"customer.email": "a" * 300 + "@shop.example"}
+
+
+def test_a_link_too_long_to_be_kept_whole_is_none() -> None:
+    """Cut off, it would lead a shopper to something else than the cart they left."""
+    leaves = Leaves(Bench("custom").context)
+    link = "https://shop.example.com/cart?" + "x" * 4_066
+    leaves.checkout_url(link + "y", link)
+    assert leaves.found["checkout_url"] == (link, link)
