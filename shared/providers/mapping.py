@@ -413,9 +413,9 @@ def _of_amounts(found: Found) -> str | None:
 
 def order_of(found: Found, source: SourceContext, *, currency: str | None, unit: MoneyUnit | None = None) -> Order:
     """The order the mapping names; its time from ``order.at``, else ``completed_at``."""
-    own = currency or found.currency("order.total") or source.currency
-    money = _MoneyReader(own, source.settings.money_unit or unit or "major")
-    total = money(found.values.get("order.total"))
+    paid = found.values.get("order.total")
+    own = currency_code(mapping(paid).get("currency")) or currency or source.currency
+    total = _MoneyReader(own, source.settings.money_unit or unit or "major")(paid)
     return Order(found.text("order.id"), found.instant("order.at", "completed_at"), total)
 
 

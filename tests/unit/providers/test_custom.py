@@ -341,6 +341,8 @@ class TestCurrency:
             "order": {"id": "o", "total": {"amount": "9.50", "currency": "USD"}},
         }
         assert bench.checkout(paid)["order"]["total"] == {"amount": "9.50", "currency": "USD"}
+        shown = bench.checkout(paid | {"currency": "INR", "totals": {"total": "800"}})
+        assert (shown["totals"]["total"]["currency"], shown["order"]["total"]["currency"]) == ("INR", "USD")
         refund = {"id": "r", "amount": {"amount": "9.50", "currency": "USD"}}
         (reversal,) = bench.normalise({"status": "refunded", "order": {"id": "o"}, "refund": refund}).reversals
         assert [own.amounts for own in reversal.refunds] == [(Money(950, "USD"),)]
