@@ -80,6 +80,8 @@ class Normalised:
     reversals: tuple[Reversal, ...] = ()
     new_version: str | None = None
     """The version of the payload, where nobody has read what it means."""
+    misfit: str | None = None
+    """Why the source's mapping does not fit the payload, which is read without it here."""
 
 
 def _fits(_: str) -> None:

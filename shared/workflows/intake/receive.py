@@ -189,7 +189,7 @@ class Receiver:
         try:
             payload = provider.read(request, context)
             version = _new_version(provider, payload, request, context)
-            normalised = provider.normalise(payload, request, context)
+            normalised = _read(provider, payload, request, context)
             if version is not None:
                 normalised = replace(normalised, new_version=version)
             # A body about several shoppers is nobody's own.
@@ -214,15 +214,16 @@ class Receiver:
     ) -> Receipt:
         """Merge what the webhook says and ask for what it only points to; both are durable before the answer.
 
-        Of a version that nobody has read, only what ends a checkout is believed: it calls messages off and sends none.
+        Of a version that nobody has read, or that the source's mapping does not fit, only what ends a checkout is
+        believed: it calls messages off and sends none.
 
         Raises NotUnderstood where all of it is elsewhere and nobody may ask there, and, after the rest, where a part of
         it can never be stored: sent again, it would meet the same end.
         """
-        if normalised.new_version is not None:
+        if normalised.new_version is not None or normalised.misfit is not None:
             ends = [replace(own, correlation_id=request.id) for own in normalised.changes if own.signal in _ENDS]
             self._stored(ends, (), arrival_at(request.arrived_at, source, merchant))
-            raise NotUnderstood(_why(normalised.new_version))
+            raise NotUnderstood(_why(normalised.new_version, normalised.misfit))
         if normalised.ignored is not None and not normalised.changes and not normalised.reversals:
             return Receipt("ignored", source.provider, reason=normalised.ignored)
         asking = bool(normalised.pulls) and bool(context.credentials.api)
@@ -290,6 +291,26 @@ class Receiver:
             )
         )
         return Receipt("quarantined", source.provider, quarantine_id=quarantine_id, reason=reason)
+
+
+def _read(provider: Provider, payload: Any, request: WebhookRequest, context: SourceContext) -> Normalised:
+    """What the payload says. Where the source's mapping does not fit it, what it says without, if that ends a checkout.
+
+    Raises NotUnderstood.
+    """
+    try:
+        return provider.normalise(payload, request, context)
+    except NotUnderstood as unknown:
+        if not context.settings.mapping:
+            raise
+        unmapped = replace(context, settings=replace(context.settings, mapping={}))
+        try:
+            normalised = provider.normalise(payload, request, unmapped)
+        except (NotUnderstood, *DEFECTS):
+            raise unknown from None
+        if not any(own.signal in _ENDS for own in normalised.changes):
+            raise
+        return replace(normalised, misfit=str(unknown))
 
 
 def _of_a_sample(normalised: Normalised, sample: Sample) -> Normalised:
