@@ -122,7 +122,7 @@ def problems_of(campaign: Campaign, *, local: bool = False) -> list[rules.Proble
     ``local``: on the stage of that name, where offsets may be a second. Whether endpoints and pools exist is the
     caller's to check.
     """
-    _, problems = rules.parse(campaign.criteria)
+    _, problems = rules.parse(campaign.criteria, new=True)
     problems += trigger_problems(campaign.trigger)
     problems += _step_problems(campaign, local=local)
     least, greatest = duration_range("do_not_send_after", local=local)

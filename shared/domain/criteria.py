@@ -8,6 +8,7 @@ about items may be met by two items. Texts are compared without regard to case.
 """
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +115,13 @@ _ALLOWED: Mapping[FieldKind, frozenset[Operator]] = {
     kind: frozenset(Operator) - ({Operator.CONTAINS} if kind is not FieldKind.TEXT else set(_ORDERED))
     for kind in FieldKind
 }
+_WORDS: Mapping[str, tuple[re.Pattern[str], str]] = {
+    "country": (re.compile("[a-z]{2}"), 'a country code of two letters, like "IN"'),
+    "currency": (re.compile("[a-z]{3}"), 'a currency code of three letters, like "INR"'),
+    "consent.marketing": (re.compile("granted|denied|unknown"), "one of granted, denied, unknown"),
+}
+"""Texts of which only some can be: another would never be met, or always."""
+_WHOLE = frozenset({Operator.EQ, Operator.NE, Operator.IN, Operator.NOT_IN})
 _EXPECTED = {
     FieldKind.TEXT: f"a text of at most {LONGEST_TEXT} characters",
     FieldKind.NUMBER: "a number",
@@ -122,14 +130,16 @@ _EXPECTED = {
 }
 
 
-def parse(raw: object, pointer: str = "/criteria") -> tuple[Criteria, list[Problem]]:
+def parse(raw: object, pointer: str = "/criteria", *, new: bool = False) -> tuple[Criteria, list[Problem]]:
     """The criteria in ``raw`` (JSON), with what is wrong with them; None and ``{}`` match everything.
+
+    ``new``: they are being set, so a value that the field never has is wrong too. Of what is stored none is.
 
     Criteria that come with problems are not to be used.
     """
     if raw is None or raw == {}:
         return EVERYTHING, []
-    reader = _Reader()
+    reader = _Reader(new=new)
     criteria = reader.read(raw, pointer, 1)
     if reader.conditions > MOST_CONDITIONS:
         reader.problems.append((pointer, f"at most {MOST_CONDITIONS} conditions"))
@@ -169,7 +179,8 @@ def evaluate(criteria: Criteria, checkout: Checkout, now: datetime) -> bool | No
 class _Reader:
     """Reads criteria and collects what is wrong with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, new: bool) -> None:
+        self._new = new
         self.problems: list[Problem] = []
         self.conditions = 0
 
@@ -211,6 +222,8 @@ class _Reader:
         if op not in _ALLOWED[kind]:
             return self._wrong(f"{pointer}/op", f"{name} cannot be compared by {op}")
         value = self._value(kind, op, raw.get("value"), f"{pointer}/value")
+        if self._new and op in _WHOLE and name in _WORDS:
+            self._check_words(name, value, f"{pointer}/value")
         return EVERYTHING if value is None else Condition(name, op, value)
 
     def _value(self, kind: FieldKind, op: Operator, raw: object, pointer: str) -> Value | None:
@@ -224,6 +237,13 @@ class _Reader:
         if read is None:
             self._expected(_EXPECTED[kind], pointer)
         return read
+
+    def _check_words(self, name: str, value: Value | None, pointer: str) -> None:
+        pattern, expected = _WORDS[name]
+        several = isinstance(value, tuple)
+        for position, one in enumerate(value if isinstance(value, tuple) else (value,)):
+            if isinstance(one, str) and not pattern.fullmatch(one):
+                self._expected(expected, f"{pointer}/{position}" if several else pointer)
 
     def _several(self, kind: FieldKind, raw: object, pointer: str) -> tuple[Scalar, ...] | None:
         if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_VALUES:

@@ -207,7 +207,7 @@ def _content_problems(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What is wrong with the content filter and the payload's template."""
     from shared.domain.criteria import parse
 
-    _, problems = parse(settings.get("filter"), "/settings/filter")
+    _, problems = parse(settings.get("filter"), "/settings/filter", new=True)
     payload = settings.get("payload")
     if isinstance(payload, Mapping):
         from shared.destinations.liquid import syntax_problem

@@ -185,6 +185,37 @@ def test_what_is_wrong_is_pointed_to(raw: object, pointer: str) -> None:
     assert all(detail for _, detail in problems)
 
 
+@pytest.mark.parametrize(
+    ("condition", "pointer"),
+    [
+        ({"field": "country", "op": "eq", "value": "India"}, "/criteria/all/0/value"),
+        ({"field": "country", "op": "not_in", "value": ["IN", "USA"]}, "/criteria/all/0/value/1"),
+        ({"field": "currency", "op": "ne", "value": "rupees"}, "/criteria/all/0/value"),
+        ({"field": "consent.marketing", "op": "in", "value": ["yes"]}, "/criteria/all/0/value/0"),
+    ],
+)
+def test_a_value_that_the_field_never_has_is_wrong_when_it_is_set(condition: dict[str, Any], pointer: str) -> None:
+    """The campaign would write to nobody, or to everybody, and say nothing of it. What is stored stays as it is."""
+    _, problems = parse({"all": [condition]}, new=True)
+    assert [place for place, _ in problems] == [pointer]
+    assert parse({"all": [condition]})[1] == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"field": "country", "op": "in", "value": ["IN", "us", " gb "]},
+        {"field": "country", "op": "contains", "value": "i"},
+        {"field": "currency", "op": "eq", "value": "INR"},
+        {"field": "consent.marketing", "op": "ne", "value": "Denied"},
+        {"field": "customer.locale", "op": "eq", "value": "India"},
+        {"field": "country", "op": "exists", "value": True},
+    ],
+)
+def test_a_value_that_it_may_have_is_not(condition: dict[str, Any]) -> None:
+    assert parse(condition, new=True)[1] == []
+
+
 def test_the_deepest_nesting_is_still_read() -> None:
     assert parse(deep(DEEPEST))[1] == []
 
