@@ -183,6 +183,9 @@ class RememberedJson(TypedDict):
     cooldown_until: InstantText | None
     last_message_at: InstantText | None
     capped_until: InstantText | None
+    """The latest of ``capped``."""
+    capped: dict[str, InstantText]
+    """Channels over which a vendor takes no marketing for the person for now, and until when."""
     last_discount_at: InstantText | None
     suppressed: dict[str, str]
     """Channels that are closed, and why."""
@@ -295,7 +298,8 @@ def _remembered_json(record: ShopperRecord) -> RememberedJson:
         "purchased_at": _at(memory.purchased_at),
         "cooldown_until": _at(memory.cooldown_until),
         "last_message_at": _at(memory.last_message_at),
-        "capped_until": _at(memory.capped_until),
+        "capped_until": _at(max(memory.capped.values(), default=None)),
+        "capped": {channel.value: to_rfc3339(until) for channel, until in memory.capped.items()},
         "last_discount_at": _at(memory.last_discount_at),
         "suppressed": {channel.value: reason for channel, reason in memory.suppressed.items()},
     }

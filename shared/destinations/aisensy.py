@@ -135,6 +135,9 @@ def _judge(answer: Answer, body: Mapping[str, Any] | None) -> Verdict:
         refused = str(told.get("success")).lower() == "false" or bool(told.get("error") or told.get("errorCode"))
         if refused:
             return _refusal(detail) or Verdict(Outcome.FAIL_MESSAGE, detail or "AiSensy refused it")
+        if body is None and answer.body.lstrip().startswith(b"<"):
+            # A page for people: a proxy's, or that of a wrong address. No API took the message.
+            return by_status(answer)
         # The body of a success is not documented, so any other one is taken for it.
         return Verdict(Outcome.DELIVERED, None, text_of(told.get("submitted_message_id")))
     if 400 <= answer.status_code < 500 and answer.status_code != 429:

@@ -243,4 +243,6 @@ def _failure(status: Mapping[str, Any]) -> str:
 
 
 def _said(message: Mapping[str, Any]) -> object:
-    return mapping(message.get("text")).get("body") or mapping(message.get("button")).get("text")
+    pressed = mapping(mapping(message.get("interactive")).get("button_reply"))
+    said = mapping(message.get("text")).get("body") or mapping(message.get("button")).get("text")
+    return said or pressed.get("title")

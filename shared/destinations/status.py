@@ -15,8 +15,8 @@ from typing import Final, Protocol, runtime_checkable
 
 from shared.destinations.destination import Endpoint
 from shared.domain.instants import from_ms
+from shared.domain.opt_out_words import asks_to_stop
 
-_STOP = re.compile(r"(?:stop|stop promotions|unsubscribe|opt[ -]?out)[.!]?")
 _DELIVERY = re.compile(r"dlv_[0-9A-Za-z]{1,64}")
 
 
@@ -154,7 +154,7 @@ def check_hmac(request: CallbackRequest, header: str, secret: object) -> None:
 def reply(phone: str | None, text: object, message_id: str | None, at: datetime | None) -> list[StatusReport]:
     """The reports of a shopper's answer: a reply, and an opt-out where it says nothing else."""
     reports = [StatusReport(Status.REPLIED, message_id, at, recipient_phone=phone)]
-    if isinstance(text, str) and _STOP.fullmatch(" ".join(text.split()).lower()):
+    if isinstance(text, str) and asks_to_stop(text):
         reports.append(StatusReport(Status.OPTED_OUT, message_id, at, recipient_phone=phone))
     return reports
 

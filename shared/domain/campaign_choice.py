@@ -40,7 +40,7 @@ def stays(episode: Episode, holder: Campaign | None, run: Campaign) -> bool:
 
 def _begun(episode: Episode) -> bool:
     """Whether something has become of one of its messages."""
-    return any(own.state is not StepState.PLANNED or own.attempts or own.capped for own in episode.steps)
+    return any(own.state is not StepState.PLANNED or own.put_off for own in episode.steps)
 
 
 def left_to(campaign_id: str, taker_id: str, at: datetime) -> Activity:

@@ -327,7 +327,10 @@ def _frequency_cap(run: _Run) -> Decision | None:
         sent = sum(own.state.counts_as_sent for own in episode.steps)
         if sent >= campaign.limits.max_per_episode:
             return Skip(Refusal.FREQUENCY_CAP)
-    untils = [shopper.cooldown_until, shopper.capped_until]
+    untils = [shopper.cooldown_until]
+    capped = run.left(lambda own: shopper.capped.get(own, facts.now) <= facts.now)
+    if capped:
+        untils.append(min(shopper.capped[own] for own in capped))
     handed_over = None if episode is None else episode.last_hand_over
     if handed_over is not None:
         untils.append(handed_over + facts.settings.min_step_gap)

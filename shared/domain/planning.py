@@ -139,7 +139,7 @@ def replanned(episode: Episode, campaign: Campaign | None, settings: Settings, n
         due_at = episode.anchor + planned.after
         if earliest is not None:
             due_at = max(due_at, earliest)
-        if known is not None and (known.attempts or known.capped):
+        if known is not None and known.put_off:
             due_at = max(due_at, known.due_at)
         if due_at < limit and messages < campaign.limits.max_per_episode:
             fresh = known or EpisodeStep(number, StepState.PLANNED, due_at)

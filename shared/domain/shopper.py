@@ -16,8 +16,8 @@ class Shopper:
     """No recovery message before: the rest after an order."""
     last_message_at: datetime | None = None
     """Last hand-over of a recovery message, in any episode, over any channel."""
-    capped_until: datetime | None = None
-    """A vendor takes no marketing for this person before."""
+    capped: Mapping[Channel, datetime] = field(default_factory=dict)
+    """Until when a vendor takes no marketing for this person, by channel."""
     last_discount_at: datetime | None = None
     """When a code was last allocated in an earlier episode."""
     suppressed: Mapping[Channel, str] = field(default_factory=dict)
@@ -35,13 +35,15 @@ def together(parts: Iterable[Shopper]) -> Shopper:
         return max((at for own in several if (at := getattr(own, name)) is not None), default=None)
 
     suppressed: dict[Channel, str] = {}
+    capped: dict[Channel, datetime] = {}
     for own in several:
         suppressed = {**own.suppressed, **suppressed}
+        capped |= {channel: max(until, capped.get(channel, until)) for channel, until in own.capped.items()}
     return Shopper(
         purchased_at=latest("purchased_at"),
         cooldown_until=latest("cooldown_until"),
         last_message_at=latest("last_message_at"),
-        capped_until=latest("capped_until"),
+        capped=capped,
         last_discount_at=latest("last_discount_at"),
         suppressed=suppressed,
     )

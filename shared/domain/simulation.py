@@ -362,6 +362,6 @@ def _as_of(shopper: Shopper, start: datetime, *, bought_until: datetime | None =
         purchased_at=purchased_at if bought else None,
         cooldown_until=shopper.cooldown_until if bought else None,
         last_message_at=shopper.last_message_at if messaged else None,
-        capped_until=shopper.capped_until if messaged else None,
+        capped=shopper.capped if messaged else {},
         last_discount_at=shopper.last_discount_at if discounted else None,
     )

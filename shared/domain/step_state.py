@@ -23,6 +23,9 @@ BACKOFF = (timedelta(minutes=1), timedelta(minutes=10))
 CAP_BACKOFF = (timedelta(days=1), timedelta(days=2), timedelta(days=4))
 """Waits after WhatsApp's 131049 (marketing cap of the person): a repeat within a day only fails again."""
 LONGEST_RETRY_AFTER = timedelta(days=1)
+MOST_PAUSES = 12
+"""Pauses that a receiver may ask for: one that never ends asking is not asked for days."""
+_FIRST_FLOOR = timedelta(seconds=5)
 
 _PERSON_CAPPED = frozenset({"frequency_cap", "131049"})
 _OTHER_MESSAGE_WOULD_DO = frozenset({"this_message", "no_contact", "130472"})
@@ -76,12 +79,17 @@ class IllegalMove(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EpisodeStep:
-    """A step of an episode. ``attempts`` counts failed ones; ``capped`` the vendor's refusals for its own cap."""
+    """A step of an episode.
+
+    ``attempts`` counts failed ones; ``pauses`` those that the receiver put off by ``Retry-After`` or its like;
+    ``capped`` the vendor's refusals for its own cap.
+    """
 
     number: int
     state: StepState
     due_at: datetime
     attempts: int = 0
+    pauses: int = 0
     capped: int = 0
     reason: str | None = None
     lease_until: datetime | None = None
@@ -95,6 +103,11 @@ class EpisodeStep:
     """Digest of the checkout that its message is about, from the claim on."""
     vendor_message_id: str | None = None
 
+    @property
+    def put_off(self) -> bool:
+        """Whether a receiver has had it, and answered that it should come again: it is not due before."""
+        return bool(self.attempts or self.pauses or self.capped)
+
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
@@ -104,7 +117,7 @@ class Concluded:
     suppress: bool = False
     """Never contact the shopper over this channel again."""
     capped_until: datetime | None = None
-    """The vendor takes no marketing for this person before then."""
+    """The vendor takes no marketing for this person over the channel before then."""
     disable_endpoint: bool = False
     alert: bool = False
     """The merchant's set-up is at fault."""
@@ -204,9 +217,16 @@ def concluded(
 def _again(
     step: EpisodeStep, now: datetime, do_not_send_after: datetime, reason: str | None, retry_after: datetime | None
 ) -> EpisodeStep:
-    """Planned once more: when the receiver asked for a pause without a failed attempt, otherwise three in all."""
+    """Planned once more: when the receiver asked for a pause without a failed attempt, otherwise three in all.
+
+    The first pause is as short as was asked; those that follow grow, so that ``Retry-After: 0`` is no loop.
+    """
     if retry_after is not None:
-        return _planned_or_expired(step, min(max(retry_after, now), now + LONGEST_RETRY_AFTER), do_not_send_after, now)
+        if step.pauses >= MOST_PAUSES:
+            return _ended(step, StepState.FAILED, reason or "attempts_exhausted", now)
+        shortest = _FIRST_FLOOR * 2 ** (step.pauses - 1) if step.pauses else timedelta()
+        at = min(max(retry_after, now + shortest), now + LONGEST_RETRY_AFTER)
+        return _planned_or_expired(replace(step, pauses=step.pauses + 1), at, do_not_send_after, now)
     attempts = step.attempts + 1
     if attempts >= MOST_ATTEMPTS:
         return replace(_ended(step, StepState.FAILED, reason or "attempts_exhausted", now), attempts=attempts)

@@ -82,7 +82,7 @@ ORDER: Final[Mapping[str, str]] = {
     "rn": "revision of that",
 }
 IDENTITY: Final[Mapping[str, str]] = {
-    "cap": "capped until: a vendor takes no marketing for this person before",
+    "cap": "capped until, over any channel, as older releases wrote it; `cap_` and a channel: over this one",
     "cd": "cooldown until",
     "ep": "episode that holds the shopper",
     "ld": "last discount at",
@@ -100,6 +100,7 @@ EPISODE: Final[Mapping[str, str]] = {
     "end": "ended at",
     "ho": "holdout (of a step: handed over at)",
     "n": "attempts of a step",
+    "off": "how often a receiver has put a step off",
     "vid": "the vendor's message id of a step",
 }
 DELIVERY: Final[Mapping[str, str]] = {

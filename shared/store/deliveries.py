@@ -25,6 +25,10 @@ _REPORT = "r_"
 """Attributes of a vendor's reports: this and the status."""
 
 
+ARRIVED = ("delivered", "read", "clicked", "replied")
+"""Reports after which the message is known to have reached the shopper; any of them may be missing."""
+
+
 class DeliveryStatus(StrEnum):
     """The contract's delivery states."""
 
@@ -238,9 +242,10 @@ class DeliveryStore:
         self._noted_by(lambda: self._table.update(noted))
 
     def refused(self, delivery: DeliveryRecord, reason: str, at: datetime) -> None:
-        """The vendor took the message and could not deliver it; one that was delivered after all stays so."""
-        condition = Attr("st").eq(DeliveryStatus.DELIVERED.value) & Attr(f"{_REPORT}delivered").not_exists()
-        condition &= Attr("era").not_exists()
+        """The vendor took the message and could not deliver it; one that reached the shopper after all stays so."""
+        condition = Attr("st").eq(DeliveryStatus.DELIVERED.value) & Attr("era").not_exists()
+        for report in ARRIVED:
+            condition &= Attr(f"{_REPORT}{report}").not_exists()
         values = {"st": DeliveryStatus.FAILED.value, "why": reason[:512]}
         noted = Update(delivery.key, set=values, set_if_absent={f"{_REPORT}failed": to_ms(at)}, condition=condition)
         self._noted_by(lambda: self._table.update(noted))

@@ -17,6 +17,8 @@ from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Check, Delete, Item, Put, Update
 
 REMEMBERED_FOR = timedelta(days=90)
+_CAP = "cap_"
+"""Attributes of vendors' caps: this and the channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +135,29 @@ class ShopperStore:
         """Remember the last hand-over of a message (and of a discount), whatever else is written meanwhile."""
         self._note(identity, {"lm": to_ms(at)} | ({"ld": to_ms(at)} if discount else {}), at)
 
-    def capped(self, identity: Identity, until: datetime, now: datetime) -> None:
-        """Remember until when a vendor takes no marketing for this person."""
-        self._note(identity, {"cap": to_ms(until)}, now)
+    def capped(self, identity: Identity, channels: Iterable[Channel], until: datetime, now: datetime) -> None:
+        """Remember until when a vendor takes no marketing for this person over these channels; the later word stays."""
+        for channel in channels:
+            name = f"{_CAP}{channel.value}"
+            with contextlib.suppress(ConditionFailed):
+                earlier = Attr(name).not_exists() | Attr(name).lt(to_ms(until))
+                self._note(identity, {name: to_ms(until)}, now, earlier)
 
-    def _note(self, identity: Identity, values: Mapping[str, int], now: datetime) -> None:
-        """Set values; a row that holds a suppression lives for ever, any other gets a life where it has none."""
+    def _note(
+        self, identity: Identity, values: Mapping[str, int], now: datetime, only: Condition | None = None
+    ) -> None:
+        """Set values; a row that holds a suppression lives for ever, any other gets a life where it has none.
+
+        Raises ConditionFailed where the row is not as ``only`` says.
+        """
         key = keys.identity(identity)
         first = {"ttl": _ttl(now), **_listed(identity)}
-        mortal = Update(key, set=values, set_if_absent=first, add={"v": 1}, condition=Attr("sup").not_exists())
+        condition: Condition = Attr("sup").not_exists()
+        condition = condition if only is None else condition & only
         try:
-            self._table.update(mortal)
+            self._table.update(Update(key, set=values, set_if_absent=first, add={"v": 1}, condition=condition))
         except ConditionFailed:
-            self._table.update(Update(key, set=values, add={"v": 1}))
+            self._table.update(Update(key, set=values, add={"v": 1}, condition=only))
 
     @staticmethod
     def remembering(record: ShopperRecord, suppressed: Mapping[Channel, str], now: datetime) -> Update:
@@ -170,7 +182,7 @@ class ShopperStore:
             return Delete(keys.identity(record.identity), _as_read(record))
         return Update(
             key=keys.identity(record.identity),
-            remove=("ep", "cd", "lm", "cap", "ld"),
+            remove=("ep", "cd", "lm", "cap", "ld", *(f"{_CAP}{channel.value}" for channel in Channel)),
             add={"v": 1},
             condition=_as_read(record),
         )
@@ -188,11 +200,18 @@ def record_of(identity: Identity, item: Item | None) -> ShopperRecord:
             purchased_at=_instant(item, "po"),
             cooldown_until=_instant(item, "cd"),
             last_message_at=_instant(item, "lm"),
-            capped_until=_instant(item, "cap"),
+            capped=_capped(item),
             last_discount_at=_instant(item, "ld"),
             suppressed={Channel(name): str(reason) for name, reason in item.get("sup", {}).items()},
         ),
     )
+
+
+def _capped(item: Item) -> dict[Channel, datetime]:
+    """By channel. What an older release wrote counts for all of them, as it did."""
+    of_all = _instant(item, "cap")
+    found = {channel: _instant(item, f"{_CAP}{channel.value}") or of_all for channel in Channel}
+    return {channel: until for channel, until in found.items() if until is not None}
 
 
 def _instant(item: Item, name: str) -> datetime | None:

@@ -59,7 +59,10 @@ class StepRecord:
             shown = attempt_json(answered.result, answered.attempt, next_at)
             if not attempts or attempts[-1]["at"] != shown["at"]:
                 attempts = (*attempts, shown)
-        if self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], step.reason, attempts, next_at)):
+        reason = step.reason
+        if reason is None and answered is not None and step.state is StepState.PLANNED:
+            reason = answered.attempt.reason
+        if self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], reason, attempts, next_at)):
             self._note(case, step, channel, at)
 
     def is_delivered(self, case: StepCase) -> bool:

@@ -82,6 +82,11 @@ class Suppressions:
         found = checkouts.get_many(checkouts.by_identity(identity)[:_CHECKOUTS_LOOKED_AT])
         return {EpisodeId(own.episode_id) for own in found.values() if own.episode_id is not None}
 
+    def rest(self, identities: Iterable[Identity], channels: Iterable[Channel], until: datetime) -> None:
+        """Not before ``until`` over these channels: what a vendor refuses for now. A later word stays."""
+        for own in dict.fromkeys(identities):
+            self._shoppers.capped(own, channels, until, self._now())
+
     def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
         """Allow contact again; False where nothing was suppressed. An episode that ended stays ended."""
         who, opening = list(dict.fromkeys(identities)), frozenset(channels)

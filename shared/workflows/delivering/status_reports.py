@@ -20,7 +20,7 @@ from shared.domain.ids import EndpointId, EpisodeId
 from shared.domain.merchant import Endpoint
 from shared.domain.suppression import SuppressionReason
 from shared.store.activities import ActivityStore
-from shared.store.deliveries import DeliveryRecord, DeliveryStore
+from shared.store.deliveries import ARRIVED, DeliveryRecord, DeliveryStore
 from shared.workflows.delivering.report_subjects import (
     ReportingEndpoint,
     ReportingEndpoints,
@@ -56,6 +56,10 @@ class Suppresses(Protocol):
 
     def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
         """Allow contact again; False where nothing was suppressed."""
+        ...
+
+    def rest(self, identities: Iterable[Identity], channels: Iterable[Channel], until: datetime) -> None:
+        """Not before ``until`` over these channels."""
         ...
 
 
@@ -166,7 +170,7 @@ class StatusReports:
             self._deliveries.reported(delivery, report.status.value, at)
         if delivery is not None and report.status is Status.FAILED:
             self._deliveries.refused(delivery, report.reason or "failed", at)
-        self._suppress(endpoint, report, subject)
+        self._suppress(endpoint, report, subject, at)
         if checkout is not None:
             detail: dict[str, str] = {"endpoint_id": endpoint.id, "channel": _channel(endpoint)}
             if delivery is not None:
@@ -179,8 +183,8 @@ class StatusReports:
             self._hears.reported(delivery, checkout, report.status, at)
         return delivery is not None or checkout is not None
 
-    def _suppress(self, endpoint: Endpoint, report: StatusReport, subject: Subject) -> None:
-        """An opt-out, or a refusal for good, closes the channel; taking it back opens it."""
+    def _suppress(self, endpoint: Endpoint, report: StatusReport, subject: Subject, at: datetime) -> None:
+        """An opt-out, or a refusal for good, closes the channel; taking it back opens it. One that passes rests it."""
         channel = Channel(_channel(endpoint))
         identities, channels = self._subjects.recipients(subject, channel), [channel]
         if not identities:
@@ -199,6 +203,13 @@ class StatusReports:
             named = {checkout.episode_id} if checkout is not None and checkout.episode_id else set()
             episodes = {EpisodeId(own) for own in named}
             self._suppressions.suppress(identities, channels, reason.value, episode_ids=episodes)
+        elif refusal is not None and refusal.lasts and not _arrived(subject.delivery):
+            self._suppressions.rest(identities, channels, at + refusal.lasts)
+
+
+def _arrived(delivery: DeliveryRecord | None) -> bool:
+    """Whether the vendor has said that the shopper got it: a failure told afterwards is of no consequence."""
+    return delivery is not None and not delivery.reports.keys().isdisjoint(ARRIVED)
 
 
 def _channel(endpoint: Endpoint) -> str:

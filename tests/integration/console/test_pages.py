@@ -167,6 +167,19 @@ def test_a_delivery_that_failed_is_tried_again_by_its_button(browser: Browser, m
     assert browser.post(f"/console/deliveries/{failed.id}/retry").status == 409
 
 
+def test_a_delivery_names_its_endpoint_as_the_merchant_does(browser: Browser, merchant: Api) -> None:
+    browser.sign_in(merchant.credential or "")
+    asked = {"kind": "webhook", "name": "Our <b>BSP</b>", "url": "https://bsp.example.com/"}
+    endpoint = merchant("POST", "/v1/endpoints", asked).json["id"]
+    sent = delivery(merchant, endpoint, 1, DeliveryStatus.FAILED)
+
+    page = browser.get(f"/console/deliveries/{sent.id}").text
+    assert f'<a href="/console/endpoints/{endpoint}"><bdi>Our &lt;b&gt;BSP&lt;/b&gt;</bdi></a>' in page
+
+    merchant("DELETE", f"/v1/endpoints/{endpoint}")
+    assert f"removed <code>{endpoint}</code>" in browser.get(f"/console/deliveries/{sent.id}").text
+
+
 def test_whatever_a_shopper_is_known_by_a_hostile_one_is_text(browser: Browser, merchant: Api) -> None:
     browser.sign_in(merchant.credential or "")
     known: Any = {"customer__id": "7", "customer__email": "<b>@tea.example", "customer__phone": "+917777788888"}

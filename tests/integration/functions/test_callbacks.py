@@ -5,6 +5,7 @@ import hmac
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from functions.callbacks.handler import handler
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityKind
 from shared.domain.merchant import Endpoint
+from shared.domain.shopper import Shopper
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.shoppers import ShopperStore
@@ -75,8 +77,11 @@ class Vendor:
         return [entry.type for entry in entries if entry.type.startswith("MESSAGE_")]
 
     def suppressed(self) -> Any:
+        return self.memory().suppressed
+
+    def memory(self) -> Shopper:
         who: Identity = self.shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, PHONE)
-        return ShopperStore(self.shop.table).get_many([who])[who].memory.suppressed
+        return ShopperStore(self.shop.table).get_many([who])[who].memory
 
 
 @pytest.fixture
@@ -139,11 +144,31 @@ def test_a_failure_after_acceptance_fails_the_delivery_and_an_opt_out_suppresses
     assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
 
 
-def test_a_late_failure_does_not_undo_a_delivery(vendor: Vendor) -> None:
-    vendor.status("delivered")
+@pytest.mark.parametrize("earlier", ["delivered", "read"])
+def test_a_late_failure_does_not_undo_a_delivery(vendor: Vendor, earlier: str) -> None:
+    """Meta may leave out ``delivered`` where ``read`` came."""
+    vendor.status(earlier)
     vendor.status("failed", errors=[{"code": 131026, "title": "Message undeliverable"}])
     assert vendor.stored().status is DeliveryStatus.DELIVERED
     assert vendor.suppressed() == {}
+    assert vendor.memory().capped == {}
+
+
+@pytest.mark.parametrize(("code", "days"), [(131049, 1), (131026, 30)], ids=["marketing cap", "not on WhatsApp"])
+def test_a_refusal_that_passes_rests_the_channel_for_as_long(vendor: Vendor, code: int, days: int) -> None:
+    """Meta takes the message and tells of its cap afterwards: the next step over WhatsApp would only fail again."""
+    vendor.status("failed", errors=[{"code": code, "title": "not delivered"}])
+    assert vendor.stored().status is DeliveryStatus.FAILED
+    assert vendor.suppressed() == {}
+    told_at = vendor.shop.now.replace(microsecond=0)
+    assert vendor.memory().capped == {Channel.WHATSAPP: told_at + timedelta(days=days)}
+
+
+def test_a_shorter_rest_does_not_end_a_longer_one(vendor: Vendor) -> None:
+    for code in (131026, 131049):
+        vendor.status("failed", errors=[{"code": code, "title": "not delivered"}])
+    told_at = vendor.shop.now.replace(microsecond=0)
+    assert vendor.memory().capped == {Channel.WHATSAPP: told_at + timedelta(days=30)}
 
 
 def test_a_shopper_who_answers_stop_is_suppressed_and_the_reply_is_on_the_timeline(vendor: Vendor) -> None:

@@ -284,7 +284,7 @@ def test_what_an_expired_checkout_held_does_not_come_back_with_a_new_webhook(she
 
 def test_whoever_is_messaged_after_their_memory_has_expired_is_remembered_for_another_ninety_days(shelf: Shelf) -> None:
     shoppers = ShopperStore(shelf.table)
-    shoppers.capped(PERSON, after(days=400), NOON)
+    shoppers.capped(PERSON, [Channel.WHATSAPP], after(days=400), NOON)
     expire(shelf.table)
 
     shoppers.messaged(PERSON, NOON)
@@ -292,7 +292,7 @@ def test_whoever_is_messaged_after_their_memory_has_expired_is_remembered_for_an
     row = shelf.table.get(keys.identity(PERSON))
     assert row is not None
     assert int(row["ttl"]) == int(after(days=90).timestamp())
-    assert "cap" not in row
+    assert "cap_whatsapp" not in row
 
 
 def test_a_purchase_ends_no_episode_that_has_expired_and_is_recorded_all_the_same(shelf: Shelf) -> None:

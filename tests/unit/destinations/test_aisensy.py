@@ -70,6 +70,7 @@ def test_a_shopper_without_a_name(vendor: Vendor) -> None:
     [
         (200, "", Outcome.DELIVERED),
         (200, "Success.", Outcome.DELIVERED),
+        (200, "<!doctype html><title>Sign in</title>", Outcome.UNKNOWN),
         (200, {"success": "false", "message": "Campaign is not live"}, Outcome.FAIL_CONFIG),
         (200, {"success": False}, Outcome.FAIL_MESSAGE),
         (200, {"errorCode": 400, "errorMessage": "bad media"}, Outcome.FAIL_MESSAGE),

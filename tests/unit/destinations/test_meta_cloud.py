@@ -349,6 +349,7 @@ def test_replies_and_preferences() -> None:
                 "context": {"id": "wamid.1"},
             },
             {"from": "919876543210", "timestamp": "1795255201", "text": {"body": "stop by tomorrow"}},
+            {"from": "919876543210", "interactive": {"type": "button_reply", "button_reply": {"title": "Unsubscribe"}}},
         ],
         user_preferences=[
             {"wa_id": "919876543210", "category": "marketing_messages", "value": "stop", "timestamp": 1795255200},
@@ -361,6 +362,8 @@ def test_replies_and_preferences() -> None:
         (Status.REPLIED, "wamid.1"),
         (Status.OPTED_OUT, "wamid.1"),
         (Status.REPLIED, None),
+        (Status.REPLIED, None),
+        (Status.OPTED_OUT, None),
         (Status.OPTED_OUT, None),
         (Status.OPTED_IN, None),
     ]

@@ -48,7 +48,37 @@ def test_a_shopper_who_says_stop_is_left_alone(text: str) -> None:
     assert [report.status for report in reply("+91987654321", text, None, AT)] == [Status.REPLIED, Status.OPTED_OUT]
 
 
-@pytest.mark.parametrize("text", ["Will you stop by?", "don't stop", "", None, 5])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP \U0001f6d1",
+        "*Stop*",
+        "s\u200bt\u200bop",
+        "please stop!!",
+        "Stop it, please",
+        "stopall",
+        "unsub",
+        "Don\u2019t message me",
+        "End",
+        "बंद करो",
+        "band karo",
+        "\u200fإلغاء الاشتراك",
+        "ABMELDEN",
+        "Désabonner",
+        "de\u0301sabonner",
+        "Darme de baja.",
+        "நிறுத்து",
+        "退订",
+    ],
+)
+def test_stop_is_understood_however_and_in_whatever_language_it_is_said(text: str) -> None:
+    assert [report.status for report in reply("+91987654321", text, None, AT)] == [Status.REPLIED, Status.OPTED_OUT]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Will you stop by?", "don't stop", "stop, I have paid already", "please", "!!!", "stop " * 40, "", None, 5],
+)
 def test_a_shopper_who_says_anything_else_has_replied(text: object) -> None:
     assert [report.status for report in reply("+91987654321", text, None, AT)] == [Status.REPLIED]
 

@@ -170,11 +170,13 @@ def test_suppressions_keep_their_first_reason_and_can_be_lifted() -> None:
 
 def test_a_shopper_is_all_that_is_remembered_under_any_identifier() -> None:
     by_phone = Shopper(purchased_at=NOON, last_message_at=NOON - DAY, suppressed={Channel.SMS: "opt_out"})
-    by_email = Shopper(last_message_at=NOON, capped_until=NOON + DAY, suppressed={Channel.EMAIL: "complaint"})
+    by_email = Shopper(
+        last_message_at=NOON, capped={Channel.WHATSAPP: NOON + DAY}, suppressed={Channel.EMAIL: "complaint"}
+    )
     assert together([by_phone, by_email]) == Shopper(
         purchased_at=NOON,
         last_message_at=NOON,
-        capped_until=NOON + DAY,
+        capped={Channel.WHATSAPP: NOON + DAY},
         suppressed={Channel.SMS: "opt_out", Channel.EMAIL: "complaint"},
     )
     assert together([]) == Shopper()

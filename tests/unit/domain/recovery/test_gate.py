@@ -166,7 +166,7 @@ CASES: list[tuple[str, dict[str, Any], Decision]] = [
     ),
     (
         "the vendor's own cap",
-        {"shopper": Shopper(capped_until=NOON + DAY)},
+        {"shopper": Shopper(capped=dict.fromkeys(Channel, NOON + DAY))},
         Defer(NOON + DAY, Refusal.FREQUENCY_CAP),
     ),
     (
@@ -246,7 +246,7 @@ def test_of_several_reasons_the_first_in_the_list_is_told(which: set[int]) -> No
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"shopper": Shopper(capped_until=NOON + 3 * DAY)}, Refusal.FREQUENCY_CAP),
+        ({"shopper": Shopper(capped=dict.fromkeys(Channel, NOON + 3 * DAY))}, Refusal.FREQUENCY_CAP),
         ({"shopper": Shopper(cooldown_until=NOON + 4 * DAY)}, Refusal.FREQUENCY_CAP),
         ({"other_activity_at": NOON + 3 * DAY - MINUTE, "now": NOON + 3 * DAY - MINUTE}, Refusal.SHOPPER_ACTIVE),
     ],
@@ -282,6 +282,15 @@ def test_the_feeds_verdict_is_the_gates_over_any_channel() -> None:
     assert messaging_verdict(nowhere, NIGHT, TEN_PM_IN_INDIA, merchant_zone="Asia/Kolkata").reason == "outside_window"
 
 
+def test_a_cap_of_one_channel_leaves_the_others_open() -> None:
+    """Whoever is not on WhatsApp, or had enough there, may have the reminder by e-mail."""
+    capped = Shopper(capped={Channel.WHATSAPP: NOON + 3 * DAY})
+    assert gate(facts_of(shopper=capped, channel=Channel.EMAIL)) == Send((Channel.EMAIL,))
+    assert gate(facts_of(shopper=capped, channel=None)) == Send((Channel.EMAIL, Channel.SMS))
+    until_then = gate(facts_of(shopper=Shopper(capped={Channel.WHATSAPP: NOON + DAY}), channel=Channel.WHATSAPP))
+    assert until_then == Defer(NOON + DAY, Refusal.FREQUENCY_CAP)
+
+
 instants = st.integers(-2_000, 12_000).map(lambda minutes: NOON + minutes * MINUTE)
 maybe = st.none() | instants
 
@@ -298,7 +307,7 @@ maybe = st.none() | instants
         purchased_at=maybe,
         cooldown_until=maybe,
         last_message_at=maybe,
-        capped_until=maybe,
+        capped=st.dictionaries(st.sampled_from(Channel), instants),
         suppressed=st.dictionaries(st.sampled_from(Channel), st.just("opt_out")),
     ),
     night=st.booleans(),

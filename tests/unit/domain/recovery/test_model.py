@@ -214,7 +214,7 @@ class ShopMachine(RuleBasedStateMachine):
             if after.suppress:
                 known = replace(known, suppressed=suppressed(known.suppressed, [Channel.EMAIL], "refused_by_vendor"))
             if after.capped_until is not None:
-                known = replace(known, capped_until=after.capped_until)
+                known = replace(known, capped={**known.capped, Channel.EMAIL: after.capped_until})
             if after.step.state.counts_as_sent:
                 known = replace(known, last_message_at=self.now)
             self.shoppers[own] = known

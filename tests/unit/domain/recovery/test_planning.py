@@ -283,6 +283,26 @@ def test_a_pause_that_the_receiver_asks_for_is_no_failed_attempt() -> None:
     assert (own.state, own.attempts) == (StepState.PLANNED, 0)
 
 
+def test_a_receiver_that_asks_for_a_pause_of_nothing_for_ever_is_left_alone_in_the_end() -> None:
+    own, waits = PLANNED, []
+    while own.state is StepState.PLANNED:
+        mine = claimed(own, "d" * 26, own.due_at)
+        own = concluded(mine, "retry", mine.due_at, do_not_send_after=LIMIT, retry_after=mine.due_at, reason="429").step
+        waits.append((own.due_at - mine.due_at).total_seconds())
+    assert waits == [0, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 0]
+    assert (own.state, own.reason, own.attempts) == (StepState.FAILED, "429", 0)
+
+
+def test_a_step_that_was_put_off_is_not_planned_for_before_the_receiver_wants_it() -> None:
+    asked = AT + 2 * HOUR
+    after_it = concluded(CLAIMED, "retry", AT, do_not_send_after=LIMIT, retry_after=asked).step
+    assert after_it.put_off
+    again = replanned(with_step(episode_of(checkout_left()), after_it), campaign_of(), ANYTIME, AT)
+    planned = again.step(after_it.number)
+    assert planned is not None
+    assert planned.due_at == asked
+
+
 def test_the_vendors_cap_is_asked_again_at_growing_intervals_until_it_is_too_late() -> None:
     steps = repeated("fail_recipient", 3, reason="131049", do_not_send_after=NOON + 6 * DAY)
     assert [own.state.value for own in steps] == ["planned", "planned", "expired"]

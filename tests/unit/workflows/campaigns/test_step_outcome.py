@@ -58,7 +58,7 @@ def test_every_outcome_is_told_everywhere_alike(
     assert (handled.outcome, handled.retry_message) == (f"step_{state}", False)
     assert stage.step(own).state is state
     [kept] = stage.deliveries(own)
-    assert (kept.status, kept.attempt_count) == (delivery, 1)
+    assert (kept.status, kept.reason, kept.attempt_count) == (delivery, reason, 1)
     assert [told.type for told in stage.timeline(own)] == [entry]
     assert [fact.kind for fact in stage.facts(own)] == facts
     messaged = state.counts_as_sent
@@ -82,7 +82,7 @@ def test_a_person_the_vendor_refuses_is_not_written_to_again(stage: DueSteps) ->
 def test_a_vendors_cap_is_remembered_of_the_person(stage: DueSteps) -> None:
     own = stage.due()
     stage.sender._outcomes.settle(over_whatsapp(stage, own), answered(Outcome.FAIL_RECIPIENT, "131049"))
-    assert {who.memory.capped_until for who in stage.shopper(own)} == {now() + timedelta(days=1)}
+    assert all(who.memory.capped == {Channel.WHATSAPP: now() + timedelta(days=1)} for who in stage.shopper(own))
 
 
 def test_an_endpoint_that_is_gone_is_switched_off(stage: DueSteps) -> None:
