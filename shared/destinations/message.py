@@ -11,12 +11,14 @@ from typing import Any, Final
 from shared.delivery.outcome import Outcome, Refusal
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.liquid import TemplateError, TemplateLimit, TemplatesUnavailable, money_text, present, render
+from shared.destinations.one_line import clean
 
 TEMPLATE_LIMIT: Final = "template_limit"
 """The reason of a message whose template goes beyond a limit."""
 TEMPLATES_UNAVAILABLE: Final = "templates_unavailable"
 """The reason of one whose template could not be rendered just now."""
 LONGEST_ITEMS_LINE: Final = 160
+LONGEST_FIRST_NAME: Final = 40
 VARIABLES: Final = (
     "checkout",
     "customer",
@@ -37,6 +39,9 @@ VARIABLES: Final = (
 )
 """The names of ``variables``; all but ``items``, ``customer``, ``checkout``, ``event`` and ``step`` may be absent."""
 
+_NO_NAME: Final = re.compile(r"[/\\<>@:{}\[\]|=&%$#]|\d{4}|[^\W_]\.[^\W\d_]{2,}")
+"""An address, a number or markup. Whoever begins a checkout with somebody else's contact chooses the words that the
+shop's own message opens with, and mail clients make a link of whatever looks like one."""
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _UNUSABLE_IMAGES: Final = (".webp", ".gif", ".svg", ".avif", ".bmp", ".tif", ".tiff", ".heic")
 _COUNTRY_OF_CURRENCY: Final = {
@@ -179,13 +184,11 @@ def filled_by(renderer: Callable[..., str], source: str, names: Mapping[str, Any
 
 def items_line(items: Sequence[Mapping[str, Any]]) -> str | None:
     """All items in one line: the first title, and how many other lines there are."""
-    title = next((title for item in items if isinstance(title := item.get("title"), str) and title.strip()), None)
-    if title is None:
-        return None
     more = f" + {len(items) - 1} more" if len(items) > 1 else ""
-    title = " ".join(title.split())
     room = LONGEST_ITEMS_LINE - len(more)
-    return (title if len(title) <= room else title[: room - 1].rstrip() + "…") + more
+    titles = (clean(title, room) for item in items if isinstance(title := item.get("title"), str))
+    first = next(filter(None, titles), None)
+    return None if first is None else first + more
 
 
 def image_url(items: Sequence[Mapping[str, Any]]) -> str | None:
@@ -212,7 +215,8 @@ def total_text(delivery: Delivery) -> str | None:
 def _first_name(checkout: Mapping[str, Any]) -> str | None:
     name = _part(checkout, "customer").get("first_name") or _part(checkout, "shipping_address").get("first_name")
     words = name.split() if isinstance(name, str) else []
-    return words[0][:40] if words else None
+    word = clean(words[0], LONGEST_FIRST_NAME) if words else ""
+    return None if not word or _NO_NAME.search(word) else word
 
 
 def _part(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -28,7 +28,8 @@ from shared.delivery.target import parse_target
 from shared.destinations import email_layout
 from shared.destinations.aws_request import role, signed
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
-from shared.destinations.message import checkout_of, locale_of, variables
+from shared.destinations.message import LONGEST_ITEMS_LINE, checkout_of, locale_of, variables
+from shared.destinations.one_line import clean
 from shared.destinations.ses_events import SesStatuses
 from shared.destinations.status import CALLBACK_TOKEN
 from shared.destinations.vendor_answer import (
@@ -239,8 +240,15 @@ def _mail(delivery: Delivery, endpoint: Endpoint, sender: tuple[str, str]) -> tu
     if _COLOUR.fullmatch(str(endpoint.settings.get("brand_color"))):
         look["brand_color"] = str(endpoint.settings["brand_color"])
     language = str(template.get("language") or "en")
-    mail = email_layout.mail_of(template, {**names, "shop": shop}, look, locale_of(delivery, language))
+    written = {**names, "items": [_listed(own) for own in names["items"]], "shop": shop}
+    mail = email_layout.mail_of(template, written, look, locale_of(delivery, language))
     return mail, unsubscribe_url
+
+
+def _listed(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item as a mail lists it: its titles in one clean line each, of a length that leaves room for others."""
+    titles = {name: item[name] for name in ("title", "variant_title") if isinstance(item.get(name), str)}
+    return {**item, **{name: clean(title, LONGEST_ITEMS_LINE) for name, title in titles.items()}}
 
 
 def _recipient(delivery: Delivery) -> str:

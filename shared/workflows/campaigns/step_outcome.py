@@ -61,9 +61,9 @@ class AnswerEffects:
             for identity in case.episode.identities:
                 yield partial(self._shoppers.messaged, identity, at, discount=claim.code is not None)
         if concluded.capped_until is not None:
-            refused = tuple(Channel) if claim.channel is None else (claim.channel,)
+            over = tuple(Channel) if claim.channel is None else (claim.channel,)
             for identity in case.records:
-                yield partial(self._shoppers.capped, identity, refused, concluded.capped_until, at)
+                yield partial(self._shoppers.capped, identity, over, concluded.capped_until, at)
         if concluded.disable_endpoint and case.endpoint is not None:
             yield partial(self._disable, case.endpoint, "gone")
         if step.vendor_message_id is not None:

@@ -99,6 +99,17 @@ def signature(request: OutboundRequest, key_id: str, secret: str, token: str | N
     return str(auth.signature(auth.string_to_sign(again, canonical), again))
 
 
+def test_the_titles_of_a_mail_are_clean_lines_of_some_length() -> None:
+    title = "Tea\r\nBcc: x@y.example\t\u202egnp\x00 " + "long " * 100
+    item = {"title": title, "variant_title": "a\n    b", "quantity": 1}
+    _, html, text = texts(delivery(of=checkout(items=[item])))
+    for body in (html, text):
+        assert "Tea Bcc: x@y.example gnp long" in body
+        assert "long\u2026" in body
+        assert not {"\x00", "\t", "\r", "\u202e"} & set(body)
+    assert "(a b)" in text
+
+
 class TestTheRequest:
     def test_it_is_send_email_signed_with_the_endpoints_own_keys(self, vendor: Vendor) -> None:
         own = vendor.endpoint("ses", bearer_token=None, settings={**SETTINGS, **OWN_KEYS})

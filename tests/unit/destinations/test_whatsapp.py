@@ -136,6 +136,33 @@ def test_an_empty_parameter_is_never_sent(body: str, reason: str) -> None:
     assert reason in said
 
 
+@pytest.mark.parametrize("name", ["Asha", "J.R.", "O\u2019Neil", "Jean-Luc", "Ay\u015fe", "\u0906\u0936\u093e", "Mr."])
+def test_a_shopper_is_called_by_the_first_word_of_the_name(name: str) -> None:
+    named = checkout(customer={"phone": "+919876543210", "first_name": f" {name} Rao"}, shipping_address=None)
+    sent = message({"name": "t", "body": ["{{ first_name | default: 'there' }}"]}, of=named)
+    assert sent.body == ((None, name),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://evil.example/x",
+        "evil.example",
+        "www.win.example!",
+        "a@b.example",
+        "<b>",
+        "{{total}}",
+        "98765432",
+        "\u202e",
+    ],
+)
+def test_nobody_is_called_by_a_link_or_by_markup(name: str) -> None:
+    """Somebody else may have typed it, beside the contact of whom they want the shop to write to."""
+    named = checkout(customer={"phone": "+919876543210", "first_name": name}, shipping_address=None)
+    sent = message({"name": "t", "body": ["{{ first_name | default: 'there' }}"]}, of=named)
+    assert sent.body == ((None, "there"),)
+
+
 def test_a_long_value_is_cut_but_a_link_is_not() -> None:
     link = "https://shop.example/c?" + "x" * 500
     filled = message({"name": "t", "body": ["y" * 5000, link]}, of=checkout())
