@@ -9,11 +9,11 @@ from shared.aws.stores import Stores, now
 from shared.destinations.status import Status
 from shared.domain.checkout import Checkout
 from shared.domain.ids import EpisodeId
-from shared.domain.metrics import FactKind
 from shared.domain.suppression import EndReason
 from shared.store.activities import ActivityStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.deliveries import DeliveryRecord
+from shared.store.early_reports import EarlyReportStore
 from shared.store.episodes import EpisodeStore
 from shared.store.facts import FactStore
 from shared.store.shoppers import ShopperStore
@@ -22,13 +22,12 @@ from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.suppress import Suppressions
 from shared.workflows.delivering.report_subjects import ReportingEndpoints, ReportSubjects
 from shared.workflows.delivering.status_reports import StatusReports
-from shared.workflows.recovery.facts import FactRecorder
+from shared.workflows.recovery.facts import FACTS_OF, FactRecorder
 
 if TYPE_CHECKING:
     from shared.delivery.send_pool import SendPool
 
 _CONFIRMED_WITHIN = timedelta(seconds=5)
-_FACTS = {Status.DELIVERED: FactKind.DELIVERED, Status.READ: FactKind.READ}
 
 
 class EpisodesHear:
@@ -52,7 +51,7 @@ class EpisodesHear:
                 self._table.update(EpisodeStore.ended(episode_id, EndReason.REPLIED, now()))
             except ConditionFailed:
                 return
-        kind = _FACTS.get(status)
+        kind = FACTS_OF.get(status)
         episode = self._episodes.get(episode_id) if kind is not None else None
         merchant = self._merchants.get(delivery.merchant_id) if episode is not None else None
         if kind is None or episode is None or merchant is None or checkout is None:
@@ -98,7 +97,9 @@ def status_reports() -> StatusReports:
     table = stores.table
     return StatusReports(
         endpoints=ReportingEndpoints(EndpointStore(table), stores.cipher),
-        subjects=ReportSubjects(stores.deliveries, VendorMessageStore(table), stores.checkouts, stores.hasher),
+        subjects=ReportSubjects(
+            stores.deliveries, VendorMessageStore(table), EarlyReportStore(table), stores.checkouts, stores.hasher
+        ),
         deliveries=stores.deliveries,
         activities=ActivityStore(table),
         suppressions=Suppressions(table, ShopperStore(table), EpisodeStore(table), now),

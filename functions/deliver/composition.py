@@ -15,6 +15,7 @@ from shared.store.activities import ActivityStore
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore
 from shared.store.coupons import CouponStore
+from shared.store.early_reports import EarlyReportStore
 from shared.store.episodes import EpisodeStore
 from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
@@ -130,7 +131,8 @@ def _episode_writes() -> EpisodeWrites:
 @cache
 def _step_record() -> StepRecord:
     stores = _stores()
-    return StepRecord(stores.deliveries, ActivityStore(stores.table), fact_recorder_over(stores))
+    activities, early = ActivityStore(stores.table), EarlyReportStore(stores.table)
+    return StepRecord(stores.deliveries, early, activities, fact_recorder_over(stores))
 
 
 @cache

@@ -33,6 +33,10 @@ class Status(StrEnum):
     OPTED_IN = "opted_in"
 
 
+REPORTED_OF_DELIVERY: Final = frozenset({Status.SENT, Status.DELIVERED, Status.READ, Status.CLICKED, Status.REPLIED})
+"""What a delivery keeps as a report; each says that the vendor took the message."""
+
+
 @dataclass(frozen=True, slots=True)
 class StatusReport:
     """One report.

@@ -237,13 +237,21 @@ class DeliveryStore:
         return stored is not None and stored.attempt_count == count and dict(stored.attempts[-1]) == dict(attempt)
 
     def reported(self, delivery: DeliveryRecord, status: str, at: datetime) -> None:
-        """Note a vendor's later word (``delivered``, ``read``, ...); the first of each kind stays."""
+        """Note a vendor's later word (``delivered``, ``read``, ...); the first of each kind stays.
+
+        A message of unknown outcome that its vendor speaks of was taken by it.
+        """
         noted = Update(delivery.key, set_if_absent={f"{_REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
         self._noted_by(lambda: self._table.update(noted))
+        if delivery.status is DeliveryStatus.UNKNOWN:
+            still = Attr("st").eq(DeliveryStatus.UNKNOWN.value) & Attr("era").not_exists()
+            known = Update(delivery.key, set={"st": DeliveryStatus.DELIVERED.value}, remove=("why",), condition=still)
+            self._noted_by(lambda: self._table.update(known))
 
     def refused(self, delivery: DeliveryRecord, reason: str, at: datetime) -> None:
         """The vendor took the message and could not deliver it; one that reached the shopper after all stays so."""
-        condition = Attr("st").eq(DeliveryStatus.DELIVERED.value) & Attr("era").not_exists()
+        taken = Attr("st").eq(DeliveryStatus.DELIVERED.value) | Attr("st").eq(DeliveryStatus.UNKNOWN.value)
+        condition = taken & Attr("era").not_exists()
         for report in ARRIVED:
             condition &= Attr(f"{_REPORT}{report}").not_exists()
         values = {"st": DeliveryStatus.FAILED.value, "why": reason[:512]}

@@ -41,6 +41,14 @@ class StepCase:
     records: dict[Identity, ShopperRecord]
 
     @property
+    def reports_back(self) -> bool:
+        """Whether the vendor tells later what became of the message."""
+        try:
+            return self.endpoint is not None and registry.statuses(self.endpoint.kind) is not None
+        except registry.UnknownKind:
+            return False
+
+    @property
     def settings(self) -> Settings:
         """The merchant's rules."""
         return self.merchant.settings

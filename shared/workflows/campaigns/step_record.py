@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.delivery.exchange import SendResult
 from shared.delivery.outcome import Attempt
+from shared.destinations.status import REPORTED_OF_DELIVERY, Status
 from shared.domain.checkout import Activity
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
@@ -15,9 +16,10 @@ from shared.domain.transitions import retention_end
 from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.early_reports import EarlyReportStore
 from shared.workflows.campaigns.step_case import StepCase
 from shared.workflows.delivering.attempts import attempt_json
-from shared.workflows.recovery.facts import FactRecorder
+from shared.workflows.recovery.facts import FACTS_OF, FactRecorder
 
 _STATUS_OF = {
     StepState.SENT: DeliveryStatus.DELIVERED,
@@ -42,9 +44,12 @@ class Answered:
 class StepRecord:
     """Writes down what became of steps; repeating any of it changes nothing. One per process."""
 
-    def __init__(self, deliveries: DeliveryStore, activities: ActivityStore, facts: FactRecorder) -> None:
+    def __init__(
+        self, deliveries: DeliveryStore, early: EarlyReportStore, activities: ActivityStore, facts: FactRecorder
+    ) -> None:
         """Share the stores of one process."""
         self._deliveries = deliveries
+        self._early = early
         self._activities = activities
         self._facts = facts
 
@@ -62,8 +67,25 @@ class StepRecord:
         reason = step.reason
         if reason is None and answered is not None and step.state is StepState.PLANNED:
             reason = answered.attempt.reason
-        if self._deliveries.keep(_delivery(case, _STATUS_OF[step.state], reason, attempts, next_at)):
+        kept = _delivery(case, _STATUS_OF[step.state], reason, attempts, next_at)
+        if self._deliveries.keep(kept):
             self._note(case, step, channel, at)
+            if step.state.counts_as_sent and case.reports_back:
+                self._told_before(case, step, kept)
+
+    def _told_before(self, case: StepCase, step: EpisodeStep, kept: DeliveryRecord) -> None:
+        """What the vendor said of the message before its delivery was there."""
+        early = self._early.of(kept.id, kept.endpoint_id)
+        if early is None:
+            return
+        episode, checkout, merchant = case.episode, case.checkout, case.merchant
+        for status, at in early.at.items():
+            if status in REPORTED_OF_DELIVERY:
+                self._deliveries.reported(kept, status, at)
+            if (kind := FACTS_OF.get(status)) is not None:
+                self._facts.reported(kind, episode, step.number, checkout, merchant, case.endpoint_id, at)
+        if Status.FAILED in early.at:
+            self._deliveries.refused(kept, early.failure or Status.FAILED.value, early.at[Status.FAILED])
 
     def is_delivered(self, case: StepCase) -> bool:
         """Whether the step's delivery says that the receiver took it."""

@@ -16,6 +16,7 @@ from shared.domain.merchant import Endpoint
 from shared.store.checkouts import CheckoutStore
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStore
+from shared.store.early_reports import EarlyReportStore
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.delivering.attempts import target_of
 
@@ -66,18 +67,23 @@ class ReportSubjects:
         self,
         deliveries: DeliveryStore,
         messages: VendorMessageStore,
+        early: EarlyReportStore,
         checkouts: CheckoutStore,
         hasher: IdentityHasher,
     ) -> None:
         """Share the stores of one process."""
         self._deliveries = deliveries
         self._messages = messages
+        self._early = early
         self._checkouts = checkouts
         self._hasher = hasher
 
-    def of(self, endpoint: Endpoint, report: StatusReport) -> Subject:
-        """What the report is about."""
-        delivery = self._delivery(endpoint, report)
+    def of(self, endpoint: Endpoint, report: StatusReport, at: datetime, now: datetime) -> Subject:
+        """What the report is about; ``at``: when it says that it was so.
+
+        One about a delivery that is not there yet is kept for whoever writes it.
+        """
+        delivery = self._delivery(endpoint, report, at, now)
         recipient = self._recipient(endpoint, report)
         return Subject(delivery, recipient, self._checkout(endpoint, delivery, recipient))
 
@@ -91,7 +97,7 @@ class ReportSubjects:
         identities = self._hasher.of_checkout(subject.checkout).items()
         return [own for kind, own in identities if kind is reached_by]
 
-    def _delivery(self, endpoint: Endpoint, report: StatusReport) -> DeliveryRecord | None:
+    def _delivery(self, endpoint: Endpoint, report: StatusReport, at: datetime, now: datetime) -> DeliveryRecord | None:
         """The delivery that the vendor names, by our id or its own; never one of another endpoint."""
         found = DeliveryId(report.delivery_id) if report.delivery_id else None
         if found is None and report.vendor_message_id:
@@ -99,6 +105,10 @@ class ReportSubjects:
         if found is None or endpoint_of(found) != endpoint.id:
             return None
         record = self._deliveries.get(found, endpoint.id)
+        if record is None and report.delivery_id:
+            self._early.note(found, endpoint.id, report.status.value, at, report.reason, now)
+            # It may have been written in between; whoever writes it afterwards finds the note.
+            record = self._deliveries.get(found, endpoint.id)
         return record if record is not None and record.merchant_id == endpoint.merchant_id else None
 
     def _recipient(self, endpoint: Endpoint, report: StatusReport) -> Identity | None:

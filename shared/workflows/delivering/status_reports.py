@@ -12,7 +12,14 @@ from shared.aws.faults import code_of, is_temporary
 from shared.aws.set_aside import count_set_aside
 from shared.delivery.outcome import Refusal, refusal_of
 from shared.destinations import registry
-from shared.destinations.status import CallbackRequest, Confirming, NotAuthentic, Status, StatusReport
+from shared.destinations.status import (
+    REPORTED_OF_DELIVERY,
+    CallbackRequest,
+    Confirming,
+    NotAuthentic,
+    Status,
+    StatusReport,
+)
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity
@@ -31,7 +38,6 @@ from shared.workflows.delivering.report_subjects import (
 
 _ACTIVITY_KEPT_FOR = timedelta(days=37)
 _NOT_AHEAD = timedelta(minutes=5)
-_OF_DELIVERY = frozenset({Status.SENT, Status.DELIVERED, Status.READ, Status.CLICKED, Status.REPLIED})
 _SUPPRESSED_AS = {
     Refusal.OPTED_OUT: SuppressionReason.OPT_OUT,
     Refusal.HARD_BOUNCE: SuppressionReason.HARD_BOUNCE,
@@ -164,9 +170,9 @@ class StatusReports:
         """Tell one report; False where it belongs to nothing we know."""
         now = self._now()
         at = report.at if report.at is not None and report.at <= now + _NOT_AHEAD else now
-        subject = self._subjects.of(endpoint, report)
+        subject = self._subjects.of(endpoint, report, at, now)
         delivery, checkout = subject.delivery, subject.checkout
-        if delivery is not None and report.status in _OF_DELIVERY:
+        if delivery is not None and report.status in REPORTED_OF_DELIVERY:
             self._deliveries.reported(delivery, report.status.value, at)
         if delivery is not None and report.status is Status.FAILED:
             self._deliveries.refused(delivery, report.reason or "failed", at)

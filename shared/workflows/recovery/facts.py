@@ -21,6 +21,9 @@ from shared.workflows.insight.metrics import Metrics
 _MOST_CLICKS = 200
 _CHECKOUTS_LOOKED_AT = 5
 
+FACTS_OF: Mapping[str, FactKind] = {"delivered": FactKind.DELIVERED, "read": FactKind.READ}
+"""The fact of a vendor's later word on a message, by its status."""
+
 type CouponsOf = Callable[[Episode], Mapping[int, str]]
 """The codes an episode's steps carried, by step number."""
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +12,15 @@ import pytest
 
 from functions.callbacks import composition
 from functions.callbacks.handler import handler
+from shared.delivery.outcome import Refusal, refusal_of
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity, IdentityKind
+from shared.domain.ids import EndpointId, delivery_id
 from shared.domain.merchant import Endpoint
 from shared.domain.shopper import Shopper
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
+from shared.store.early_reports import EarlyReportStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
@@ -162,6 +165,44 @@ def test_a_refusal_that_passes_rests_the_channel_for_as_long(vendor: Vendor, cod
     assert vendor.suppressed() == {}
     told_at = vendor.shop.now.replace(microsecond=0)
     assert vendor.memory().capped == {Channel.WHATSAPP: told_at + timedelta(days=days)}
+
+
+@pytest.fixture
+def unanswered(vendor: Vendor) -> Vendor:
+    """The vendor's answer never came: whether it took the message is not known."""
+    unknown = replace(vendor.delivery, status=DeliveryStatus.UNKNOWN, reason="no answer in time")
+    vendor.shop.stores.deliveries.keep(unknown)
+    return vendor
+
+
+@pytest.mark.parametrize("status", ["sent", "delivered", "read"])
+def test_a_message_of_unknown_outcome_that_the_vendor_speaks_of_was_taken(unanswered: Vendor, status: str) -> None:
+    unanswered.status(status, "wamid.unheard", biz_opaque_callback_data=unanswered.delivery.id)
+    assert (unanswered.stored().status, unanswered.stored().reason) == (DeliveryStatus.DELIVERED, None)
+    assert set(unanswered.stored().reports) == {status}
+
+
+def test_a_message_of_unknown_outcome_that_the_vendor_could_not_deliver_failed(unanswered: Vendor) -> None:
+    errors = [{"code": 131026, "title": "Message undeliverable"}]
+    unanswered.status("failed", "wamid.unheard", errors=errors, biz_opaque_callback_data=unanswered.delivery.id)
+    assert unanswered.stored().status is DeliveryStatus.FAILED
+    assert refusal_of(unanswered.stored().reason) is Refusal.NOT_ON_CHANNEL
+
+
+def test_a_report_that_is_faster_than_the_answer_is_kept_for_the_delivery(vendor: Vendor) -> None:
+    early = delivery_id(vendor.shop.now, "a step that is out", vendor.endpoint.id)
+    for status in ("sent", "delivered"):
+        assert vendor.status(status, "wamid.2", biz_opaque_callback_data=early)["statusCode"] == 200
+    kept = EarlyReportStore(vendor.shop.table).of(early, vendor.endpoint.id)
+    assert kept is not None
+    assert set(kept.at) == {"sent", "delivered"}
+
+
+def test_what_another_merchants_vendor_says_of_a_delivery_is_not_kept(vendor: Vendor) -> None:
+    elsewhere = EndpointId("ep_01KAHJ0000000000000000000Z")
+    theirs = delivery_id(vendor.shop.now, "a step that is out", elsewhere)
+    vendor.status("failed", "wamid.2", biz_opaque_callback_data=theirs, errors=[{"code": 131026}])
+    assert EarlyReportStore(vendor.shop.table).of(theirs, elsewhere) is None
 
 
 def test_a_shorter_rest_does_not_end_a_longer_one(vendor: Vendor) -> None:

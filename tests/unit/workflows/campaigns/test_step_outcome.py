@@ -16,6 +16,7 @@ from shared.domain.metrics import FactKind
 from shared.domain.step_state import StepState
 from shared.store.configuration import EndpointStore
 from shared.store.deliveries import DeliveryStatus
+from shared.store.early_reports import EarlyReportStore
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.step_claim import Claim
 from shared.workflows.campaigns.step_outcome import Ending
@@ -157,3 +158,34 @@ def test_an_effect_that_cannot_be_written_keeps_no_other_from_it(stage: DueSteps
     assert all(who.memory.last_message_at is None for who in stage.shopper(own))
     composition.follow_ups().catch_up()
     assert all(who.memory.last_message_at is not None for who in stage.shopper(own))
+
+
+class TestAVendorThatIsFasterThanItsAnswer:
+    """It takes the message, its reports are there at once, and its answer comes after everything, or never."""
+
+    @pytest.mark.parametrize("outcome", [Outcome.UNKNOWN, Outcome.DELIVERED])
+    def test_what_it_reported_before_stands_in_the_delivery(self, stage: DueSteps, outcome: Outcome) -> None:
+        own = stage.due(kind="meta_cloud")
+        mine = over_whatsapp(stage, own)
+        reported(stage, mine, "sent")
+        reported(stage, mine, "delivered")
+        stage.sender._outcomes.settle(mine, answered(outcome, "no answer in time" if outcome == "unknown" else None))
+        [kept] = stage.deliveries(own)
+        assert (kept.status, kept.reason) == (DeliveryStatus.DELIVERED, None)
+        assert set(kept.reports) == {"sent", "delivered"}
+        assert {fact.kind for fact in stage.facts(own)} == {FactKind.MESSAGED, FactKind.DELIVERED}
+
+    def test_what_could_not_be_delivered_is_not_shown_as_taken(self, stage: DueSteps) -> None:
+        own = stage.due(kind="meta_cloud")
+        mine = over_whatsapp(stage, own)
+        reported(stage, mine, "sent")
+        reported(stage, mine, "failed", "not_on_channel: WhatsApp 131026")
+        stage.sender._outcomes.settle(mine, answered(Outcome.DELIVERED))
+        [kept] = stage.deliveries(own)
+        assert (kept.status, kept.reason) == (DeliveryStatus.FAILED, "not_on_channel: WhatsApp 131026")
+
+
+def reported(stage: DueSteps, claim: Claim, status: str, reason: str | None = None) -> None:
+    """A report about a message that is out."""
+    delivery, endpoint = claim.case.delivery_id, claim.case.endpoint_id
+    EarlyReportStore(stage.table).note(delivery, endpoint, status, now(), reason, now())
