@@ -20,7 +20,9 @@ ROUTES: Mapping[FunctionName, Sequence[tuple[HttpMethod, str]]] = {
     ),
     "redirect": (
         (HttpMethod.GET, "/r/{code}"),
+        (HttpMethod.HEAD, "/r/{code}"),
         (HttpMethod.GET, "/u/{code}"),
+        (HttpMethod.HEAD, "/u/{code}"),
         (HttpMethod.POST, "/u/{code}"),
     ),
     "reading": (

@@ -17,6 +17,9 @@ from shared.aws.stores import now
 from shared.workflows.campaigns.unsubscribe import channels_chosen
 from shared.workflows.insight.follow_link import TooMany, Visitor
 
+_PURPOSES = ("sec-purpose", "purpose", "x-purpose", "x-moz")
+"""By which browsers, old and new, say that they fetch a page before anybody wants it."""
+
 logger = function_logger("redirect")
 renew_after_restore()
 
@@ -31,7 +34,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     person = "text/html" in headers.get("accept", "")
     try:
         if not route.startswith("/u/"):
-            answer = _followed(code, headers)
+            answer = _followed(code, headers, looking=method == "HEAD")
         else:
             answer = _unsubscribed(code, event) if method == "POST" else _asked(code)
     except TooMany:
@@ -43,10 +46,12 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     return pages.refused(404, person=person) if answer is None else answer
 
 
-def _followed(code: str, headers: dict[str, str]) -> dict[str, Any] | None:
-    visitor = Visitor(headers.get("user-agent"), headers.get("sec-purpose") or headers.get("purpose"))
+def _followed(code: str, headers: dict[str, str], *, looking: bool) -> dict[str, Any] | None:
+    """``looking``: whoever checks whether the link is good asks for the head alone, and has not followed it."""
+    purpose = next((headers[name] for name in _PURPOSES if headers.get(name)), None)
+    visitor = None if looking else Visitor(headers.get("user-agent"), purpose)
     location = links().follow(code, visitor, now())
-    logger.info("link_followed", known=location is not None)
+    logger.info("link_followed", known=location is not None, looking=looking)
     return None if location is None else pages.redirect(location)
 
 

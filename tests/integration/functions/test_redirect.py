@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+import functions.redirect.handler as redirect_function
 from shared.domain.checkout import Activity
 from shared.domain.coupon import SHOPIFY_DISCOUNT
 from shared.store.activities import ActivityStore
 from shared.store.configuration import MerchantStore
 from shared.workflows.insight.follow_link import Visitor, destination, visitor_class
-from tests.integration.shop import SESSION, Shop
+from tests.integration.shop import SESSION, Shop, aws_event
 
 SHOP = "https://flexype.myshopify.com/"
 BACK = f"{SHOP}?flx_s={SESSION}&utm_source=checkback&utm_medium=recovery&utm_campaign=abandoned_checkout"
@@ -77,6 +78,7 @@ def test_forged_and_unknown_codes_are_not_found_and_nothing_is_noted(shop: Shop)
         (Visitor("WhatsApp/2.23.20.0"), "probable_bot"),
         (Visitor("Googlebot/2.1 (+http://www.google.com/bot.html)"), "probable_bot"),
         (Visitor("Mozilla/5.0", "prefetch;prerender"), "probable_bot"),
+        (Visitor("Mozilla/5.0", "Preview"), "probable_bot"),
         (Visitor(None), "unknown"),
         (Visitor(""), "unknown"),
     ],
@@ -85,11 +87,29 @@ def test_a_click_has_a_class(visitor: Visitor, expected: str) -> None:
     assert visitor_class(visitor) == expected
 
 
-def test_the_answer_is_not_cached_or_indexed_and_tells_no_referrer(shop: Shop) -> None:
-    from functions.redirect.handler import handler
-    from tests.integration.shop import aws_event
+@pytest.mark.parametrize("header", ["Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"])
+def test_a_browser_that_fetches_beforehand_is_no_person(shop: Shop, header: str) -> None:
+    shop.webhook()
+    event = aws_event("recovery-link")
+    event["pathParameters"] = {"code": code(shop)}
+    event["headers"] |= {"user-agent": "Mozilla/5.0", header.lower(): "prefetch"}
+    assert redirect_function.handler(event, None)["statusCode"] == 302
+    assert [own.detail["visitor"] for own in clicks(shop)] == ["probable_bot"]
 
-    answer: dict[str, Any] = handler(aws_event("recovery-link"), None)
+
+def test_whoever_asks_for_the_head_alone_finds_a_good_link_and_has_not_followed_it(shop: Shop) -> None:
+    """Mail scanners and link checkers: to them a 404 is a broken link, and no click is theirs."""
+    shop.webhook()
+    event = aws_event("recovery-link")
+    event |= {"routeKey": "HEAD /r/{code}", "pathParameters": {"code": code(shop)}}
+    event["requestContext"]["http"]["method"] = "HEAD"
+    answer: dict[str, Any] = redirect_function.handler(event, None)
+    assert (answer["statusCode"], answer["headers"]["location"]) == (302, BACK)
+    assert clicks(shop) == []
+
+
+def test_the_answer_is_not_cached_or_indexed_and_tells_no_referrer(shop: Shop) -> None:
+    answer: dict[str, Any] = redirect_function.handler(aws_event("recovery-link"), None)
     assert answer["statusCode"] == 404
     assert answer["headers"]["cache-control"] == "no-store"
     assert answer["headers"]["referrer-policy"] == "no-referrer"

@@ -46,11 +46,12 @@ def closed(shop: Shop) -> list[set[Channel]]:
     return [set(own.memory.suppressed) for own in records.values()]
 
 
-def test_a_get_shows_a_page_with_one_button_and_changes_nothing(shop: Shop) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_get_shows_a_page_with_one_button_and_changes_nothing(shop: Shop, method: str) -> None:
     shop.webhook()
     before = shop.rows()
 
-    shown = ask(code(shop))
+    shown = ask(code(shop), method)
 
     assert shown["statusCode"] == 200
     assert shown["headers"]["content-type"] == "text/html; charset=utf-8"
