@@ -40,10 +40,9 @@ from shared.domain.job import has_stalled
 from shared.domain.merchant import Endpoint, EndpointCredentials, PublicKey
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus
 from shared.store.resend_jobs import ResendJob
-from shared.workflows.delivering.endpoint_setup import SHORTEST_DELAY, Draft, draft_of
+from shared.workflows.delivering.endpoint_setup import HIDDEN, SHORTEST_DELAY, Draft, draft_of, unhidden
 from shared.workflows.delivering.resend import NEVER_RESENT
 
-_HIDDEN = "***"
 _LONGEST_LIQUID = 32_768
 LONGEST_OVERLAP = timedelta(days=7)
 
@@ -132,13 +131,14 @@ class EndpointSettingsBody(Patch):
         return self
 
     def on(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The settings with what the request names; ``null`` drops one."""
+        """The settings with what the request names; ``null`` drops one, ``***`` leaves it as it is."""
         given = self.given() | (self.model_extra or {})
         if self.rate_limit is not None:
             given["rate_limit"] = {"max": self.rate_limit.max, "per": self.rate_limit.per}
         if isinstance(self.payload, LiquidBody):
             given["payload"] = {"liquid": self.payload.liquid}
-        return {name: value for name, value in (settings | given).items() if value is not None}
+        changed = settings | unhidden(given, settings)
+        return {name: value for name, value in changed.items() if value is not None}
 
 
 class EndpointBody(Strict):
@@ -157,7 +157,7 @@ class EndpointBody(Strict):
 
 
 class EndpointPatch(Patch):
-    """Changes to an endpoint. ``headers`` replaces all of them; ``settings`` merges."""
+    """Changes to an endpoint. ``headers`` replaces all; ``settings`` merges. `***` leaves a secret as it is."""
 
     name: Name | None = None
     url: Url | None = None
@@ -177,7 +177,7 @@ class EndpointPatch(Patch):
         return Draft(
             endpoint.kind,
             self.url if "url" in named else now.url,
-            self.headers if "headers" in named else now.headers,
+            unhidden(self.headers, now.headers) if "headers" in named else now.headers,
             self.settings.on(dict(now.settings)),
         )
 
@@ -359,7 +359,7 @@ def endpoint_json(endpoint: Endpoint, public_url: str) -> EndpointJson:
         "name": endpoint.name,
         "url": endpoint.url,
         "event_types": list(endpoint.event_types),
-        "headers": dict.fromkeys(endpoint.header_names, _HIDDEN),
+        "headers": dict.fromkeys(endpoint.header_names, HIDDEN),
         "settings": _settings_json(endpoint),
         "status": endpoint.status,
         "disabled_reason": endpoint.disabled_reason,
@@ -397,4 +397,4 @@ def _settings_json(endpoint: Endpoint) -> dict[str, Any]:
         shown["retry_schedule"] = [duration_text(own) for own in shown["retry_schedule"]]
     if "rate_limit" in shown:
         shown["rate_limit"] = {"max": shown["rate_limit"]["max"], "per": duration_text(shown["rate_limit"]["per"])}
-    return shown | dict.fromkeys(endpoint.secret_settings, _HIDDEN)
+    return shown | dict.fromkeys(endpoint.secret_settings, HIDDEN)

@@ -28,6 +28,8 @@ from shared.workflows.delivering.refusals import Invalid
 
 DEFAULT_EVENT_TYPES = tuple(own.value for own in EventType if own is not EventType.UPDATED)
 """What an endpoint that takes events gets and names no types: everything but the real-time feed."""
+HIDDEN = "***"
+"""What stands in an answer for a value that is not shown. Sent back in a change, it means the value that is there."""
 _BEARER = "bearer_token"
 _COMMON = ("timeout", "retry_schedule", "rate_limit", "filter")
 _LIVE_SECRETS = 3
@@ -63,6 +65,7 @@ def check(draft: Draft, *, local: bool, own: OwnAddress | None = None, merchant_
     problems = _url_problems(draft, local, own)
     problems += _settings_problems(kind, draft.settings)
     problems += _content_problems(draft.settings)
+    problems += _hidden_problems(draft)
     delays: Any = draft.settings.get("retry_schedule") or []
     if not local:
         problems += [
@@ -74,6 +77,12 @@ def check(draft: Draft, *, local: bool, own: OwnAddress | None = None, merchant_
         problems = kind.problems(_target(draft, merchant_id))
     if problems:
         raise Invalid(problems)
+
+
+def unhidden(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, with the known value where ``HIDDEN`` stands for it; names are the same in either case."""
+    there = {name.lower(): value for name, value in known.items()}
+    return {name: there.get(name.lower(), value) if value == HIDDEN else value for name, value in given.items()}
 
 
 def secret_names(kind: str) -> frozenset[str]:
@@ -201,6 +210,17 @@ def _url_problems(draft: Draft, local: bool, own: OwnAddress | None) -> list[tup
     if "?" in str(urls["/settings/base_url"] or ""):
         problems.append(("/settings/base_url", "must not hold a query: the vendor's paths go behind it"))
     return problems
+
+
+def _hidden_problems(draft: Draft) -> list[tuple[str, str]]:
+    """Where ``HIDDEN`` stands for nothing: nobody's secret is that."""
+    detail = f"{HIDDEN} stands for a value that is not shown, and there is none: give the value itself"
+    settings = (name for name in secret_names(draft.kind) if draft.settings.get(name) == HIDDEN)
+    headers = (name for name, value in draft.headers.items() if value == HIDDEN)
+    return [
+        *((pointer("settings", name), detail) for name in settings),
+        *((pointer("headers", name), detail) for name in headers),
+    ]
 
 
 def _content_problems(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -141,6 +141,29 @@ def test_what_could_not_be_delivered_is_refused(merchant: Api) -> None:
     assert merchant("GET", "/v1/endpoints").json["data"] == []
 
 
+def test_what_an_answer_shows_can_be_sent_back_and_every_secret_stays(merchant: Api) -> None:
+    """Whoever reads an endpoint, changes a word and writes it back: the receiver is not sent three stars for a key."""
+    secrets = {"headers": {"X-Api-Key": "tenant-secret"}, "settings": {"bearer_token": "bsp-token"}}
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL, **secrets}).json
+    shown = merchant("GET", f"/v1/endpoints/{made['id']}").json
+    assert shown["headers"] == {"X-Api-Key": "***"}
+
+    again = {"name": "Our BSP", "headers": {"x-api-key": "***", "X-Shop": "7"}, "settings": shown["settings"]}
+    assert merchant("PATCH", f"/v1/endpoints/{made['id']}", again).status == 200
+    kept = credentials_of(merchant, made["id"])
+    assert (kept.headers, kept.bearer_token) == ({"x-api-key": "tenant-secret", "X-Shop": "7"}, "bsp-token")
+
+
+def test_three_stars_are_nobodys_secret(merchant: Api) -> None:
+    hidden = {"headers": {"X-Api-Key": "***"}, "settings": {"bearer_token": "***"}}
+    refused = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL, **hidden})
+    assert refused.status == 422
+    assert {own["pointer"] for own in refused.json["errors"]} == {"/headers/X-Api-Key", "/settings/bearer_token"}
+
+    made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL}).json
+    assert merchant("PATCH", f"/v1/endpoints/{made['id']}", {"headers": {"X-Api-Key": "***"}}).status == 422
+
+
 def test_settings_merge_and_null_drops_one(merchant: Api) -> None:
     settings = {"bearer_token": "bsp-token", "timeout": "PT5S"}
     made = merchant("POST", "/v1/endpoints", {"kind": "webhook", "url": URL, "settings": settings}).json
