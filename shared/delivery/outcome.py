@@ -74,6 +74,17 @@ def refusal_of(reason: str | None) -> Refusal | None:
     return Refusal(opening) if opening in Refusal else None
 
 
+def in_our_words(reason: str) -> str:
+    """A reason without what the vendor says in its own: the refusal and the code, as far as it has them."""
+    refusal = refusal_of(reason)
+    opening = "" if refusal is None else f"{refusal.value}: "
+    code = _VENDORS_CODE.match(reason.removeprefix(opening))
+    return f"{opening}{code[0]}" if code is not None else opening.removesuffix(": ") or "failed"
+
+
+_VENDORS_CODE = re.compile(r"[A-Za-z]{1,12} [0-9]{1,9}(?![0-9])")
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One classified attempt, fit to store and to show to the merchant.

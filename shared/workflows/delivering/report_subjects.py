@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.aws.credential_cipher import CredentialCipher
+from shared.delivery.outcome import in_our_words
 from shared.destinations import registry
 from shared.destinations.destination import Endpoint as Target
 from shared.destinations.status import StatusReport, StatusSource
@@ -106,7 +107,9 @@ class ReportSubjects:
             return None
         record = self._deliveries.get(found, endpoint.id)
         if record is None and report.delivery_id:
-            self._early.note(found, endpoint.id, report.status.value, at, report.reason, now)
+            # Without the vendor's own words: an erasure in between does not find it.
+            why = None if report.reason is None else in_our_words(report.reason)
+            self._early.note(found, endpoint.id, report.status.value, at, why, now)
             # It may have been written in between; whoever writes it afterwards finds the note.
             record = self._deliveries.get(found, endpoint.id)
         return record if record is not None and record.merchant_id == endpoint.merchant_id else None

@@ -195,7 +195,17 @@ def test_a_report_that_is_faster_than_the_answer_is_kept_for_the_delivery(vendor
         assert vendor.status(status, "wamid.2", biz_opaque_callback_data=early)["statusCode"] == 200
     kept = EarlyReportStore(vendor.shop.table).of(early, vendor.endpoint.id)
     assert kept is not None
-    assert set(kept.at) == {"sent", "delivered"}
+    assert (set(kept.at), kept.failure) == ({"sent", "delivered"}, None)
+
+
+def test_of_a_failure_that_is_faster_than_the_answer_no_word_of_the_vendors_is_kept(vendor: Vendor) -> None:
+    """What a shopper's erasure does not find must hold nothing of theirs."""
+    early = delivery_id(vendor.shop.now, "a step that is out", vendor.endpoint.id)
+    errors = [{"code": 131026, "error_data": {"details": "Asha Rao's phone is off"}}]
+    vendor.status("failed", "wamid.2", biz_opaque_callback_data=early, errors=errors)
+    kept = EarlyReportStore(vendor.shop.table).of(early, vendor.endpoint.id)
+    assert kept is not None
+    assert kept.failure == "not_on_channel: WhatsApp 131026"
 
 
 def test_what_another_merchants_vendor_says_of_a_delivery_is_not_kept(vendor: Vendor) -> None:

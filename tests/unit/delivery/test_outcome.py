@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.delivery.exchange import Answer
-from shared.delivery.outcome import EXCERPT_BYTES, Attempt, Outcome, excerpt, mask
+from shared.delivery.outcome import EXCERPT_BYTES, Attempt, Outcome, excerpt, in_our_words, mask
 
 TOKEN = "tok/en+with=signs"
 SECRET = "whsec_FcP63DV9oIbIr0IRcNFxfXu9Ht6hM6w2GH2PKtjlSG0="
@@ -97,3 +97,17 @@ def test_an_attempt_keeps_the_body_out_of_its_repr() -> None:
 
     attempt = Attempt(datetime(2026, 1, 1, tzinfo=UTC), 200, 5, Outcome.DELIVERED, response_body="asha")
     assert "asha" not in repr(attempt)
+
+
+@pytest.mark.parametrize(
+    ("reason", "ours"),
+    [
+        ("not_on_channel: WhatsApp 131026, undeliverable: Asha's phone is off", "not_on_channel: WhatsApp 131026"),
+        ("WhatsApp 132018, a value holds a newline: Asha", "WhatsApp 132018"),
+        ("hard_bounce: Permanent/General smtp; 550 no Asha here", "hard_bounce"),
+        ("Asha moved away", "failed"),
+        ("code 12345678901", "failed"),
+    ],
+)
+def test_a_reason_in_our_words_holds_none_of_the_vendors(reason: str, ours: str) -> None:
+    assert in_our_words(reason) == ours
