@@ -1,9 +1,9 @@
 """Moto without the detours of single attributes and items.
 
-Moto finds out what an attribute is by asking for each kind in turn, turns a whole item into Python's values and back
-once for each key of an index, copies what a query found although its answer is a copy, and writes every stream record
-as JSON to know how long it is. Whatever is not plain, moto does itself, as it always did: ``test_account.py`` holds
-both side by side.
+Moto finds out what an attribute is by asking for each kind in turn, copies the parts of a map to know how long they
+are, turns a whole item into Python's values and back once for each key of an index, copies what a query found although
+its answer is a copy, and writes every stream record as JSON to know how long it is. Whatever is not plain, moto does
+itself, as it always did: ``test_account.py`` and ``test_moto_expressions.py`` hold both side by side.
 """
 
 import copy
@@ -66,7 +66,23 @@ def _cast(cast: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _size(size: Callable[[Any], int]) -> Callable[[Any], int]:
-    return lambda self: _bytes(self.value) if self.type == "S" else size(self)
+    """Without a copy of each part of a map."""
+
+    @wraps(size)
+    def sized(self: Any) -> int:
+        kind, value = self.type, self.value
+        if kind == "S":
+            return _bytes(value)
+        if kind == "N":
+            return len(str(value))
+        if kind == "M":
+            size_of_all = 0
+            for name, own in value.items():
+                size_of_all += _bytes(name) + sized(own if type(own) is DynamoType else DynamoType(own))
+            return size_of_all
+        return sum(map(sized, value)) if kind == "L" else size(self)
+
+    return sized
 
 
 def _as_json(as_json: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:

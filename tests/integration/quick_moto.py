@@ -53,6 +53,7 @@ def install() -> None:
     for picker in (serialize.AttributePicker, serialize.XFormedAttributePicker):
         picker.get_possible_keys = _keys_once(picker.get_possible_keys)
     models.copy = SimpleNamespace(copy=copy.copy, deepcopy=_copied, quick=True)
+    dynamo_type.Item.size = _once_per_query(dynamo_type.Item.size)
     Table.query = _narrowed(Table.query)  # type: ignore[method-assign]
     Table.all_items = _only_asked_for(Table.all_items)  # type: ignore[method-assign]
     DynamoDBBackend.transact_write_items = _transacted(DynamoDBBackend.transact_write_items)  # type: ignore[method-assign]
@@ -227,12 +228,29 @@ def _narrowed(query: Any) -> Any:
         conditions = kwargs.get("hash_key_conditions") or ()
         own = bool(hash_key) and all(name == self.hash_key_attr for name, _ in conditions)
         _asked.partition = (hash_key if own else None, conditions) if own or conditions else None
+        _asked.sizes = {}
         try:
             return query(self, hash_key, *args, **kwargs)
         finally:
-            _asked.partition = None
+            _asked.partition = _asked.sizes = None
 
     return queried
+
+
+def _once_per_query(size: Any) -> Any:
+    """A query asks of each item twice how large it is, and changes none."""
+
+    @wraps(size)
+    def sized(self: Any) -> Any:
+        known = getattr(_asked, "sizes", None)
+        if known is None:
+            return size(self)
+        found = known.get(id(self))
+        if found is None:
+            found = known[id(self)] = size(self)
+        return found
+
+    return sized
 
 
 def _only_asked_for(all_items: Any) -> Any:

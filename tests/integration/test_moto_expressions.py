@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.comparisons import create_condition_expression_parser
 from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
 from tests.integration import moto_expressions
 from tests.integration.conftest import REGION, Stage
@@ -196,6 +196,30 @@ def test_a_condition_holds_as_it_does_in_moto_alone(
             return holds, parser.expr_attr_names_found, parser.expr_attr_values_found
 
         assert played() == alone(played)
+
+
+@ON_ONE_STAGE
+@given(
+    attributes=st.dictionaries(
+        st.sampled_from(["n", "ä", "list"]),
+        st.recursive(
+            HELD | st.sampled_from([{"S": "ärger"}, {"B": b"\x80"}, {"BS": [b"ab"]}, {"NS": ["1", "20"]}, {"L": []}]),
+            lambda own: (
+                st.builds(lambda parts: {"L": parts}, st.lists(own, max_size=3))
+                | st.builds(lambda parts: {"M": parts}, st.dictionaries(st.sampled_from(["a", "ö"]), own))
+            ),
+            max_leaves=6,
+        ),
+    )
+)
+def test_an_item_is_as_long_as_it_is_to_moto_alone(stage: Stage, attributes: dict[str, Any]) -> None:
+    item = Item(None, None, attributes)  # type: ignore[arg-type]
+    quick = item.size(), [own.size() for own in item.attrs.values()]
+    with pytest.MonkeyPatch.context() as alone:
+        sizes: Any = (Item.size, DynamoType.size)
+        for kind, size in zip((Item, DynamoType), sizes, strict=True):
+            alone.setattr(kind, "size", size.__wrapped__)
+        assert quick == (item.size(), [own.size() for own in item.attrs.values()])
 
 
 @pytest.mark.parametrize(
