@@ -120,7 +120,7 @@ def _updates(
 def played_anew() -> dict[str, Bill]:
     """Every flow, on an account of its own."""
     with open_account() as (_, stage), pytest.MonkeyPatch.context() as patch:
-        conftest._no_real_aws(patch)
+        conftest.no_real_aws(patch)
         environment = environment_of(stage)
         # Functions log into what is measured with.
         for name, value in (environment | {"POWERTOOLS_LOG_LEVEL": "CRITICAL"}).items():

@@ -75,7 +75,7 @@ def _put(table: Any, first: Any, number: int, shards: int) -> None:
 @contextmanager
 def _a_shop() -> Iterator[Shop]:
     with open_account() as (_, stage), pytest.MonkeyPatch.context() as patch:
-        conftest._no_real_aws(patch)
+        conftest.no_real_aws(patch)
         environment = environment_of(stage)
         for name, value in (environment | {"POWERTOOLS_LOG_LEVEL": "CRITICAL"}).items():
             patch.setenv(name, value)

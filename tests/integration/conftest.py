@@ -65,10 +65,11 @@ class Stage:
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reaches AWS, whatever the shell holds."""
-    _no_real_aws(monkeypatch)
+    no_real_aws(monkeypatch)
 
 
-def _no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and a region that lead nowhere."""
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
@@ -90,7 +91,7 @@ def open_account() -> Iterator[tuple[Account, Stage]]:
         cached.cache_clear()
     with mock_aws(config={"core": {"mock_credentials": False}}):
         with pytest.MonkeyPatch.context() as monkeypatch:
-            _no_real_aws(monkeypatch)
+            no_real_aws(monkeypatch)
             monkeypatch.setattr(clients, "CHECKS_ROWS", True)
             clients.session.cache_clear()
             # Spelling out what runs the client is a tenth of a call.

@@ -16,6 +16,7 @@ from shared.aws import clients, deadline
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.merchant import Source, SourceCredentials
 from shared.store.configuration import SourceStore
+from tests.integration.conftest import no_real_aws
 from tests.integration.shop import SESSION, Shop, aws_event, forget_compositions
 from tests.unit.domain.sessions import MERCHANT, NOON
 
@@ -38,7 +39,8 @@ class Raw(io.BytesIO):
 class Aws:
     """AWS as ingest sees it: calls are counted, take no real time, and go wrong from a chosen one on."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, impatient: Mapping[str, Any]) -> None:
+        """``impatient``: the clients by service."""
         self.elapsed = 0.0
         self.usual = 0.0
         """Seconds that a call takes which still works while others are about to go wrong."""
@@ -48,10 +50,15 @@ class Aws:
         patch.setenv("PATIENCE_WITH_AWS", "short")
         patch.setattr(deadline, "clock", lambda: self.elapsed)
         patch.setattr(time, "sleep", self.pass_time)
-        for service in SERVICES:
-            client = getattr(clients, service).__wrapped__()
+        for service, client in impatient.items():
             client.meta.events.register_first("before-send", self._sent)
             patch.setattr(clients, service, lambda client=client: client)
+        self._impatient = impatient
+
+    def leave(self) -> None:
+        """From here on the clients are called as by anybody."""
+        for client in self._impatient.values():
+            client.meta.events.unregister("before-send", self._sent)
 
     def pass_time(self, seconds: float) -> None:
         self.elapsed += seconds
@@ -115,12 +122,23 @@ def answer(status: int, body: Mapping[str, Any]) -> AWSResponse:
     return AWSResponse("https://aws.example", status, HTTPHeaders(), Raw(json.dumps(body).encode()))
 
 
+@pytest.fixture(scope="module")
+def impatient(staged_account: Any) -> Mapping[str, Any]:
+    """Clients with ingest's patience, made once: five of them take longer than what is asked of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        no_real_aws(patch)
+        patch.setenv("PATIENCE_WITH_AWS", "short")
+        return {service: getattr(clients, service).__wrapped__() for service in SERVICES}
+
+
 @pytest.fixture
-def aws_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Aws:
+def aws_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch, impatient: Mapping[str, Any]) -> Iterator[Aws]:
     sealed = shop.stores.cipher.seal_source(SHOP_OF_OWN, MERCHANT, SourceCredentials(("a" * 16,), url_token="t" * 20))
     source = Source(SHOP_OF_OWN, MerchantId(MERCHANT), "custom", NOON, sealed=sealed)
     SourceStore(shop.table).create(source)
-    return Aws(monkeypatch)
+    calls = Aws(monkeypatch, impatient)
+    yield calls
+    calls.leave()
 
 
 def posted(body: Mapping[str, Any], source: str | None = None) -> dict[str, Any]:
