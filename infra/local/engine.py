@@ -16,6 +16,10 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 _BINARY = PROJECT / ".engine" / "bin" / "ministack"
+_COMMAND = (
+    *(str(PROJECT / ".engine" / "bin" / "python"), "-P", str(PROJECT / "infra" / "local" / "unpacked_once.py")),
+    str(_BINARY),
+)
 _READY_WITHIN = 30.0  # seconds
 _STOPPED_WITHIN = 5.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it, which nobody else may enter
@@ -75,7 +79,7 @@ def start(folder: Path, *, port: int | None, region: str) -> Engine:
     chosen = port or _free_port()
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(
-            [str(_BINARY)],
+            _COMMAND,
             env={
                 **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                 "GATEWAY_PORT": str(chosen),
@@ -127,9 +131,9 @@ def stop(folder: Path) -> bool:
 
 
 def _scratch(folder: Path) -> Path:
-    """Where the engine unpacks a bundle for each worker it starts: in memory, where there is plenty.
+    """Where the engine unpacks bundles, and each worker's folder lies: in memory, where there is plenty.
 
-    Thousands of small files at each start: on a disk they can take several times as long as all the rest of it.
+    Thousands of small files: on a disk they can take several times as long as all the rest of a first start.
     """
     scratch = folder / "tmp"
     _remove(scratch)

@@ -2,11 +2,14 @@
 
 import json
 import os
+import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from infra.local import engine
+from infra.local.unpacked_once import UnpackedOnce
 
 
 def recorded(folder: Path, pid: int) -> None:
@@ -54,3 +57,42 @@ def test_else_they_are_unpacked_in_the_folder(tmp_path: Path, monkeypatch: pytes
     assert not scratch.is_symlink()
     engine.stop(tmp_path / "local")
     assert not scratch.exists()
+
+
+def workers_folder(folder: Path, bundle: dict[str, str]) -> Path:
+    """What the engine makes for a worker that it starts."""
+    code = folder / "code"
+    code.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "code.zip", "w") as archive:
+        for name, text in bundle.items():
+            archive.writestr(name, text)
+    with UnpackedOnce(folder / "code.zip") as archive:
+        archive.extractall(code)
+    return code
+
+
+def test_a_bundle_is_unpacked_once_for_all_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    bundle = {"functions/sweep/handler.py": "SWEPT = 1", "six.pyc": ""}
+    first, second = (workers_folder(tmp_path / name, bundle) for name in ("first", "second"))
+    changed = workers_folder(tmp_path / "changed", bundle | {"functions/sweep/handler.py": "SWEPT = 2"})
+
+    for code, text in ((first, "SWEPT = 1"), (second, "SWEPT = 1"), (changed, "SWEPT = 2")):
+        assert sorted(own.name for own in code.iterdir()) == ["functions", "six.pyc"]
+        assert (code / "functions/sweep/handler.py").read_text() == text
+    handler = "functions/sweep/handler.py"
+    assert (first / handler).samefile(second / handler)
+    assert not (first / handler).samefile(changed / handler)
+
+
+def test_what_cannot_be_unpacked_is_tried_again_by_the_next_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with monkeypatch.context() as full:
+        full.setattr(zipfile.ZipFile, "extractall", lambda *_: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(OSError, match="no space"):
+            workers_folder(tmp_path / "first", {"six.pyc": ""})
+    assert list((tmp_path / "bundles").iterdir()) == []
+
+    assert (workers_folder(tmp_path / "second", {"six.pyc": ""}) / "six.pyc").exists()
