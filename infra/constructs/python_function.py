@@ -86,7 +86,8 @@ class PythonFunction(Construct):
             timeout=self.timeout,
             reserved_concurrent_executions=shares(stage).get(name) if part is None else None,
             log_group=self.log_group,
-            # At a higher level of ours than INFO Lambda would drop the lines of embedded metrics, which have none.
+            # Lambda leaves lines that are JSON already as they are (AWS Lambda Developer Guide, "Configuring JSON and
+            # plain text log formats"). At a higher level than INFO it would drop embedded metrics, which have none.
             logging_format=lambda_.LoggingFormat.JSON,
             system_log_level_v2=lambda_.SystemLogLevel.INFO if stage.log_runs else lambda_.SystemLogLevel.WARN,
             application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
