@@ -146,9 +146,10 @@ class Leaves:
 
     def text(self, leaf: str, *values: Any) -> None:
         """Set a text leaf from the first value that holds one; where the leaf is an id, from the first that is one."""
-        value = next((own for own in map(text, values) if own is not None and not names_nothing(leaf, own)), None)
-        if value is not None:
-            self.found[leaf] = value
+        for value in map(text, values):
+            if value is not None and not names_nothing(leaf, value):
+                self.found[leaf] = value
+                return
 
     def email(self, *values: Any) -> None:
         """Set the customer's e-mail, trimmed and lower-cased, from the first value that can be one."""
@@ -195,7 +196,7 @@ class Leaves:
 
         One that is too long to be kept whole is not kept: cut off, it leads elsewhere than to the cart.
         """
-        url = first_text(*(own for own in values if not isinstance(own, str) or len(own.strip()) <= _LONGEST_TEXT))
+        url = first_text(*[own for own in values if not isinstance(own, str) or len(own.strip()) <= _LONGEST_TEXT])
         if url is not None:
             self.found["checkout_url"] = (url, allowed_destination(url, self._hosts))
 
