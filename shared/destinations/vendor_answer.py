@@ -90,13 +90,16 @@ def attempt_of(
 def by_status(answer: Answer, detail: str | None = None) -> Verdict:
     """What an answer without a more telling body comes to.
 
-    2xx: ``unknown``, as a vendor's success is told by its body. 429 may be tried again; 401 to 404 and redirects
-    are a matter of set-up; other refusals lie in the message; 5xx leaves open what was done.
+    2xx: ``unknown``, as a vendor's success is told by its body. 429 and 425 may be tried again; 401 to 404 and
+    redirects are a matter of set-up; other refusals lie in the message. 5xx leaves open what was done, and so does
+    408: it should mean that the request never came whole, but proxies say it of a vendor that was slow behind them.
     """
     status = answer.status_code
     reason = f"HTTP {status}" + (f": {detail}" if detail else "")
-    if status == 429:
+    if status in {425, 429}:
         return Verdict(Outcome.RETRY, reason)
+    if status == 408:
+        return Verdict(Outcome.UNKNOWN, reason)
     if status in {401, 402, 403, 404} or 300 <= status < 400:
         return Verdict(Outcome.FAIL_CONFIG, reason)
     if 400 <= status < 500:

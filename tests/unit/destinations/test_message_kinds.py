@@ -164,9 +164,10 @@ def test_a_refused_connection_is_tried_again(kind: Kind, vendor: Vendor, of: Cal
         hangs_up_inside(b'{"error": {"co', 400),
         answer(502, "<html>Bad gateway</html>", headers={"content-type": "text/html"}),
         answer(500, {}),
+        answer(408, "<html>Request timeout</html>"),
         answer(503, b"\xff\xfe", headers={"retry-after": "30"}),
     ],
-    ids=["hangs up", "silent", "broken off", "broken off refusal", "html 502", "500", "bytes 503"],
+    ids=["hangs up", "silent", "broken off", "broken off refusal", "html 502", "500", "408", "bytes 503"],
 )
 def test_what_is_uncertain_is_repeated_for_events_only(
     kind: Kind, behaviour: Any, vendor: Vendor, of: Callable[..., Endpoint]
@@ -175,6 +176,13 @@ def test_what_is_uncertain_is_repeated_for_events_only(
     assert attempt.outcome is (Outcome.RETRY if kind.repeats else Outcome.UNKNOWN)
     assert attempt.reason
     assert attempt.vendor_message_id is None
+
+
+@each_kind
+def test_what_the_vendor_would_not_look_at_yet_is_tried_again(
+    kind: Kind, vendor: Vendor, of: Callable[..., Endpoint]
+) -> None:
+    assert vendor.send(delivery(), of(kind), answer(425, "")).outcome is Outcome.RETRY
 
 
 @each_kind
