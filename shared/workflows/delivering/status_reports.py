@@ -23,7 +23,7 @@ from shared.destinations.status import (
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.consent import Channel
 from shared.domain.identity import Identity
-from shared.domain.ids import EndpointId, EpisodeId
+from shared.domain.ids import EndpointId, EpisodeId, endpoint_of
 from shared.domain.merchant import Endpoint
 from shared.domain.suppression import SuppressionReason
 from shared.store.activities import ActivityStore
@@ -177,7 +177,7 @@ class StatusReports:
         if delivery is not None and report.status is Status.FAILED:
             self._deliveries.refused(delivery, report.reason or "failed", at)
         self._suppress(endpoint, report, subject, at)
-        if checkout is not None:
+        if checkout is not None and (_of_the_person(report) or _is_ours(endpoint, report, delivery)):
             detail: dict[str, str] = {"endpoint_id": endpoint.id, "channel": _channel(endpoint)}
             if delivery is not None:
                 detail["delivery_id"] = delivery.id
@@ -211,6 +211,17 @@ class StatusReports:
             self._suppressions.suppress(identities, channels, reason.value, episode_ids=episodes)
         elif refusal is not None and refusal.lasts and not _arrived(subject.delivery):
             self._suppressions.rest(identities, channels, at + refusal.lasts)
+
+
+def _of_the_person(report: StatusReport) -> bool:
+    """Whether it says something of the shopper, whichever message it was about: what they did, or a refusal of them."""
+    refused = report.status is Status.FAILED and refusal_of(report.reason) is not None
+    return refused or report.status in {Status.REPLIED, Status.OPTED_OUT, Status.OPTED_IN}
+
+
+def _is_ours(endpoint: Endpoint, report: StatusReport, delivery: DeliveryRecord | None) -> bool:
+    """Whether it is about a message of ours: a vendor reports on all that the merchant sends, by whatever tool."""
+    return delivery is not None or (report.delivery_id is not None and endpoint_of(report.delivery_id) == endpoint.id)
 
 
 def _arrived(delivery: DeliveryRecord | None) -> bool:

@@ -140,6 +140,18 @@ def test_a_report_about_nobodys_message_is_taken_all_the_same(vendor: Vendor) ->
     assert vendor.timeline() == []
 
 
+def test_what_the_merchant_sends_by_other_tools_is_not_on_the_timeline(vendor: Vendor) -> None:
+    """The same number sends order updates too. Only that the shopper cannot be reached is as true for reminders."""
+    for status in ("sent", "delivered", "read"):
+        assert vendor.status(status, "wamid.an-order-update")["statusCode"] == 200
+    vendor.status("failed", "wamid.another", errors=[{"code": 131053, "title": "Media upload error"}])
+    assert vendor.timeline() == []
+    assert vendor.stored().reports == {}
+    vendor.status("failed", "wamid.another", errors=[{"code": 131026, "title": "Message undeliverable"}])
+    assert vendor.timeline() == ["MESSAGE_FAILED"]
+    assert set(vendor.memory().capped) == {Channel.WHATSAPP}
+
+
 def test_a_failure_after_acceptance_fails_the_delivery_and_an_opt_out_suppresses(vendor: Vendor) -> None:
     vendor.status("failed", errors=[{"code": 131050, "title": "User has stopped receiving marketing messages"}])
     assert vendor.stored().status is DeliveryStatus.FAILED
