@@ -1,5 +1,6 @@
 """What the callbacks function is made of, once per process."""
 
+import contextlib
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from shared.aws.environment import Environment
 from shared.aws.stores import Stores, now
 from shared.destinations.status import Status
 from shared.domain.checkout import Checkout
+from shared.domain.identity import Identity
 from shared.domain.ids import EpisodeId
 from shared.domain.suppression import EndReason
 from shared.store.activities import ActivityStore
@@ -31,7 +33,10 @@ _CONFIRMED_WITHIN = timedelta(seconds=5)
 
 
 class EpisodesHear:
-    """A step's delivered and read messages are counted; a reply ends the episode: a person is answering now."""
+    """A step's delivered and read messages are counted; a reply ends the episode: a person is answering now.
+
+    One that quotes no message of ours is an answer where the shopper's open episode has sent one.
+    """
 
     def __init__(self, stores: Stores) -> None:
         """Over the stores of the process."""
@@ -47,16 +52,24 @@ class EpisodesHear:
             return
         episode_id = EpisodeId(delivery.episode_id)
         if status is Status.REPLIED:
-            try:
-                self._table.update(EpisodeStore.ended(episode_id, EndReason.REPLIED, now()))
-            except ConditionFailed:
-                return
+            self._end(episode_id)
         kind = FACTS_OF.get(status)
         episode = self._episodes.get(episode_id) if kind is not None else None
         merchant = self._merchants.get(delivery.merchant_id) if episode is not None else None
         if kind is None or episode is None or merchant is None or checkout is None:
             return
         self._facts.reported(kind, episode, delivery.step, checkout, merchant.value, delivery.endpoint_id, at)
+
+    def replied(self, who: Identity) -> None:
+        """Hear of a shopper's message that quotes none of ours."""
+        record = ShopperStore(self._table).get_many([who])[who]
+        episode = None if record.episode_id is None else self._episodes.get(record.episode_id)
+        if episode is not None and any(own.state.counts_as_sent for own in episode.steps):
+            self._end(episode.id)
+
+    def _end(self, episode_id: EpisodeId) -> None:
+        with contextlib.suppress(ConditionFailed):  # it has ended already
+            self._table.update(EpisodeStore.ended(episode_id, EndReason.REPLIED, now()))
 
 
 @cache

@@ -227,6 +227,8 @@ def _reports(value: Mapping[str, Any]) -> Iterable[StatusReport]:
                 delivery_id=own_delivery(status.get("biz_opaque_callback_data")),
             )
     for message in rows(value.get("messages")):
+        if message.get("type") == "system":
+            continue  # WhatsApp's own: the person has another number now
         replied_to = text_of(mapping(message.get("context")).get("id"))
         yield from reply(e164(message.get("from")), _said(message), replied_to, epoch(message.get("timestamp")))
     for preference in rows(value.get("user_preferences")):

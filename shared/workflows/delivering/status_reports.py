@@ -76,6 +76,10 @@ class Hears(Protocol):
         """A report about a delivery that is known."""
         ...
 
+    def replied(self, who: Identity) -> None:
+        """A shopper's message that names none of ours: most answers quote nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -187,6 +191,8 @@ class StatusReports:
             self._activities.add(checkout.digest, noted, now + _ACTIVITY_KEPT_FOR)
         if delivery is not None:
             self._hears.reported(delivery, checkout, report.status, at)
+        elif report.status is Status.REPLIED and subject.recipient is not None:
+            self._hears.replied(subject.recipient)
         return delivery is not None or checkout is not None
 
     def _suppress(self, endpoint: Endpoint, report: StatusReport, subject: Subject, at: datetime) -> None:

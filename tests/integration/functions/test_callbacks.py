@@ -14,16 +14,21 @@ from functions.callbacks import composition
 from functions.callbacks.handler import handler
 from shared.delivery.outcome import Refusal, refusal_of
 from shared.domain.consent import Channel
+from shared.domain.episode import Episode
 from shared.domain.identity import Identity, IdentityKind
-from shared.domain.ids import EndpointId, delivery_id
+from shared.domain.ids import EndpointId, EpisodeId, delivery_id
 from shared.domain.merchant import Endpoint
 from shared.domain.shopper import Shopper
+from shared.domain.step_state import EpisodeStep, StepState
+from shared.domain.suppression import EndReason
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import DeliveryRecord, DeliveryStatus, DeliveryStore
 from shared.store.early_reports import EarlyReportStore
+from shared.store.episodes import EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
+from shared.store.writes import Put
 from tests.integration.functions.reported import taken_message
 from tests.integration.shop import MERCHANT, Shop
 
@@ -81,6 +86,13 @@ class Vendor:
 
     def suppressed(self) -> Any:
         return self.memory().suppressed
+
+    def episode(self) -> Episode:
+        who = self.shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, PHONE)
+        held = self.shop.checkout().episode_id or ShopperStore(self.shop.table).get_many([who])[who].episode_id
+        found = EpisodeStore(self.shop.table).get(EpisodeId(str(held)))
+        assert found is not None
+        return found
 
     def memory(self) -> Shopper:
         who: Identity = self.shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, PHONE)
@@ -239,6 +251,24 @@ def test_a_shopper_who_answers_stop_is_suppressed_and_the_reply_is_on_the_timeli
     vendor.report(messages=[message])
     assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
     assert sorted(vendor.timeline()) == ["MESSAGE_OPTED_OUT", "MESSAGE_REPLIED"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "quoted"), [(True, True), (True, False), (False, False)], ids=["quoted", "unquoted", "nothing sent"]
+)
+def test_a_shopper_who_answers_is_in_conversation_and_gets_no_more_reminders(
+    vendor: Vendor, sent: bool, quoted: bool
+) -> None:
+    """Few answers quote what they answer; one to a shop that has sent nothing is about something else."""
+    episode = vendor.episode()
+    if sent:
+        step = EpisodeStep(1, StepState.SENT, vendor.shop.now, handed_over_at=vendor.shop.now)
+        episode = replace(episode, steps=(step,))
+        vendor.shop.table.put(Put(EpisodeStore(vendor.shop.table, 1).created(episode, vendor.shop.now, None).item))
+        vendor.shop.stores.deliveries.keep(replace(vendor.delivery, episode_id=episode.id, step=1))
+    context = {"context": {"id": "wamid.1"}} if quoted else {}
+    vendor.report(messages=[{"from": PHONE[1:], "id": "wamid.in", "text": {"body": "Is it in stock?"}, **context}])
+    assert vendor.episode().end_reason == (EndReason.REPLIED if sent else None)
 
 
 def test_resuming_lifts_the_suppression(vendor: Vendor) -> None:

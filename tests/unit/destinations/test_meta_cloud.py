@@ -349,6 +349,7 @@ def test_replies_and_preferences() -> None:
                 "context": {"id": "wamid.1"},
             },
             {"from": "919876543210", "timestamp": "1795255201", "text": {"body": "stop by tomorrow"}},
+            {"from": "919876543210", "type": "system", "system": {"type": "user_changed_number"}},
             {"from": "919876543210", "interactive": {"type": "button_reply", "button_reply": {"title": "Unsubscribe"}}},
         ],
         user_preferences=[
