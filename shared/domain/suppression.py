@@ -16,6 +16,11 @@ class SuppressionReason(StrEnum):
     MERCHANT = "merchant"
 
 
+SHOPPERS_OWN = frozenset({SuppressionReason.OPT_OUT, SuppressionReason.REFUSED_BY_VENDOR})
+"""What the shopper takes back by opting in again (vendors keep opt-outs too, and refuse by them). Not what the merchant
+said, nor a dead address or a complaint."""
+
+
 class EndReason(StrEnum):
     """Why an episode ended. The first four act at once, without waiting for a gate."""
 

@@ -3,7 +3,7 @@
 A claim is conditional on the episode's version, so that of an opt-out and a claim exactly one wins.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import datetime
 
 from shared.domain import suppression
@@ -87,16 +87,22 @@ class Suppressions:
         for own in dict.fromkeys(identities):
             self._shoppers.capped(own, channels, until, self._now())
 
-    def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
-        """Allow contact again; False where nothing was suppressed. An episode that ended stays ended."""
+    def lift(
+        self, identities: Iterable[Identity], channels: Iterable[Channel], reasons: Container[str] | None = None
+    ) -> bool:
+        """Allow contact again; False where nothing was suppressed. An episode that ended stays ended.
+
+        ``reasons``: only what is suppressed for one of these.
+        """
         who, opening = list(dict.fromkeys(identities)), frozenset(channels)
         for _ in range(_ROUNDS):
             now = self._now()
             writes: list[Write] = []
             for own, record in self._shoppers.get_many(who).items():
-                gone = opening & record.memory.suppressed.keys()
+                held = record.memory.suppressed
+                gone = {own for own in opening & held.keys() if reasons is None or held[own] in reasons}
                 if gone:
-                    left = suppression.lifted(record.memory.suppressed, gone)
+                    left = suppression.lifted(held, gone)
                     writes.append(self._shoppers.remembering(record, left, now))
                     writes.append(SuppressionStore.lifted(own, gone, left))
             if not writes:

@@ -3,7 +3,7 @@
 Reports come late, repeatedly and out of order; everything here may run any number of times for one of them.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -25,7 +25,7 @@ from shared.domain.consent import Channel
 from shared.domain.identity import Identity
 from shared.domain.ids import EndpointId, EpisodeId, endpoint_of
 from shared.domain.merchant import Endpoint
-from shared.domain.suppression import SuppressionReason
+from shared.domain.suppression import SHOPPERS_OWN, SuppressionReason
 from shared.store.activities import ActivityStore
 from shared.store.deliveries import ARRIVED, DeliveryRecord, DeliveryStore
 from shared.workflows.delivering.report_subjects import (
@@ -60,8 +60,10 @@ class Suppresses(Protocol):
         """Never contact these identifiers over these channels again; False where that was so already."""
         ...
 
-    def lift(self, identities: Iterable[Identity], channels: Iterable[Channel]) -> bool:
-        """Allow contact again; False where nothing was suppressed."""
+    def lift(
+        self, identities: Iterable[Identity], channels: Iterable[Channel], reasons: Container[str] | None = None
+    ) -> bool:
+        """Allow contact again, of what is suppressed for one of the reasons; False where nothing was."""
         ...
 
     def rest(self, identities: Iterable[Identity], channels: Iterable[Channel], until: datetime) -> None:
@@ -202,7 +204,7 @@ class StatusReports:
         if not identities:
             return
         if report.status is Status.OPTED_IN:
-            self._suppressions.lift(identities, channels)
+            self._suppressions.lift(identities, channels, SHOPPERS_OWN)
             return
         refusal = refusal_of(report.reason)
         if report.status is Status.OPTED_OUT:

@@ -29,6 +29,7 @@ from shared.store.shoppers import ShopperStore
 from shared.store.table import StoreRefused, StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
 from shared.store.writes import Put
+from shared.workflows.campaigns.suppress import Suppressions
 from tests.integration.functions.reported import taken_message
 from tests.integration.shop import MERCHANT, Shop
 
@@ -74,6 +75,10 @@ class Vendor:
         at = str(int(self.shop.now.timestamp()))
         row = {"id": message_id, "status": status, "timestamp": at, "recipient_id": PHONE[1:], **more}
         return self.report(statuses=[row])
+
+    def preference(self, value: str) -> dict[str, Any]:
+        chosen = {"wa_id": PHONE[1:], "category": "marketing_messages", "value": value, "timestamp": 1}
+        return self.report(user_preferences=[chosen])
 
     def stored(self) -> DeliveryRecord:
         found = self.shop.stores.deliveries.get(self.delivery.id, self.endpoint.id)
@@ -272,15 +277,20 @@ def test_a_shopper_who_answers_is_in_conversation_and_gets_no_more_reminders(
 
 
 def test_resuming_lifts_the_suppression(vendor: Vendor) -> None:
-    def preference(value: str) -> Any:
-        return vendor.report(
-            user_preferences=[{"wa_id": PHONE[1:], "category": "marketing_messages", "value": value, "timestamp": 1}]
-        )
-
-    preference("stop")
+    vendor.preference("stop")
     assert vendor.suppressed() == {Channel.WHATSAPP: "opt_out"}
-    preference("resume")
+    vendor.preference("resume")
     assert vendor.suppressed() == {}
+
+
+@pytest.mark.parametrize("reason", ["merchant", "complaint", "hard_bounce"])
+def test_resuming_takes_back_no_word_of_the_merchants_and_of_no_dead_address(vendor: Vendor, reason: str) -> None:
+    who = vendor.shop.stores.hasher.identity(MERCHANT, IdentityKind.PHONE, PHONE)
+    table = vendor.shop.table
+    suppressions = Suppressions(table, ShopperStore(table), EpisodeStore(table), lambda: vendor.shop.now)
+    suppressions.suppress([who], [Channel.WHATSAPP], reason)
+    vendor.preference("resume")
+    assert vendor.suppressed() == {Channel.WHATSAPP: reason}
 
 
 def test_one_merchants_vendor_cannot_reach_anothers_delivery(vendor: Vendor, shop: Shop) -> None:
