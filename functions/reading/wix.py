@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from functions.reading.answers import Answer
 from functions.reading.composition import Services
+from shared.api.answer_size import fitting
 from shared.api.cursors import Cursors
 from shared.api.problems import Problem
 from shared.api.search_terms import NotSearchable, Search, Term, at, holds
@@ -157,9 +158,13 @@ class _Reader:
                 page = self._services.pages.sorted(selection, span, _SORT_KEYS[question.sort[0]])
         except TooManyToSort:
             raise _invalid(f"{within}.sort", f"more than {MOST_EXAMINED} checkouts cannot be sorted") from None
-        entries = list(page.entries)[::-1] if question.back else list(page.entries)
+        entries = list(page.entries)
         shown = [wix_checkout(own.checkout, self._services.link(own.checkout)) for own in entries]
         ahead = page.reached if page.more else None
+        if (fit := fitting(shown)) < len(shown):
+            entries, shown, ahead = entries[:fit], shown[:fit], entries[fit - 1].place
+        if question.back:
+            entries, shown = entries[::-1], shown[::-1]
         first = entries[0].place if entries and question.place is not None else None
         last = entries[-1].place if entries else question.place
         places = (ahead, last) if question.back else (first, ahead)

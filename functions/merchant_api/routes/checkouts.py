@@ -18,6 +18,7 @@ from functions.merchant_api.session import (
     tells,
     when_repeated,
 )
+from shared.api.answer_size import fitting
 from shared.api.checkouts import (
     ActivityJson,
     Amount,
@@ -155,6 +156,9 @@ def _found(
     }
     after = own.cursors.decode(cursor, filters)
     found, place = own.services.search.find(merchant, query, own.now, limit=limit, after=after)
+    fit = fitting([_shown(own, checkout, 0) for checkout in found])
+    if fit < len(found):  # asked again, as only the search knows where the next page begins
+        found, place = own.services.search.find(merchant, query, own.now, limit=fit, after=after)
     digests = [checkout.digest for checkout in found]
     with ThreadPoolExecutor(_COUNTERS) as pool:
         counts = list(pool.map(own.services.activities.count, digests))

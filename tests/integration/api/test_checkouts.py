@@ -1,6 +1,7 @@
 """Finding checkouts, reading them, and ending them by hand."""
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 import time_machine
 
 from functions.merchant_api import services
+from shared.api import answer_size
+from shared.api.answer_size import fitting
 from shared.domain.cart import Cart, Item, Totals
 from shared.domain.change import CheckoutChange, OrderKey, Signal
 from shared.domain.checkout import Activity, Checkout
@@ -20,6 +23,7 @@ from shared.domain.transitions import Arrival, Mark, apply
 from shared.store import keys
 from shared.store.writes import Update
 from tests.integration.api.conftest import PUBLIC_URL, Api, new_merchant
+from tests.integration.api.reading import a_cart, stored
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ABANDONED, BOUGHT, STARTED = Signal.ABANDONED, Signal.PURCHASED, Signal.ACTIVITY
@@ -98,6 +102,36 @@ def test_lists_come_newest_first_and_whole_whatever_the_page(merchant: Api) -> N
         if cursor is None:
             break
     assert seen == expected
+
+
+@pytest.mark.parametrize("query", [{}, {"phone": "+917777788888"}])
+def test_a_page_of_huge_carts_is_short_and_the_next_goes_on(
+    merchant: Api, monkeypatch: pytest.MonkeyPatch, query: dict[str, str]
+) -> None:
+    """No answer of a function may hold more than 6 MB: whoever asked for so much would never get past it."""
+    monkeypatch.setattr(answer_size, "MOST_BYTES", 60_000)
+    made = {own.external_id for own in stored(merchant, [{"cart": a_cart(40)} for _ in range(9)])}
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = merchant("GET", "/v1/checkouts", query={"limit": "200", **query, **cursor})
+        assert 1 <= len(page.json["data"]) < 9
+        assert len(page.text) < 61_000
+        seen += ids(page)
+        if page.json["next_cursor"] is None:
+            break
+        cursor = {"cursor": page.json["next_cursor"]}
+    assert len(seen) == len(set(seen))
+    assert set(seen) == made
+
+
+def test_what_fits_leaves_room_for_its_quotes_and_one_alone_always_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"title": "Tea " * 3, "note": None} for _ in range(200_000)]
+    most = fitting(rows)
+    assert 50_000 < most < 200_000
+    assert len(json.dumps({"statusCode": 200, "body": json.dumps(rows[:most])})) < 6 * 1024 * 1024
+    monkeypatch.setattr(answer_size, "MOST_BYTES", 10)
+    assert (fitting(rows[:3]), fitting([])) == (1, 0)
 
 
 def test_filters_are_exact(merchant: Api) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from functions.merchant_api import services
 from functions.reading import composition
+from shared.api import answer_size
 from shared.domain.checkout import Status
 from tests.integration.api.conftest import Api, new_merchant
-from tests.integration.api.reading import Reader, reader, stored
+from tests.integration.api.reading import Reader, a_cart, reader, stored
 
 
 @pytest.fixture
@@ -88,6 +89,23 @@ def test_120_checkouts_are_paged_both_ways_each_once(merchant: Api, client: Read
     assert "prev" not in again["metadata"]["cursors"]
     there = page(client, cursorPaging={"limit": 50, "cursor": again["metadata"]["cursors"]["next"]})
     assert ids(there) == ids(forwards[1])
+
+
+def test_pages_of_huge_carts_are_short_and_whole_in_both_directions(
+    merchant: Api, client: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_size, "MOST_BYTES", 60_000)
+    made = {own.id for own in stored(merchant, [{"cart": a_cart(40)} for _ in range(9)])}
+    pages = walked(client, 100)
+    assert 1 < len(pages) < 9
+    assert all(len(json.dumps(own["abandonedCheckouts"])) < 61_000 for own in pages)
+    seen = all_ids(pages)
+    assert len(seen) == len(set(seen))
+    assert set(seen) == made
+    back = [pages[-1]]
+    while "prev" in back[-1]["metadata"]["cursors"]:
+        back.append(page(client, cursorPaging={"limit": 100, "cursor": back[-1]["metadata"]["cursors"]["prev"]}))
+    assert [own for found in back[::-1] for own in ids(found)] == seen
 
 
 def test_filters_and_orders_are_kept_by_the_cursor(merchant: Api, client: Reader) -> None:
