@@ -39,7 +39,12 @@ VARIABLES: Final = (
 )
 """The names of ``variables``; all but ``items``, ``customer``, ``checkout``, ``event`` and ``step`` may be absent."""
 
-_NO_NAME: Final = re.compile(r"[/\\<>@:{}\[\]|=&%$#]|\d{4}|[^\W_]\.[^\W\d_]{2,}")
+_NO_NAME: Final = re.compile(
+    r"[/\\<>@:{}\[\]|=&%$#]|\d{4}"
+    # A domain; S.Kumar and Md.Ali are none.
+    r"|\b(?!(?:smt|shri|sri|kum|mrs|miss|prof|mohd)\.)[^\W_]{3,}\.[^\W\d_]{2,}",
+    re.IGNORECASE,
+)
 """An address, a number or markup. Whoever begins a checkout with somebody else's contact chooses the words that the
 shop's own message opens with, and mail clients make a link of whatever looks like one."""
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")

@@ -136,7 +136,21 @@ def test_an_empty_parameter_is_never_sent(body: str, reason: str) -> None:
     assert reason in said
 
 
-@pytest.mark.parametrize("name", ["Asha", "J.R.", "O\u2019Neil", "Jean-Luc", "Ay\u015fe", "\u0906\u0936\u093e", "Mr."])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Asha",
+        "J.R.",
+        "O\u2019Neil",
+        "Jean-Luc",
+        "Ay\u015fe",
+        "\u0906\u0936\u093e",
+        "Mr.",
+        "S.Kumar",
+        "Md.Ali",
+        "Smt.Lata",
+    ],
+)
 def test_a_shopper_is_called_by_the_first_word_of_the_name(name: str) -> None:
     named = checkout(customer={"phone": "+919876543210", "first_name": f" {name} Rao"}, shipping_address=None)
     sent = message({"name": "t", "body": ["{{ first_name | default: 'there' }}"]}, of=named)
