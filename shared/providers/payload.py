@@ -23,6 +23,8 @@ _PLACE = re.compile(r"\{\{?\s*(cart_id|external_id|id)\s*\}?\}")
 _IDS = frozenset({"external_id", "cart_id", "join_token", "customer.id", "order.id"})
 _NO_IDS = frozenset({"null", "undefined", "none", "nil", "nan", "[object object]"})
 _NO_CUSTOMERS = _NO_IDS | {"0"}
+MOST_LINES = 5_000
+"""Of a cart. Of 256 KiB, lines that hold anything to speak of take less."""
 MOST_PLACES = 8
 """So many ids at most are filled into a recovery link."""
 _MOST_UNITS_DIGITS = 9
@@ -92,7 +94,12 @@ def sequence(value: Any) -> list[Any]:
 
 
 def objects(value: Any) -> list[Mapping[str, Any]]:
-    """The JSON objects in the array ``value``."""
+    """The JSON objects in the array ``value``.
+
+    Raises NotUnderstood for more than any cart holds: a body of empty ones would become an event of 24 MB.
+    """
+    if len(sequence(value)) > MOST_LINES:
+        raise NotUnderstood(f"a list of more than {MOST_LINES:,} objects")
     return [part for part in sequence(value) if isinstance(part, dict)]
 
 

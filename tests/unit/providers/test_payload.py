@@ -2,7 +2,10 @@
 
 import time
 
-from shared.providers.payload import Leaves, places_in, recovery_link
+import pytest
+
+from shared.providers.payload import MOST_LINES, Leaves, objects, places_in, recovery_link
+from shared.providers.provider import NotUnderstood
 from tests.unit.providers.conftest import Bench
 
 
@@ -33,3 +36,15 @@ def test_a_link_too_long_to_be_kept_whole_is_none() -> None:
     link = "https://shop.example.com/cart?" + "x" * 4_066
     leaves.checkout_url(link + "y", link)
     assert leaves.found["checkout_url"] == (link, link)
+
+
+@pytest.mark.parametrize(
+    ("provider", "sample"), [("shopify", "checkouts-create"), ("woocommerce", "order-updated-draft")]
+)
+def test_a_body_of_nothing_but_lines_is_kept_aside(provider: str, sample: str) -> None:
+    """Written out, 80,000 empty lines are more than an answer of the API holds, and take longer than a webhook may."""
+    bench = Bench(provider)
+    headers = {"x-shopify-topic": "checkouts/create", "x-wc-webhook-topic": "order.updated"}
+    with pytest.raises(NotUnderstood):
+        bench.normalise(bench.sample(sample) | {"line_items": [{}] * (MOST_LINES + 1)}, headers)
+    assert len(objects([{}] * MOST_LINES)) == MOST_LINES
