@@ -11,6 +11,7 @@ from shared.domain.episode import Episode
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, delivery_id
 from shared.domain.merchant import Merchant
+from shared.domain.representation import checkout_json
 from shared.store import keys
 from shared.store.activities import ActivityStore
 from shared.store.checkouts import CheckoutStore
@@ -22,7 +23,7 @@ from shared.workflows.insight.checkout_search import belongs
 
 PAGE = 25
 LARGEST = 3_000_000
-"""Bytes of event bodies in one page: an answer of a function may hold 6 MB."""
+"""Bytes of checkouts and event bodies in a page of more than one: an answer of a function may hold 6 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +86,18 @@ class CustomerExport:
         place: str | None = None
         size = 0
         for digest in digests[begin:]:
-            if len(found) >= PAGE or size >= LARGEST:
+            if len(found) >= PAGE:
                 place = found[-1].checkout.digest
                 break
             checkout = self._checkouts.get(digest)
             if checkout is None or not belongs(checkout, merchant, self._now()):
                 continue
             whole, bytes_read = self._whole(checkout)
-            found.append(whole)
             size += bytes_read
+            if found and size > LARGEST:
+                place = found[-1].checkout.digest
+                break
+            found.append(whole)
         who: set[Identity] = {identity}
         for own in found:
             who |= set(self._hasher.of_shopper(own.checkout))
@@ -124,4 +128,5 @@ class CustomerExport:
             ExportedEvent(json.loads(own.body), tuple(deliveries[key] for key in names[own.id] if key in deliveries))
             for own in events
         )
-        return ExportedCheckout(checkout, tuple(activities), told), sum(len(own.body) for own in events)
+        size = len(json.dumps(checkout_json(checkout, None))) + sum(len(own.body) for own in events)
+        return ExportedCheckout(checkout, tuple(activities), told), size

@@ -362,10 +362,11 @@ def test_a_delivery_is_retried_once_under_its_key_and_its_answers_are_not_kept(s
     assert shop.queued() == shop.retries() == []
 
 
+@pytest.mark.parametrize(("limit", "value"), [("PAGE", 2), ("LARGEST", 6_000), ("LARGEST", 10)])
 def test_an_export_is_paged_and_foreign_to_nobody(
-    shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch, operator: Api
+    shop: Shop, merchant: Api, monkeypatch: pytest.MonkeyPatch, operator: Api, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr("shared.workflows.privacy.customer_export.PAGE", 2)
+    monkeypatch.setattr(f"shared.workflows.privacy.customer_export.{limit}", value)
     for name in ("one", "two", "three"):
         shop.webhook(session=name)
         shop.wait(minutes=1)
@@ -373,6 +374,7 @@ def test_an_export_is_paged_and_foreign_to_nobody(
     cursor = None
     while True:
         page = merchant("POST", "/v1/customers/export", {"phone": PHONE} | ({"cursor": cursor} if cursor else {})).json
+        assert 1 <= len(page["checkouts"]) <= 2
         seen += [own["external_id"] for own in page["checkouts"]]
         cursor = page["next_cursor"]
         if cursor is None:
