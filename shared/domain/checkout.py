@@ -157,6 +157,8 @@ class Checkout:
     shard: int = 0
     erased: bool = False
     """Its shopper was erased: nothing is kept but that it was, and nothing more is taken in."""
+    kept_until: datetime | None = field(default=None, compare=False)
+    """When its row's time is over, as stored; what only it names is kept no longer. None for what is not stored."""
 
     @property
     def id(self) -> CheckoutId:

@@ -6,7 +6,7 @@ joins an order to its checkout.
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,6 +42,18 @@ class Identity:
     merchant_id: MerchantId
     kind: IdentityKind
     mac: str
+
+
+def one_of_each_kind(identities: Iterable[Identity]) -> dict[str, str]:
+    """Hashes by kind, as rows name them: of several of a kind the last."""
+    return {identity.kind.value: identity.mac for identity in identities}
+
+
+def not_named(identities: Iterable[Identity]) -> set[Identity]:
+    """Those for which ``one_of_each_kind`` has no room."""
+    several = set(identities)
+    named = one_of_each_kind(sorted(several)).items()
+    return {own for own in several if (own.kind.value, own.mac) not in named}
 
 
 class IdentityHasher:

@@ -350,3 +350,13 @@ def _settle_late(checkout: Checkout, change: CheckoutChange, arrival: Arrival) -
 def retention_end(checkout: Checkout, settings: Settings) -> datetime:
     """When the row may go: last activity, horizon and retention together."""
     return checkout.last_activity_at + settings.recovery_horizon + settings.retention
+
+
+def row_end(checkout: Checkout, settings: Settings) -> datetime:
+    """When the checkout's row goes, once written. With an order or an episode never sooner than it was to before.
+
+    An erasure finds those by the checkout that names them, also where the merchant has shortened its retention since.
+    """
+    ends = retention_end(checkout, settings)
+    names_others = checkout.episode_id is not None or checkout.order is not None
+    return ends if checkout.kept_until is None or not names_others else max(ends, checkout.kept_until)

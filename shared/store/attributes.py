@@ -44,6 +44,7 @@ CHECKOUT: Final[Mapping[str, str]] = {
     "b": "cart snapshot, compressed",
     "co": "completed at",
     "cln": "cleaned: what hung on the erased checkout is gone too",
+    "epw": "former episodes: those it was in before the one it names",
     "era": "erased",
     "g0": "event ids seen, days 0 modulo 3",
     "g1": "event ids seen, days 1 modulo 3",

@@ -11,7 +11,7 @@ from shared.domain.instants import from_ms, to_ms
 from shared.domain.money import Money
 from shared.domain.place import Place
 from shared.domain.settings import Settings
-from shared.domain.transitions import retention_end
+from shared.domain.transitions import row_end
 from shared.store import cart_blob, keys, list_keys
 from shared.store.writes import Item
 
@@ -152,7 +152,7 @@ def to_item(
         "era": checkout.erased or None,
         LISTED_IN: list_keys.list_partition(checkout.merchant_id, checkout.status, checkout.shard),
         "ls": list_keys.list_hour(checkout.digest, checkout.last_activity_at),
-        "ttl": to_ms(retention_end(checkout, settings)) // 1000,
+        "ttl": to_ms(row_end(checkout, settings)) // 1000,
     }
     if checkout.due_at is not None:
         item["dq"] = keys.due_queue(keys.CHECKOUT_KIND, checkout.digest, due_shards)
@@ -197,6 +197,7 @@ def from_item(item: Item) -> Checkout:
         event_digests=frozenset().union(*(item.get(name, set()) for name in EVENT_SETS)),
         shard=int(item.get("lsh", 0)),
         erased=bool(item.get("era", False)),
+        kept_until=from_ms(int(item["ttl"]) * 1000) if "ttl" in item else None,
     )
 
 

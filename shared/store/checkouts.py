@@ -36,6 +36,7 @@ from shared.store.writes import Item, ItemKey, Put, Update
 
 _AT_CREATION = ("ca", "dq", "da")
 _CART_IDENTITY = IDENTITY_ATTRIBUTE[IdentityKind.CART]
+_IN_NO_EPISODE = Attr("epi").not_exists()
 _DAY_MS = 86_400_000
 _DAY = timedelta(days=1)
 SHARED_IDENTIFIER = 20
@@ -105,7 +106,7 @@ class CheckoutStore:
             set_next=("tr", "lu") if arrival.feed else (),
             remove=(*event_sets.forget, *(() if arrival.feed else OUTBOX), *_body_gone(change)),
             add={"v": 1, **event_sets.add},
-            condition=_in_order(change, arrival),
+            condition=_in_order(change, arrival, item["ttl"]),
         )
         self._write(update)
 
@@ -169,12 +170,15 @@ class CheckoutStore:
 
     @staticmethod
     def announced(checkout: Checkout, episode_id: str | None) -> Update:
-        """Remember that the abandonment at ``checkout.sequence`` was told, while it is still true; once."""
+        """Remember that the abandonment at ``checkout.sequence`` was told, while it is still true; once.
+
+        The episode that the checkout named until now is remembered too.
+        """
         values = {"ann": checkout.sequence, "epi": episode_id}
         return Update(
             key=keys.checkout(checkout.digest),
             set={name: value for name, value in values.items() if value is not None},
-            add={"v": 1},
+            add={"v": 1} | _former(checkout, episode_id),
             remove=OUTBOX,
             condition=Attr("st").eq(Status.ABANDONED.value)
             & Attr("sq").eq(checkout.sequence)
@@ -187,7 +191,7 @@ class CheckoutStore:
         return Update(
             key=keys.checkout(checkout.digest),
             set={"epi": episode_id},
-            add={"v": 1},
+            add={"v": 1} | _former(checkout, episode_id),
             remove=OUTBOX,
             condition=Attr("st").eq(Status.ABANDONED.value) & Attr("sq").eq(checkout.sequence),
         )
@@ -201,7 +205,8 @@ class CheckoutStore:
         identities = identities_of(row, bare.merchant_id)
         as_read = Attr("v").eq(row["v"]) if "v" in row else Attr("v").not_exists()
         names = {"xn": sorted(found)} if (found := names_of(row)) else {}
-        return Put(to_item(bare, identities, settings, self._due_shards) | names, as_read)
+        former = {"epw": row["epw"]} if "epw" in row else {}
+        return Put(to_item(bare, identities, settings, self._due_shards) | names | former, as_read)
 
     def cleaned(self, digest: str) -> None:
         """What hung on an erased checkout is gone too; only its identifiers are still needed."""
@@ -290,8 +295,17 @@ class _EventSets:
     forget: tuple[str, ...]
 
 
-def _in_order(change: CheckoutChange, arrival: Arrival) -> Condition:
-    """Nothing stands there, or an open checkout to which the event is new and in order."""
+def _former(checkout: Checkout, episode_id: str | None) -> dict[str, set[str]]:
+    """The episode that the checkout is in no more."""
+    former = checkout.episode_id
+    return {} if former is None or episode_id in {None, former} else {"epw": {former}}
+
+
+def _in_order(change: CheckoutChange, arrival: Arrival, ends: int) -> Condition:
+    """Nothing stands there, or an open checkout to which the event is new and in order.
+
+    ``ends``: the row's time after it (seconds), which may not come nearer under an episode (``row_end``).
+    """
     if not change.order_key.value:
         return Attr("pk").not_exists()
     ordered: Condition = Attr("o").lte(change.order_key.value)
@@ -300,7 +314,7 @@ def _in_order(change: CheckoutChange, arrival: Arrival) -> Condition:
     acted_at = to_ms(activity_at(change, arrival))
     condition = Attr("st").eq(Status.OPEN.value) & ordered & Attr("la").lte(acted_at)
     # What comes later than something that arrived after it (a replay, a retry) is for the domain to judge.
-    condition &= Attr("ua").lte(to_ms(arrival.at))
+    condition &= Attr("ua").lte(to_ms(arrival.at)) & (_IN_NO_EPISODE | Attr("ttl").lte(ends))
     if change.event_id is None:
         condition &= Attr("lb").ne(change.body_digest)
     else:

@@ -2,7 +2,8 @@
 
 Every write but the blind end is conditional on the version read; the blind end bumps it, so that of a purchase and a
 step's claim exactly one wins. The row is due when its next step is, or when its horizon ends; one without a campaign
-is never due.
+is never due. One that a single checkout names, and no campaign has, is kept as long as that and found by it; others
+stand in the list index.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ from typing import Any
 
 from shared.domain import step_state
 from shared.domain.episode import Episode, EpisodeStatus
-from shared.domain.identity import Identity, IdentityKind
+from shared.domain.identity import Identity, IdentityKind, one_of_each_kind
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.step_state import EpisodeStep, StepState
@@ -56,13 +57,23 @@ class EpisodeStore:
         items = self._table.batch_get(keys.episode(episode_id) for episode_id in episode_ids)
         return {episode.id: episode for episode in self._table.readable(items.values(), read_episode)}
 
-    def created(self, episode: Episode, now: datetime, due_at: datetime | None) -> Put:
-        """A new episode; a retry finds its own. ``due_at`` as in ``rewritten``."""
-        return Put(self._item(episode, now, due_at), Attr("pk").not_exists())
+    def created(self, episode: Episode, now: datetime, due_at: datetime | None, ends: datetime | None = None) -> Put:
+        """A new episode; a retry finds its own. ``due_at`` and ``ends`` as in ``rewritten``."""
+        return Put(self._item(episode, now, due_at, ends), Attr("pk").not_exists())
 
-    def rewritten(self, episode: Episode, read_version: int, now: datetime, due_at: datetime | None) -> Put:
-        """The episode over the version it was read at; ``due_at`` None where nothing is to be looked at again."""
-        return Put(self._item(episode, now, due_at), Attr("v").eq(read_version))
+    def rewritten(
+        self,
+        episode: Episode,
+        read_version: int,
+        now: datetime,
+        due_at: datetime | None,
+        ends: datetime | None = None,
+    ) -> Put:
+        """The episode over the version it was read at; ``due_at`` None where nothing is to be looked at again.
+
+        ``ends``: when the row of the one checkout that names it goes; None where it must be found by itself.
+        """
+        return Put(self._item(episode, now, due_at, ends), Attr("v").eq(read_version))
 
     def open(self, created: Put) -> None:
         """Write a new episode alone; one that was left there by whoever died after it stays.
@@ -99,7 +110,7 @@ class EpisodeStore:
         """
         return Update(
             key=keys.episode(episode_id),
-            set={"st": EpisodeStatus.ENDED.value, "ttl": to_ms(now + KEPT_AFTER_END) // 1000},
+            set={"st": EpisodeStatus.ENDED.value},
             set_if_absent={"end": to_ms(now), "why": reason},
             add={"v": 1},
             remove=("dq", "da"),
@@ -110,7 +121,8 @@ class EpisodeStore:
     def erased(row: Item, now: datetime) -> Put:
         """The episode of a row, readable or not, ended and without a word of its shopper, at the version read.
 
-        Steps keep when they were and what became of them: no id and no reason that a vendor gave.
+        Steps keep when they were and what became of them: no id and no reason that a vendor gave. It is found by itself
+        from now on.
         """
         version, steps = row.get("v"), row.get("steps")
         bare: Item = {"end": to_ms(now), "why": EndReason.ERASED.value}
@@ -121,6 +133,8 @@ class EpisodeStore:
             "v": int(version) + 1 if isinstance(version, int | Decimal) else 1,
             "ttl": to_ms(now + KEPT_AFTER_END) // 1000,
         }
+        if isinstance(row.get("mer"), str):
+            bare |= keys.owned(row["mer"], row["pk"])
         if isinstance(steps, dict):
             bare["steps"] = {
                 number: {name: value for name, value in step.items() if name not in _VENDORS_WORDS}
@@ -138,20 +152,21 @@ class EpisodeStore:
             return False
         return True
 
-    def _item(self, episode: Episode, now: datetime, due_at: datetime | None) -> Item:
+    def _item(self, episode: Episode, now: datetime, due_at: datetime | None, ends: datetime | None) -> Item:
         pk, sk = keys.episode(episode.id)
+        listed = keys.owned(episode.merchant_id, pk) if ends is None else {}
         item: Item = {
             "pk": pk,
             "sk": sk,
-            **keys.owned(episode.merchant_id, pk),
+            **listed,
             "mer": episode.merchant_id,
             "st": episode.status.value,
             "v": episode.version,
             "an": to_ms(episode.anchor),
             "ca": to_ms(episode.started_at),
-            "who": {identity.kind.value: identity.mac for identity in episode.identities},
+            "who": one_of_each_kind(episode.identities),
             "chk": list(episode.checkouts),
-            "ttl": to_ms((episode.ended_at or now) + KEPT_AFTER_END) // 1000,
+            "ttl": to_ms(ends or (episode.ended_at or now) + KEPT_AFTER_END) // 1000,
             "end": _ms(episode.ended_at),
             "why": episode.end_reason,
             "cmp": episode.campaign_id,

@@ -6,11 +6,11 @@ nameless and without a mark. So an order and its refunds can never miss each oth
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from shared.domain.checkout import Checkout
-from shared.domain.identity import Identity, IdentityKind
+from shared.domain.identity import Identity, IdentityKind, one_of_each_kind
 from shared.domain.ids import MerchantId, SourceId
 from shared.domain.instants import from_ms, to_ms
 from shared.domain.reversal import TakenBack
@@ -97,26 +97,27 @@ def names_of_order(checkout: Checkout) -> set[str]:
     return {name_of_order(None, checkout.external_id), name_of_order(own, checkout.external_id)}
 
 
-def order_put(record: OrderRecord, now: datetime, kept_for: timedelta, waiting: OrderRow = NO_ROW) -> Put:
+def order_put(record: OrderRecord, ends: datetime, waiting: OrderRow = NO_ROW, *, named: bool) -> Put:
     """The order row, only where the order is new and what is taken back of it is as read.
 
+    ``ends``: when its checkout's row goes. ``named``: that names the order, so that an erasure finds it there.
     ``waiting`` is the row as read, without an order yet.
     """
     pk, sk = keys.order(record.source_id, record.order_id)
     item: Item = {
         "pk": pk,
         "sk": sk,
-        **keys.owned(record.merchant_id, pk),
+        **({} if named else keys.owned(record.merchant_id, pk)),
         "mer": record.merchant_id,
         "src": record.source_id,
         "oid": record.order_id,
         "chk": record.checkout_digest,
         "at": to_ms(record.bought_at),
-        "who": {identity.kind.value: identity.mac for identity in record.identities},
+        "who": one_of_each_kind(record.identities),
         **({} if record.correlation_id is None else {"cid": record.correlation_id}),
         "tr": 1,
         "te": ORDER_MARK,
-        "ttl": to_ms(now + kept_for) // 1000,
+        "ttl": to_ms(ends) // 1000,
         **({} if record.taken_back is None else _plain_taken_back(record.taken_back, max(waiting.revision, 1))),
     }
     if waiting.revision == 0:
@@ -145,6 +146,8 @@ def taken_back(
     """
     order_key = keys.order(*key)
     own = {"mer": owner, "src": key[0], **keys.owned(owner, order_key[0]), "ttl": to_ms(ends) // 1000}
+    if row.order is not None:
+        own = {}  # it has all of it, or its checkout does
     mark: Mapping[str, Any] = {} if row.order is None else {"tr": row.revision + 1, "te": TAKEN_BACK_MARK}
     there = Attr("chk").not_exists() if row.order is None else Attr("chk").exists()
     return Update(
@@ -187,16 +190,19 @@ def _read_amounts(plain: Mapping[str, Any]) -> dict[str, int]:
     return {code: int(minor) for code, minor in plain.items()}
 
 
-def order_noted(record: OrderRecord, now: datetime, kept_for: timedelta) -> Put:
+def order_noted(record: OrderRecord, ends: datetime) -> Put:
     """The entry with its checkout by which the checkout's erasure finds an order that the checkout does not name."""
     pk, sk = keys.order_of_checkout(record.checkout_digest, keys.order(record.source_id, record.order_id))
-    return Put({"pk": pk, "sk": sk, "ttl": to_ms(now + kept_for) // 1000})
+    return Put({"pk": pk, "sk": sk, "ttl": to_ms(ends) // 1000})
 
 
-def order_forgotten(key: ItemKey) -> Update:
-    """Of an order row only that there was one, and when: not whose, nor what its provider calls it or its refunds."""
-    gone = ("tr", "te", "rb", "rn")
-    return Update(key, set={"who": {}, "oid": _FORGOTTEN}, remove=gone, condition=Attr("pk").exists())
+def order_forgotten(key: ItemKey, owner: MerchantId) -> Update:
+    """Of an order row only that there was one, and when: not whose, nor what its provider calls it or its refunds.
+
+    Its checkout does not name it any more, so it is found by itself.
+    """
+    forgotten = {"who": {}, "oid": _FORGOTTEN, **keys.owned(owner, key[0])}
+    return Update(key, set=forgotten, remove=("tr", "te", "rb", "rn"), condition=Attr("pk").exists())
 
 
 def read_order(item: Item) -> OrderRecord:

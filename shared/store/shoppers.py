@@ -1,8 +1,8 @@
 """What is remembered of a shopper's identifiers: purchase, open episode, caps, suppressions. Hashes only."""
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.domain.consent import Channel
@@ -29,6 +29,10 @@ class ShopperRecord:
     version: int = 0
     episode_id: EpisodeId | None = None
     memory: Shopper = UNKNOWN_SHOPPER
+    listed: bool = False
+    """Whether the row stands in the list index; else a checkout, its episode or its order names it as long as it is
+    kept."""
+    kept_until: datetime | None = None
 
     @property
     def purchased_at(self) -> datetime | None:
@@ -70,40 +74,52 @@ class ShopperStore:
         return Check(keys.identity(record.identity), _as_read(record))
 
     @staticmethod
-    def purchased(record: ShopperRecord, bought_at: datetime, cooldown_until: datetime, now: datetime) -> Update:
-        """Remember a purchase and let go of the open episode."""
+    def purchased(
+        record: ShopperRecord,
+        bought_at: datetime,
+        cooldown_until: datetime,
+        now: datetime,
+        ends: datetime | None = None,
+    ) -> Update:
+        """Remember a purchase and let go of the open episode.
+
+        ``ends``: when the order that names the identifier goes; None where the row must be found by itself.
+        """
         latest = max(bought_at, record.purchased_at or bought_at)
-        ttl_set, ttl_removed = _life(record.memory.suppressed, now)
+        life = _Life.of(record, now, ends)
         return Update(
             key=keys.identity(record.identity),
-            set={"po": to_ms(latest), "cd": to_ms(cooldown_until), **ttl_set},
-            set_if_absent=_listed(record.identity),
+            set={"po": to_ms(latest), "cd": to_ms(cooldown_until), **life.set},
+            set_if_absent=life.listed,
             add={"v": 1},
-            remove=("ep", *ttl_removed),
+            remove=("ep", *life.removed),
             condition=_as_read(record),
         )
 
     @staticmethod
-    def joined(record: ShopperRecord, episode_id: EpisodeId, floor: datetime, now: datetime) -> Update:
+    def joined(
+        record: ShopperRecord, episode_id: EpisodeId, floor: datetime, now: datetime, ends: datetime | None = None
+    ) -> Update:
         """Hold the open episode, unless the shopper bought at or after ``floor`` or holds another one.
 
-        Not conditional on the version: a message or a suppression in between does not matter.
+        Not conditional on the version: a message or a suppression in between does not matter. ``ends``: when the
+        episode that names the identifier goes; None where the row must be found by itself.
         """
         not_bought = Attr("po").not_exists() | Attr("po").lt(to_ms(floor))
         free: Condition = Attr("ep").not_exists() | Attr("ep").eq(episode_id)
         if record.episode_id is not None:
             free |= Attr("ep").eq(record.episode_id)
-        ttl_set, ttl_removed = _life(record.memory.suppressed, now)
-        condition = not_bought & free
+        life = _Life.of(record, now, ends)
+        condition = not_bought & free if life.still is None else not_bought & free & life.still
         if not record.memory.suppressed:
             # A suppression written meanwhile took the row's end away: read again, or it would come back.
             condition &= Attr("sup").not_exists()
         return Update(
             key=keys.identity(record.identity),
-            set={"ep": episode_id, **ttl_set},
-            set_if_absent=_listed(record.identity),
+            set={"ep": episode_id, **life.set},
+            set_if_absent=life.listed,
             add={"v": 1},
-            remove=ttl_removed,
+            remove=life.removed,
             condition=condition,
         )
 
@@ -118,13 +134,16 @@ class ShopperStore:
         )
 
     def forget_episode(self, identity: Identity, episode_id: EpisodeId, now: datetime) -> None:
-        """Let go of an episode that was taken back; a row that holds nothing else goes with it."""
+        """Let go of an episode that was taken back; a row that holds nothing else goes with it.
+
+        What is left lives longer than whoever named it before, and is found by itself.
+        """
         nothing_else = Attr("v").eq(1) & Attr("ep").eq(episode_id)
         with contextlib.suppress(ConditionFailed):
             self._table.put(Put(emptied(keys.identity(identity), now).item, nothing_else))
             return
         with contextlib.suppress(ConditionFailed):
-            self._table.update(self.released(identity, episode_id))
+            self._table.update(replace(self.released(identity, episode_id), set_if_absent=_listed(identity)))
 
     @staticmethod
     def released(identity: Identity, episode_id: EpisodeId) -> Update:
@@ -146,46 +165,64 @@ class ShopperStore:
     def _note(
         self, identity: Identity, values: Mapping[str, int], now: datetime, only: Condition | None = None
     ) -> None:
-        """Set values; a row that holds a suppression lives for ever, any other gets a life where it has none.
+        """Set values; a row that holds a suppression lives for ever, any other for 90 days from now.
 
         Raises ConditionFailed where the row is not as ``only`` says.
         """
         key = keys.identity(identity)
-        first = {"ttl": _ttl(now), **_listed(identity)}
+        mortal, first = {**values, "ttl": _ttl(now)}, _listed(identity)
         condition: Condition = Attr("sup").not_exists()
         condition = condition if only is None else condition & only
         try:
-            self._table.update(Update(key, set=values, set_if_absent=first, add={"v": 1}, condition=condition))
+            self._table.update(Update(key, set=mortal, set_if_absent=first, add={"v": 1}, condition=condition))
         except ConditionFailed:
             self._table.update(Update(key, set=values, add={"v": 1}, condition=only))
 
     @staticmethod
     def remembering(record: ShopperRecord, suppressed: Mapping[Channel, str], now: datetime) -> Update:
         """Replace the suppressions (``suppression.suppressed`` / ``lifted``); while there are any, no TTL."""
-        ttl_set, ttl_removed = _life(suppressed, now)
         held = {channel.value: reason for channel, reason in suppressed.items()}
         return Update(
             key=keys.identity(record.identity),
-            set=({"sup": held} if held else {}) | ttl_set,
+            set={"sup": held} if held else {"ttl": _ttl(now)},
             set_if_absent=_listed(record.identity),
             add={"v": 1},
-            remove=(*(() if held else ("sup",)), *ttl_removed),
+            remove=("ttl",) if held else ("sup",),
             condition=_as_read(record),
         )
 
     @staticmethod
     def cut(record: ShopperRecord) -> Update | Delete | None:
-        """Keep only the last purchase and the suppressions, for an erasure; None where there is nothing to cut."""
+        """Keep only the last purchase and the suppressions, for an erasure; None where there is nothing to cut.
+
+        What is left is found by itself: the checkout names nobody any more.
+        """
         if record.version == 0:
             return None
         if record.memory.purchased_at is None and not record.memory.suppressed:
             return Delete(keys.identity(record.identity), _as_read(record))
         return Update(
             key=keys.identity(record.identity),
+            set_if_absent=_listed(record.identity),
             remove=("ep", "cd", "lm", "cap", "ld", *(f"{_CAP}{channel.value}" for channel in Channel)),
             add={"v": 1},
             condition=_as_read(record),
         )
+
+    @staticmethod
+    def found_by_itself(record: ShopperRecord) -> Update | None:
+        """Into the list index, where whoever names the identifier is about to forget it; None where it need not be."""
+        if record.version == 0 or record.listed:
+            return None
+        return Update(keys.identity(record.identity), set=_listed(record.identity), condition=Attr("v").exists())
+
+    def find_by_themselves(self, identities: Collection[Identity]) -> None:
+        """``found_by_itself``, each alone."""
+        for record in self.get_many(identities).values() if identities else ():
+            update = self.found_by_itself(record)
+            if update is not None:
+                with contextlib.suppress(ConditionFailed):  # it is gone
+                    self._table.update(update)
 
 
 def record_of(identity: Identity, item: Item | None) -> ShopperRecord:
@@ -204,6 +241,8 @@ def record_of(identity: Identity, item: Item | None) -> ShopperRecord:
             last_discount_at=_instant(item, "ld"),
             suppressed={Channel(name): str(reason) for name, reason in item.get("sup", {}).items()},
         ),
+        listed="lp" in item,
+        kept_until=from_ms(int(item["ttl"]) * 1000) if "ttl" in item else None,
     )
 
 
@@ -222,9 +261,28 @@ def _as_read(record: ShopperRecord) -> Condition:
     return Attr("v").eq(record.version) if record.version else Attr("v").not_exists()
 
 
-def _life(suppressed: Mapping[Channel, str], now: datetime) -> tuple[dict[str, int], tuple[str, ...]]:
-    """How long the row lives: 90 days from now, for ever while it holds a suppression."""
-    return ({}, ("ttl",)) if suppressed else ({"ttl": _ttl(now)}, ())
+@dataclass(frozen=True, slots=True)
+class _Life:
+    """How long a row lives after a write, and how it is found until then.
+
+    For ever while it holds a suppression; 90 days where it stands in the list index; else as long as who names it.
+    """
+
+    set: Mapping[str, int]
+    listed: Mapping[str, str]
+    removed: tuple[str, ...]
+    still: Condition | None
+    """That nobody has given the row a longer life since it was read, where this life may be shorter."""
+
+    @classmethod
+    def of(cls, record: ShopperRecord, now: datetime, ends: datetime | None) -> "_Life":
+        listed = _listed(record.identity)
+        if record.memory.suppressed:
+            return cls({}, listed, ("ttl",), None)
+        if ends is None or record.listed:
+            return cls({"ttl": _ttl(now)}, listed, (), None)
+        ttl = to_ms(max(ends, record.kept_until or ends)) // 1000
+        return cls({"ttl": ttl}, {}, (), Attr("ttl").not_exists() | Attr("ttl").lte(ttl))
 
 
 def _listed(identity: Identity) -> dict[str, str]:

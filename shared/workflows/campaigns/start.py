@@ -16,7 +16,7 @@ from shared.domain.checkout import Activity, Checkout
 from shared.domain.deadline import bought_elsewhere, floor_of
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
-from shared.domain.identity import Identity, IdentityHasher
+from shared.domain.identity import Identity, IdentityHasher, not_named
 from shared.domain.ids import EpisodeId, derived_ulid
 from shared.domain.settings import Settings
 from shared.domain.transitions import retention_end
@@ -91,6 +91,7 @@ class EpisodeStarter:
             if open_one is not None and _is_back(open_one, checkout):
                 return "shopper_active"
             episode, writes = self._begun(open_one, checkout, shopper, campaign, settings, now)
+            self._shoppers.find_by_themselves(not_named(episode.identities) - records.keys())
             pieces: list[Write] = [
                 self._checkouts.in_episode(checkout, episode.id),
                 *writes,

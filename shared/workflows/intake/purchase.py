@@ -5,7 +5,7 @@ After it is written no step's claim can succeed, because a claim is conditional 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.aws.stores import Stores
 from shared.domain.change import CheckoutChange
@@ -14,7 +14,8 @@ from shared.domain.deadline import PURCHASE_SLACK
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, checkout_digest
 from shared.domain.reversal import TakenBack, together
-from shared.domain.transitions import Applied, Arrival, Effect, apply, is_duplicate, purchased_at
+from shared.domain.settings import Settings
+from shared.domain.transitions import Applied, Arrival, Effect, apply, is_duplicate, purchased_at, row_end
 from shared.store import keys
 from shared.store.checkout_item import from_item
 from shared.store.checkouts import CheckoutStore
@@ -33,10 +34,11 @@ from shared.store.orders import (
 )
 from shared.store.shoppers import ShopperRecord, ShopperStore, record_of
 from shared.store.table import StoreUnavailable, Table, TransactionCancelled
-from shared.store.writes import Write
+from shared.store.writes import Put, Write
 from shared.workflows.intake.contention import ROUNDS, pause
 
 _EPISODE_ENDED_BY_PURCHASE = "purchased"
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +169,18 @@ class Purchases:
                 known.checkout, applied.checkout, applied.mark, settings, change=change, at=arrival.at
             )
         ]
-        writes += self._order_writes(change, arrival, known, applied.checkout, bought_at)
+        order = self._order_writes(change, arrival, known, applied.checkout, bought_at)
+        writes += order
         cooldown_until = bought_at + settings.cooldown
         repeated = known.bought_at is not None
         fresh = [own for own in known.shoppers.values() if not repeated or not _knows(own, bought_at)]
-        writes += [self._shoppers.purchased(own, bought_at, cooldown_until, arrival.at) for own in fresh]
+        ends, named = _memory_end(applied.checkout, settings, bought_at), _named_by(order)
+        writes += [
+            self._shoppers.purchased(
+                *(own, bought_at, cooldown_until, arrival.at), ends if _as_named(own.identity) in named else None
+            )
+            for own in fresh
+        ]
         open_episodes = {own.episode_id for own in fresh if own.episode_id is not None}
         if not repeated and known.checkout is not None and known.checkout.episode_id is not None:
             open_episodes.add(EpisodeId(known.checkout.episode_id))
@@ -189,22 +198,23 @@ class Purchases:
             return _reinstated(row, row.order, change, arrival)
         if before is not None and (change.order is None or change.order.id is None):
             return []
-        kept_for = arrival.settings.recovery_horizon + arrival.settings.retention
+        ends = row_end(checkout, arrival.settings)
         order = OrderRecord(
             merchant_id=arrival.merchant_id,
             source_id=arrival.source_id,
             order_id=_order_name(change),
             checkout_digest=checkout.digest,
             bought_at=bought_at,
-            identities=tuple(known.shoppers),
+            identities=tuple(dict.fromkeys((*known.shoppers, *(before.identities if before else ())))),
             correlation_id=change.correlation_id,
             taken_back=together(row.taken_back, None if before is None else before.taken_back, _standing(change)),
         )
-        writes: list[Write] = [order_put(order, arrival.at, kept_for, row)]
+        named = order.order_id in names_of_order(checkout)
+        writes: list[Write] = [order_put(order, ends, row, named=named and row.revision == 0)]
         if before is not None:
             writes.append(order_moved(before, arrival.at))
-        if order.order_id not in names_of_order(checkout):
-            writes.append(order_noted(order, arrival.at, kept_for))
+        if not named:
+            writes.append(order_noted(order, ends))
         return writes
 
 
@@ -215,6 +225,26 @@ def _reinstated(row: OrderRow, order: OrderRecord, change: CheckoutChange, arriv
         return []
     key = (arrival.source_id, order.order_id)
     return [taken_back(key, row, known, arrival.merchant_id, ends=arrival.at, cause=change.correlation_id)]
+
+
+def _as_named(identity: Identity) -> tuple[str, str]:
+    return identity.kind.value, identity.mac
+
+
+def _named_by(order: list[Write]) -> set[tuple[str, str]]:
+    """The identifiers that are found by a new order which its checkout names."""
+    new = (own.item for own in order if isinstance(own, Put) and "oid" in own.item and "lp" not in own.item)
+    return {named for item in new for named in item["who"].items()}
+
+
+def _memory_end(checkout: Checkout, settings: Settings, bought_at: datetime) -> datetime | None:
+    """Until when the purchase is remembered with its checkout; None where somebody may ask for it after that.
+
+    The latest to ask are the rest after a purchase, and a checkout that was idle before it, until its horizon ends.
+    """
+    asked = settings.recovery_horizon + max(settings.idle_after, settings.payment_pending_after) + _A_DAY
+    ends = row_end(checkout, settings)
+    return ends if ends >= bought_at + max(settings.cooldown, asked) else None
 
 
 def _knows(record: ShopperRecord, bought_at: datetime) -> bool:

@@ -5,8 +5,7 @@ Everything is read row by row as it lies in the table, so that a row nobody can 
 
 import contextlib
 import json
-import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -45,11 +44,10 @@ from shared.store.orders import order_forgotten
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Item, ItemKey, Write
+from shared.workflows.privacy.hanging import UNREADABLE, episodes_of, identities_in, orders_of
 
 _ROUNDS = 5
 _ROWS = 25
-_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, zlib.error)
-"""What decoding a row raises that is not of the shape this code knows."""
 
 
 class CheckoutErasure:
@@ -92,7 +90,7 @@ class CheckoutErasure:
             row = self._emptied(row, merchant, identity, tuple(sorted(heard & set(endpoints))))
         told = keys.event(digest, int(row["v"])) if "era" in row else None
         self._deliveries.erase(wanted)
-        self._forget_orders(row["pk"])
+        self._forget_orders(row["pk"], merchant.id)
         if isinstance(row.get("epi"), str):
             self._table.delete_all(self._table.keys_of(keys.episode(row["epi"])[0], prefix="K#"))
         kept = {keys.checkout(digest), told} if told is not None else set()
@@ -105,7 +103,9 @@ class CheckoutErasure:
 
     def end_episode(self, episode_id: EpisodeId) -> list[Write]:
         """The episode's end as a piece of a transaction; nothing where there is none."""
-        key = keys.episode(episode_id)
+        return self._ended(keys.episode(episode_id))
+
+    def _ended(self, key: ItemKey) -> list[Write]:
         row = self._table.rows_of([key]).get(key)
         return [] if row is None or self._table.expired(row) else [EpisodeStore.erased(row, self._now())]
 
@@ -134,29 +134,38 @@ class CheckoutErasure:
     def _end(self, row: Item, merchant_id: MerchantId, identity: Identity) -> None:
         """For a checkout past its time: what may outlive it."""
         for _ in range(_ROUNDS):
+            writes = self._ending(row, merchant_id, identity)
+            if not writes:
+                return
             try:
-                self._table.transact(self._ending(row, merchant_id, identity))
+                self._table.transact(writes)
             except TransactionCancelled:
                 continue
             return
         raise StoreUnavailable("the shopper's records kept changing")
 
     def _ending(self, row: Item, merchant_id: MerchantId, identity: Identity) -> list[Write]:
-        """Its episode ended, its orders and its identifiers' memory without a name."""
+        """Its episodes ended, its orders and its identifiers' memory without a name."""
         writes: list[Write] = []
-        if isinstance(row.get("epi"), str):
-            writes += self.end_episode(EpisodeId(row["epi"]))
-        orders = self._table.rows_of(_orders_of(row))
-        writes += [order_forgotten(key) for key, own in orders.items() if not self._table.expired(own)]
+        for key in episodes_of(row):
+            writes += self._ended(key)
+        orders = {key: own for key, own in self._table.rows_of(orders_of(row)).items() if not self._table.expired(own)}
+        writes += [order_forgotten(key, merchant_id) for key in orders]
         who = {*identities_of(row, merchant_id).values(), identity}
-        cuts = (self._shoppers.cut(record) for record in self._shoppers.get_many(sorted(who)).values())
+        cuts = [self._shoppers.cut(record) for record in self._shoppers.get_many(sorted(who)).values()]
+        # What only its episodes and orders named is another's to erase, and still the merchant's.
+        named = {one for own in self._named_by(row, orders) for one in identities_in(own, merchant_id)} - who
+        cuts += [self._shoppers.found_by_itself(record) for record in self._shoppers.get_many(sorted(named)).values()]
         return writes + [cut for cut in cuts if cut is not None]
 
-    def _forget_orders(self, partition: str) -> None:
+    def _named_by(self, row: Item, orders: Mapping[ItemKey, Item]) -> list[Item]:
+        return [*orders.values(), *self._table.rows_of(episodes_of(row)).values()]
+
+    def _forget_orders(self, partition: str, merchant_id: MerchantId) -> None:
         """Orders that the checkout's row does not name: more than one was taken for its own."""
         for entry in self._table.keys_of(partition, prefix=keys.ORDER_PREFIX):
             with contextlib.suppress(ConditionFailed):  # it is gone
-                self._table.update(order_forgotten(keys.order_named(entry)))
+                self._table.update(order_forgotten(keys.order_named(entry), merchant_id))
 
     def _of_steps(self, row: Item) -> set[ItemKey]:
         """Deliveries of its episode's steps. One whose message is on its way is there before its worker writes it."""
@@ -166,7 +175,7 @@ class CheckoutErasure:
             episode = read_episode(found or {})
             campaign_id = CampaignId(str(episode.campaign_id))
             campaign = self._campaigns.version(episode.merchant_id, campaign_id, episode.campaign_version)
-        except _UNREADABLE:
+        except UNREADABLE:
             return set()
         wanted: set[ItemKey] = set()
         for step in episode.steps:
@@ -217,17 +226,8 @@ def _named_in(row: Mapping[str, Any]) -> Iterator[ItemKey]:
         at = from_ms(int(row["at"]))
         for own in map(EndpointId, recipients or ()):
             yield keys.delivery(delivery_id(at, str(row["id"]), own), own)
-    except _UNREADABLE:
+    except UNREADABLE:
         return
-
-
-def _orders_of(row: Mapping[str, Any]) -> Iterable[ItemKey]:
-    """Where an order that ended the checkout may lie: under its own id, or under the checkout's."""
-    source_id, order = SourceId(str(row.get("src"))), row.get("or")
-    if isinstance(order, Mapping) and isinstance(order.get("id"), str):
-        yield keys.order(source_id, f"id:{order['id']}")
-    if isinstance(row.get("xid"), str):
-        yield keys.order(source_id, f"checkout:{row['xid']}")
 
 
 def _bare(row: Item, merchant: Merchant, now: datetime) -> Checkout:
@@ -237,7 +237,7 @@ def _bare(row: Item, merchant: Merchant, now: datetime) -> Checkout:
     """
     try:
         known = from_item(row)
-    except _UNREADABLE:
+    except UNREADABLE:
         known = _unreadable(row, merchant, now)
     version = known.version + 1
     return replace(

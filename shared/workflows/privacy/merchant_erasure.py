@@ -26,6 +26,7 @@ from shared.store.quarantine import QuarantineStore
 from shared.store.table import ConditionFailed, Table
 from shared.store.writes import Item
 from shared.workflows.intake.sources import REMEMBERED_FOR
+from shared.workflows.privacy.hanging import hanging_on
 
 _PAGE = 50
 _BATCH = 500
@@ -111,9 +112,8 @@ class MerchantErasure:
         self._void(configured)
         self._end_campaigns(merchant_id, configured)
         CouponStore(self._table).forget(merchant_id, lambda: self._check(ends))
-        self._erase_listed(
-            list_keys.list_partitions(merchant_id, Status, self._merchants.list_shards(merchant_id)), ends
-        )
+        shards = self._merchants.list_shards(merchant_id)
+        self._erase_listed(list_keys.list_partitions(merchant_id, Status, shards), ends, of_checkouts=merchant_id)
         # After the events: a delivery that is written later finds its event gone, and keeps no word of its receiver.
         self._erase_hanging(configured, ends)
         self._erase_bodies(merchant_id, ends)
@@ -137,13 +137,17 @@ class MerchantErasure:
             self._table.delete_all([keys.endpoint_owner(endpoint_id)])
         self._erase_partitions([keys.source_pause(source_id)[0] for source_id in configured.sources], ends)
 
-    def _erase_listed(self, partitions: Iterable[str], ends: float) -> None:
-        """Whole partitions of the table that these of the list index name."""
+    def _erase_listed(self, partitions: Iterable[str], ends: float, of_checkouts: MerchantId | None = None) -> None:
+        """Whole partitions of the table that these of the list index name; before a checkout's, what it alone names."""
         for listed in partitions:
             start: Item | None = None
             while True:
                 page = self._table.query(Key("lp").eq(listed), index=keys.LIST_INDEX, limit=_PAGE, start=start)
-                self._erase_partitions(dict.fromkeys(item["pk"] for item in page.items), ends)
+                named = list(dict.fromkeys(item["pk"] for item in page.items))
+                if of_checkouts is not None and named:
+                    rows = self._table.rows_of((own, "C") for own in named)
+                    self._table.delete_all(hanging_on(self._table, rows.values(), of_checkouts))
+                self._erase_partitions(named, ends)
                 self._check(ends)
                 start = page.next_key
                 if start is None:

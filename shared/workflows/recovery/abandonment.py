@@ -21,7 +21,7 @@ from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed, StoreUnavailable, Table, TransactionCancelled
 from shared.store.writes import Item, Update, Write
 from shared.workflows.recovery.audience import Audience, Hearers
-from shared.workflows.recovery.episode_plan import EpisodePlanner
+from shared.workflows.recovery.episode_plan import EpisodePlanner, kept_with
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.known_shopper import KnownShoppers, ShopperRecords, last_purchase
 from shared.workflows.recovery.outbox import Transition
@@ -139,7 +139,8 @@ class Abandonments:
         episode, writes = self._planner.planned(checkout, records, audience, now, cause=cause)
         joins: list[Update] = []
         if episode is not None:
-            joins = [ShopperStore.joined(own, episode.id, floor_of(checkout), now) for own in records.values()]
+            floor, ends = floor_of(checkout), kept_with(episode, checkout)
+            joins = [ShopperStore.joined(own, episode.id, floor, now, ends) for own in records.values()]
         announced = CheckoutStore.announced(checkout, episode.id if episode else None)
         return _Planned(checkout, episode, writes, joins, announced)
 

@@ -13,6 +13,7 @@ from shared.domain.campaign_choice import left_to
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
+from shared.domain.identity import not_named
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.settings import Settings
@@ -29,6 +30,12 @@ from shared.workflows.recovery.known_shopper import ShopperRecords
 from shared.workflows.recovery.outbox import Transition
 
 _ROUNDS = 5
+
+
+def kept_with(episode: Episode, checkout: Checkout) -> datetime | None:
+    """When the checkout's row goes, where the episode is that checkout's alone; None where others have a part in it."""
+    alone = episode.campaign_id is None and episode.checkouts == (checkout.digest,)
+    return checkout.kept_until if alone and not not_named(episode.identities) else None
 
 
 class CampaignVersions(Protocol):
@@ -73,14 +80,17 @@ class EpisodePlanner:
             holdout = in_holdout(records, settings.holdout_percent)
             opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
             opened = replace(opened, correlation_id=cause)
-            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings))]
+            ends = kept_with(opened, checkout)
+            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings), ends)]
         oldest, *younger = alive
         identities = {*records, *(one for own in younger for one in own.identities)}
         joined = planning.joined(
             oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
         )
         joined = replace(joined, correlation_id=cause)
-        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, planning.due_of(joined, settings))]
+        self._shoppers.find_by_themselves(not_named(joined.identities) - records.keys())
+        due_at, ends = planning.due_of(joined, settings), kept_with(joined, checkout)
+        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, due_at, ends)]
         for own in younger:
             writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))
             writes += self._handed_over(own, records, oldest.id)
@@ -122,8 +132,8 @@ class EpisodePlanner:
                 return
             waiting = planning.paused(episode)
             try:
-                put = self._episodes.rewritten(waiting, episode.version, now, planning.due_of(waiting, settings))
-                self._episodes.write(put)
+                due_at, ends = planning.due_of(waiting, settings), kept_with(waiting, checkout)
+                self._episodes.write(self._episodes.rewritten(waiting, episode.version, now, due_at, ends))
             except EpisodeMoved:
                 continue
             return
@@ -167,7 +177,8 @@ class EpisodePlanner:
                 return
             over = planning.ended(episode, EndReason.HORIZON, now)
             try:
-                self._episodes.write(self._episodes.rewritten(over, episode.version, now, None))
+                ends = kept_with(over, checkout)
+                self._episodes.write(self._episodes.rewritten(over, episode.version, now, None, ends))
             except EpisodeMoved:
                 continue
             for identity in episode.identities:

@@ -67,7 +67,7 @@ class EventMaker:
             body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
             endpoint_ids=tuple(hearers),
             do_not_send_after=(do_not_send_after(checkout, settings) if event_type is EventType.ABANDONED else None),
-            expires_at=retention_end(checkout, settings),
+            expires_at=checkout.kept_until or retention_end(checkout, settings),
             bodies=asked.bodies,
             formats=asked.formats,
             problems=asked.problems,

@@ -302,7 +302,7 @@ def test_a_purchase_ends_no_episode_that_has_expired_and_is_recorded_all_the_sam
     shoppers = ShopperStore(shelf.table)
     person = shelf.hasher.identity(MERCHANT, IdentityKind.PHONE, "+917777788888")
     shelf.table.update(shoppers.joined(shoppers.get_many([person])[person], EPISODE, NOON, NOON))
-    shelf.table.put(order_put(order(), NOON, timedelta(days=37)))
+    shelf.table.put(order_put(order(), NOON + timedelta(days=37), named=False))
     expire(shelf.table, but=(keys.identity(person)[0],))
 
     shelf.merger.merge(told(Signal.PURCHASED, leaves={"customer.phone": "+917777788888"}), arrival())

@@ -16,7 +16,7 @@ from shared.domain.metrics import EVERYTHING, Sums, figures
 from shared.domain.money import Money
 from shared.store.facts import FactStore
 from shared.workflows.insight.metrics import Metrics, altogether
-from tests.integration.shop import Shop
+from tests.integration.shop import MERCHANT, Shop
 from tests.integration.till import Till, living
 from tests.unit.domain.sessions import NOON
 
@@ -268,7 +268,7 @@ def test_an_erased_shoppers_order_takes_nothing_in_any_more(till: Till) -> None:
     bought(till, "a")
     till.posts(refund("a", "r1", "100.00"))
     key = keys.order(till.source_id, "id:o-a")
-    till.shop.table.update(order_forgotten(key))
+    till.shop.table.update(order_forgotten(key, MERCHANT))
     before = till.shop.table.get(key)
     assert before is not None
     assert "rb" not in before
