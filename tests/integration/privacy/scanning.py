@@ -5,7 +5,7 @@ import contextlib
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
@@ -81,11 +81,9 @@ def rows(table_name: str) -> list[dict[str, Any]]:
     return [from_wire(own.to_json()["Attributes"]) for own in table.all_items()]
 
 
-def _sought(value: str) -> Callable[[str], object]:
-    if len(value) >= _LONG:
-        return lambda text: value in text
-    alone = re.compile(rf"(?<![0-9a-z]){re.escape(value)}(?![0-9a-z])")
-    return lambda text: value in text and alone.search(text)
+def _alone(value: str) -> re.Pattern[str] | None:
+    """How a short one stands by itself; None for a long one, which may stand anywhere."""
+    return None if len(value) >= _LONG else re.compile(rf"(?<![0-9a-z]){re.escape(value)}(?![0-9a-z])")
 
 
 def places_of(values: Iterable[str], held: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
@@ -93,11 +91,14 @@ def places_of(values: Iterable[str], held: Iterable[tuple[str, str]]) -> dict[st
 
     A short one has to stand by itself: five digits or letters are in some instant or random id by chance.
     """
-    wanted = {own: _sought(own.casefold()) for own in values}
-    found: dict[str, set[str]] = {}
+    wanted = [(own, own.casefold(), _alone(own.casefold())) for own in values]
+    # Names of attributes, kinds and ids stand in hundreds of places: each text is looked through once.
+    places: dict[str, set[str]] = {}
     for place, text in held:
-        lower = text.casefold()
-        for value, own in wanted.items():
-            if own(lower):
-                found.setdefault(value, set()).add(place)
+        places.setdefault(text.casefold(), set()).add(place)
+    found: dict[str, set[str]] = {}
+    for text, at in places.items():
+        for value, lower, alone in wanted:
+            if lower in text and (alone is None or alone.search(text)):
+                found.setdefault(value, set()).update(at)
     return found
