@@ -1,4 +1,4 @@
-"""Every key of the table. Nothing else spells one out.
+"""Every key of the table. Nothing else spells one out, but ``list_keys`` where checkouts stand in the list index.
 
 Times in keys are epoch milliseconds, zero-padded where they sort as text.
 """
