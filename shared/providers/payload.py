@@ -98,9 +98,10 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
 
     Raises NotUnderstood for more than any cart holds: a body of empty ones would become an event of 24 MB.
     """
-    if len(sequence(value)) > MOST_LINES:
+    listed = sequence(value)
+    if len(listed) > MOST_LINES:
         raise NotUnderstood(f"a list of more than {MOST_LINES:,} objects")
-    return [part for part in sequence(value) if isinstance(part, dict)]
+    return [part for part in listed if isinstance(part, dict)]
 
 
 def text(value: Any) -> str | None:
@@ -154,7 +155,7 @@ class Leaves:
     def text(self, leaf: str, *values: Any) -> None:
         """Set a text leaf from the first value that holds one; where the leaf is an id, from the first that is one."""
         for value in map(text, values):
-            if value is not None and not names_nothing(leaf, value):
+            if value is not None and (leaf not in _IDS or not names_nothing(leaf, value)):
                 self.found[leaf] = value
                 return
 
