@@ -24,6 +24,9 @@ gc.disable()
 E2E_ALONE = {Path(__file__).parent / own for own in ("e2e", "rehearsal")}
 """Folders in which every test is one of e2e."""
 
+LISTENERS = frozenset(("api", "plain_receiver", "receiver", "vendor"))
+"""Fixtures that answer over a socket, to a client that does not wait for ever."""
+
 # Before any test imports a handler.
 record_handlers()
 
@@ -44,8 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.register(wanted)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first: at the end no process is left alone with one of them."""
+    """Who speaks over a socket is timed; the long ones first: at the end no process is left alone with one of them."""
+    for item in items:
+        if not LISTENERS.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("timed")
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

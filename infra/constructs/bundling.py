@@ -7,7 +7,6 @@ compiled here, by the runtime's own minor version, to bytecode that is never che
 bytecode alone is shipped.
 """
 
-import fcntl
 import gzip
 import hashlib
 import json
@@ -25,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName, FunctionSpec
 from infra.stages import Architecture
@@ -94,9 +95,10 @@ class Bundler:
             msg = f"functions/{name}/handler.py is missing: nothing to bundle"
             raise BundlingError(msg)
         path = self._cache / f"{name}-{self._key(spec)}.zip"
-        if not path.is_file():
-            self._make(spec, path)
-            self._drop_older(f"{name}-{'?' * 16}.zip")
+        with self._one_at_a_time(f"{name}.zip"):
+            if not path.is_file():
+                self._make(spec, path)
+                self._drop_older(f"{name}-{'?' * 16}.zip")
         return Bundle(path=path, digest=hashlib.sha256(path.read_bytes()).hexdigest())
 
     def build_all(self) -> None:
@@ -108,7 +110,6 @@ class Bundler:
         if sys.version_info[:2] != PYTHON:
             msg = f"bytecode must be made by Python {_PYTHON_VERSION}, this is {platform.python_version()}"
             raise BundlingError(msg)
-        self._cache.mkdir(parents=True, exist_ok=True)
         lock = self._project / "requirements" / f"{spec.name}.txt"
         parts = [self._package(lock.name, pinned) for pinned in _pinned(lock.read_text())]
         parts += [self._code("shared", self._shared()), self._code(spec.name, self._own(spec))]
@@ -155,9 +156,7 @@ class Bundler:
         """A folder that several bundles are put together of, made once; what is missing comes from ``make``."""
         key = _digest([*made_from, _own_source()])[:16]
         part = self._cache / f"part-{key}-{name}"
-        # Functions are bundled at the same time, by threads and by processes: the second waits for the first.
-        with (self._cache / f"{name}.lock").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
+        with self._one_at_a_time(name):
             if not part.is_dir():
                 with tempfile.TemporaryDirectory(dir=self._cache, prefix="part-") as folder:
                     root = Path(folder) / "root"
@@ -221,6 +220,10 @@ class Bundler:
             usual = recipe.with_name(f"{tomllib.loads(recipe.read_text())['default']}.json")
             for own in (recipe, usual):
                 yield own, package / "samples" / recipe.parent.name / own.name
+
+    def _one_at_a_time(self, name: str) -> FileLock:
+        """Bundles are made at the same time, by threads and by processes: the second waits for the first."""
+        return FileLock(self._cache / f"{name}.lock")
 
     def _drop_older(self, pattern: str) -> None:
         kept = sorted(self._cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)

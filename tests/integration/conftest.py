@@ -22,6 +22,7 @@ from tests.integration import direct_moto, quick_moto
 from tests.integration.account import SHARED_CLIENTS, Account
 from tests.integration.monitoring import Monitoring
 from tests.integration.shop import Shop, open_shop
+from tests.unit.destinations.rendering import wait_for_templates
 from tests.unit.domain.sessions import NOON
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def no_real_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def open_account() -> Iterator[tuple[Account, Stage]]:
     """An account with one stage; the root conftest opens it once per process."""
+    wait_for_templates()
     quick_moto.install()
     direct_moto.install()
     for cached in SHARED_CLIENTS:

@@ -19,6 +19,8 @@ from tests.integration.alarms.stage_watch import StageWatch
 from tests.integration.shop import Shop, stranger
 from tests.unit.infra.conftest import Synthesise, synthesise
 
+pytestmark = pytest.mark.timed
+
 __all__ = ["synthesise"]
 
 MORNING = 90

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import Timeout
 
 from tests.integration.api import described
 from tests.integration.api.conftest import Api
 from tests.integration.api.gateway import served
 from tests.integration.api.written import PAGE
 from tests.integration.shop import Shop
+from tests.patience import PATIENCE
 
 PROJECT = PAGE.parents[1]
 NPM = PROJECT / "tests" / "npm"
@@ -62,7 +64,10 @@ def test_the_python_client_registers_and_reads(
         return importlib.import_module(f"{PACKAGE}.api.{name}").sync
 
     models, client_of = importlib.import_module(f"{PACKAGE}.models"), importlib.import_module(PACKAGE)
-    with served() as api, client_of.AuthenticatedClient(base_url=api.url, token=token) as client:
+    with (
+        served() as api,
+        client_of.AuthenticatedClient(base_url=api.url, token=token, timeout=Timeout(PATIENCE)) as client,
+    ):
         wanted = models.SourceBody(provider=models.SourceBodyProvider.FLEXYPE, name="Tea House")
         source = operation("sources.create_source")(client=client, body=wanted)
         assert isinstance(source, models.NewSource)

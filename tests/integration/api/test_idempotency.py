@@ -16,6 +16,7 @@ from functions.merchant_api import services
 from shared.api.idempotency import Answer, Repeat
 from shared.api.problems import Problem
 from tests.integration.api.conftest import Api, new_merchant
+from tests.patience import PATIENCE
 
 KEY = {"idempotency-key": "order-1"}
 BODY = {"provider": "flexype"}
@@ -263,20 +264,20 @@ def test_of_two_requests_at_the_same_instant_one_is_done(
     done: list[int] = []
 
     def claimed(**given: Any) -> Any:
-        together.wait(10)
+        together.wait(PATIENCE)
         with one_at_a_time:  # as DynamoDB takes the writes of one row, and moto may not
             return call(**given)
 
     def process(number: int) -> Answer | Problem:
         def run(_: object) -> Answer:
             done.append(number)
-            both_answered.wait(10)
+            both_answered.wait(PATIENCE)
             return Answer(201, json.dumps({"id": f"tok_{number}"}))
 
         try:
             return own.idempotency.once(owner, key, request, run)
         except Problem as refused:
-            both_answered.wait(10)
+            both_answered.wait(PATIENCE)
             again: Problem = refused
             return again
 

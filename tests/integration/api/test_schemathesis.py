@@ -23,6 +23,7 @@ from tests.integration.api.full_bodies import source
 from tests.integration.api.gateway import Exchange, served
 from tests.integration.api.town import Town, a_town
 from tests.integration.shop import SOURCE, Shop, stranger
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.long
 
@@ -154,6 +155,7 @@ def configuration(town: Town, names: Mapping[str, Sequence[str]]) -> str:
     lines = [
         f"seed = {SEED}",
         "continue-on-failure = true",
+        f"request-timeout = {PATIENCE}",
         "suppress-health-check = ['filter_too_much', 'too_slow']",
         "[generation]",
         f"max-examples = {CASES}",

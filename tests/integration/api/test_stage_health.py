@@ -135,6 +135,7 @@ class Hanging(StageWatch):
         return super().depth(queue)
 
 
+@pytest.mark.timed
 def test_nobody_waits_for_what_hangs(operator: Api, monitoring: Monitoring) -> None:
     hanging = Hanging(clients.cloudwatch, clients.sqs, Environment.read())
     began = time.monotonic()

@@ -28,6 +28,8 @@ from shared.workflows.intake.source_setup import describe
 from tests.integration.functions.test_pull import SECRET, Desk, desk
 from tests.integration.stand_in import Reply
 
+pytestmark = pytest.mark.timed
+
 __all__ = ["desk"]
 
 

@@ -35,6 +35,8 @@ from tests.integration.functions.test_pull import (
 )
 from tests.integration.stand_in import Reply
 
+pytestmark = pytest.mark.timed
+
 __all__ = ["desk"]
 
 

@@ -44,6 +44,8 @@ from tests.integration.account import onlookers_client
 from tests.integration.conftest import DUE_SHARDS, REGION, Stage
 from tests.integration.stand_in import Reply, StandIn
 
+pytestmark = pytest.mark.timed
+
 EVENTS = Path(__file__).parents[3] / "events"
 MERCHANT = MerchantId("mer_01JDZZZZZZZZZZZZZZZZZZZZZZ")
 SECRET = "a-secret-of-the-source"

@@ -15,6 +15,8 @@ from shared.workflows.intake.sources import REMEMBERED_FOR
 from tests.integration.functions.test_pull import MERCHANT, Desk, contents, desk, sample
 from tests.integration.stand_in import Reply
 
+pytestmark = pytest.mark.timed
+
 __all__ = ["desk"]
 
 

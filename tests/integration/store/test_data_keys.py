@@ -19,6 +19,7 @@ from shared.store.table import Table
 from shared.store.writes import Delete, Update
 from tests.integration.conftest import Stage
 from tests.integration.faults.aws_calls import AwsCalls, Fault, Kind
+from tests.patience import PATIENCE
 from tests.unit.domain.sessions import MERCHANT, NOON
 
 SECRETS = SourceCredentials(secrets=("a-secret",))
@@ -88,7 +89,7 @@ def test_threads_that_need_it_at_once_wait_for_one_call(
         return decrypt(**given)
 
     def opened(_: int) -> SourceCredentials:
-        all_here.wait(10)
+        all_here.wait(PATIENCE)
         return fresh.opened(own)
 
     with monkeypatch.context() as patched, ThreadPoolExecutor(8) as threads:
@@ -107,18 +108,18 @@ def test_who_waits_for_a_call_that_fails_fails_with_it_and_the_next_one_asks_aga
     def throttled(**given: Any) -> Any:
         asked.append(given)
         begun.set()
-        assert may_fail.wait(10)
+        assert may_fail.wait(PATIENCE)
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "Decrypt")
 
     with monkeypatch.context() as patched, ThreadPoolExecutor(2) as threads:
         patched.setattr(client, "decrypt", throttled)
         first = threads.submit(fresh.opened, own)
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
         second = threads.submit(fresh.opened, own)
         while not second.running():
             pass
         may_fail.set()
-        failures = [first.exception(10), second.exception(10)]
+        failures = [first.exception(PATIENCE), second.exception(PATIENCE)]
 
     assert [type(failure) for failure in failures] == [ClientError, ClientError]
     assert 1 <= len(asked) <= 2
@@ -133,7 +134,7 @@ def test_two_processes_that_need_the_first_key_at_once_end_with_one(
 
     def together(**given: Any) -> Any:
         made = generate(**given)
-        both.wait(10)
+        both.wait(PATIENCE)
         return made
 
     processes = [Process(stage, table) for _ in range(2)]

@@ -28,7 +28,7 @@ def test_no_second_burst_goes_through_behind_the_edge_of_a_minute(table: Table) 
     assert limits.take(DIGEST, "u", late), "another link has uses of its own"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.integers(1, 40),
     st.lists(st.tuples(st.integers(-200, 30_000), st.integers(1, 8)), min_size=1, max_size=25),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.chaos.engine_log import EngineLog
 from tests.chaos.unpacked import Unpacked
+from tests.patience import PATIENCE
 
 FAILED = (
     "2026-11-27 13:14:02 WARNING [lambda] ESM: Lambda {} failed processing {} batch from somewhere"
@@ -33,7 +34,7 @@ def test_workers_that_died_at_their_work_are_counted_and_a_stream_whose_reader_f
             end.write(FAILED.format("Deliver", "SQS", "Worker process died"))
             end.write(FAILED.format("Deliver", "SQS", "An error occurred"))
             end.write(FAILED.format("Dispatch", "DynamoDB stream", "1 records failed for now"))
-        assert relieved.wait(5)
+        assert relieved.wait(PATIENCE)
         assert watched.died_at_work() == {"Deliver": 1}
     assert told == ["Dispatch"]
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from infra.local.engine import PROJECT
+from tests.patience import PATIENCE
 
 
 @pytest.mark.long
 def test_the_wheel_holds_the_command_line_and_its_samples_and_runs_by_itself(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=60)
+    subprocess.run(build, cwd=PROJECT, check=True, capture_output=True, timeout=PATIENCE)
     [wheel] = tmp_path.glob("checkback-*.whl")
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
@@ -30,7 +31,7 @@ def test_the_wheel_holds_the_command_line_and_its_samples_and_runs_by_itself(tmp
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,  # type: ignore[call-overload]
+        timeout=PATIENCE,  # type: ignore[call-overload]
     )
     assert "checkout.session.expired" in told.stdout
 

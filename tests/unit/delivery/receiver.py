@@ -10,6 +10,8 @@ from typing import override
 import httpcore
 import trustme
 
+from tests.patience import PATIENCE
+
 PUBLIC_ADDRESS = "93.184.215.14"
 
 
@@ -45,12 +47,12 @@ class Receiver:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(PATIENCE)
 
     def stop(self) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
     async def _listen(self) -> None:

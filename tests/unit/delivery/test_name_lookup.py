@@ -14,6 +14,8 @@ from shared.delivery.name_lookup import NameLookups, TooManyLookups, domain_of
 from shared.delivery.send_pool import SendPool
 from tests.unit.delivery.receiver import PUBLIC_ADDRESS, Detour
 
+pytestmark = pytest.mark.timed
+
 
 class NameServers:
     """Hosts that begin with ``hangs`` get no answer until ``release``; the others have one address."""

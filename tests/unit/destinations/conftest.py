@@ -6,6 +6,7 @@ import pytest
 
 from shared.delivery.send_pool import SendPool
 from tests.unit.delivery.receiver import Receiver
+from tests.unit.destinations.rendering import wait_for_templates
 from tests.unit.destinations.vendor import Vendor
 
 
@@ -13,6 +14,11 @@ from tests.unit.destinations.vendor import Vendor
 def loopback_pool() -> Iterator[SendPool]:
     with SendPool(allow_loopback=True) as pool:
         yield pool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _patient() -> None:
+    wait_for_templates()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from shared.destinations.liquid_sandbox import Mode, Sandbox, Work
 from shared.destinations.message import VARIABLES, filled
 from shared.destinations.whatsapp_template import Shape
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timed]
 
 FAR = "(1..100000000000000)"
 TEXT = "{% assign s = 'aaaaaaaaaaaaaaa' %}" + "{% assign s = s | append: s %}" * 11

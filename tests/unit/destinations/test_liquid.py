@@ -20,6 +20,7 @@ from shared.destinations.liquid import (
     render_json,
     syntax_problem,
 )
+from tests.patience import PATIENCE
 
 NAMES = present(
     {
@@ -206,5 +207,5 @@ def test_plain_text_costs_no_template_engine() -> None:
         "import sys; from shared.destinations import liquid; liquid.render('plain', {});"
         "print({'liquid', 'babel'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "set()"

@@ -11,6 +11,7 @@ import pytest
 
 from shared.destinations.liquid_sandbox import Sandbox, TemplateLimit, TemplatesUnavailable, Work
 from shared.destinations.liquid_turns import RESTS_SECONDS, Turns
+from tests.patience import PATIENCE
 from tests.unit.destinations.test_hostile_templates import HOSTILE
 
 SLOW = HOSTILE["parentheses"]
@@ -30,6 +31,7 @@ def work(source: str, owner: str | None = None) -> Work:
 
 
 @pytest.mark.long
+@pytest.mark.timed
 def test_nine_slow_templates_of_one_merchant_cost_anothers_good_one_at_most_one_of_them(sandbox: Sandbox) -> None:
     """A batch of ten steps, the good one last."""
     ended: list[str] = []
@@ -55,6 +57,7 @@ def test_nine_slow_templates_of_one_merchant_cost_anothers_good_one_at_most_one_
 
 
 @pytest.mark.long
+@pytest.mark.timed
 def test_another_process_is_made_ready_while_a_template_takes_long(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +80,7 @@ def test_another_process_is_made_ready_while_a_template_takes_long(
 
 def wait_for_one_more(turns: Turns, count: int) -> None:
     """Who came first is then known."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + PATIENCE
     while len(turns._waiting) < count:
         assert time.monotonic() < until
         threading.Event().wait(0.001)

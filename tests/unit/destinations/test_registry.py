@@ -9,6 +9,7 @@ import pytest
 
 from shared.destinations import registry
 from shared.destinations.destination import Endpoint
+from tests.patience import PATIENCE
 
 STRANGER = """
 from datetime import UTC, datetime
@@ -113,7 +114,7 @@ def test_listing_and_validating_load_no_http_client() -> None:
         "print({'httpx', 'httpcore', 'anyio', 'pydantic', 'boto3', 'idna',"
         " 'liquid', 'babel', 'phonenumbers', 'wcwidth'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "set()"
 
 

@@ -20,6 +20,7 @@ from shared.destinations import aws_request, registry, ses
 from shared.destinations.destination import Delivery, Endpoint, Unsendable
 from shared.destinations.ses import destination, statuses
 from shared.destinations.status import CallbackRequest, NotAuthentic, Status, StatusReport
+from tests.patience import PATIENCE
 from tests.unit.destinations.vendor import (
     AT,
     RECOVERY_URL,
@@ -608,7 +609,7 @@ def test_listing_the_kind_loads_no_aws() -> None:
         "import sys; from shared.destinations import registry; registry.destination('ses').settings;"
         "print({'botocore', 'liquid', 'babel'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout.strip() == "set()"
 
 

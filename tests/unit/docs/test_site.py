@@ -12,6 +12,7 @@ import pytest
 from checkback.failures import Exit
 from checkback.main import cli
 from infra.local.engine import PROJECT
+from tests.patience import PATIENCE
 
 PAGES = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
 FETCHED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src", "video": "src"}
@@ -36,7 +37,9 @@ class Fetched(HTMLParser):
 def test_the_site_is_built_without_a_word_and_asks_nobody_else(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    done = subprocess.run(build, cwd=PROJECT, env=environment, check=False, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        build, cwd=PROJECT, env=environment, check=False, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     pages = sorted(tmp_path.rglob("*.html"))
     assert len(pages) > len(list((PROJECT / "docs").rglob("*.md")))

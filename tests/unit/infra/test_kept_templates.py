@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from infra.local.engine import PROJECT
+from tests.patience import PATIENCE
 from tests.selection.importing import Project
 from tests.unit.infra import conftest
 
@@ -45,7 +46,7 @@ def test_another_setting_or_another_line_of_code_is_another_digest(monkeypatch: 
 @pytest.mark.long
 def test_what_a_synthesis_loads_and_reads_is_in_the_digest() -> None:
     run = subprocess.run(
-        [sys.executable, "-c", SEEN], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", SEEN], cwd=PROJECT, capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     prefix = f"{PROJECT}/"
     ours = {own.removeprefix(prefix) for own in json.loads(run.stdout.splitlines()[-1]) if own.startswith(prefix)}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.forks import pieces
 from tests.fresh_imports import PROJECT
+from tests.patience import PATIENCE
 
 CONFTEST = """
 import os
@@ -99,7 +100,7 @@ def test_a_file_stays_together_unless_it_is_much_of_what_is_left() -> None:
 def test_every_test_is_played_once_and_every_process_has_its_own(play: Play, tmp_path: Path) -> None:
     many = "import pytest, time\n@pytest.mark.parametrize('n', range(20))\ndef test_{}(n):\n    time.sleep(0.005)\n"
     run = play(**{name: many.format(name) for name in "abc"})
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert "60 passed" in said, said
     assert run.returncode == 0
@@ -120,7 +121,7 @@ def test_what_fails_is_told_as_ever_with_what_it_printed_and_what_it_warned_of(p
         b="def test_b():\n    print('seen before')\n    assert 6 * 7 == 43\n",
         c="import pytest\ndef test_c():\n    pytest.skip('not here')\n",
     )
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 1
     for line in ("assert (6 * 7) == 43", "seen before", "FAILED test_b.py::test_b", "UserWarning: mind the gap"):
@@ -131,7 +132,7 @@ def test_what_fails_is_told_as_ever_with_what_it_printed_and_what_it_warned_of(p
 def test_after_as_many_failures_as_were_allowed_no_more_is_begun(play: Play, tmp_path: Path) -> None:
     many = "import pytest, time\n@pytest.mark.parametrize('n', range(200))\ndef test_it(n):\n    time.sleep(0.02)\n"
     run = play("-x", a="def test_a():\n    assert False\n", b=many)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 1, said
     assert "stopping after 1 failures" in said
@@ -143,7 +144,7 @@ def test_a_process_that_dies_is_told_with_the_test_it_played(play: Play) -> None
     run = play(
         a="import os, signal\ndef test_a():\n    os.kill(os.getpid(), signal.SIGKILL)\n", b="def test_b(): pass\n"
     )
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 2
     assert "a process of the tests died (SIGKILL) while it played test_a.py::test_a" in said
@@ -151,23 +152,23 @@ def test_a_process_that_dies_is_told_with_the_test_it_played(play: Play) -> None
 
 def test_a_test_that_ends_the_run_ends_it(play: Play) -> None:
     run = play(a="import pytest\ndef test_a():\n    pytest.exit('enough')\n", b="def test_b(): pass\n")
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 2
     assert "enough" in said
 
 
 def test_ctrl_c_ends_all_and_everything_is_taken_down(play: Play, tmp_path: Path) -> None:
-    hangs = "import time\ndef test_{}():\n    time.sleep(60)\n"
+    hangs = "import time\ndef test_{}():\n    time.sleep(600)\n"
     run = play(**{name: hangs.format(name) for name in "abcd"})
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE
     while not (tmp_path / "notes").exists() or len(notes(tmp_path)) < 4:
         assert time.monotonic() < until
         time.sleep(0.01)
     forks = {int(own.partition(" in ")[2]) for own in notes(tmp_path)}
     for process in (*forks, run.pid):  # as a terminal does
         os.kill(process, signal.SIGINT)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 2, said
     assert sum(own.startswith("closed") for own in notes(tmp_path)) == 2
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_all_and_everything_is_taken_down(play: Play, tmp_path: Path
 
 def test_where_no_test_is_asked_for_that_is_said_as_ever(play: Play) -> None:
     run = play("-k", "nothing", a="def test_a(): pass\n")
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert (run.returncode, "1 deselected" in said) == (5, True)
 
@@ -186,7 +187,7 @@ def test_where_no_test_is_asked_for_that_is_said_as_ever(play: Play) -> None:
 def test_a_thread_that_an_import_has_started_would_be_missing(play: Play) -> None:
     thread = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     run = play(a=f"{thread}def test_a(): pass\ndef test_b(): pass\n")
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode == 4
     assert "a fork would not have these threads" in said

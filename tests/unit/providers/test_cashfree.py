@@ -275,6 +275,7 @@ class TestAbandonedCarts:
         assert bench.change(body, ECOM360).event_id is None
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", [*SAMPLES, "ecom360-abandoned-checkout"])
 def test_any_authentic_body_has_an_answer(name: str) -> None:
     bench = Bench("cashfree")

@@ -302,6 +302,7 @@ SOUP = {
 
 
 @pytest.mark.long
+@pytest.mark.timed
 @settings(max_examples=100, deadline=timedelta(seconds=5), suppress_health_check=[HealthCheck.too_slow])
 @given(mutations(SOUP))
 def test_any_payload_has_an_answer(payload: Any) -> None:

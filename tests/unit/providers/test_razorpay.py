@@ -174,6 +174,7 @@ class TestAwkwardValues:
         assert bench.configure(keep_click_ids=True).checkout(body)["attribution"]["click_ids"] == {"fbclid": "abc"}
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SAMPLES[:2])
 def test_any_authentic_body_has_an_answer(name: str) -> None:
     bench = Bench("razorpay").configure(money_unit="minor")

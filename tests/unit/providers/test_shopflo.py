@@ -160,6 +160,7 @@ class TestAwkwardValues:
         assert shown["attributes"] == {"gift": "y"}
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SAMPLES)
 def test_any_authentic_body_has_an_answer(name: str) -> None:
     bench = Bench("shopflo")

@@ -272,6 +272,7 @@ class TestAwkwardValues:
         assert bench.checkout(created(totalPrice={"amount": "12.345"}))["totals"]["total"]["amount"] == "12.35"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("name", SAMPLES)
 def test_any_authentic_body_has_an_answer(name: str) -> None:
     bench = Bench("wix")

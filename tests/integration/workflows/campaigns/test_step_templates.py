@@ -19,7 +19,7 @@ from tests.integration.workflows.campaigns.test_campaign_steps import HOUR, open
 from tests.unit.destinations.test_hostile_templates import HOSTILE
 from tests.unit.domain.sessions import NOON
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timed]
 
 OTHER = MerchantId("mer_01KAHJ00000000000000000THR")
 OTHER_SOURCE = SourceId("src_01KAHJ00000000000000000THR")

@@ -17,6 +17,7 @@ from shared.store.table import StoreUnavailable, Table
 from shared.store.writes import Update
 from shared.workflows.delivering.batch import First, Handled, Prepared, send_prepared
 from tests.integration.shop import Shop, stranger
+from tests.patience import PATIENCE
 
 
 class Killed(BaseException):
@@ -285,7 +286,7 @@ def test_a_vendor_that_must_be_told_first_and_hangs_keeps_nobody_waiting(
 
     def send_all(requests: Any, answered: Any = None) -> list[SendResult]:
         if any(own.url.endswith("/first") for own in requests):
-            assert told.wait(10), "the others wait for this one"
+            assert told.wait(PATIENCE), "the others wait for this one"
         else:
             others.extend(own.url for own in requests)
             if len(others) == 2:

@@ -24,6 +24,7 @@ from shared.store.table import Table
 from shared.store.writes import Delete, Update
 from shared.workflows.delivering.batch import Prepared, Unwritten, in_turn, send_prepared
 from tests.integration.shop import MERCHANT, Shop, stranger
+from tests.patience import PATIENCE
 
 TEMPLATE = '{"who": "{{ customer.phone }}", "version": 1}'
 EDITED = '{"who": "{{ customer.phone }}", "version": 2}'
@@ -261,7 +262,7 @@ def test_one_slow_template_holds_only_its_own_endpoints_message(shop: Shop, monk
     render, send_all = liquid._sandbox.run, shop.send_all
 
     def slowly(work: Any) -> str:
-        assert nine_are_out.wait(timeout=30), "the others waited for the template"
+        assert nine_are_out.wait(PATIENCE), "the others waited for the template"
         return render(work)
 
     def counted(requests: Sequence[OutboundRequest], answered: Any = None) -> list[Any]:

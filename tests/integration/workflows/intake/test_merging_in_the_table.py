@@ -75,7 +75,7 @@ def arriving(draw: st.DrawFn) -> list[tuple[CheckoutChange, datetime]]:
     return arrived
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(arriving(), st.booleans())
 def test_the_table_holds_exactly_what_the_fold_says(
     merging: Merging, arrived: list[tuple[CheckoutChange, datetime]], feed: bool
@@ -98,7 +98,7 @@ def coming_late(draw: st.DrawFn) -> list[tuple[CheckoutChange, datetime]]:
     return draw(st.permutations([*arrived, *again]))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(coming_late(), st.booleans())
 def test_what_is_merged_late_ends_in_the_table_as_the_fold_says(
     merging: Merging, merged: list[tuple[CheckoutChange, datetime]], feed: bool

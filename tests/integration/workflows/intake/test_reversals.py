@@ -254,7 +254,7 @@ def test_any_order_of_arrival_ends_the_same(shop: Shop) -> None:
         assert ends == {(Status.RECOVERED, inr(63_000), back, False)}
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(EVENTS)), min_size=1, max_size=8), st.booleans())
 def test_repeats_and_other_orders_of_arrival_end_the_same(shop: Shop, names: list[str], settling: bool) -> None:
     told = ("paid", *names)

@@ -15,6 +15,7 @@ from shared.domain.metrics import FactKind
 from shared.domain.step_state import StepState
 from shared.store.campaigns import CampaignStore
 from shared.store.deliveries import DeliveryStatus
+from tests.patience import PATIENCE
 from tests.unit.workflows.campaigns.due_steps import VISIBILITY, Due, DueSteps, opened_stage
 from tests.unit.workflows.memory_table import Fault, repeated, throttled, unseen
 
@@ -260,11 +261,11 @@ class TestMintedCoupons:
 
         def answer(asked: OutboundRequest) -> Answer | None:
             if "mint-0" in asked.url:
-                gone.wait(20)
+                gone.wait(PATIENCE)
                 assert stage.step(slow).state is StepState.PLANNED
                 return None
             if next(left) == 0:
-                gone.wait(20)
+                gone.wait(PATIENCE)
             return Answer(200)
 
         stage.answer = answer
@@ -351,7 +352,7 @@ class TestVendorsThatMustBeToldFirst:
         gone = threading.Barrier(2)
 
         def answer(asked: OutboundRequest) -> Answer | None:
-            gone.wait(20)
+            gone.wait(PATIENCE)
             return None if "users" in asked.url else Answer(200)
 
         stage.answer = answer
