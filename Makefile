@@ -84,7 +84,7 @@ types-mypy: ## the same by mypy itself
 quick: ## unit and integration tests but the long ones, of what differs from main; ALL=1 for all, AGAINST=<branch>
 	@files="$$(ALL="$(ALL)" AGAINST="$(AGAINST)" $(PYTHON) -m tests.selection)"; \
 	test -n "$$files" || exit 0; \
-	$(FORKED) -m "not e2e and not long" $$files || { \
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-quick} $(FORKED) -m "not e2e and not long" $$files || { \
 		code=$$?; [ $$code = 5 ] && [ "$$files" != tests ] && echo "no quick test among them"; }
 
 unit: ## unit and integration tests, the long ones too

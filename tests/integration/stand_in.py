@@ -82,6 +82,7 @@ class StandIn:
 
     def _handler(stand_in: "StandIn") -> type[BaseHTTPRequestHandler]:  # noqa: N805 - the handler's own self is inside
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # of head and body the second would wait 40 ms for an acknowledgement
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:

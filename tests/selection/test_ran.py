@@ -33,6 +33,7 @@ def test_whatever_ran_in_a_test_file_would_have_selected_it() -> None:
     assert overlooked == set()
 
 
+@pytest.mark.long
 def test_code_that_starts_and_files_that_are_opened_are_written_down(tmp_path: Path) -> None:
     tests = ("tests/unit/domain/test_money.py", "tests/unit/providers/test_wix.py")
     run = subprocess.run(

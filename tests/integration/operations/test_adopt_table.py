@@ -12,6 +12,7 @@ from infra.stages import Stage
 from infra.table_schema import INDEXES
 from tests.integration.operations.breaking_off import MOMENTS, broken_off
 
+pytestmark = pytest.mark.long
 RESTORED = "checkback-restored"
 PRODUCTION = Stage(name="production")
 ALL_CALLS = 30

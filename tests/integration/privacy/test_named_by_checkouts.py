@@ -199,6 +199,7 @@ def test_identifiers_that_only_an_erased_shoppers_order_and_episode_named_are_fo
     assert hanging(shop) == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(16))
 def test_whatever_shoppers_and_merchant_do_nothing_is_lost(shop: Shop, seed: int) -> None:
     chance = random.Random(seed)

@@ -17,6 +17,7 @@ from tests.forks import pieces
 from tests.fresh_imports import PROJECT
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.long
 CONFTEST = """
 import os
 import signal
