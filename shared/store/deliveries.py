@@ -21,10 +21,8 @@ WOKEN_AHEAD = timedelta(minutes=5)
 """How long before its place the sweep wakes a delivery: it comes by the minute, a queue's delay by the second."""
 
 
-_REPORT = "r_"
+REPORT = "r_"
 """Attributes of a vendor's reports: this and the status."""
-
-
 ARRIVED = ("delivered", "read", "clicked", "replied")
 """Reports after which the message is known to have reached the shopper; any of them may be missing."""
 
@@ -241,7 +239,7 @@ class DeliveryStore:
 
         A message of unknown outcome that its vendor speaks of was taken by it.
         """
-        noted = Update(delivery.key, set_if_absent={f"{_REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
+        noted = Update(delivery.key, set_if_absent={f"{REPORT}{status}": to_ms(at)}, condition=Attr("pk").exists())
         self._noted_by(lambda: self._table.update(noted))
         if delivery.status is DeliveryStatus.UNKNOWN:
             still = Attr("st").eq(DeliveryStatus.UNKNOWN.value) & Attr("era").not_exists()
@@ -253,9 +251,9 @@ class DeliveryStore:
         taken = Attr("st").eq(DeliveryStatus.DELIVERED.value) | Attr("st").eq(DeliveryStatus.UNKNOWN.value)
         condition = taken & Attr("era").not_exists()
         for report in ARRIVED:
-            condition &= Attr(f"{_REPORT}{report}").not_exists()
+            condition &= Attr(f"{REPORT}{report}").not_exists()
         values = {"st": DeliveryStatus.FAILED.value, "why": reason[:512]}
-        noted = Update(delivery.key, set=values, set_if_absent={f"{_REPORT}failed": to_ms(at)}, condition=condition)
+        noted = Update(delivery.key, set=values, set_if_absent={f"{REPORT}failed": to_ms(at)}, condition=condition)
         self._noted_by(lambda: self._table.update(noted))
 
     def erase(self, wanted: Iterable[ItemKey]) -> None:
@@ -345,6 +343,11 @@ def _item(delivery: DeliveryRecord) -> Item:
     return {name: value for name, value in item.items() if value is not None}
 
 
+def reports_in(item: Item) -> dict[str, datetime]:
+    """A vendor's reports in a row of ours: when it first told of each status."""
+    return {name.removeprefix(REPORT): from_ms(int(at)) for name, at in item.items() if name.startswith(REPORT)}
+
+
 def read_delivery(item: Item) -> DeliveryRecord:
     """The delivery of a row."""
     return DeliveryRecord(
@@ -366,5 +369,5 @@ def read_delivery(item: Item) -> DeliveryRecord:
         due_at=from_ms(int(item["da"])) if "da" in item else None,
         place=from_ms(int(item["pl"])) if "pl" in item else None,
         correlation_id=item.get("cid"),
-        reports={name.removeprefix(_REPORT): from_ms(int(at)) for name, at in item.items() if name.startswith(_REPORT)},
+        reports=reports_in(item),
     )

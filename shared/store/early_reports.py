@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain.ids import DeliveryId, EndpointId, digest
-from shared.domain.instants import from_ms, to_ms
+from shared.domain.instants import to_ms
 from shared.store import keys
+from shared.store.deliveries import REPORT, reports_in
 from shared.store.table import Table
 from shared.store.writes import ItemKey, Update
 
 KEPT_FOR = timedelta(days=1)
-_REPORT = "r_"
-"""Attributes of the reports: this and the status, as in a delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class EarlyReportStore:
     ) -> None:
         """Keep one report; repeating it changes nothing."""
         why = {} if reason is None else {"why": reason[:512]}
-        first = {f"{_REPORT}{status}": to_ms(at), "ttl": to_ms(now + KEPT_FOR) // 1000, **why}
+        first = {f"{REPORT}{status}": to_ms(at), "ttl": to_ms(now + KEPT_FOR) // 1000, **why}
         self._table.update(Update(_key(delivery, endpoint_id), set_if_absent=first))
 
     def of(self, delivery: DeliveryId, endpoint_id: EndpointId) -> EarlyReports | None:
@@ -52,8 +51,7 @@ class EarlyReportStore:
         item = self._table.get(_key(delivery, endpoint_id))
         if item is None:
             return None
-        at = {name.removeprefix(_REPORT): from_ms(int(own)) for name, own in item.items() if name.startswith(_REPORT)}
-        return EarlyReports(at, item.get("why"))
+        return EarlyReports(reports_in(item), item.get("why"))
 
 
 def _key(delivery: DeliveryId, endpoint_id: EndpointId) -> ItemKey:
