@@ -113,8 +113,7 @@ class Abandonments:
                 self._planner.take_back(checkout, records, now, begun=begun)
                 return None
             except _ToldBefore as told:
-                if episode is None or episode.id != told.episode_id:
-                    episode = self._planner.known(told.episode_id)
+                episode = self._planner.known(told.episode_id)  # as it stands: others may have joined it since
             if begun and (episode is None or episode.id != planning.own_episode(checkout, now)):
                 self._planner.take_back(checkout, records, now, begun=begun)
             stored = self._events.put(event, now)

@@ -6,6 +6,7 @@ ends the same: ids are derived, rows are put if absent, a fact that is no longer
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 
 from shared.aws.queues import DeliveryMessage
 from shared.domain.transitions import Mark
@@ -13,8 +14,8 @@ from shared.store.checkouts import CheckoutStore
 from shared.store.orders import ORDER_MARK, OrderRecord
 from shared.store.writes import Item
 from shared.workflows.delivering.fan_out import FanOut
-from shared.workflows.recovery.abandonment import Abandonments, BoughtElsewhere, LeftEarlier
-from shared.workflows.recovery.audience import Audience, Audiences
+from shared.workflows.recovery.abandonment import Abandonments, Announced, BoughtElsewhere, LeftEarlier
+from shared.workflows.recovery.audience import Audience, Audiences, Hearers
 from shared.workflows.recovery.episode_plan import EpisodePlanner
 from shared.workflows.recovery.event_making import EventMaker
 from shared.workflows.recovery.facts import FactRecorder
@@ -100,6 +101,8 @@ class Announcer:
         checkout, settings = transition.checkout, audience.merchant.settings
         hearers = self._audiences.hearers(transition, audience, now)
         announced = self._abandonments.announce(transition, audience, hearers, now)
+        if not isinstance(announced, Announced):
+            self._hand_over_again(transition, hearers)
         if announced is None:
             return "moved_on"
         if isinstance(announced, BoughtElsewhere):
@@ -113,7 +116,13 @@ class Announcer:
         if announced.episode is not None:
             self._planner.note_planned(transition, announced.episode, settings)
             self._planner.note_left_alone(checkout, announced.episode, audience, now)
-            for digest in announced.episode.checkouts:
-                if digest != checkout.digest:
-                    self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)
+            # When it is told again, the shopper may have left others after it: those stay.
+            for digest in takewhile(lambda own: own != checkout.digest, announced.episode.checkouts):
+                self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)
         return "abandoned"
+
+    def _hand_over_again(self, transition: Transition, hearers: Hearers) -> None:
+        """What an earlier run told, whose messages the queue did not take: whoever delivers says what became of it."""
+        event = self._events.told(transition)
+        if event is not None:
+            self._fan_out.deliver(event, hearers.values())

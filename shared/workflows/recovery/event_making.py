@@ -74,6 +74,10 @@ class EventMaker:
             correlation_id=transition.correlation_id,
         )
 
+    def told(self, transition: Transition) -> EventRecord | None:
+        """The event that an earlier run has written of this transition."""
+        return self._events.get(transition.checkout.digest, transition.checkout.version)
+
     def put(self, event: EventRecord, now: datetime) -> EventRecord | None:
         """The event as it is stored: this one, or the one that an earlier run has written.
 
