@@ -14,14 +14,16 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import pytest
+from _pytest.capture import FDCapture
 
 _PIECE = struct.Struct("=II")
 _PIECES_OF_A_SHARE = 4
@@ -138,6 +140,17 @@ def _taken(work: int) -> Iterator[int]:
         yield from range(*_PIECE.unpack(piece))
 
 
+def _catch_alone(captures: Iterable[FDCapture]) -> None:
+    """What this process prints goes into files of its own, under the streams that are there.
+
+    Streams of its own would not do: loggers that were made while tests were imported hold the ones of then, and were
+    these closed, each line would end as a traceback of the logging itself.
+    """
+    for capture in captures:
+        with TemporaryFile(buffering=0) as own:
+            os.dup2(own.fileno(), capture.tmpfile.fileno(), inheritable=False)
+
+
 class _Fork:
     """In a fork, a pytest plugin: plays, and tells what its tests say."""
 
@@ -154,10 +167,8 @@ class _Fork:
             "workerid": folder.name
         }  # by which pytest's plugins know that another process writes what is kept of the run
         config.pluginmanager.unregister(name="terminalreporter")
-        capture = config.pluginmanager.getplugin("capturemanager")
-        capture.stop_global_capturing()
-        capture.start_global_capturing()
-        capture.suspend_global_capture()
+        capturing = config.pluginmanager.getplugin("capturemanager")._global_capturing
+        _catch_alone([own for own in (capturing.out, capturing.err) if isinstance(own, FDCapture)])
         folder.mkdir()
         config._tmp_path_factory._basetemp = folder
         config.pluginmanager.register(self)

@@ -130,6 +130,20 @@ def test_what_fails_is_told_as_ever_with_what_it_printed_and_what_it_warned_of(p
     assert "1 failed, 1 passed, 1 skipped, 1 warning" in said
 
 
+def test_a_logger_made_at_import_is_heard_in_the_test_that_it_logs_in(play: Play) -> None:
+    logger = "import logging, sys\nlogger = logging.getLogger(__name__)\n"
+    logger += "logger.addHandler(logging.StreamHandler(sys.stdout))\n"
+    test = "def test_{0}():\n    logger.error('said by {0}')\n    assert 6 * 7 == 43\n"
+    run = play("-p", "no:logging", **{name: logger + test.format(name) for name in "ab"})
+    said, _ = run.communicate(timeout=PATIENCE)
+
+    assert "2 failed" in said
+    assert [line for line in said.splitlines() if "said by" in line and "logger" not in line] == [
+        "said by a",
+        "said by b",
+    ], said
+
+
 def test_after_as_many_failures_as_were_allowed_no_more_is_begun(play: Play, tmp_path: Path) -> None:
     many = "import pytest, time\n@pytest.mark.parametrize('n', range(200))\ndef test_it(n):\n    time.sleep(0.02)\n"
     run = play("-x", a="def test_a():\n    assert False\n", b=many)
