@@ -21,13 +21,13 @@ import tomllib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from infra.functions import FUNCTION_NAMES, FUNCTIONS, FunctionName, FunctionSpec
+from infra.one_at_a_time import one_at_a_time
 from infra.stages import Architecture
 
 PYTHON = (3, 13)
@@ -221,9 +221,9 @@ class Bundler:
             for own in (recipe, usual):
                 yield own, package / "samples" / recipe.parent.name / own.name
 
-    def _one_at_a_time(self, name: str) -> FileLock:
+    def _one_at_a_time(self, name: str) -> AbstractContextManager[None]:
         """Bundles are made at the same time, by threads and by processes: the second waits for the first."""
-        return FileLock(self._cache / f"{name}.lock")
+        return one_at_a_time(self._cache / f"{name}.lock")
 
     def _drop_older(self, pattern: str) -> None:
         kept = sorted(self._cache.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from infra.local.engine import PROJECT
+from infra.one_at_a_time import one_at_a_time
 
 NPM = PROJECT / "tests" / "npm"
 UNPACKED = PROJECT / ".local-browser"
@@ -32,7 +32,7 @@ def executable() -> str:
         return found
     unpacked = UNPACKED / "chromium"
     UNPACKED.mkdir(exist_ok=True)
-    with FileLock(UNPACKED / "lock"):  # a file that is being written cannot be run
+    with one_at_a_time(UNPACKED / "lock"):  # a file that is being written cannot be run
         if not _DONE.exists():
             own = {**os.environ, "TMPDIR": str(UNPACKED)}
             command = ["node", "--input-type=module", "-e", _UNPACK]

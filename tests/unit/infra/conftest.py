@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from filelock import FileLock
 
 from infra.local.engine import PROJECT
+from infra.one_at_a_time import one_at_a_time
 from tests.selection import ran
 from tests.selection.importing import Project
 
@@ -179,7 +179,7 @@ def _folder(of_the_run: Path) -> Path:
     """Where templates are kept: of a run for the next ones, but where code is to be seen running it runs."""
     if ran.FOLDER in os.environ:
         return of_the_run
-    with FileLock(of_the_run / "made-of.lock"):
+    with one_at_a_time(of_the_run / "made-of.lock"):
         known = of_the_run / "made-of"
         if not known.exists():
             known.write_text(_made_of())
@@ -201,7 +201,7 @@ def synthesise(folder_of_the_run: Path) -> Synthesise:
         named = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]
         kept = folder / f"{stage}-{named}.json"
         if not kept.exists():
-            with FileLock(of_the_run / "synthesis.lock"):
+            with one_at_a_time(of_the_run / "synthesis.lock"):
                 if not kept.exists():
                     whole = of_the_run / kept.name
                     whole.write_text(json.dumps(_synthesise(stage, settings, whole.with_suffix(".out"))))
