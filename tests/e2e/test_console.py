@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -19,7 +19,18 @@ _OF_A_JOB_MS = 60_000
 """Each of its messages goes through the queue, to a worker that may just be starting."""
 HOSTILE = "<img src=x onerror=alert(1)>\u202eevil 😀 {{7*7}} " + "n" * 150
 WIDTHS = (390, 1440)
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+OF_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+"""Axe's rules that look at colours: all that a page in the dark can break which it does not in the light."""
+
+
+def looks(page: Page) -> Iterator[tuple[dict[str, Any], str]]:
+    """What axe finds on the page that is open: in the light whatever it knows, in the dark what colours are to it."""
+    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
+    told = {"resultTypes": ["violations", "incomplete"]}
+    page.emulate_media(color_scheme="light")
+    yield axe.run(page, options=told).response, "light"
+    page.emulate_media(color_scheme="dark")
+    yield page.evaluate("options => axe.run(options)", told | {"runOnly": OF_COLOURS}), "dark"
 
 
 class HostileSession(FlexyPeSession):
@@ -168,7 +179,6 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
     paths += [f"/sources/{source['id']}/sample", f"/start?checkout={tried}", f"/checkouts/{tried}"]
     own = shop.call("POST", "/v1/sources", token=shop.token, json={"provider": "custom"})
     paths.append(f"/sources/{own['id']}")
-    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
     found: list[str] = []
     for width in WIDTHS:
         # Colours that fade from light to dark are neither.
@@ -180,9 +190,7 @@ def test_every_page_is_for_everybody_and_hostile_text_is_text(
             wide = somebody.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
             if wide > 0:
                 found.append(f"{path} at {width}: {wide} px too wide")
-            for scheme in SCHEMES:
-                somebody.page.emulate_media(color_scheme=scheme)
-                looked = axe.run(somebody.page).response
+            for looked, scheme in looks(somebody.page):
                 # Text in the very colour of its ground is only doubtful to axe: it may be meant so.
                 unseen = [own for own in looked["incomplete"] if "equalRatio" in str(own["nodes"])]
                 found += [
@@ -305,7 +313,6 @@ def test_two_merchants_at_once_a_revoked_token_and_the_back_button(
 def test_the_operator_sees_how_the_stage_fares_and_what_to_do(
     person: Callable[..., Person], stack: dict[str, Any]
 ) -> None:
-    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
     for width in WIDTHS:
         operator = person(viewport={"width": width, "height": 844}, reduced_motion="reduce")
         operator.sign_in_as_operator(stack["admin_key"])
@@ -315,9 +322,8 @@ def test_the_operator_sees_how_the_stage_fares_and_what_to_do(
         for path in ("/operator/stage", "/operator/runbook/sweeplate"):
             operator.open(path)
             assert operator.page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-            for scheme in SCHEMES:
-                operator.page.emulate_media(color_scheme=scheme)
-                assert axe.run(operator.page).response["violations"] == []
+            for looked, _ in looks(operator.page):
+                assert looked["violations"] == []
         operator.open("/operator/stage")
         operator.page.get_by_role("link", name="missed schedules").click()
         expect(operator.page.get_by_role("heading", name="MissedSchedules")).to_be_visible()
