@@ -11,6 +11,8 @@ LOCK := .venv/bin/uv pip compile --quiet --universal --python-version 3.13 --gen
 	--no-emit-index-url --no-emit-find-links --annotation-style line $(if $(UPGRADE),--upgrade)
 # Whoever runs so has a processor when nobody else wants it (SCHED_IDLE), or nearly so.
 LAST = $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice -n 19)
+# Held by the deployed stack's lane.
+STACK := .recorded/stack.lock
 # Collected once, played on every core.
 FORKED := .venv/bin/pytest -p no:xdist --forks auto
 BUNDLES := ingest merchant_api sweep dispatch deliver redirect callbacks pull campaign reading console
@@ -23,7 +25,7 @@ ifdef LOCAL_DIR
 export LOCAL_DIR
 endif
 
-.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test behind played lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock site synth preflight capacity providers openapi dashboard deploy rollback redrive rotate-data-key bench pictures bench-delivery bench-sweep flows
+.PHONY: help setup setup-local hooks local local-stop local-status demo check quick test stack behind lint format types types-mypy unit permissions attribution fuzz faults chaos chaos-short e2e rehearse scan-logs sweep-short lock site synth preflight capacity providers openapi dashboard deploy rollback redrive rotate-data-key bench pictures bench-delivery bench-sweep flows
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
@@ -54,18 +56,15 @@ check: ## before you share a change: lint, types and the quick tests of what it 
 
 test: setup ## everything CI runs: the deployed stack, and behind it types and the other tests; LANES=1 for one after the other
 	@$(MAKE) lint
-	@rm -rf .recorded/unit
-	@$(MAKE) -j $(or $(LANES),2) --output-sync=recurse e2e behind
-	@$(MAKE) played ONLY="not e2e and timed"
+	@$(MAKE) -j $(or $(LANES),2) --output-sync=recurse stack behind
 	@$(MAKE) permissions
 
-# What the deployed stack leaves of the processors, and both of them when it has gone; nothing here looks at real seconds.
-behind:
-	@$(LAST) $(MAKE) types played ONLY="not e2e and not timed"
+stack:
+	@$(PYTHON) -m tests.lanes $(STACK) $(MAKE) e2e
 
-# Unit and integration tests, and what their calls to AWS need.
-played:
-	@RECORD_AWS_CALLS=.recorded/unit $(FORKED) -m "$(ONLY)"
+# What the deployed stack leaves of the processors, and both when it has gone: until then nothing looks at real seconds.
+behind:
+	@TESTS_BEHIND=$(STACK) $(LAST) $(MAKE) types unit
 
 lint: ## style, and that the code is formatted
 	@.venv/bin/ruff check .
@@ -89,7 +88,7 @@ quick: ## unit and integration tests but the long ones, of what differs from mai
 
 unit: ## unit and integration tests, the long ones too
 	@rm -rf .recorded/unit
-	@$(MAKE) played ONLY="not e2e"
+	@RECORD_AWS_CALLS=.recorded/unit $(FORKED) -m "not e2e"
 
 permissions: ## what functions did in the last `make unit` and `make e2e`, against what their roles allow
 	@RECORDED_AWS_CALLS=".recorded/unit .recorded/e2e" .venv/bin/pytest tests/permissions/test_least_privilege.py

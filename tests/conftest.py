@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import forks
+from tests import forks, lanes
 from tests.fresh_imports import FreshImports, fresh_imports
 from tests.permissions.recording import record_handlers
 from tests.selection import ran
@@ -50,11 +50,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who speaks over a socket is timed; the long ones first: at the end no process is left alone with one of them."""
+    """Who speaks over a socket is timed; then the order."""
     for item in items:
         if not LISTENERS.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("timed")
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    lanes.order(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """What looks at real seconds waits for the deployed stack to go."""
+    lanes.before(item)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
