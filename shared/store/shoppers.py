@@ -80,19 +80,23 @@ class ShopperStore:
         cooldown_until: datetime,
         now: datetime,
         ends: datetime | None = None,
+        *,
+        begun_since: bool = False,
     ) -> Update:
-        """Remember a purchase and let go of the open episode.
+        """Remember a purchase and let go of the open episode; of several purchases the latest instants stay.
 
         ``ends``: when the order that names the identifier goes; None where the row must be found by itself.
+        ``begun_since``: the open episode is of after the purchase, and stays held.
         """
         latest = max(bought_at, record.purchased_at or bought_at)
+        rest = max(cooldown_until, record.memory.cooldown_until or cooldown_until)
         life = _Life.of(record, now, ends)
         return Update(
             key=keys.identity(record.identity),
-            set={"po": to_ms(latest), "cd": to_ms(cooldown_until), **life.set},
+            set={"po": to_ms(latest), "cd": to_ms(rest), **life.set},
             set_if_absent=life.listed,
             add={"v": 1},
-            remove=("ep", *life.removed),
+            remove=life.removed if begun_since else ("ep", *life.removed),
             condition=_as_read(record),
         )
 

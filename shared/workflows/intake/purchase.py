@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from shared.aws.stores import Stores
 from shared.domain.change import CheckoutChange
 from shared.domain.checkout import Checkout, Status
-from shared.domain.deadline import PURCHASE_SLACK
+from shared.domain.deadline import PURCHASE_SLACK, bought_elsewhere
 from shared.domain.identity import Identity, IdentityHasher, IdentityKind
 from shared.domain.ids import EpisodeId, checkout_digest
 from shared.domain.reversal import TakenBack, together
@@ -172,21 +172,40 @@ class Purchases:
         order = self._order_writes(change, arrival, known, applied.checkout, bought_at)
         writes += order
         cooldown_until = bought_at + settings.cooldown
+        since = self._begun_since(known, applied.checkout, bought_at, arrival.at)
         repeated = known.bought_at is not None
         fresh = [own for own in known.shoppers.values() if not repeated or not _knows(own, bought_at)]
         ends, named = _memory_end(applied.checkout, settings, bought_at), _named_by(order)
         writes += [
             self._shoppers.purchased(
-                *(own, bought_at, cooldown_until, arrival.at), ends if _as_named(own.identity) in named else None
+                *(own, bought_at, cooldown_until, arrival.at),
+                ends if _as_named(own.identity) in named else None,
+                begun_since=own.episode_id in since,
             )
             for own in fresh
         ]
-        open_episodes = {own.episode_id for own in fresh if own.episode_id is not None}
+        open_episodes = {own.episode_id for own in fresh if own.episode_id is not None} - since
         if not repeated and known.checkout is not None and known.checkout.episode_id is not None:
             open_episodes.add(EpisodeId(known.checkout.episode_id))
         ended = sorted(open_episodes - missing_episodes)
         writes += [self._episodes.ended(own, _EPISODE_ENDED_BY_PURCHASE, arrival.at) for own in ended]
         return writes, ended
+
+    def _begun_since(
+        self, known: _Known, checkout: Checkout, bought_at: datetime, now: datetime
+    ) -> frozenset[EpisodeId]:
+        """The shopper's open episodes about a checkout that they began after a purchase which is told late."""
+        if now - bought_at <= PURCHASE_SLACK:
+            return frozenset()
+        held = {own.episode_id for own in known.shoppers.values() if own.episode_id is not None}
+        episodes = self._episodes.get_readable(own for own in held if own != checkout.episode_id)
+        newest = {own.id: own.newest_checkout for own in episodes.values()}
+        about = self._checkouts.get_readable({own for own in newest.values() if own is not None} - {checkout.digest})
+        return frozenset(
+            episode_id
+            for episode_id, digest in newest.items()
+            if digest in about and about[digest].status.unfinished and not bought_elsewhere(about[digest], bought_at)
+        )
 
     @staticmethod
     def _order_writes(
