@@ -15,6 +15,7 @@ from shared.destinations.liquid import on_behalf_of
 from shared.domain import gate
 from shared.domain.announcement import EventType, StepEventJson, StepJson, envelope, messaging
 from shared.domain.consent import Channel
+from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.domain.recovery_link import ShopperLinks
 from shared.workflows.campaigns.step_case import StepCase
@@ -92,7 +93,10 @@ class HandOvers:
             "timestamp": told["timestamp"],
             "sequence": told["sequence"],
             "merchant_id": told["merchant_id"],
-            "do_not_send_after": told["do_not_send_after"],
+            # The campaign's own end, where the feed tells the merchant's: a receiver that obeys it keeps to the campaign.
+            "do_not_send_after": to_rfc3339(
+                gate.do_not_send_after(case.checkout, case.settings, case.episode, case.campaign)
+            ),
             "messaging": told["messaging"],
             "data": {**told["data"], "step": step},
             "merchant": {"id": case.merchant.id, "name": case.merchant.name},

@@ -12,6 +12,7 @@ from shared.delivery.exchange import Answer
 from shared.domain.campaign import Campaign, CampaignId, CampaignStep
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.ids import EndpointId, EpisodeId, MerchantId
+from shared.domain.instants import to_rfc3339
 from shared.domain.merchant import Endpoint
 from shared.domain.settings import Settings
 from shared.domain.step_state import StepState
@@ -121,6 +122,19 @@ def test_a_due_step_is_sent_once_and_recorded_everywhere(shop: Shop, abandoned: 
     timeline, _ = ActivityStore(shop.table).page(shop.digest(), limit=10, after=None)
     assert [own.type for own in timeline] == ["SCHEDULED", "SCHEDULED", "TASK_CREATED"]
     assert timeline[-1].detail["delivery_id"] == delivery.id
+
+
+@pytest.mark.parametrize(("step", "end"), [(HOUR, 6 * HOUR), (100 * HOUR, 144 * HOUR)])
+def test_the_receiver_is_told_the_campaigns_own_end(
+    shop: Shop, abandoned: Callable[..., None], step: timedelta, end: timedelta
+) -> None:
+    """The merchant's three days are for the feed: after them a receiver would drop what the campaign still sends."""
+    abandoned(step, do_not_send_after=end)
+    shop.wait(minutes=step.total_seconds() // 60 - 30)
+    shop.sweep()
+    shop.deliver()
+    [sent] = shop.told()
+    assert sent["do_not_send_after"] == to_rfc3339(NOON + end)
 
 
 def test_the_second_step_follows_and_the_campaign_ends_with_it(shop: Shop, abandoned: Callable[..., None]) -> None:
