@@ -307,7 +307,8 @@ class _Play:
         self._episode = planning.with_step(self._episode, step_state.deferred(step, until))
 
     def _skip(self, step: EpisodeStep, at: datetime, reason: str) -> None:
-        self._episode = planning.with_step(self._episode, step_state.skipped(step, reason, at))
+        after = planning.with_step(self._episode, step_state.skipped(step, reason, at))
+        self._episode = planning.replanned(after, self._campaign, self._settings, at)
         self._note(step, "skipped", at, reason=str(reason))
 
     def _never_planned(self) -> None:

@@ -93,7 +93,7 @@ class HandOvers:
             "timestamp": told["timestamp"],
             "sequence": told["sequence"],
             "merchant_id": told["merchant_id"],
-            # The campaign's own end, where the feed tells the merchant's: a receiver that obeys it keeps to the campaign.
+            # The campaign's own end, where the feed tells the merchant's: a receiver that obeys it obeys the campaign.
             "do_not_send_after": to_rfc3339(
                 gate.do_not_send_after(case.checkout, case.settings, case.episode, case.campaign)
             ),

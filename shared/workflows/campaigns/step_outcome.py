@@ -1,7 +1,7 @@
 """The one recorded outcome of a claimed step, and everything that follows from it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
@@ -10,7 +10,7 @@ from shared.domain import planning, step_state
 from shared.domain.consent import Channel
 from shared.domain.episode import Episode
 from shared.domain.merchant import Endpoint
-from shared.domain.step_state import Concluded, EpisodeStep
+from shared.domain.step_state import Concluded, EpisodeStep, StepState
 from shared.domain.suppression import EndReason, SuppressionReason
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
@@ -18,6 +18,7 @@ from shared.store.table import StoreUnavailable
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.follow_ups import FollowUps
+from shared.workflows.campaigns.step_case import StepCase
 from shared.workflows.campaigns.step_claim import Claim
 from shared.workflows.campaigns.step_record import Answered, StepRecord
 from shared.workflows.campaigns.suppress import Suppressions
@@ -156,6 +157,18 @@ class StepOutcomes:
             self._follow_ups.do(effect)
         if concluded.step.state.ended:
             self._follow_ups.do(partial(self._record.ended, claim.case, after, concluded.step))
+        for step in after.steps:
+            if step.state is StepState.SKIPPED and step.ended_at == own.at:
+                self._tell_dropped(claim.case, after, step)
+
+    def _tell_dropped(self, case: StepCase, after: Episode, step: EpisodeStep) -> None:
+        """A later step for which there is no time left after this one: planned before, and told like any skipped."""
+        planned = case.campaign.step(step.number)
+        if planned is not None:
+            dropped = replace(case, episode=after, step=step, planned=planned, endpoint=None)
+            at = step.ended_at or self._now()
+            self._follow_ups.do(partial(self._record.not_sent, dropped, step, planned.own_channel(), at))
+            self._follow_ups.do(partial(self._record.ended, dropped, after, step))
 
     def _heed(self, own: _Settlement) -> None:
         """What the answer asks for, each part by itself and in one try: the outcome is not to wait for it."""
@@ -187,6 +200,6 @@ class StepOutcomes:
             vendor_message_id=attempt.vendor_message_id if attempt else None,
         )
         after = planning.with_step(episode, concluded.step)
-        if concluded.step.state.counts_as_sent:
+        if concluded.step.state.ended:
             after = planning.replanned(after, campaign, settings, own.at)
         return after, concluded

@@ -99,9 +99,10 @@ class WithheldSteps:
         self._episodes.end(erased, EndReason.ERASED)
 
     def _skip(self, case: StepCase, reason: str, verdict: Verdict) -> str:
-        """The step ends without a message; the episode goes on."""
+        """The step ends without a message, and leaves its place in the cap to the next; the episode goes on."""
         ended = self._skipped(case, reason)
-        self._write(case, planning.with_step(case.episode, ended))
+        after = planning.with_step(case.episode, ended)
+        self._write(case, planning.replanned(after, case.campaign, case.settings, self._now()))
         self._note(case, ended, verdict)
         return f"step_skipped:{reason}"
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.aws.queues import StepMessage, read_message
 from shared.delivery.exchange import Answer
-from shared.domain.campaign import Campaign, CampaignId, CampaignStep
+from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Limits
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.ids import EndpointId, EpisodeId, MerchantId
 from shared.domain.instants import to_rfc3339
@@ -27,7 +27,7 @@ from shared.workflows.delivering.history import DeliveryHistory, DeliveryQuery
 from shared.workflows.delivering.refusals import Conflict
 from shared.workflows.delivering.resend import ResendJobs
 from tests.integration.conftest import DUE_SHARDS
-from tests.integration.shop import MERCHANT, Shop
+from tests.integration.shop import MERCHANT, Shop, stranger
 from tests.unit.domain.sessions import NOON
 
 HOUR = timedelta(hours=1)
@@ -135,6 +135,53 @@ def test_the_receiver_is_told_the_campaigns_own_end(
     shop.deliver()
     [sent] = shop.told()
     assert sent["do_not_send_after"] == to_rfc3339(NOON + end)
+
+
+def test_a_step_that_is_skipped_leaves_its_place_in_the_cap_to_the_next(shop: Shop, endpoint: Endpoint) -> None:
+    """One message at most, by e-mail if it can be, else by WhatsApp: this shopper has no e-mail."""
+    made = campaign(shop, endpoint, HOUR, 2 * HOUR, limits=Limits(1))
+    store = CampaignStore(shop.table)
+    found = store.get(MERCHANT, made.id)
+    assert found is not None
+    by_mail = CampaignStep(HOUR, endpoint.id, channel="email")
+    store.revise(found, replace(made, steps=(by_mail, CampaignStep(2 * HOUR, endpoint.id, channel="whatsapp"))))
+    shop.abandon(user=stranger(1))
+    shop.settle()
+    assert [own.number for own in episode(shop).steps] == [1]
+
+    for minutes in (31, 60):
+        shop.wait(minutes=minutes)
+        shop.sweep()
+        shop.deliver()
+
+    assert states(shop) == [("skipped", "no_contact"), ("sent", None)]
+    assert [own["data"]["step"]["index"] for own in shop.told()] == [2]
+
+
+def test_a_step_that_fails_leaves_its_place_in_the_cap_to_the_next(shop: Shop, abandoned: Callable[..., None]) -> None:
+    abandoned(HOUR, 2 * HOUR, limits=Limits(1))
+    for minutes, status in ((31, 400), (2, 400), (11, 400), (60, 200)):
+        shop.answer = lambda _, own=status: Answer(own)  # type: ignore[misc]  # the status of this round
+        shop.wait(minutes=minutes)
+        shop.sweep()
+        shop.deliver()
+    assert [state for state, _ in states(shop)] == ["failed", "sent"]
+
+
+def test_a_step_for_which_a_late_message_leaves_no_time_is_told(shop: Shop, abandoned: Callable[..., None]) -> None:
+    abandoned(HOUR, 20 * HOUR, do_not_send_after=24 * HOUR)
+    assert len(episode(shop).steps) == 2
+    shop.wait(hours=21)
+    shop.sweep()
+    shop.deliver()
+
+    assert states(shop) == [("sent", None), ("skipped", "too_old")]
+    timeline, _ = ActivityStore(shop.table).page(shop.digest(), limit=10, after=None)
+    assert [own.detail["reason"] for own in timeline if own.type == "NOT_SENT"] == ["too_old"]
+    assert [(own.step, own.status.value, own.reason) for own in shop.deliveries() if own.step == 2] == [
+        (2, "skipped", "too_old")
+    ]
+    assert len([own for own in shop.rows() if own.get("kind") == "not_sent"]) == 1
 
 
 def test_the_second_step_follows_and_the_campaign_ends_with_it(shop: Shop, abandoned: Callable[..., None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Trigger, Window
+from shared.domain.campaign import Campaign, CampaignId, CampaignStep, Limits, Trigger, Window
 from shared.domain.checkout import Checkout, Reason, Status
 from shared.domain.consent import Channel
 from shared.domain.coupon import CouponRule
@@ -82,6 +82,15 @@ def played(
 
 def told(simulated: Simulated) -> list[tuple[str, datetime, str | None]]:
     return [(own.outcome, own.at, own.reason) for own in simulated.steps]
+
+
+def test_a_skipped_step_leaves_its_place_in_the_cap_to_the_next() -> None:
+    by_mail, by_phone = campaign(HOUR, DAY, limits=Limits(1)).steps
+    over = campaign(limits=Limits(1), steps=(replace(by_mail, channel="email"), by_phone))
+    merchant = Merchant(MERCHANT, "A shop", (), "IN", "INR", "Asia/Kolkata", NOON, SETTINGS)
+    setting = Setting(merchant, lambda step: StepTarget(step.own_channel()), lambda _: True, LATER)
+    done = simulate(over, checkout(), (PHONE,), UNKNOWN_SHOPPER, setting)
+    assert told(done) == [("skipped", after(hours=1), "no_contact"), ("sent", after(days=1), None)]
 
 
 def test_steps_are_sent_at_their_offsets_from_the_last_activity() -> None:
