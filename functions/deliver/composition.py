@@ -21,7 +21,7 @@ from shared.store.health import HealthStore
 from shared.store.shoppers import ShopperStore
 from shared.store.vendor_messages import VendorMessageStore
 from shared.workflows.campaigns.coupon_source import CouponSource
-from shared.workflows.campaigns.episode_coupons import fact_recorder_over
+from shared.workflows.campaigns.episode_coupons import EpisodeCoupons, fact_recorder_over
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.follow_ups import FollowUps
 from shared.workflows.campaigns.send_step import StepSender
@@ -138,7 +138,9 @@ def _step_record() -> StepRecord:
 @cache
 def lost_steps() -> LostSteps:
     """Writes down the ends of steps whose worker vanished."""
-    return LostSteps(_step_cases(), _episode_writes(), _step_record(), now)
+    table = _stores().table
+    coupons = EpisodeCoupons(CampaignStore(table), CouponStore(table))
+    return LostSteps(_step_cases(), _episode_writes(), _step_record(), ShopperStore(table), coupons, now)
 
 
 @cache

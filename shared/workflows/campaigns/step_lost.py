@@ -15,6 +15,8 @@ from shared.domain.episode import EpisodeStatus
 from shared.domain.step_state import EpisodeStep, StepState
 from shared.domain.suppression import EndReason
 from shared.store.episodes import EpisodeMoved
+from shared.store.shoppers import ShopperStore
+from shared.workflows.campaigns.episode_coupons import EpisodeCoupons
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.step_case import StepCase, StepCases
 from shared.workflows.campaigns.step_record import StepRecord
@@ -31,12 +33,20 @@ class LostSteps:
     """Writes down the ends of lost steps. One per process."""
 
     def __init__(
-        self, cases: StepCases, writes: EpisodeWrites, record: StepRecord, now: Callable[[], datetime]
+        self,
+        cases: StepCases,
+        writes: EpisodeWrites,
+        record: StepRecord,
+        shoppers: ShopperStore,
+        coupons: EpisodeCoupons,
+        now: Callable[[], datetime],
     ) -> None:
         """``now`` is the clock."""
         self._cases = cases
         self._writes = writes
         self._record = record
+        self._shoppers = shoppers
+        self._coupons = coupons
         self._now = now
 
     def look_after(self, message: StepMessage) -> Handled | None:
@@ -85,12 +95,19 @@ class LostSteps:
         delivered = self._record.is_delivered(case)
         step = step_state.found_sent(lost) if delivered else lost
         after = planning.with_step(case.episode, step)
+        self._remember(case, step, now)
         if step != case.step:
             self._writes.write(case.episode, after, case.settings)
         if not delivered:
             self._record.attempted(case, step, case.channel, None, step.ended_at or now)
         self._record.ended(case, after, step)
         return Handled(f"step_{step.state}")
+
+    def _remember(self, case: StepCase, step: EpisodeStep, now: datetime) -> None:
+        """The shopper has, or may have, the message: their rest counts from it, and that after a discount."""
+        code = self._coupons(case.episode).get(step.number)
+        for identity in case.episode.identities:
+            self._shoppers.messaged(identity, step.handed_over_at or now, discount=code is not None)
 
 
 def _lost(step: EpisodeStep, now: datetime) -> EpisodeStep | None:

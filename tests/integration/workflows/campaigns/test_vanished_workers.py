@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.domain.episode import EpisodeStatus
+from shared.domain.instants import to_ms
 from shared.store.deliveries import DeliveryStatus
 from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.step_record import StepRecord
@@ -96,3 +97,27 @@ def test_what_the_answer_asks_for_is_done_before_the_outcome_is_written(
     remembered = [own for own in shop.rows() if own["pk"].startswith("I#") and own["sk"] == "I"]
     assert remembered
     assert all("lm" in own for own in remembered)
+
+
+@pytest.mark.parametrize("purchase", [False, True], ids=["the sweep finds it", "its message comes again"])
+def test_a_lost_message_counts_for_the_shoppers_rest(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch, *, purchase: bool
+) -> None:
+    """They may have it: the next episode's first message waits for the cooldown as after any other."""
+    messages = due(shop, abandoned)
+    with monkeypatch.context() as patched:
+        patched.setattr(Shop, "send_all", killed)
+        vanishes(shop, messages)
+    if purchase:
+        shop.webhook(session_state="COMPLETED")
+        shop.settle()
+    shop.wait(minutes=12)
+    shop.sweep()
+    assert shop.deliver([*shop.queued(), *messages]) == []
+
+    assert states(shop) == [("unknown", "lease_lost")]
+    (lost_at,) = (own.handed_over_at for own in episode(shop).steps)
+    assert lost_at is not None
+    remembered = [own for own in shop.rows() if own["pk"].startswith("I#") and own["sk"] == "I"]
+    assert remembered
+    assert {own.get("lm") for own in remembered} == {to_ms(lost_at)}
