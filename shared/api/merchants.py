@@ -41,10 +41,21 @@ def _ranged(name: str) -> Any:
 
 
 class QuietHoursBody(Strict):
-    """The time in which nothing is sent, on the recipient's clock; it may span midnight."""
+    """The time in which nothing is sent, on the recipient's clock; it may span midnight; `start` and `end` differ."""
 
     start: TimeOfDay
     end: TimeOfDay
+
+    def over(self, before: QuietHours | None) -> QuietHours:
+        """The hours in place of those of before. Raises Problem 422 where nobody can tell a whole day from none.
+
+        What is stored so from before this was asked may be sent again.
+        """
+        hours = QuietHours(self.start, self.end)
+        if hours.start == hours.end and hours != before:
+            detail = "must differ from start: a whole day would be as good as no campaign, and null is for none"
+            raise invalid([FieldError(detail, pointer("settings", "quiet_hours", "end"))])
+        return hours
 
 
 class LeastBody(Strict):
@@ -93,7 +104,7 @@ class SettingsBody(Patch):
         """The settings with what the request names. Raises Problem 422 for a duration out of its range."""
         given = self.given()
         if "quiet_hours" in given and self.quiet_hours is not None:
-            given["quiet_hours"] = QuietHours(self.quiet_hours.start, self.quiet_hours.end)
+            given["quiet_hours"] = self.quiet_hours.over(settings.quiet_hours)
         if "minimum_total" in given:
             given["minimum_total"] = self._minimum_total()
         changed = replace(settings, **given)

@@ -35,7 +35,13 @@ _RANGE = "must lie between P"
 _ONE = "give exactly one of phone, email and customer_id"
 _PERIOD = ("lies after to", "at most 366 days in one report", _CURSOR)
 _FREE = ("a name must not be empty", "nested more than", "a number is too")
-_SETTINGS = (_RANGE, "has more decimals than its currency", "a currency stands once", "may only rise")
+_SETTINGS = (
+    _RANGE,
+    "has more decimals than its currency",
+    "a currency stands once",
+    "may only rise",
+    "must differ from",
+)
 _ENDPOINT = (
     _RANGE,
     "at least PT5S",

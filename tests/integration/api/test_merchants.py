@@ -1,7 +1,14 @@
 """The operator's merchants, and a merchant's own profile."""
 
+from dataclasses import replace
+from datetime import time
+
 import pytest
 
+from shared.domain.ids import MerchantId
+from shared.domain.settings import QuietHours
+from shared.store.configuration import MerchantStore
+from shared.store.table import Table
 from tests.integration.api.conftest import Api, new_merchant
 
 
@@ -67,6 +74,8 @@ INVALID: list[tuple[dict[str, object], str]] = [
     ({"settings": {"min_step_gap": "PT0S"}}, "/settings/min_step_gap"),
     ({"settings": {"quiet_hours": {"start": "21:00"}}}, "/settings/quiet_hours/end"),
     ({"settings": {"quiet_hours": {"start": "24:00", "end": "09:00"}}}, "/settings/quiet_hours/start"),
+    # The whole day, or no hour at all?
+    ({"settings": {"quiet_hours": {"start": "00:00", "end": "00:00"}}}, "/settings/quiet_hours/end"),
     ({"settings": {"consent": "maybe"}}, "/settings/consent"),
     ({"settings": {"holdout_percent": 101}}, "/settings/holdout_percent"),
     ({"settings": {"holdout_percent": "5"}}, "/settings/holdout_percent"),
@@ -83,6 +92,16 @@ def test_what_is_not_valid_is_refused_with_a_pointer_to_it(operator: Api) -> Non
         assert refused.headers["content-type"] == "application/problem+json"
         assert [error["pointer"] for error in refused.json["errors"]] == [pointer], body
     assert operator("GET", "/v1/merchants").json["data"] == []
+
+
+def test_hours_that_were_stored_alike_before_that_was_asked_may_be_sent_again(rows: Table, merchant: Api) -> None:
+    merchants = MerchantStore(rows)
+    stored = merchants.get(MerchantId(merchant("GET", "/v1/merchant").json["id"]))
+    assert stored is not None
+    alike = replace(stored.value.settings, quiet_hours=QuietHours(time(9), time(9)))
+    merchants.replace(replace(stored.value, settings=alike), stored.version)
+    settings = {"quiet_hours": {"start": "09:00", "end": "09:00"}, "cooldown": "P2D"}
+    assert merchant("PATCH", "/v1/merchant", {"settings": settings}).json["settings"]["cooldown"] == "P2D"
 
 
 def test_malformed_json_is_400(operator: Api) -> None:
