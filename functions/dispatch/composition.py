@@ -41,7 +41,11 @@ def announcer() -> Announcer:
     shoppers, events = ShopperStore(table), EventStore(table)
     known = KnownShoppers(stores.checkouts, shoppers, stores.hasher)
     planner = EpisodePlanner(
-        EpisodeStore(table, stores.environment.due_shards), shoppers, campaigns, ActivityStore(table)
+        EpisodeStore(table, stores.environment.due_shards),
+        stores.checkouts,
+        shoppers,
+        campaigns,
+        ActivityStore(table),
     )
     maker = EventMaker(table, events, stores.checkouts, known, stores.shopper_links)
     return Announcer(

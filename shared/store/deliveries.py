@@ -134,12 +134,13 @@ class DeliveryStore:
         self._table = table
         self._due_shards = due_shards
 
-    def create(self, delivery: DeliveryRecord) -> None:
-        """Write a delivery that is new; one that is there stays as it is."""
+    def create(self, delivery: DeliveryRecord) -> bool:
+        """Write a delivery that is new; one that is there stays as it is. Whether it was new."""
         try:
             self._table.put(Put(_item(delivery), Attr("pk").not_exists()))
         except ConditionFailed:
-            return
+            return False
+        return True
 
     def keep(self, delivery: DeliveryRecord) -> bool:
         """Write a step's delivery as it stands: only the worker that holds the step's claim does.

@@ -35,6 +35,8 @@ class Announced:
 
     event: EventRecord
     episode: Episode | None
+    before: bool = False
+    """By an earlier run: the episode is as it stands now, and may have gone on since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Abandonments:
         """
         checkout, settings = transition.checkout, audience.merchant.settings
         begun = False
+        before = False
         for _ in range(_ROUNDS):
             records = self._shoppers.personal(checkout, now)
             refused = self._refused(checkout, records, settings, now)
@@ -113,11 +116,11 @@ class Abandonments:
                 self._planner.take_back(checkout, records, now, begun=begun)
                 return None
             except _ToldBefore as told:
-                episode = self._planner.known(told.episode_id)  # as it stands: others may have joined it since
+                before, episode = True, self._planner.known(told.episode_id)
             if begun and (episode is None or episode.id != planning.own_episode(checkout, now)):
                 self._planner.take_back(checkout, records, now, begun=begun)
             stored = self._events.put(event, now)
-            return None if stored is None else Announced(stored, episode)
+            return None if stored is None else Announced(stored, episode, before)
         raise StoreUnavailable("the shopper's records kept changing")
 
     def _refused(

@@ -102,7 +102,7 @@ class Announcer:
         hearers = self._audiences.hearers(transition, audience, now)
         announced = self._abandonments.announce(transition, audience, hearers, now)
         if not isinstance(announced, Announced):
-            self._hand_over_again(transition, hearers)
+            self._tell_to_the_end(transition, hearers, audience, now)
         if announced is None:
             return "moved_on"
         if isinstance(announced, BoughtElsewhere):
@@ -111,18 +111,32 @@ class Announcer:
         if isinstance(announced, LeftEarlier):
             self._effects.superseder.give_way(checkout.digest, settings, now, transition.correlation_id)
             return "superseded"
-        self._fan_out.deliver(announced.event, hearers.values())
-        self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, announced.episode)
+        self._tell(transition, announced, hearers, audience, now)
         if announced.episode is not None:
-            self._planner.note_planned(transition, announced.episode, settings)
-            self._planner.note_left_alone(checkout, announced.episode, audience, now)
             # When it is told again, the shopper may have left others after it: those stay.
             for digest in takewhile(lambda own: own != checkout.digest, announced.episode.checkouts):
                 self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)
         return "abandoned"
 
-    def _hand_over_again(self, transition: Transition, hearers: Hearers) -> None:
-        """What an earlier run told, whose messages the queue did not take: whoever delivers says what became of it."""
+    def _tell_to_the_end(self, transition: Transition, hearers: Hearers, audience: Audience, now: datetime) -> None:
+        """What an earlier run has written the event of, and it is not true any more: whoever delivers says so."""
         event = self._events.told(transition)
-        if event is not None:
+        if event is None:
+            return
+        current = self._checkouts.get(transition.checkout.digest)
+        if current is not None and current.announced == transition.checkout.sequence:
+            known = Announced(event, self._planner.of(current), before=True)
+            self._tell(transition, known, hearers, audience, now)
+        else:  # the checkout was left again since, and that is told by itself
             self._fan_out.deliver(event, hearers.values())
+
+    def _tell(
+        self, transition: Transition, announced: Announced, hearers: Hearers, audience: Audience, now: datetime
+    ) -> None:
+        """Endpoints, figures and the timeline hear of it, the same however often it is told."""
+        checkout, episode = transition.checkout, announced.episode
+        self._fan_out.deliver(announced.event, hearers.values())
+        self._facts.record_facts(checkout, Mark.ABANDONED, audience.merchant, episode)
+        if episode is not None:
+            self._planner.note_planned(transition, episode, audience.merchant.settings, before=announced.before)
+            self._planner.note_left_alone(checkout, episode, audience, now)

@@ -21,6 +21,7 @@ from shared.domain.step_state import StepState
 from shared.domain.suppression import EndReason
 from shared.domain.transitions import retention_end
 from shared.store.activities import ActivityStore
+from shared.store.checkouts import CheckoutStore
 from shared.store.episodes import EpisodeMoved, EpisodeStore
 from shared.store.shoppers import ShopperStore
 from shared.store.table import ConditionFailed, StoreUnavailable
@@ -50,10 +51,16 @@ class EpisodePlanner:
     """Plans episodes. What it makes for an abandonment is written by whoever announces it, all or nothing."""
 
     def __init__(
-        self, episodes: EpisodeStore, shoppers: ShopperStore, campaigns: CampaignVersions, activities: ActivityStore
+        self,
+        episodes: EpisodeStore,
+        checkouts: CheckoutStore,
+        shoppers: ShopperStore,
+        campaigns: CampaignVersions,
+        activities: ActivityStore,
     ) -> None:
         """Share the stores of one process."""
         self._episodes = episodes
+        self._checkouts = checkouts
         self._shoppers = shoppers
         self._campaigns = campaigns
         self._activities = activities
@@ -96,11 +103,17 @@ class EpisodePlanner:
             writes += self._handed_over(own, records, oldest.id)
         return joined, writes
 
-    def note_planned(self, transition: Transition, episode: Episode, settings: Settings) -> None:
-        """The messages ahead, on the timeline: the same entries however often the abandonment is told."""
-        checkout = transition.checkout
+    def note_planned(self, transition: Transition, episode: Episode, settings: Settings, *, before: bool) -> None:
+        """The messages ahead, on the timeline: the same entries however often the abandonment is told.
+
+        ``before``: by an earlier run. What moved in the episode since was not planned by this abandonment.
+        """
+        checkout, sent_at = transition.checkout, episode.last_hand_over
+        sent_since = sent_at is not None and sent_at > transition.at
+        if before and (episode.newest_checkout != checkout.digest or sent_since):
+            return
         for step in episode.steps:
-            if step.state is StepState.PLANNED:
+            if step.state is StepState.PLANNED and not (before and step.put_off):
                 detail: dict[str, str | int] = {"step": step.number, "due_at": to_rfc3339(step.due_at)}
                 detail |= {"campaign_id": episode.campaign_id or ""}
                 entry = Activity(transition.at, "SCHEDULED", detail)
@@ -128,7 +141,7 @@ class EpisodePlanner:
             episode = self._episodes.get(EpisodeId(checkout.episode_id)) if checkout.episode_id else None
             if episode is None or episode.status is not EpisodeStatus.ACTIVE:
                 return
-            if episode.newest_checkout != checkout.digest:
+            if episode.newest_checkout != checkout.digest or self._left_again(checkout):
                 return
             waiting = planning.paused(episode)
             try:
@@ -138,6 +151,14 @@ class EpisodePlanner:
                 continue
             return
         raise StoreUnavailable("the episode kept changing")
+
+    def _left_again(self, reopened: Checkout) -> bool:
+        """Whether an abandonment was told after this reopening, which is told again: it has set the episode going.
+
+        Read after the episode: one that is told in between has written the episode, too.
+        """
+        current = self._checkouts.get(reopened.digest)
+        return current is not None and (current.announced or 0) > reopened.version
 
     def of(self, checkout: Checkout) -> Episode | None:
         """The episode the checkout is in, as it stands."""

@@ -55,7 +55,11 @@ def audience(shop: Shop) -> Audience:
 def planner(shop: Shop) -> EpisodePlanner:
     table = shop.table
     return EpisodePlanner(
-        EpisodeStore(table, DUE_SHARDS), ShopperStore(table), CampaignStore(table), ActivityStore(table)
+        EpisodeStore(table, DUE_SHARDS),
+        shop.stores.checkouts,
+        ShopperStore(table),
+        CampaignStore(table),
+        ActivityStore(table),
     )
 
 
