@@ -76,7 +76,8 @@ class EpisodePlanner:
     ) -> tuple[Episode | None, list[Write]]:
         """The episode that an abandonment opens or joins, planned, and its writes; an anonymous checkout has none.
 
-        Of two open ones the older stays. ``cause``: the abandonment's correlation id.
+        Of two open ones the older stays, with its campaign; one that has none gets the one that this abandonment
+        starts. ``cause``: the abandonment's correlation id.
         """
         if not records:
             return None, []
@@ -91,9 +92,10 @@ class EpisodePlanner:
             return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings), ends)]
         oldest, *younger = alive
         identities = {*records, *(one for own in younger for one in own.identities)}
-        joined = planning.joined(
-            oldest, checkout, identities, now, campaign=self._campaign_of(oldest), settings=settings
-        )
+        campaign = self._campaign_of(oldest)
+        if oldest.campaign_id is None and (campaign := campaigns.chosen(audience.campaigns, checkout, now)):
+            oldest = replace(oldest, campaign_id=campaign.id, campaign_version=campaign.version)
+        joined = planning.joined(oldest, checkout, identities, now, campaign=campaign, settings=settings)
         joined = replace(joined, correlation_id=cause)
         self._shoppers.find_by_themselves(not_named(joined.identities) - records.keys())
         due_at, ends = planning.due_of(joined, settings), kept_with(joined, checkout)

@@ -27,7 +27,7 @@ from shared.workflows.delivering.history import DeliveryHistory, DeliveryQuery
 from shared.workflows.delivering.refusals import Conflict
 from shared.workflows.delivering.resend import ResendJobs
 from tests.integration.conftest import DUE_SHARDS
-from tests.integration.shop import MERCHANT, Shop, stranger
+from tests.integration.shop import MERCHANT, SESSION, Shop, stranger
 from tests.unit.domain.sessions import NOON
 
 HOUR = timedelta(hours=1)
@@ -122,6 +122,28 @@ def test_a_due_step_is_sent_once_and_recorded_everywhere(shop: Shop, abandoned: 
     timeline, _ = ActivityStore(shop.table).page(shop.digest(), limit=10, after=None)
     assert [own.type for own in timeline] == ["SCHEDULED", "SCHEDULED", "TASK_CREATED"]
     assert timeline[-1].detail["delivery_id"] == delivery.id
+
+
+@pytest.mark.parametrize("session", ["another", SESSION], ids=["another cart", "the same cart"])
+def test_a_cart_that_fits_is_written_to_though_one_before_it_did_not(
+    shop: Shop, abandoned: Callable[..., None], session: str
+) -> None:
+    abandoned(HOUR, criteria={"field": "total", "op": "gte", "value": "5000"})
+    assert episode(shop).campaign_id is None
+    first = episode(shop).id
+    shop.wait(hours=3)
+    shop.abandon(session, total_payable=9_000, session_state="PHONE_ENTERED")
+    shop.settle()
+    assert shop.checkout(session).episode_id == first
+    assert (episode(shop).campaign_id, states(shop)) == ("cmp_1", [("planned", None)])
+
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.deliver()
+
+    assert [own["data"]["checkout"]["id"] for own in shop.told()] == [shop.checkout(session).id]
+    started = [own for own in shop.rows() if own.get("kind") == "started"]
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(("step", "end"), [(HOUR, 6 * HOUR), (100 * HOUR, 144 * HOUR)])
