@@ -90,23 +90,25 @@ def next_open(at: datetime, recipient: Recipient, quiet: QuietHours | None) -> d
 
 
 def _instants(at: datetime, zones: Iterable[str], clocks: Iterable[time]) -> Iterator[datetime]:
-    """When the clocks of the zones show one of these times in the days ahead.
+    """When the clocks of the zones show one of these times in the days ahead, and when they leap.
 
-    A time that a clock shows twice gives both instants; one that it leaps over, the instants either side of the leap.
+    A time that a clock shows twice gives both instants. Ahead, a clock leaps over a time; back, it may leap out of the
+    quiet hours to before they began.
     """
     for zone in {_zone(name) for name in zones}:
         today = at.astimezone(zone).date()
+        midnight = datetime.combine(today + timedelta(days=-2), time(), zone).astimezone(UTC)
         for days in range(-1, _DAYS_AHEAD):
+            before, midnight = midnight, datetime.combine(today + timedelta(days=days), time(), zone).astimezone(UTC)
+            if before.astimezone(zone).utcoffset() != midnight.astimezone(zone).utcoffset():
+                yield _leap(before, midnight, zone)
             for clock in clocks:
                 local = datetime.combine(today + timedelta(days=days), clock, zone)
-                first, second = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
-                yield from (first, second)
-                if second < first:
-                    yield _leap(second, first, zone)
+                yield from (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
 
 
 def _leap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The instant between the two at which the zone's clock leaps ahead, to the second."""
+    """The instant between the two at which the zone's clock leaps, to the second."""
     offset = before.astimezone(zone).utcoffset()
     while after - before > timedelta(seconds=1):
         middle = (before + (after - before) / 2).replace(microsecond=0)

@@ -94,6 +94,7 @@ def test_quiet_hours_include_their_start_and_may_span_midnight(clock: time, nigh
     assert not is_quiet(clock, QuietHours(time(9), time(9)))
 
 
+LORD_HOWE = Recipient(("Australia/Lord_Howe",))
 US_ANYWHERE = Recipient(zones_of("US", None), "US", phone_region="US")
 
 
@@ -121,6 +122,13 @@ US_ANYWHERE = Recipient(zones_of("US", None), "US", phone_region="US")
         (BERLIN, QuietHours(time(22), time(2, 30)), "2027-10-31T00:00", "2027-10-31T00:30"),
         (BERLIN, QuietHours(time(22), time(2, 30)), "2027-10-31T01:00", "2027-10-31T01:30"),
         (BERLIN, NIGHT, "2027-03-28T00:30", "2027-03-28T07:00"),
+        # At a quarter to three for the first time it is quiet; a quarter of an hour later it is two again, and not yet.
+        (BERLIN, QuietHours(time(2, 30), time(9)), "2027-10-31T00:45", "2027-10-31T01:00"),
+        (BERLIN, QuietHours(time(2, 30), time(9)), "2027-10-31T01:30", "2027-10-31T08:00"),
+        # Lord Howe's clock leaps by half an hour.
+        (LORD_HOWE, QuietHours(time(21), time(2, 15)), "2026-10-03T15:00", "2026-10-03T15:30"),
+        (LORD_HOWE, QuietHours(time(1, 45), time(9)), "2027-04-03T14:50", "2027-04-03T15:00"),
+        (Recipient(("Asia/Kathmandu",)), NIGHT, "2026-11-21T20:00", "2026-11-22T03:15"),
     ],
 )
 def test_the_next_instant_at_which_a_message_may_go_out(
