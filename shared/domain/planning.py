@@ -152,6 +152,16 @@ def replanned(episode: Episode, campaign: Campaign | None, settings: Settings, n
     return replace(episode, steps=tuple(steps[number] for number in sorted(steps)))
 
 
+def why_none_is_left(episode: Episode) -> str | None:
+    """Why an open episode of a campaign has no message ahead; None where it has one, or no campaign."""
+    ahead = any(not own.state.ended for own in episode.steps)
+    if episode.campaign_id is None or episode.status is EpisodeStatus.ENDED or ahead:
+        return None
+    if any(own.state.counts_as_sent for own in episode.steps):
+        return "frequency_cap"
+    return next((own.reason for own in reversed(episode.steps) if own.reason is not None), "too_old")
+
+
 def send_limit(episode: Episode, campaign: Campaign | None, settings: Settings) -> datetime:
     """``do_not_send_after``: at or after this instant nothing of the episode goes out."""
     own = settings.do_not_send_after if campaign is None else campaign.do_not_send_after

@@ -106,7 +106,7 @@ class EpisodePlanner:
         return joined, writes
 
     def note_planned(self, transition: Transition, episode: Episode, settings: Settings, *, before: bool) -> None:
-        """The messages ahead, on the timeline: the same entries however often the abandonment is told.
+        """The messages ahead, or why there is none, on the timeline: the same however often the abandonment is told.
 
         ``before``: by an earlier run. What moved in the episode since was not planned by this abandonment.
         """
@@ -114,6 +114,11 @@ class EpisodePlanner:
         sent_since = sent_at is not None and sent_at > transition.at
         if before and (episode.newest_checkout != checkout.digest or sent_since):
             return
+        ended_since = any(own.ended_at is not None and own.ended_at > transition.at for own in episode.steps)
+        why = None if before and ended_since else planning.why_none_is_left(episode)
+        if why is not None:
+            none = Activity(transition.at, "NOT_SENT", {"campaign_id": episode.campaign_id or "", "reason": why})
+            self._activities.add(checkout.digest, none, retention_end(checkout, settings))
         for step in episode.steps:
             if step.state is StepState.PLANNED and not (before and step.put_off):
                 detail: dict[str, str | int] = {"step": step.number, "due_at": to_rfc3339(step.due_at)}

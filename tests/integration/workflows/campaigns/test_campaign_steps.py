@@ -146,6 +146,28 @@ def test_a_cart_that_fits_is_written_to_though_one_before_it_did_not(
     assert len(started) == 1
 
 
+def test_a_cart_that_joins_an_episode_with_no_message_left_is_told_why(
+    shop: Shop, abandoned: Callable[..., None]
+) -> None:
+    abandoned(HOUR)
+    shop.wait(minutes=31)
+    shop.sweep()
+    shop.deliver()
+    assert states(shop) == [("sent", None)]
+    shop.wait(hours=48)
+
+    shop.abandon("another")
+    told = shop.stream()
+    for _ in range(2):
+        shop.dispatch(told)
+
+    assert shop.checkout("another").episode_id == episode(shop).id
+    timeline, _ = ActivityStore(shop.table).page(shop.digest("another"), limit=10, after=None)
+    assert [(own.type, own.detail) for own in timeline] == [
+        ("NOT_SENT", {"campaign_id": "cmp_1", "reason": "frequency_cap"})
+    ]
+
+
 @pytest.mark.parametrize(("step", "end"), [(HOUR, 6 * HOUR), (100 * HOUR, 144 * HOUR)])
 def test_the_receiver_is_told_the_campaigns_own_end(
     shop: Shop, abandoned: Callable[..., None], step: timedelta, end: timedelta
