@@ -4,7 +4,7 @@ As an HTTP request and back it costs ten times as much: signing it, making a WSG
 the host, serialising the answer and parsing it again, and none of it is what the tests are about. Whatever a handler of
 ``before-call`` or ``after-call`` sees stays the same; where a test stands in the way of sending itself
 (``before-send``), where an answer is an error, and wherever moto's answer is not made of plain values, the long way is
-gone, or its second half.
+gone, or its second half. S3 and Scheduler are asked by ``direct_requests.py``.
 
 A call to DynamoDB that nobody else listens to does not become a request at all: what botocore would refuse it refuses,
 and moto gets a copy of what was given.
@@ -34,7 +34,7 @@ from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sqs.responses import SQSResponse
 from werkzeug.exceptions import HTTPException
 
-from tests.integration import request_checks
+from tests.integration import direct_requests, request_checks
 
 _OF_ROWS = frozenset(("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")) | frozenset(
     ("BatchGetItem", "BatchWriteItem", "TransactWriteItems")
@@ -66,6 +66,8 @@ def install() -> None:
     def made(self: Any, operation: Any, request: dict[str, Any], context: Any) -> Any:
         service = self.meta.service_model.service_id.hyphenize()
         handler, operations = _DIRECT.get(service, _NONE)
+        if operation.name in direct_requests.DIRECT.get(service, ()) and _is_moto_next(self, service, operation.name):
+            return direct_requests.answered(self, operation, request, context)
         if operation.name not in operations or b"BinaryValue" in request["body"]:
             return make(self, operation, request, context)
         if not _is_moto_next(self, service, operation.name):

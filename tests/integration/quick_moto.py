@@ -5,7 +5,8 @@ instead of once, asks at each node of an expression which nodes it looks for, co
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
 item at each attribute that is set, asks its copies of attributes through the copy module, spells out a queue's fifteen
-attributes whenever one is asked for, and sorts all of a table to find the rows of one partition. What it does with the
+attributes whenever one is asked for, sorts all of a table to find the rows of one partition, and at each request loads
+a service's module of addresses to write them down anew. What it does with the
 texts of expressions, ``moto_expressions.py`` does instead, what with single attributes, ``moto_attributes.py``.
 """
 
@@ -23,6 +24,8 @@ from moto.dynamodb.models.table import Table
 from tests.integration import moto_attributes, moto_expressions
 
 # Moto's types do not show what is replaced here.
+backends: Any = import_module("moto.backends")
+base_backend: Any = import_module("moto.core.base_backend")
 responses: Any = import_module("moto.core.responses")
 serialize: Any = import_module("moto.core.serialize")
 models: Any = import_module("moto.dynamodb.models")
@@ -39,6 +42,8 @@ def install() -> None:
     """Replace the detours, for the life of the process."""
     if getattr(models.copy, "quick", False):
         return
+    backends.get_backend = cache(backends.get_backend)
+    base_backend.BaseBackend.urls = property(_addresses_once(base_backend.BaseBackend.urls.fget))
     responses.method_names_from_class = cache(responses.method_names_from_class)
     queues.camelcase_to_underscores = cache(queues.camelcase_to_underscores)
     _look_at_clauses_once()
@@ -57,6 +62,20 @@ def install() -> None:
     Table.query = _narrowed(Table.query)  # type: ignore[method-assign]
     Table.all_items = _only_asked_for(Table.all_items)  # type: ignore[method-assign]
     DynamoDBBackend.transact_write_items = _transacted(DynamoDBBackend.transact_write_items)  # type: ignore[method-assign]
+
+
+def _addresses_once(urls: Any) -> Any:
+    """Of one service always the same: the variables that would change them no test sets."""
+    known: dict[type, dict[str, Any]] = {}
+
+    @wraps(urls)
+    def found(self: Any) -> dict[str, Any]:
+        own = known.get(type(self))
+        if own is None:
+            own = known[type(self)] = urls(self)
+        return own
+
+    return found
 
 
 def _look_at_clauses_once() -> None:

@@ -1,9 +1,13 @@
 """What the tests stand on: an account put back between tests, and transactions that undo themselves."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import md5
+from io import BytesIO
 from typing import Any, cast
 
 import pytest
+from botocore.endpoint import Endpoint
 from botocore.exceptions import ClientError
 from moto.dynamodb.models import table as moto_table
 from moto.dynamodb.parsing import ast_nodes as moto_nodes
@@ -194,16 +198,25 @@ def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_reques
 
 
 def test_the_other_services_answer_the_same_directly_and_by_request(
-    stage: Stage, staged_account: tuple[Account, Stage]
+    stage: Stage, staged_account: tuple[Account, Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kms: Any = clients.kms()
+    make, made = Endpoint.make_request, list[str]()
+
+    def noted(endpoint: Endpoint, operation: Any, request: Any) -> Any:
+        made.append(operation.name)
+        return make(endpoint, operation, request)
+
+    monkeypatch.setattr(Endpoint, "make_request", noted)
     used: dict[str, Any] = {"sqs": clients.sqs(), "kms": kms, "secretsmanager": clients.secretsmanager()}
+    used |= {"s3": clients.s3(), "scheduler": clients.scheduler()}
 
     def answers() -> list[Any]:
         calls = _every_kind_of_other_call(stage)
         return [_without_what_is_made_anew(_answer(used[service], name, given)) for service, name, given in calls]
 
     directly = answers()
+    assert made == ["SendMessage"], "nothing but the message with bytes beside it"
     sealed = kms.encrypt(KeyId=stage.key_arn, Plaintext=b"\x00\xff", EncryptionContext={"a": "b"})
     opened = {"CiphertextBlob": sealed["CiphertextBlob"], "EncryptionContext": {"a": "b"}}
     assert kms.decrypt(**opened)["Plaintext"] == b"\x00\xff"
@@ -218,13 +231,14 @@ def test_the_other_services_answer_the_same_directly_and_by_request(
         assert quick == slow, call
     assert {own["Error"]["Code"] for own in directly if "Error" in own} >= {
         *("AWS.SimpleQueueService.NonExistentQueue", "AWS.SimpleQueueService.EmptyBatchRequest"),
-        *("NotFoundException", "ResourceNotFoundException"),
+        *("NotFoundException", "ResourceNotFoundException", "ConflictException"),
+        *("NoSuchKey", "NoSuchBucket", "404", "304", "InvalidRange"),
     }
     assert kms.decrypt(**opened)["Plaintext"] == b"\x00\xff", "sealed directly, opened by request"
 
 
 _MADE_ANEW = {"MessageId", "ReceiptHandle", "SentTimestamp", "ApproximateFirstReceiveTimestamp", "CiphertextBlob"} | {
-    *("LastModifiedTimestamp", "CreatedTimestamp"),
+    *("LastModifiedTimestamp", "CreatedTimestamp", "LastModified", "CreationDate", "LastModificationDate"),
 }
 
 
@@ -264,6 +278,50 @@ def _every_kind_of_other_call(stage: Stage) -> Iterator[tuple[str, str, dict[str
     yield "secretsmanager", "get_secret_value", {"SecretId": stage.admin_secret_arn}
     yield "secretsmanager", "get_secret_value", {"SecretId": "nobody"}
     yield "secretsmanager", "get_secret_value", {"SecretId": "admin", "VersionStage": "AWSPENDING"}
+    yield from _every_kind_of_call_by_path(stage)
+
+
+def _every_kind_of_call_by_path(stage: Stage) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Of services that are asked by paths, queries and headers."""
+    of, kept = {"Bucket": stage.bucket}, {"Bucket": stage.bucket, "Key": "a/\u00e9 +&%2F?.json"}
+    told = {"ContentType": "application/json", "ContentEncoding": "gzip", "Metadata": {"of": "one", "by_whom": "me"}}
+    yield "s3", "put_object", kept | told | {"Body": b"\x00\xff bytes"}
+    yield "s3", "put_object", of | {"Key": "empty", "Body": b"", "StorageClass": "STANDARD_IA"}
+    yield "s3", "put_object", of | {"Key": "read", "Body": BytesIO(b"as a file " * 9_000)}
+    yield "s3", "put_object", kept | {"Body": b"other", "IfNoneMatch": "*"}
+    yield "s3", "put_object", {"Bucket": "nobodys", "Key": "a", "Body": b"a"}
+    yield "s3", "head_object", kept
+    yield "s3", "head_object", of | {"Key": "nobody"}
+    for asked in ({}, {"Range": "bytes=1-3"}, {"Range": "bytes=900-"}, {"ResponseContentType": "text/plain"}):
+        yield "s3", "get_object", kept | asked
+    yield "s3", "get_object", kept | {"IfNoneMatch": f'"{md5(b"\x00\xff bytes", usedforsecurity=False).hexdigest()}"'}
+    yield "s3", "get_object", of | {"Key": "read"}
+    yield "s3", "get_object", of | {"Key": "nobody"}
+    for wanted in ({}, {"Prefix": "a/"}, {"MaxKeys": 1}, {"StartAfter": "b"}, {"Prefix": "nobody"}, {"Delimiter": "/"}):
+        yield "s3", "list_objects_v2", of | wanted
+    yield "s3", "list_objects_v2", {"Bucket": "nobodys"}
+    yield "s3", "delete_object", of | {"Key": "read"}
+    yield "s3", "delete_object", of | {"Key": "nobody"}
+    yield "s3", "delete_objects", of | {"Delete": {"Objects": [{"Key": own} for own in (kept["Key"], "nobody")]}}
+    yield "s3", "delete_objects", of | {"Delete": {"Objects": [{"Key": "empty"}], "Quiet": True}}
+    yield "s3", "list_objects_v2", of
+    named = {"Name": "yearly", "GroupName": stage.schedule_group}
+    target = {"Arn": stage.campaign_runs_arn, "RoleArn": "arn:aws:iam::123456789012:role/scheduler", "Input": "{}"}
+    timed = {"ScheduleExpression": "rate(365 days)", "FlexibleTimeWindow": {"Mode": "OFF"}, "Target": target}
+    yield "scheduler", "get_schedule", named
+    yield "scheduler", "create_schedule", named | timed | {"StartDate": datetime(2030, 1, 2, tzinfo=UTC)}
+    yield "scheduler", "create_schedule", named | timed
+    yield "scheduler", "get_schedule", named
+    yield (
+        "scheduler",
+        "update_schedule",
+        named | timed | {"ScheduleExpression": "cron(0 9 * * ? *)", "State": "DISABLED"},
+    )
+    yield "scheduler", "update_schedule", named | timed | {"Name": "nobody"}
+    yield "scheduler", "list_schedules", {"GroupName": stage.schedule_group, "NamePrefix": "y"}
+    yield "scheduler", "list_schedules", {"GroupName": stage.schedule_group, "State": "ENABLED"}
+    yield "scheduler", "delete_schedule", named
+    yield "scheduler", "delete_schedule", named
 
 
 def test_an_update_answers_what_moto_alone_answers(
@@ -328,6 +386,8 @@ def _answer(client: Any, name: str, arguments: dict[str, Any]) -> Any:
     except ClientError as refused:
         answer = refused.response
     answer.pop("ResponseMetadata")
+    if "Body" in answer:
+        answer["Body"] = answer["Body"].read()
     return _of_any_partition(answer)
 
 
