@@ -10,6 +10,7 @@ import pytest
 from moto.core.models import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
 from moto.s3.models import s3_backends
+from moto.scheduler.models import scheduler_backends
 from moto.sqs.models import sqs_backends
 
 from shared.aws import clients
@@ -44,6 +45,7 @@ class StageState:
     records: list[Any]
     messages: dict[str, list[Any]]
     objects: dict[str, bytes]
+    schedules: dict[str, Any]
 
     @classmethod
     def taken(cls, table_name: str) -> "StageState":
@@ -52,7 +54,8 @@ class StageState:
         assert table.stream_shard is not None
         queues = sqs_backends[ACCOUNT_ID][REGION].queues
         messages = {name: deepcopy(own._messages) for name, own in queues.items()}
-        return cls(deepcopy(table.items), list(table.stream_shard.items), messages, objects())
+        schedules = deepcopy(_campaigns().schedules)
+        return cls(deepcopy(table.items), list(table.stream_shard.items), messages, objects(), schedules)
 
     def restore(self, table_name: str) -> None:
         """As it was."""
@@ -63,12 +66,17 @@ class StageState:
         for name, queue in sqs_backends[ACCOUNT_ID][REGION].queues.items():
             queue._messages = deepcopy(self.messages[name])
             queue._pending_messages = set()
+        _campaigns().schedules = deepcopy(self.schedules)
         held = objects()
         for key in held.keys() - self.objects.keys():
             clients.s3().delete_object(Bucket=BUCKET, Key=key)
         for key, body in self.objects.items():
             if held.get(key) != body:
                 clients.s3().put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def _campaigns() -> Any:
+    return scheduler_backends[ACCOUNT_ID][REGION].schedule_groups["campaigns"]
 
 
 def objects() -> dict[str, bytes]:

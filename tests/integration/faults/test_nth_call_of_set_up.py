@@ -15,7 +15,6 @@ import pytest
 import time_machine
 
 from functions.merchant_api import services
-from shared.aws import clients
 from tests.integration.api.conftest import Answer, Api, merchant, operator, stage_name
 from tests.integration.api.test_campaigns import SCHEDULE, a_campaign, schedules
 from tests.integration.conftest import Stage
@@ -90,7 +89,6 @@ class SetUp:
         body = request.body
         self._body = a_campaign(self._made["endpoint"], **body) if request.name == "a campaign" else body
         self._state = StageState.taken(self._table)
-        self._schedules = schedules()
         self.expected = self._played(None)
         self.calls = list(calls.names)
 
@@ -110,7 +108,6 @@ class SetUp:
 
     def _played(self, fault: Fault | None) -> dict[str, Any]:
         self._state.restore(self._table)
-        put_back(self._schedules)
         services.services.cache_clear()
         with self._calls.watched(fault):
             answer = self._asked()
@@ -158,16 +155,6 @@ def one_of_everything(merchant: Api) -> Made:
         "campaign": made("/v1/campaigns", a_campaign(endpoint, trigger=SCHEDULE)),
         "pool": made("/v1/coupon-pools", {"name": "Summer"}),
     }
-
-
-def put_back(held: list[dict[str, Any]]) -> None:
-    """The schedules as they were."""
-    client = clients.scheduler()
-    for own in schedules():
-        client.delete_schedule(Name=own["Name"], GroupName="campaigns")
-    settings = {"GroupName", "FlexibleTimeWindow", "Target", "ActionAfterCompletion", "Description", *SCHEDULED}
-    for own in held:
-        client.create_schedule(**{name: own[name] for name in settings if own.get(name) is not None})
 
 
 def shape(body: Any) -> Any:
