@@ -5,14 +5,16 @@ milliseconds. What a test may leave behind is undone: rows, stream records, mess
 secrets, whatever else it created, and the handlers it registered with the shared clients.
 """
 
-import copy
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from threading import Condition
 from typing import Any
 
 import boto3
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
@@ -69,7 +71,7 @@ class Account:
 
     def __init__(self) -> None:
         """Remember what is there now, and note from here on what is registered with the shared clients."""
-        self._kept = {id(backend): _copied(backend.__dict__) for backend in _backends()}
+        self._kept = {id(backend): _written(backend.__dict__) for backend in _backends()}
         self._registered: list[_Registered] = []
         self._clients = {shared: self._noted(shared()) for shared in SHARED_CLIENTS}
 
@@ -84,7 +86,7 @@ class Account:
         for backend in _backends():
             backend.reset()  # closes the files that objects are kept in
             if id(backend) in self._kept:
-                backend.__dict__ = _copied(self._kept[id(backend)])
+                backend.__dict__ = self._kept[id(backend)].copied()
         reset_model_data()
 
     def _noted(self, client: Any) -> Any:
@@ -109,7 +111,48 @@ def _backends() -> Iterator[BaseBackend]:
             yield backend
 
 
-def _copied(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of what a backend holds; a queue's lock cannot be copied and is made anew."""
-    locks = {id(queue._messages_lock): Condition() for queue in content.get("queues", {}).values()}
-    return copy.deepcopy(dict(content), locks)
+def _written(content: Mapping[str, Any]) -> "_Written":
+    """What a backend holds, to be made anew any number of times: a deep copy takes ten times as long."""
+    text, shared = BytesIO(), list[Any]()
+    _Writer(text, shared).dump(dict(content))
+    return _Written(text.getvalue(), shared)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    text: bytes
+    shared: list[Any]
+
+    def copied(self) -> dict[str, Any]:
+        """As it was written."""
+        copy: dict[str, Any] = _Reader(BytesIO(self.text), self.shared).load()
+        return copy
+
+
+class _Writer(pickle.Pickler):
+    """A queue's lock cannot be copied and is made anew; a private key does not change and stays the one it is."""
+
+    def __init__(self, text: BytesIO, shared: list[Any]) -> None:
+        super().__init__(text)
+        self._shared = shared
+
+    def persistent_id(self, obj: Any) -> int | None:
+        """What stands for it: 0 for a lock, else its place among what is shared, from 1."""
+        if type(obj) is Condition:
+            return 0
+        if not isinstance(obj, RSAPrivateKey):
+            return None
+        self._shared.append(obj)
+        return len(self._shared)
+
+
+class _Reader(pickle.Unpickler):
+    """Reads what was written here."""
+
+    def __init__(self, text: BytesIO, shared: list[Any]) -> None:
+        super().__init__(text)
+        self._shared = shared
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A lock of its own, for a queue has but one; or what is shared."""
+        return self._shared[pid - 1] if pid else Condition()
