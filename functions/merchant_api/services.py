@@ -238,8 +238,8 @@ class Services(Stores):
     def campaign_setup(self) -> CampaignSetup:
         """Creates and changes campaigns."""
         schedules = CampaignSchedules(self.campaigns, self.schedules)
-        local = self.environment.local
-        return CampaignSetup(self.campaigns, self.endpoints, self.coupons, schedules, _unsettled, local=local)
+        stores = self.campaigns, self.endpoints, self.coupons, self.merchants
+        return CampaignSetup(*stores, schedules, _unsettled, local=self.environment.local)
 
     @cached_property
     def campaign_preview(self) -> CampaignPreview:

@@ -9,9 +9,10 @@ from shared.destinations.destination import Endpoint as Target
 from shared.destinations.message import with_template
 from shared.domain.campaign import Campaign, CampaignStatus, problems_of
 from shared.domain.coupon import CouponRule
+from shared.domain.durations import duration_text
 from shared.domain.merchant import Endpoint
 from shared.store.campaigns import CampaignStore
-from shared.store.configuration import EndpointStore, Versioned
+from shared.store.configuration import EndpointStore, MerchantStore, Versioned
 from shared.store.coupons import CouponStore
 from shared.workflows.campaigns.schedules import CampaignSchedules
 from shared.workflows.delivering.refusals import Invalid, check_room
@@ -33,6 +34,7 @@ class CampaignSetup:
         campaigns: CampaignStore,
         endpoints: EndpointStore,
         coupons: CouponStore,
+        merchants: MerchantStore,
         schedules: CampaignSchedules,
         unsettled: Callable[[Campaign, Exception], None],
         *,
@@ -42,6 +44,7 @@ class CampaignSetup:
         self._campaigns = campaigns
         self._endpoints = endpoints
         self._coupons = coupons
+        self._merchants = merchants
         self._schedules = schedules
         self._unsettled = unsettled
         self._local = local
@@ -104,6 +107,7 @@ class CampaignSetup:
     def check(self, campaign: Campaign) -> None:
         """Raises Invalid with everything that is wrong with a campaign about to be stored."""
         problems = problems_of(campaign, local=self._local)
+        problems += self._beyond_horizon(campaign)
         size = len(json.dumps([campaign.criteria, [own.template for own in campaign.steps]]).encode())
         if size > LARGEST:
             problems.append(("", f"criteria and templates together are larger than {LARGEST} bytes"))
@@ -111,6 +115,17 @@ class CampaignSetup:
         problems += self._strangers(campaign, endpoints) or _template_problems(campaign, endpoints)
         if problems:
             raise Invalid(problems)
+
+    def _beyond_horizon(self, campaign: Campaign) -> list[tuple[str, str]]:
+        """Steps that would never be due: with the merchant's horizon every episode ends."""
+        merchant = self._merchants.get(campaign.merchant_id)
+        horizon = campaign.do_not_send_after if merchant is None else merchant.value.settings.recovery_horizon
+        detail = f"must be earlier than the recovery_horizon, {duration_text(horizon)}"
+        return [
+            (f"/steps/{position}/after", detail)
+            for position, step in enumerate(campaign.steps)
+            if horizon <= step.after < campaign.do_not_send_after
+        ]
 
     def _strangers(self, campaign: Campaign, endpoints: Mapping[str, Endpoint]) -> list[tuple[str, str]]:
         """Endpoints and pools that are not the merchant's."""

@@ -61,7 +61,7 @@ _SOURCE = (
 )
 _CAMPAIGN = (
     _RANGE,
-    "must be earlier than do_not_send_after",
+    "must be earlier than",
     "must not come before the step above it",
     "modified_after must reach further back than modified_before",
     "1 to 100 printable characters",

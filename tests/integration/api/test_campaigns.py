@@ -128,6 +128,18 @@ def test_what_does_not_fit_is_refused_with_a_pointer(
     assert merchant("GET", "/v1/campaigns").json["data"] == []
 
 
+def test_a_step_that_the_merchants_horizon_would_cut_off_is_refused(merchant: Api, endpoint_id: str) -> None:
+    steps = [{"after": after, "endpoint_id": endpoint_id} for after in ("PT1H", "P7D")]
+    late = a_campaign(endpoint_id, steps=steps, do_not_send_after="P9D")
+    refused = merchant("POST", "/v1/campaigns", late)
+    assert refused.status == 422, refused.text
+    [wrong] = refused.json["errors"]
+    assert wrong == {"pointer": "/steps/1/after", "detail": "must be earlier than the recovery_horizon, P7D"}
+
+    merchant("PATCH", "/v1/merchant", {"settings": {"recovery_horizon": "P10D"}})
+    created(merchant, late)
+
+
 def test_a_steps_own_template_is_judged_like_its_endpoints(merchant: Api) -> None:
     settings = {"bearer_token": "a-token", "phone_number_id": "1234567890"}
     sender = merchant("POST", "/v1/endpoints", {"kind": "meta_cloud", "settings": settings}).json["id"]
