@@ -4,14 +4,14 @@ import sys
 
 from aws_cdk import App, Environment, Tags
 
-from infra.concurrency import check_shares
+from infra.concurrency import usable_stage
 from infra.constructs.bundling import Bundler, BundlingError
 from infra.constructs.python_function import CodeFor, bundled
 from infra.parameters import FRONT_REGION
 from infra.stacks.front import FrontStack
 from infra.stacks.service import ServiceStack
 from infra.stacks.state import StateStack
-from infra.stages import Stage, UnusableStageError
+from infra.stages import UnusableStageError
 
 
 def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, ServiceStack]:
@@ -19,9 +19,7 @@ def build(app: App, *, code_for: CodeFor | None = None) -> tuple[StateStack, Ser
 
     Raises UnusableStageError for a stage or setting that does not exist, or is missing.
     """
-    stage = Stage.from_context(app.node.try_get_context("stage") or "dev", app.node.try_get_context("stages"))
-    stage.check_complete()
-    check_shares(stage)
+    stage = usable_stage(app.node.try_get_context("stage") or "dev", app.node.try_get_context("stages"))
     code_for = code_for or bundled(Bundler(stage.architecture))
     kept = not stage.removable
     state = StateStack(

@@ -53,6 +53,17 @@ def shares(stage: Stage) -> dict[FunctionName, int]:
     return wanted(stage) if stage.account_concurrency else {}
 
 
+def usable_stage(name: str, stages: object) -> Stage:
+    """The settings of a stage from the context's ``stages``, complete and within the account.
+
+    Raises UnusableStageError for a stage or setting that does not exist, or is missing.
+    """
+    stage = Stage.from_context(name, stages)
+    stage.check_complete()
+    check_shares(stage)
+    return stage
+
+
 def check_shares(stage: Stage) -> None:
     """That the shares add up inside what the stage says the account has. Raises UnusableStageError."""
     reserved = shares(stage)

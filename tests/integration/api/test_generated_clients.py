@@ -100,4 +100,6 @@ def test_the_typescript_types_compile(tmp_path: Path) -> None:
     assert "warn" not in said.lower(), said
     shutil.copy(NPM / "api_types.ts", tmp_path)
 
-    run(NPM / "node_modules" / ".bin" / "tsc", "--noEmit", "--strict", "api_types.ts", at=tmp_path)
+    # What TypeScript says of browsers is its own makers' to check, and took longer than the rest.
+    checked = ("--noEmit", "--strict", "--skipDefaultLibCheck")
+    run(NPM / "node_modules" / ".bin" / "tsc", *checked, "api_types.ts", at=tmp_path)

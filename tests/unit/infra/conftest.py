@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from infra.concurrency import usable_stage
 from infra.local.engine import PROJECT
 from infra.one_at_a_time import one_at_a_time
 from tests.selection import ran
@@ -50,6 +51,13 @@ WITH_EVERYTHING: Mapping[str, object] = {
     "event_bus_personal_data": True,
 }
 """Settings of a stage with all that is optional."""
+
+LOOKED_THROUGH: Mapping[str, tuple[str, Mapping[str, object]]] = {
+    "dev": ("dev", {}),
+    "production": ("production", {}),
+    "production with everything": ("production", WITH_EVERYTHING),
+}
+"""Stages, with settings, that cdk-nag and the CDK's own validation look through, which is most of a synthesis."""
 
 type Resource = Mapping[str, Any]
 
@@ -101,7 +109,8 @@ class StackTemplate:
 class Templates:
     """The stacks of one stage, ``front`` empty where it has none.
 
-    ``nag`` is the report of cdk-nag, and ``acknowledged`` by path what it may find.
+    ``nag`` is the report of cdk-nag, empty but for those in ``LOOKED_THROUGH``, and ``acknowledged`` by path what it
+    may find.
     """
 
     state: StackTemplate
@@ -116,8 +125,14 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _synthesise(stage: str, settings: Mapping[str, object], outdir: Path) -> dict[str, Any]:
-    """What ``Templates`` holds, with some settings other than in ``cdk.json``."""
+def _synthesise(
+    stage: str, settings: Mapping[str, object], outdir: Path, *, looked_through: bool = False
+) -> dict[str, Any]:
+    """What ``Templates`` holds, with some settings other than in ``cdk.json``. Raises UnusableStageError."""
+    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
+    stages = context["stages"]
+    stages = {**stages, stage: {**stages[stage], **COMPLETED.get(stage, {}), **settings}}
+    usable_stage(stage, stages)  # as the app does; but no Node is started for who only sees it refused
     # Imported here: the CDK takes seconds, and most of a run's processes read what another has written.
     from aws_cdk import App, Validations
     from aws_cdk import aws_lambda as lambda_
@@ -125,24 +140,23 @@ def _synthesise(stage: str, settings: Mapping[str, object], outdir: Path) -> dic
 
     from infra.app import build
 
-    context = json.loads((PROJECT / "cdk.json").read_text())["context"]
-    stages = context["stages"]
-    stages = {**stages, stage: {**stages[stage], **COMPLETED.get(stage, {}), **settings}}
     app = App(
         context={**context, "stages": stages, "stage": stage, "engine_url": "http://127.0.0.1:4666"},
         outdir=str(outdir),
+        builtin_cloud_formation_validation=looked_through,
     )
     build(app, code_for=lambda _: lambda_.Code.from_inline("unused"))
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
+    if looked_through:
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app), ServerlessChecks(app))
     # A finding fails the synthesis, after everything is written.
-    with suppress(RuntimeError):
+    with suppress(RuntimeError) if looked_through else nullcontext():
         app.synth()
     report, front = outdir / "validation-report.json", outdir / "Front.template.json"
     return {
         "state": json.loads((outdir / "State.template.json").read_text()),
         "service": json.loads((outdir / "Service.template.json").read_text()),
         "front": json.loads(front.read_text()) if front.exists() else {"Resources": {}},
-        "nag": json.loads(report.read_text()),
+        "nag": json.loads(report.read_text()) if looked_through else {},
         "acknowledged": {
             path.lstrip("/"): rules
             for stack in outdir.glob("*.metadata.json")
@@ -204,7 +218,9 @@ def synthesise(folder_of_the_run: Path) -> Synthesise:
             with one_at_a_time(of_the_run / "synthesis.lock"):
                 if not kept.exists():
                     whole = of_the_run / kept.name
-                    whole.write_text(json.dumps(_synthesise(stage, settings, whole.with_suffix(".out"))))
+                    looked_through = (stage, settings) in LOOKED_THROUGH.values()
+                    made = _synthesise(stage, settings, whole.with_suffix(".out"), looked_through=looked_through)
+                    whole.write_text(json.dumps(made))
                     shutil.move(whole, kept)
         made = json.loads(kept.read_text())
         return Templates(

@@ -1,22 +1,16 @@
 """cdk-nag (AwsSolutions, Serverless) finds nothing but what is acknowledged, with a reason, beside its construct."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.infra.conftest import WITH_EVERYTHING, Synthesise, Templates
-
-STAGES: Mapping[str, tuple[str, Mapping[str, object]]] = {
-    "dev": ("dev", {}),
-    "production": ("production", {}),
-    "production with everything": ("production", WITH_EVERYTHING),
-}
+from tests.unit.infra.conftest import LOOKED_THROUGH, Synthesise, Templates
 
 
-@pytest.fixture(params=STAGES)
+@pytest.fixture(params=LOOKED_THROUGH)
 def templates(request: pytest.FixtureRequest, synthesise: Synthesise) -> Templates:
-    stage, settings = STAGES[request.param]
+    stage, settings = LOOKED_THROUGH[request.param]
     return synthesise(stage, **settings)
 
 
@@ -57,7 +51,7 @@ def test_nothing_is_found_that_nobody_gave_a_reason_for(templates: Templates) ->
 
 def test_no_reason_outlives_what_it_was_given_for(synthesise: Synthesise) -> None:
     """An acknowledgement that no finding of any stage needs would hide the next one."""
-    stages = [synthesise(stage, **settings) for stage, settings in STAGES.values()]
+    stages = [synthesise(stage, **settings) for stage, settings in LOOKED_THROUGH.values()]
     given = {(at, rule) for stage in stages for at, rules in stage.acknowledged.items() for rule in rules}
     findings = {finding for stage in stages for finding in found(stage)}
     unused = {(at, own) for at, own in given if not any(covers(own, at, rule, path) for rule, path in findings)}
