@@ -43,8 +43,9 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _PACKED = {"arm64": 6, "native": 1}
 """How hard a zip is pressed: what stays on this machine is unpacked at once, and pressing was a third of the work."""
 _KEPT_BUNDLES = 4
-_NEVER_RUN = ("cffi", "pycparser")
-"""What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone."""
+_NEVER_RUN = ("cffi", "pycparser", "dateutil/zoneinfo")
+"""What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone. And a database of
+time zones by name: botocore asks dateutil for UTC, offsets and the machine's own."""
 _OF_THE_ROUTER = (
     *("aws_lambda_powertools/__init__.*", "aws_lambda_powertools/event_handler"),
     *("aws_lambda_powertools/tracing", "aws_lambda_powertools/utilities/[!_j]*"),
