@@ -115,7 +115,7 @@ class Announcer:
         if announced.episode is not None:
             # When it is told again, the shopper may have left others after it: those stay.
             for digest in takewhile(lambda own: own != checkout.digest, announced.episode.checkouts):
-                self._effects.superseder.give_way(digest, settings, now, transition.correlation_id)
+                self._effects.superseder.give_way(digest, settings, now, transition.correlation_id, to=checkout)
         return "abandoned"
 
     def _tell_to_the_end(self, transition: Transition, hearers: Hearers, audience: Audience, now: datetime) -> None:

@@ -54,10 +54,13 @@ class Superseder:
                 return True
         raise StoreUnavailable("the checkout kept changing")
 
-    def give_way(self, digest: str, settings: Settings, now: datetime, cause: str | None = None) -> None:
+    def give_way(
+        self, digest: str, settings: Settings, now: datetime, cause: str | None = None, *, to: Checkout | None = None
+    ) -> None:
         """An older abandoned checkout of the episode gives way to the newer one; one that moved on is left alone.
 
-        ``cause``: the newer one's correlation id.
+        ``cause``: the newer one's correlation id. ``to``: the newer one, where the older may have been left again after
+        it by now: once that is told, it is the older one that stays.
 
         Raises StoreUnavailable when others kept writing it.
         """
@@ -65,9 +68,18 @@ class Superseder:
             older = self._checkouts.get(digest)
             if older is None or older.status is not Status.ABANDONED:
                 return
+            if to is not None and _is_yet_to_replace(older, to):
+                return
             try:
                 self._checkouts.replace(older, replaced(older, now), superseded_mark(older), settings, cause=cause)
             except StaleVersion:
                 continue
             return
         raise StoreUnavailable("the older checkout kept changing")
+
+
+def _is_yet_to_replace(older: Checkout, newer: Checkout) -> bool:
+    """Whether the older one was left once more after the newer, and that is yet to be told."""
+    if older.announced == older.sequence or older.abandoned_at is None or newer.abandoned_at is None:
+        return False
+    return older.abandoned_at > newer.abandoned_at

@@ -190,3 +190,29 @@ def _scheduled(shop: Shop) -> list[str]:
     """When the messages of the first checkout are due, by its timeline."""
     entries, _ = ActivityStore(shop.table).page(shop.digest(), limit=50, after=None)
     return [str(own.detail["due_at"]) for own in entries if own.type == "SCHEDULED"]
+
+
+@pytest.mark.parametrize("first_telling", [False, True])
+def test_a_checkout_that_is_left_once_more_does_not_give_way_to_one_that_was_left_before(
+    shop: Shop, *, first_telling: bool
+) -> None:
+    """The other's abandonment is told again, or at last, just before this one's newest is told."""
+    shop.endpoint("checkout.abandoned", "checkout.superseded")
+    shop.abandon()
+    shop.settle()
+    leaves_another(shop)
+    other = shop.stream()
+    if not first_telling:
+        shop.dispatch(other)
+        shop.settle()
+    shop.wait(minutes=11)
+    comes_back(shop)
+    shop.settle()
+    shop.wait(minutes=31)
+    shop.sweep()
+    left_again = shop.stream()
+    shop.dispatch([*other, *left_again])
+    shop.settle()
+
+    assert shop.checkout().status.value == "abandoned"
+    assert shop.checkout(ANOTHER).status.value == "superseded"
