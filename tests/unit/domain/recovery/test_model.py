@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from shared.domain.campaign import chosen
+from shared.domain.campaign import Limits, chosen
 from shared.domain.change import CheckoutChange, Signal
 from shared.domain.checkout import Checkout, LeafValue, Order, Status
 from shared.domain.consent import Channel
@@ -39,7 +39,7 @@ SETTINGS = Settings(holdout_percent=20)
 pytestmark = pytest.mark.long
 
 SOURCES = (SourceId("src_01KAHJ00000000000000FLEXY"), SourceId("src_01KAHJ000000000000000WIX0"))
-CAMPAIGN = campaign_of(HOUR, DAY, 2 * DAY)
+CAMPAIGN = campaign_of(HOUR, DAY, 2 * DAY, limits=Limits(2))
 HASHER = IdentityHasher(b"k" * 32)
 SHOPPERS: tuple[dict[str, LeafValue], ...] = (
     {"customer.phone": "+917777788888"},
@@ -182,12 +182,14 @@ class ShopMachine(RuleBasedStateMachine):
                 assert later.until > self.now
                 self._write(with_step(episode, deferred(step, later.until)))
             case Skip(reason=reason):
-                self._write(with_step(episode, skipped(step, reason, self.now)))
+                left_out = with_step(episode, skipped(step, reason, self.now))
+                self._write(replanned(left_out, CAMPAIGN, SETTINGS, self.now))
             case EndEpisode(reason=reason):
                 self._end(episode, reason)
             case CloseChannel(channels=channels, reason=reason):
                 closed = replace(episode, closed_channels=episode.closed_channels | set(channels))
-                self._write(with_step(closed, skipped(step, reason, self.now)))
+                left_out = with_step(closed, skipped(step, reason, self.now))
+                self._write(replanned(left_out, CAMPAIGN, SETTINGS, self.now))
             case Replan():
                 self._write(replanned(episode, CAMPAIGN, SETTINGS, self.now))
 
@@ -218,7 +220,8 @@ class ShopMachine(RuleBasedStateMachine):
             if after.step.state.counts_as_sent:
                 known = replace(known, last_message_at=self.now)
             self.shoppers[own] = known
-        self._write(with_step(episode, after.step))
+        written = with_step(episode, after.step)
+        self._write(replanned(written, CAMPAIGN, SETTINGS, self.now) if after.step.state.ended else written)
 
     @precondition(lambda self: any(own.last_hand_over for own in self.episodes.values()))
     @rule(pick=st.integers(0, 29))
