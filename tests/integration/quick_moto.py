@@ -5,14 +5,16 @@ instead of once, asks at each node of an expression which nodes it looks for, co
 every transaction, to be able to go back, looks for each of an attribute's ten possible types under five spellings,
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
 item at each attribute that is set, asks its copies of attributes through the copy module, spells out a queue's fifteen
-attributes whenever one is asked for, sorts all of a table to find the rows of one partition, and at each request loads
-a service's module of addresses to write them down anew. What it does with the
-texts of expressions, ``moto_expressions.py`` does instead, what with single attributes, ``moto_attributes.py``.
+attributes whenever one is asked for, sorts all of a table to find the rows of one partition and measures each of them,
+whatever its sort key, and at each request loads a service's module of addresses to write them down anew. What it does
+with the texts of expressions, ``moto_expressions.py`` does instead, what with single attributes,
+``moto_attributes.py``.
 """
 
 import copy
 import pickle
 import threading
+from bisect import bisect_left
 from functools import cache, lru_cache, wraps
 from importlib import import_module
 from types import SimpleNamespace
@@ -247,23 +249,34 @@ def _narrowed(query: Any) -> Any:
         conditions = kwargs.get("hash_key_conditions") or ()
         own = bool(hash_key) and all(name == self.hash_key_attr for name, _ in conditions)
         _asked.partition = (hash_key if own else None, conditions) if own or conditions else None
+        _asked.beginning = _beginning(*args, **kwargs) if own else None
         _asked.sizes = {}
         try:
             return query(self, hash_key, *args, **kwargs)
         finally:
-            _asked.partition = _asked.sizes = None
+            _asked.partition = _asked.beginning = _asked.sizes = None
 
     return queried
 
 
+def _beginning(comparison: str | None, values: Any, *args: Any, **_: Any) -> str | None:
+    """What the sort keys of a table's own rows begin with, where that is what a query asks for."""
+    index = args[4] if len(args) > 4 else None
+    if comparison != "BEGINS_WITH" or index is not None or values[0].type != "S":
+        return None
+    return str(values[0].value)
+
+
 def _once_per_query(size: Any) -> Any:
-    """A query asks of each item twice how large it is, and changes none."""
+    """A query asks of each item twice how large it is, and changes none; of few small ones it does not matter."""
 
     @wraps(size)
     def sized(self: Any) -> Any:
         known = getattr(_asked, "sizes", None)
         if known is None:
             return size(self)
+        if known is _SMALL:
+            return 0
         found = known.get(id(self))
         if found is None:
             found = known[id(self)] = size(self)
@@ -290,9 +303,28 @@ def _only_asked_for(all_items: Any) -> Any:
                 if all(_same(own.attrs.get(name), value) for name, value in conditions)
             ]
         kept.sort(key=lambda own: (own.hash_key.value, own.range_key.value))
+        if _asked.beginning is not None:
+            kept = _with_neighbours(kept, _asked.beginning)
+        if sum(getattr(own.attrs, "at_most", _FAR) for own in kept) < _A_PAGE:
+            _asked.sizes = _SMALL
         return kept
 
     return found
+
+
+_A_PAGE = 250_000
+"""A quarter of what moto answers at once, so that it is one whatever parts of maps have grown meanwhile."""
+_SMALL: Any = object()
+"""In place of the sizes of items that are a page together."""
+
+
+def _with_neighbours(rows: list[Any], beginning: str) -> list[Any]:
+    """Of a partition's rows those that begin so, and the next on either side: moto goes on until it finds another."""
+    keys = [own.range_key.value for own in rows]
+    first = last = bisect_left(keys, beginning)
+    while last < len(keys) and keys[last].startswith(beginning):
+        last += 1
+    return rows[max(first - 1, 0) : last + 1]
 
 
 def _same(held: Any, asked: Any) -> bool:

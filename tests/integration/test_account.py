@@ -170,6 +170,36 @@ def test_a_query_answers_what_moto_alone_answers(stage: Stage, monkeypatch: pyte
     assert {len(own[0]) for own in quick} > {0, 3, 8}
 
 
+def test_a_query_of_large_rows_ends_its_page_where_moto_alone_does(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, table = clients.dynamodb(), stage.table_name
+    for at in range(9):
+        large = {"text": {"S": "x" * 200_000}} if 1 < at < 8 else {}
+        client.put_item(TableName=table, Item={"pk": {"S": "p"}, "sk": {"S": f"{'abccccccd'[at]}{at}"}} | large)
+    asked: dict[str, Any] = {
+        "TableName": table,
+        "KeyConditionExpression": "pk = :p AND begins_with(sk, :s)",
+        "ExpressionAttributeValues": {":p": {"S": "p"}, ":s": {"S": "c"}},
+    }
+
+    def pages(**forward: Any) -> list[list[str]]:
+        found: list[list[str]] = []
+        start: dict[str, Any] = {}
+        while not found or start:
+            page: Any = client.query(**asked | forward | start)
+            found.append([own["sk"]["S"] for own in page["Items"]])
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]} if "LastEvaluatedKey" in page else {}
+        return found
+
+    quick = [pages(ScanIndexForward=forward) for forward in (True, False)]
+    whole: Any = moto_table.Table.all_items
+    monkeypatch.setattr(moto_table.Table, "all_items", whole.__wrapped__)
+
+    assert quick == [pages(ScanIndexForward=forward) for forward in (True, False)]
+    assert [len(own) for own in quick[0]] == [4, 2]
+
+
 def test_a_call_answers_the_same_whether_it_goes_to_moto_directly_or_as_a_request(
     stage: Stage, staged_account: tuple[Account, Stage]
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis.configuration import storage_directory
 
 from shared.delivery.exchange import Answer
 from shared.domain.ids import QuarantineId, new_ulid
@@ -67,6 +68,8 @@ def test_every_operation_takes_and_answers_what_it_describes(
         "SCHEMATHESIS_HOOKS": "tests.integration.api.schemathesis_hooks",
         "PYTHONPATH": str(ROOT),
         "NO_PROXY": "127.0.0.1",
+        # Its tables of characters, which its own folder would be without.
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(storage_directory().path),
     }
 
     with served() as api, caplog.at_level(logging.CRITICAL, "merchant_api"):
