@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -51,12 +52,17 @@ class Aws:
         patch.setattr(deadline, "clock", lambda: self.elapsed)
         patch.setattr(time, "sleep", self.pass_time)
         for service, client in impatient.items():
-            client.meta.events.register_first("before-send", self._sent)
             patch.setattr(clients, service, lambda client=client: client)
         self._impatient = impatient
+        self._listen()
+
+    def _listen(self) -> None:
+        for client in self._impatient.values():
+            client.meta.events.register_first("before-send", self._sent)
 
     def leave(self) -> None:
-        """From here on the clients are called as by anybody."""
+        """From here on the clients are called as by anybody: no call needs to become a request."""
+        self.elapsed = 0.0
         for client in self._impatient.values():
             client.meta.events.unregister("before-send", self._sent)
 
@@ -64,9 +70,11 @@ class Aws:
         self.elapsed += seconds
 
     def goes_wrong(self, fault: Callable[[str], AWSResponse | None], *, at: int | None) -> None:
-        """From attempt ``at`` on of the next request; None: never again."""
+        """From attempt ``at`` on of the next request; None: never, but attempts are counted."""
+        self.leave()
         self.fault, self.wrong_from = fault, at
-        self.elapsed, self.attempts = 0.0, []
+        self.attempts = []
+        self._listen()
 
     def _sent(self, event_name: str, **_: object) -> AWSResponse | None:
         self.attempts.append(event_name.removeprefix("before-send."))
@@ -132,12 +140,18 @@ def impatient(staged_account: Any) -> Mapping[str, Any]:
 
 
 @pytest.fixture
-def aws_calls(shop: Shop, monkeypatch: pytest.MonkeyPatch, impatient: Mapping[str, Any]) -> Iterator[Aws]:
+def aws_calls(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    impatient: Mapping[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Aws]:
     sealed = shop.stores.cipher.seal_source(SHOP_OF_OWN, MERCHANT, SourceCredentials(("a" * 16,), url_token="t" * 20))
     source = Source(SHOP_OF_OWN, MerchantId(MERCHANT), "custom", NOON, sealed=sealed)
     SourceStore(shop.table).create(source)
     calls = Aws(monkeypatch, impatient)
-    yield calls
+    with caplog.at_level(logging.CRITICAL, "ingest"):  # of each fault a trace that nobody reads
+        yield calls
     calls.leave()
 
 
@@ -189,7 +203,7 @@ def test_whichever_call_goes_wrong_the_answer_comes_in_time_and_the_repeat_is_ta
             assert (answered["statusCode"], answered["headers"]["retry-after"]) == (503, "1"), (number, answered)
         else:
             assert fault in {"conflicts", "crawls"} or number >= len(aws_calls.attempts), aws_calls.attempts
-        aws_calls.goes_wrong(aws_calls.hangs, at=None)
+        aws_calls.leave()
         assert play(f"{SESSION}-{fault}-{number}-{usual}")["statusCode"] == 200
 
 
