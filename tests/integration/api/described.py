@@ -5,13 +5,12 @@ import json
 import re
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from jsonschema_rs import Draft202012Validator
 
 from functions.merchant_api.description import openapi_document
-from functions.merchant_api.resolver import build
 
 Operation = tuple[str, str]
 """Method and described path."""
@@ -21,8 +20,9 @@ _SERVED_WITHOUT = frozenset({"/openapi.json", "/docs"})
 
 @cache
 def document() -> dict[str, Any]:
-    """The description."""
-    made: dict[str, Any] = json.loads(openapi_document(build(Logger("described"))))
+    """The description, as the handler itself makes it, once for both."""
+    resolver = import_module("functions.merchant_api.handler")._pipeline._resolver
+    made: dict[str, Any] = json.loads(openapi_document(resolver))
     return made
 
 
