@@ -4,10 +4,11 @@ Instants become milliseconds, durations milliseconds, times of day ``HH:MM``; No
 default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -36,44 +37,54 @@ def pack(value: Any) -> Any:
     return value
 
 
-_hints: dict[type, dict[str, Any]] = {}
-"""By dataclass: working them out takes longer than reading a row."""
+type _Reader = Callable[[Any], Any]
+_fields: dict[type, list[tuple[str, _Reader, bool]]] = {}
+"""By dataclass: each field, how it is read and whether it has no default. Working that out takes longer than a row."""
 
 
 def unpack[T](kind: type[T], plain: Mapping[str, Any]) -> T:
     """The dataclass of ``pack``'s values; a field that was not stored takes its default."""
-    hints = _hints.get(kind)
-    if hints is None:
-        hints = _hints[kind] = get_type_hints(kind)
+    known = _fields.get(kind)
+    if known is None:
+        known = _fields[kind] = _fields_of(kind)
     given: dict[str, Any] = {}
-    for own in fields(kind):  # type: ignore[arg-type]  # T is bound to dataclasses by use
-        if own.name in plain:
-            given[own.name] = _read(hints[own.name], plain[own.name])
-        elif own.default is MISSING and own.default_factory is MISSING:
-            given[own.name] = None
+    for name, read, is_needed in known:
+        if name in plain:
+            given[name] = read(plain[name])
+        elif is_needed:
+            given[name] = None
     return kind(**given)
 
 
-def _read(hint: Any, plain: Any) -> Any:
+def _fields_of(kind: Any) -> list[tuple[str, _Reader, bool]]:
+    hints = get_type_hints(kind)
+    return [
+        (own.name, _reader(hints[own.name]), own.default is MISSING and own.default_factory is MISSING)
+        for own in fields(kind)
+    ]
+
+
+def _reader(hint: Any) -> _Reader:
+    """How what was packed of a field of this type is read."""
     if get_origin(hint) in {Union, UnionType}:
-        if plain is None:
-            return None
-        hint = next(part for part in get_args(hint) if part is not NoneType)
+        read = _reader(next(part for part in get_args(hint) if part is not NoneType))
+        return lambda plain: None if plain is None else read(plain)
     supertype = getattr(hint, "__supertype__", None)
     hint = supertype or hint
     if hint is datetime:
-        return from_ms(int(plain))
+        return lambda plain: from_ms(int(plain))
     if hint is timedelta:
-        return timedelta(milliseconds=int(plain))
+        return lambda plain: timedelta(milliseconds=int(plain))
     if hint is time:
-        return time.fromisoformat(plain)
+        return time.fromisoformat
     if hint is int:
-        return int(plain)
+        return int
     if isinstance(hint, type) and is_dataclass(hint):
-        return unpack(hint, plain)
+        return partial(unpack, hint)
     if get_origin(hint) is tuple:
-        return tuple(_read(get_args(hint)[0], part) for part in plain)
-    return thawed(plain)
+        part_of = _reader(get_args(hint)[0])
+        return lambda plain: tuple(map(part_of, plain))
+    return thawed
 
 
 def thawed(plain: Any) -> Any:

@@ -296,12 +296,9 @@ def _only_asked_for(all_items: Any) -> Any:
         if hash_key is not None:
             kept = list(self.items.get(hash_key, {}).values())
         else:
-            kept = [
-                own
-                for partition in self.items.values()
-                for own in partition.values()
-                if all(_same(own.attrs.get(name), value) for name, value in conditions)
-            ]
+            kept = [own for partition in self.items.values() for own in partition.values()]
+            for name, value in conditions:
+                kept = [own for own in kept if name in own.attrs and _same(own.attrs[name], value)]
         kept.sort(key=lambda own: (own.hash_key.value, own.range_key.value))
         if _asked.beginning is not None:
             kept = _with_neighbours(kept, _asked.beginning)
@@ -328,7 +325,7 @@ def _with_neighbours(rows: list[Any], beginning: str) -> list[Any]:
 
 
 def _same(held: Any, asked: Any) -> bool:
-    return held is not None and held.value == asked.value and held.type == asked.type
+    return bool(held.value == asked.value and held.type == asked.type)
 
 
 def _transacted(transact: Any) -> Any:
