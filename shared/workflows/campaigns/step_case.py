@@ -134,7 +134,8 @@ class StepCases:
             return NothingDue(NOT_DUE)
         campaign_id = CampaignId(episode.campaign_id)
         campaign = self._campaigns.version(episode.merchant_id, campaign_id, episode.campaign_version)
-        checkout = self._checkouts.get(episode.newest_checkout)
+        told = None if message.lost is None else step.checkout  # its shopper may have left another one since
+        checkout = self._checkouts.get(told or episode.newest_checkout)
         merchant = self._merchants.get(episode.merchant_id)
         planned = campaign.step(step.number) if campaign else None
         if campaign is None or checkout is None or merchant is None or planned is None:

@@ -111,7 +111,7 @@ class EpisodePlanner:
         ``before``: by an earlier run. What moved in the episode since was not planned by this abandonment.
         """
         checkout, sent_at = transition.checkout, episode.last_hand_over
-        sent_since = sent_at is not None and sent_at > transition.at
+        sent_since = sent_at is not None and sent_at >= transition.at
         if before and (episode.newest_checkout != checkout.digest or sent_since):
             return
         ended_since = any(own.ended_at is not None and own.ended_at > transition.at for own in episode.steps)

@@ -1,6 +1,7 @@
 """A worker that vanishes in the midst of a step: its message comes again, and nothing is left open or uncounted."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from shared.workflows.campaigns.episode_writes import EpisodeWrites
 from shared.workflows.campaigns.step_record import StepRecord
 from tests.integration.faults.aws_calls import WorkerKilled
 from tests.integration.shop import Shop, forget_compositions
+from tests.integration.till import Till
 from tests.integration.workflows.campaigns.test_campaign_steps import abandoned, due, endpoint, episode, states
 
 __all__ = ["abandoned", "endpoint"]
+NEXT_DAY = datetime(2026, 11, 22, 6, tzinfo=UTC)
 
 
 def killed(*_: Any, **__: Any) -> Any:
@@ -121,3 +124,28 @@ def test_a_lost_message_counts_for_the_shoppers_rest(
     remembered = [own for own in shop.rows() if own["pk"].startswith("I#") and own["sk"] == "I"]
     assert remembered
     assert {own.get("lm") for own in remembered} == {to_ms(lost_at)}
+
+
+@pytest.mark.parametrize("uncounted", [False, True])
+def test_a_message_that_comes_again_after_the_shopper_left_another_checkout_the_next_day_is_counted_once(
+    shop: Shop, abandoned: Callable[..., None], monkeypatch: pytest.MonkeyPatch, *, uncounted: bool
+) -> None:
+    """And of the day on which the checkout was left that it was about, also where its worker had not counted it."""
+    messages = due(shop, abandoned)
+    till = Till(shop)
+    shop.clock.move_to(NEXT_DAY)
+    with monkeypatch.context() as patched:
+        if uncounted:
+            patched.setattr(StepRecord, "ended", killed)
+            vanishes(shop, messages)
+        else:
+            shop.deliver(messages)
+    assert states(shop) == [("sent", None)]
+    customer = {"phone": "+917777788888"}
+    till.posts({"external_id": "next", "status": "abandoned", "totals": {"total": "630.00"}, "customer": customer})
+    shop.settle()
+    assert len(episode(shop).checkouts) == 2
+    shop.deliver(messages)
+
+    (counted,) = [own for own in shop.rows() if own.get("kind") == "messaged"]
+    assert counted["pk"].endswith("#2026-11-21#0")
