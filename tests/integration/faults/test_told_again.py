@@ -122,6 +122,7 @@ STORIES: dict[str, tuple[Move, ...]] = {
     "declared": (is_declared_abandoned, leaves(LAPTOP), order("A-1"), refund("A-1"), order("A-2")),
     "orders twice": (is_declared_abandoned, order("A-1"), cancellation("A-1"), order("A-1"), refund("A-1")),
     "expires": (leaves(PHONE), hours_pass(200), comes_back(PHONE), hours_pass(1)),
+    "another day": (leaves(PHONE), hours_pass(24), is_declared_abandoned, hours_pass(1)),
     "erased": (leaves(PHONE), hours_pass(1), is_erased),
     "switched off": (leaves(PHONE), endpoints_are_switched_off, hours_pass(1)),
     "deleted": (leaves(PHONE), endpoints_are_deleted, hours_pass(1)),
