@@ -71,7 +71,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_finish() -> None:
     """From here on there is rubbish to collect, but not among what was there before."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # looking after every 2,000 of them cost the tests' own work a thirtieth
+    gc.set_threshold(20_000, 20, 20)  # looking after every 2,000 cost a fortieth of the tests' own work
     gc.enable()
 
 
