@@ -8,7 +8,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +19,9 @@ BEHIND = "TESTS_BEHIND"
 """The environment variable that names the lock."""
 
 
-def order(items: list[pytest.Item], environment: Mapping[str, str] = os.environ) -> None:
+def order(items: list[pytest.Item]) -> None:
     """The long ones first: at the end no process is left alone with one of them. Behind others, timed ones last."""
-    behind = BEHIND in environment
+    behind = BEHIND in os.environ
 
     def place(item: pytest.Item) -> tuple[bool, bool]:
         return behind and item.get_closest_marker("timed") is not None, item.get_closest_marker("long") is None

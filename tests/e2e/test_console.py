@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -23,9 +24,14 @@ OF_COLOURS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]
 """Axe's rules that look at colours: all that a page in the dark can break which it does not in the light."""
 
 
+@cache
+def _axe() -> Axe:
+    return Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
+
+
 def looks(page: Page) -> Iterator[tuple[dict[str, Any], str]]:
     """What axe finds on the page that is open: in the light whatever it knows, in the dark what colours are to it."""
-    axe = Axe.from_file(NPM / "node_modules" / "axe-core" / "axe.min.js")
+    axe = _axe()
     told = {"resultTypes": ["violations", "incomplete"]}
     page.emulate_media(color_scheme="light")
     yield axe.run(page, options=told).response, "light"

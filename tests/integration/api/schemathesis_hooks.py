@@ -40,7 +40,7 @@ _SETTINGS = (
     "has more decimals than its currency",
     "a currency stands once",
     "may only rise",
-    "must differ from",
+    "must differ from start",
 )
 _ENDPOINT = (
     _RANGE,
@@ -61,7 +61,8 @@ _SOURCE = (
 )
 _CAMPAIGN = (
     _RANGE,
-    "must be earlier than",
+    "must be earlier than do_not_send_after",
+    "must be earlier than the recovery_horizon",
     "must not come before the step above it",
     "modified_after must reach further back than modified_before",
     "1 to 100 printable characters",

@@ -163,6 +163,11 @@ class Told:
         return f"{', '.join([*marks, *self.messages, *(kind for kind, _, _ in self.pages)])} of move {self.move}"
 
 
+def _partition(record: dict[str, Any]) -> str:
+    key: str = record["dynamodb"]["Keys"]["pk"]["S"]
+    return key
+
+
 class Stage:
     """One story, played once as it is and then again and again with a repetition."""
 
@@ -251,22 +256,26 @@ class Stage:
 
     def _holding(self, held: list[dict[str, Any]]) -> None:
         """Tell what is new but for what waits behind these in their shard."""
-        behind = {own["dynamodb"]["Keys"]["pk"]["S"] for own in held}
-        while True:
-            fresh = self._shop.stream()
-            held += [own for own in fresh if own["dynamodb"]["Keys"]["pk"]["S"] in behind]
-            others = [own for own in fresh if own["dynamodb"]["Keys"]["pk"]["S"] not in behind]
-            if others:
-                self._shop.dispatch(others)
-            messages = self._shop.queued()
-            if messages:
-                self._shop.deliver(messages)
-            if not (others or messages):
-                return
+        behind = {_partition(own) for own in held}
+
+        def others(fresh: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            held.extend(own for own in fresh if _partition(own) in behind)
+            return [own for own in fresh if _partition(own) not in behind]
+
+        for _ in self._worked_off(others):
+            pass
 
     def _settle(self, move: int | None = None) -> None:
+        for records, messages in self._worked_off(lambda fresh: fresh):
+            if move is not None:
+                self._note(move, records, messages)
+
+    def _worked_off(
+        self, of: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
+    ) -> Iterator[tuple[list[dict[str, Any]], list[str]]]:
+        """Round by round, until there is no more, the records that were told ``of`` what is new, and the messages."""
         while True:
-            records, messages = self._shop.stream(), []
+            records = of(self._shop.stream())
             if records:
                 self._shop.dispatch(records)
             messages = self._shop.queued()
@@ -274,8 +283,7 @@ class Stage:
                 self._shop.deliver(messages)
             if not (records or messages):
                 return
-            if move is not None:
-                self._note(move, records, messages)
+            yield records, messages
 
     def _note(self, move: int, records: list[dict[str, Any]], messages: list[str]) -> None:
         parts = [tuple(records)] if records else []

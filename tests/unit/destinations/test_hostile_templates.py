@@ -120,7 +120,7 @@ HOSTILE = {
 def _impatient() -> Iterator[None]:
     """The limits as they are, but for the time: the corpus would wait for most of a minute."""
     with pytest.MonkeyPatch.context() as patch:
-        made = Sandbox(cpu_seconds=0.1)
+        made = Sandbox(cpu_seconds=0.2)
         patch.setattr("shared.destinations.liquid._sandbox", made)
         yield
     made.close()
