@@ -197,6 +197,17 @@ def is_over(episode: Episode, settings: Settings, now: datetime) -> bool:
     return now >= episode.anchor + settings.recovery_horizon
 
 
+def is_finished(episode: Episode, campaign: Campaign | None, settings: Settings, checkout: Checkout) -> bool:
+    """Whether a cart of its shopper's is another attempt's: left when nothing of this one could go out any more.
+
+    An episode of which nothing has become yet, sent or not, takes up the cart. ``campaign`` is the version the episode
+    was opened with.
+    """
+    if campaign is None or not any(own.state.ended for own in episode.steps):
+        return False
+    return checkout.last_activity_at >= send_limit(episode, campaign, settings)
+
+
 def due_step(episode: Episode, now: datetime) -> EpisodeStep | None:
     """The planned step to gate now, the earliest first; None where none is due, or another one is claimed."""
     if episode.status is not EpisodeStatus.ACTIVE or any(own.state is StepState.CLAIMED for own in episode.steps):

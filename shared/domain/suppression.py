@@ -31,6 +31,8 @@ class EndReason(StrEnum):
     PURCHASED = "purchased"
     JOINED = "joined"
     """Its shopper turned out to be another open episode's, which is older and stays."""
+    FOLLOWED = "followed"
+    """Its time to send was over when its shopper left a cart again: that one has an episode of its own."""
     TOO_OLD = "too_old"
     HORIZON = "horizon"
 

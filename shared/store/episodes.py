@@ -103,18 +103,20 @@ class EpisodeStore:
             raise EpisodeMoved from failed
 
     @staticmethod
-    def ended(episode_id: EpisodeId, reason: str, now: datetime) -> Update:
+    def ended(episode_id: EpisodeId, reason: str, now: datetime, read_version: int | None = None) -> Update:
         """End the episode without reading it; the first end stays. Fails only where there is none any more.
 
-        What was planned in it reads as skipped for the end's reason.
+        What was planned in it reads as skipped for the end's reason. ``read_version``: fail, too, where it was written
+        since.
         """
+        there = Attr("pk").exists()
         return Update(
             key=keys.episode(episode_id),
             set={"st": EpisodeStatus.ENDED.value},
             set_if_absent={"end": to_ms(now), "why": reason},
             add={"v": 1},
             remove=("dq", "da"),
-            condition=Attr("pk").exists(),
+            condition=there if read_version is None else there & Attr("v").eq(read_version),
         )
 
     @staticmethod

@@ -204,7 +204,9 @@ class _Planned:
     @property
     def is_plain(self) -> bool:
         """Whether nothing depends on all of it being written at once: a new episode without a message, or none."""
-        return self.episode is None or (self.episode.version == 1 and self.episode.campaign_id is None)
+        if self.episode is None:
+            return True
+        return self.episode.version == 1 and self.episode.campaign_id is None and len(self.episode_writes) == 1
 
 
 def _why(checkout: Checkout, found: Item | None) -> Exception:

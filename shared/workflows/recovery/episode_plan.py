@@ -13,7 +13,7 @@ from shared.domain.campaign_choice import left_to
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
-from shared.domain.identity import not_named
+from shared.domain.identity import Identity, not_named
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.settings import Settings
@@ -77,33 +77,69 @@ class EpisodePlanner:
         """The episode that an abandonment opens or joins, planned, and its writes; an anonymous checkout has none.
 
         Of two open ones the older stays, with its campaign; one that has none gets the one that this abandonment
-        starts. ``cause``: the abandonment's correlation id.
+        starts. One whose time to send was over when the cart was left makes way for another. ``cause``: the
+        abandonment's correlation id.
         """
         if not records:
             return None, []
         settings = audience.merchant.settings
-        alive = self._alive(checkout, records, settings, now)
-        if not alive:
-            campaign = campaigns.chosen(audience.campaigns, checkout, now)
-            holdout = in_holdout(records, settings.holdout_percent)
-            opened = planning.opened(checkout, records, now, campaign=campaign, holdout=holdout, settings=settings)
-            opened = replace(opened, correlation_id=cause)
-            ends = kept_with(opened, checkout)
-            return opened, [self._episodes.created(opened, now, planning.due_of(opened, settings), ends)]
-        oldest, *younger = alive
-        identities = {*records, *(one for own in younger for one in own.identities)}
-        campaign = self._campaign_of(oldest)
-        if oldest.campaign_id is None and (campaign := campaigns.chosen(audience.campaigns, checkout, now)):
-            oldest = replace(oldest, campaign_id=campaign.id, campaign_version=campaign.version)
-        joined = planning.joined(oldest, checkout, identities, now, campaign=campaign, settings=settings)
+        running: list[tuple[Episode, Campaign | None]] = []
+        ends: list[tuple[Episode, EndReason]] = []
+        for own in self._alive(checkout, records, settings, now):
+            campaign = self._campaign_of(own)
+            if planning.is_finished(own, campaign, settings, checkout):
+                ends.append((own, EndReason.FOLLOWED))
+            elif running:
+                ends.append((own, EndReason.JOINED))
+            else:
+                running.append((own, campaign))
+        identities = {*records, *(one for own, _ in ends for one in own.identities)}
+        if running:
+            planned, write = self._joined(*running[0], checkout, identities, audience, now, cause)
+        else:
+            planned, write = self._opened(checkout, records, identities, audience, now, cause)
+        self._shoppers.find_by_themselves(not_named(planned.identities) - records.keys())
+        writes = [write]
+        for own, reason in ends:
+            writes.append(self._episodes.ended(own.id, reason, now, own.version))
+            writes += self._handed_over(own, records, planned.id)
+        return planned, writes
+
+    def _opened(
+        self,
+        checkout: Checkout,
+        records: ShopperRecords,
+        identities: Iterable[Identity],
+        audience: Audience,
+        now: datetime,
+        cause: str | None,
+    ) -> tuple[Episode, Write]:
+        settings = audience.merchant.settings
+        campaign = campaigns.chosen(audience.campaigns, checkout, now)
+        holdout = in_holdout(records, settings.holdout_percent)
+        opened = planning.opened(checkout, identities, now, campaign=campaign, holdout=holdout, settings=settings)
+        opened = replace(opened, correlation_id=cause)
+        ends = kept_with(opened, checkout)
+        return opened, self._episodes.created(opened, now, planning.due_of(opened, settings), ends)
+
+    def _joined(
+        self,
+        episode: Episode,
+        campaign: Campaign | None,
+        checkout: Checkout,
+        identities: Iterable[Identity],
+        audience: Audience,
+        now: datetime,
+        cause: str | None,
+    ) -> tuple[Episode, Write]:
+        settings = audience.merchant.settings
+        before = episode.version
+        if episode.campaign_id is None and (campaign := campaigns.chosen(audience.campaigns, checkout, now)):
+            episode = replace(episode, campaign_id=campaign.id, campaign_version=campaign.version)
+        joined = planning.joined(episode, checkout, identities, now, campaign=campaign, settings=settings)
         joined = replace(joined, correlation_id=cause)
-        self._shoppers.find_by_themselves(not_named(joined.identities) - records.keys())
         due_at, ends = planning.due_of(joined, settings), kept_with(joined, checkout)
-        writes: list[Write] = [self._episodes.rewritten(joined, oldest.version, now, due_at, ends)]
-        for own in younger:
-            writes.append(self._episodes.ended(own.id, EndReason.JOINED, now))
-            writes += self._handed_over(own, records, oldest.id)
-        return joined, writes
+        return joined, self._episodes.rewritten(joined, before, now, due_at, ends)
 
     def note_planned(self, transition: Transition, episode: Episode, settings: Settings, *, before: bool) -> None:
         """The messages ahead, or why there is none, on the timeline: the same however often the abandonment is told.

@@ -90,6 +90,10 @@ def step_is_due(aws: Aws) -> None:
     aws.shop.wait(minutes=30)
 
 
+def its_time_is_over(aws: Aws) -> None:
+    aws.shop.wait(days=5)
+
+
 def another_leaves(aws: Aws) -> None:
     posts(checkout_url="https://flexype.myshopify.com/?flx_s=another", user=stranger(3))(aws)
 
@@ -151,6 +155,13 @@ FLOWS = [
         in_turn(ABANDONED, posts(**OTHER)),
         in_turn(walks_away, sweeps, streams),
         10,
+        variant=True,
+    ),
+    Flow(
+        "abandonment, next attempt",
+        in_turn(ABANDONED, step_is_due, sweeps, delivers, streams, its_time_is_over, posts(**OTHER)),
+        in_turn(walks_away, sweeps, streams),
+        11,
         variant=True,
     ),
     Flow("purchase of an open checkout", posts(), in_turn(posts(session_state="COMPLETED"), streams), 5),

@@ -25,7 +25,7 @@ from shared.domain.gate import CloseChannel, Defer, EndEpisode, GateFacts, Repla
 from shared.domain.holdout import in_holdout
 from shared.domain.identity import SHOPPER_KINDS, Identity, IdentityHasher
 from shared.domain.ids import SourceId, checkout_digest
-from shared.domain.planning import due_step, ended, joined, next_due, opened, paused, replanned, with_step
+from shared.domain.planning import due_step, ended, is_finished, joined, next_due, opened, paused, replanned, with_step
 from shared.domain.settings import Settings
 from shared.domain.shopper import Shopper, together
 from shared.domain.step_state import ALLOWED, EpisodeStep, StepState, claimed, concluded, deferred, lease_lost, skipped
@@ -320,14 +320,16 @@ class ShopMachine(RuleBasedStateMachine):
         # The checkout's own episode too: its contact may have changed since.
         known = {self.held.get(own) for own in identities} | {checkout.episode_id}
         alive = sorted(own.id for own in self.episodes.values() if own.id in known and own.end_reason is None)
-        if alive:
-            oldest, *younger = (self.episodes[own] for own in alive)
-            for other in younger:
-                self._end(other, "joined")
-            identities = sorted({*identities, *(one for own in younger for one in own.identities)})
-            episode = joined(oldest, checkout, identities, self.now, campaign=CAMPAIGN, settings=SETTINGS)
+        there = [self.episodes[own] for own in alive]
+        over = [own for own in there if is_finished(own, CAMPAIGN if own.campaign_id else None, SETTINGS, checkout)]
+        running = [own for own in there if own not in over]
+        for other in (*over, *running[1:]):
+            self._end(other, "followed" if other in over else "joined")
+            identities = sorted({*identities, *other.identities})
+        if running:
+            episode = joined(running[0], checkout, identities, self.now, campaign=CAMPAIGN, settings=SETTINGS)
         else:
-            held_out = in_holdout(identities, SETTINGS.holdout_percent)
+            held_out = in_holdout(self._identities(checkout), SETTINGS.holdout_percent)
             campaign = chosen([CAMPAIGN], checkout, self.now)
             episode = opened(checkout, identities, self.now, campaign=campaign, holdout=held_out, settings=SETTINGS)
         for own in episode.identities:
