@@ -6,6 +6,7 @@ is done with its last ones, so nobody has to know how long a test takes. What th
 reports, which the one session tells as if it had played them itself.
 """
 
+import gc
 import mmap
 import os
 import signal
@@ -213,9 +214,10 @@ class _Fork:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self) -> Iterator[None]:
-        """When everything is taken down."""
+        """When everything is taken down. The process ends, and need not look through all it has for rubbish first."""
         yield
         self._told.send(_Ended(self._error))
+        gc.freeze()
 
 
 class _Listening:
