@@ -280,10 +280,11 @@ class _Listening:
 
     def _tell(self, item: pytest.Item, reports: list[dict[str, Any]]) -> None:
         config, hook = self._session.config, item.ihook
-        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        location = reports[0]["location"]  # the item's own, which the fork has looked for already
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=location)
         for own in reports:
             hook.pytest_runtest_logreport(report=config.hook.pytest_report_from_serializable(config=config, data=own))
-        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=location)
 
     def _bury(self, heard: Connection) -> None:
         number, pid = self._running.pop(heard)
