@@ -16,7 +16,6 @@ from typing import Any
 import boto3
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from moto.core.base_backend import BackendDict, BaseBackend
-from moto.core.model_instances import reset_model_data
 from moto.dynamodb.models import dynamodb_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
@@ -87,7 +86,6 @@ class Account:
             backend.reset()  # closes the files that objects are kept in
             if id(backend) in self._kept:
                 backend.__dict__ = self._kept[id(backend)].copied()
-        reset_model_data()
 
     def _noted(self, client: Any) -> Any:
         """The client, whose registrations are noted from here on."""

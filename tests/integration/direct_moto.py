@@ -6,13 +6,13 @@ the host, serialising the answer and parsing it again, and none of it is what th
 (``before-send``), where an answer is an error, and wherever moto's answer is not made of plain values, the long way is
 gone, or its second half. S3 and Scheduler are asked by ``direct_requests.py``.
 
-A call to DynamoDB that nobody else listens to does not become a request at all: what botocore would refuse it refuses,
-and moto gets a copy of what was given.
+A call that nobody else listens to does not become a request at all: what botocore would refuse it refuses, and moto
+gets a copy of what was given, as the request would have brought it.
 """
 
 import json
 import marshal
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from contextlib import nullcontext
 from copy import deepcopy
 from functools import cache, wraps
@@ -46,6 +46,8 @@ _DIRECT = {
     "secrets-manager": (SecretsManagerResponse, {"GetSecretValue"}),
 }
 """By the service's name in events: moto's operations, and which of them."""
+_IN_EVENTS = {name.replace("-", ""): name for name in _DIRECT}
+"""The same names, by those of botocore's models."""
 _one_at_a_time = {DynamoHandler: Lock()}
 """DynamoDB takes the writes of a row one after the other; moto's dictionaries are not made for threads."""
 _OK = {"RequestId": "", "HTTPStatusCode": 200, "HTTPHeaders": {}, "RetryAttempts": 0}
@@ -89,18 +91,25 @@ def _call_without_a_request() -> None:
     call = getattr(recorded, "call", recorded)
 
     def called(self: Any, name: str, given: dict[str, Any]) -> Any:
-        if self._service_model.service_name != "dynamodb" or not _nobody_listens(self, name):
+        service = _IN_EVENTS.get(self._service_model.service_name)
+        if service is None or not _nobody_listens(self, service, name):
             return call(self, name, given)
         operation = self._service_model.operation_model(name)
-        if not request_checks.is_sound(given, operation.input_shape):
+        if not request_checks.is_sound(given, service, operation.input_shape):
             return call(self, name, given)
+        handler = _DIRECT[service][0]()
         try:
-            params = marshal.loads(marshal.dumps(given))  # noqa: S302 - what was written a moment ago
-        except ValueError:
+            if service == "dynamodb":
+                params, headers = marshal.loads(marshal.dumps(given)), {"X-Amz-Target": f".{name}"}  # noqa: S302 - ours
+            else:
+                handler.body, headers = _text(given, service), _headers(self._service_model, name)
+                params = json.loads(handler.body)
+        except (TypeError, ValueError):
             return call(self, name, given)
-        http, answer = _done(_DIRECT["dynamodb"][0](), self, operation, params, {"X-Amz-Target": f".{name}"})
+        http, answer = _done(handler, self, operation, params, headers)
         if http.status_code >= 300:
-            raise self.exceptions.from_code(answer.get("Error", {}).get("Code"))(answer, name)
+            error = answer.get("Error", {})
+            raise self.exceptions.from_code(error.get("QueryErrorCode") or error.get("Code"))(answer, name)
         return answer
 
     if recorded is call:
@@ -109,11 +118,26 @@ def _call_without_a_request() -> None:
         recorded.call = called
 
 
+def _text(given: dict[str, Any], service: str) -> str:
+    """A request's body; raises TypeError for bytes where moto would have them otherwise than in base64."""
+    return json.dumps(given, default=None if service == "sqs" else lambda held: b64encode(held).decode())
+
+
+@cache
+def _headers(model: Any, operation: str) -> dict[str, str]:
+    """What moto finds an operation by, and how its answer is written."""
+    found = {
+        "X-Amz-Target": f"{model.metadata['targetPrefix']}.{operation}",
+        "Content-Type": f"application/x-amz-json-{model.metadata['jsonVersion']}",
+    }
+    return found | {"x-amzn-query-mode": "true"} if model.is_query_compatible else found
+
+
 _SILENT = {"shared.aws.whole_answers"}
 _HEARD = ("provide-client-params", "before-parameter-build", "before-call", "after-call")
 
 
-def _nobody_listens(client: Any, operation: str) -> bool:
+def _nobody_listens(client: Any, service: str, operation: str) -> bool:
     """Whether but botocore, our clients and moto nobody hears of a call, which goes the direct way.
 
     Kept where the client keeps whom it found, until the next one registers.
@@ -126,11 +150,11 @@ def _nobody_listens(client: Any, operation: str) -> bool:
         found = (
             listener.__module__
             for event in _HEARD
-            for listener in emitter._handlers.prefix_search(f"{event}.dynamodb.{operation}")
+            for listener in emitter._handlers.prefix_search(f"{event}.{service}.{operation}")
         )
         alone = all(own in _SILENT or (own.startswith("botocore.") and own != "botocore.stub") for own in found)
-        is_direct = alone and operation in _DIRECT["dynamodb"][1] and _is_moto_next(client, "dynamodb", operation)
-        sending = emitter._handlers.prefix_search(f"before-send.dynamodb.{operation}")
+        is_direct = alone and operation in _DIRECT[service][1] and _is_moto_next(client, service, operation)
+        sending = emitter._handlers.prefix_search(f"before-send.{service}.{operation}")
         stubber = known[key] = sending[0] if is_direct else _NOBODY
     return bool(stubber.enabled)
 

@@ -6,9 +6,9 @@ every transaction, to be able to go back, looks for each of an attribute's ten p
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
 item at each attribute that is set, asks its copies of attributes through the copy module, spells out a queue's fifteen
 attributes whenever one is asked for, sorts all of a table to find the rows of one partition and measures each of them,
-whatever its sort key, and at each request loads a service's module of addresses to write them down anew. What it does
-with the texts of expressions, ``moto_expressions.py`` does instead, what with single attributes,
-``moto_attributes.py``.
+whatever its sort key, at each request loads a service's module of addresses to write them down anew, and keeps
+everything it ever made for a dashboard. What it does with the texts of expressions, ``moto_expressions.py`` does
+instead, what with single attributes, ``moto_attributes.py``.
 """
 
 import copy
@@ -28,6 +28,7 @@ from tests.integration import moto_attributes, moto_expressions
 # Moto's types do not show what is replaced here.
 backends: Any = import_module("moto.backends")
 base_backend: Any = import_module("moto.core.base_backend")
+common_models: Any = import_module("moto.core.common_models")
 responses: Any = import_module("moto.core.responses")
 serialize: Any = import_module("moto.core.serialize")
 models: Any = import_module("moto.dynamodb.models")
@@ -45,6 +46,7 @@ def install() -> None:
     if getattr(models.copy, "quick", False):
         return
     backends.get_backend = cache(backends.get_backend)
+    common_models.BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)  # without the list of all of its class
     base_backend.BaseBackend.urls = property(_addresses_once(base_backend.BaseBackend.urls.fget))
     responses.method_names_from_class = cache(responses.method_names_from_class)
     queues.camelcase_to_underscores = cache(queues.camelcase_to_underscores)

@@ -8,37 +8,39 @@ from typing import Any
 
 type _Check = Callable[[Any], bool]
 
-_known: dict[str, _Check] = {}
+_known: dict[tuple[str, str], _Check] = {}
+"""By service, whose shapes are known by their names, and shape."""
 
 
-def is_sound(given: Any, shape: Any) -> bool:
-    """Of one service only: shapes are known by their names."""
-    return _check(shape)(given)
+def is_sound(given: Any, service: str, shape: Any) -> bool:
+    """Whether this may be sent as what a shape of the service says."""
+    return _check(service, shape)(given)
 
 
-def _check(shape: Any) -> _Check:
-    known = _known.get(shape.name)
+def _check(service: str, shape: Any) -> _Check:
+    key = (service, shape.name)
+    known = _known.get(key)
     if known is not None:
         return known
 
     def within(value: Any) -> bool:
         """The shape within itself: made by then."""
-        return _known[shape.name](value)
+        return _known[key](value)
 
-    _known[shape.name] = within
-    made = _known[shape.name] = _MAKERS.get(shape.type_name, _never)(shape)
+    _known[key] = within
+    made = _known[key] = _MAKERS.get(shape.type_name, _never)(service, shape)
     return made
 
 
-def _never(_: Any) -> _Check:
+def _never(*_: Any) -> _Check:
     return lambda _: False
 
 
-def _structure(shape: Any) -> _Check:
+def _structure(service: str, shape: Any) -> _Check:
     if shape.is_tagged_union or shape.is_document_type:
-        return _never(shape)
+        return _never()
     required = frozenset(shape.metadata.get("required", ()))
-    members = {name: _check(member) for name, member in shape.members.items()}
+    members = {name: _check(service, member) for name, member in shape.members.items()}
 
     def is_sound(value: Any) -> bool:
         if type(value) is not dict or not required <= value.keys() <= members.keys():
@@ -48,31 +50,31 @@ def _structure(shape: Any) -> _Check:
     return is_sound
 
 
-def _list(shape: Any) -> _Check:
-    least, check = shape.metadata.get("min", 0), _check(shape.member)
+def _list(service: str, shape: Any) -> _Check:
+    least, check = shape.metadata.get("min", 0), _check(service, shape.member)
     return lambda value: type(value) is list and len(value) >= least and all(map(check, value))
 
 
-def _map(shape: Any) -> _Check:
-    key, held = _check(shape.key), _check(shape.value)
+def _map(service: str, shape: Any) -> _Check:
+    key, held = _check(service, shape.key), _check(service, shape.value)
     return lambda value: type(value) is dict and all(map(key, value)) and all(map(held, value.values()))
 
 
-def _string(shape: Any) -> _Check:
+def _string(_: str, shape: Any) -> _Check:
     least = shape.metadata.get("min", 0)
     return lambda value: type(value) is str and len(value) >= least
 
 
-def _number(shape: Any) -> _Check:
+def _number(_: str, shape: Any) -> _Check:
     least = shape.metadata.get("min")
     return lambda value: type(value) is int and (least is None or value >= least)
 
 
-def _of(kind: type) -> Callable[[Any], _Check]:
-    return lambda _: lambda value: type(value) is kind
+def _of(kind: type) -> Callable[[str, Any], _Check]:
+    return lambda *_: lambda value: type(value) is kind
 
 
-_MAKERS: Mapping[str, Callable[[Any], _Check]] = {
+_MAKERS: Mapping[str, Callable[[str, Any], _Check]] = {
     "structure": _structure,
     "list": _list,
     "map": _map,

@@ -5,7 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ParamValidationError
+from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
@@ -73,6 +73,68 @@ def test_whoever_listens_hears_every_call_and_then_nobody_does(stage: Stage) -> 
         client.meta.events.unregister(f"{event}.dynamodb.GetItem", note)
     calls()
     assert heard == ["GetItem"] * 4
+
+
+def _asked(client: Any, operation: str, given: dict[str, Any]) -> Any:
+    """What is answered, or refused; without what differs each time."""
+    try:
+        answer = getattr(client, operation)(**given)
+    except ClientError as refused:
+        return type(refused), refused.response["Error"], refused.response["ResponseMetadata"]["HTTPStatusCode"]
+    rows = [answer, *answer.get("Messages", ()), *answer.get("Successful", ())]
+    told = [{name: type(own) if name in DIFFERS else own for name, own in row.items()} for row in rows]
+    return told, answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+DIFFERS = {"MessageId", "ReceiptHandle", "CiphertextBlob", "Plaintext", "Messages", "Successful", "ResponseMetadata"}
+
+
+def test_what_queues_keys_and_secrets_answer_is_what_they_answer_to_a_request(stage: Stage) -> None:
+    queue = {"QueueUrl": stage.deliveries_url}
+    nobodys = {"QueueUrl": stage.deliveries_url + "-of-nobody"}
+    entries = [{"Id": f"e{at}", "MessageBody": f"caf\u00e9 {at}", "DelaySeconds": at} for at in (0, 1)]
+    attributes = {"note": {"DataType": "String", "StringValue": "one"}}
+    binary = {"note": {"DataType": "Binary", "BinaryValue": b"\xff"}}
+    context: dict[str, Any] = {"EncryptionContext": {"purpose": "test"}}
+    of_key: dict[str, Any] = {"KeyId": stage.key_arn, **context}
+    kms: Any = clients.kms()
+    sealed = kms.encrypt(Plaintext=b"\x00\xff", **of_key)["CiphertextBlob"]
+    calls: list[tuple[Any, str, dict[str, Any]]] = [
+        (clients.sqs, "send_message", {**queue, "MessageBody": "x"}),
+        (clients.sqs, "send_message", {**queue, "MessageBody": "x", "MessageAttributes": attributes}),
+        (clients.sqs, "send_message", {**queue, "MessageBody": "x", "MessageAttributes": binary}),
+        (clients.sqs, "send_message", {**queue, "MessageBody": "x" * (1 << 21)}),
+        (clients.sqs, "send_message", {**nobodys, "MessageBody": "x"}),
+        (clients.sqs, "send_message_batch", {**queue, "Entries": entries}),
+        (clients.sqs, "send_message_batch", {**queue, "Entries": [entries[0], entries[0]]}),
+        (clients.sqs, "receive_message", {**queue, "MaxNumberOfMessages": 1, "VisibilityTimeout": 0}),
+        (clients.sqs, "receive_message", {**queue, "AttributeNames": ["All"], "MaxNumberOfMessages": 11}),
+        (clients.sqs, "delete_message", {**queue, "ReceiptHandle": "nobody's"}),
+        (clients.sqs, "get_queue_attributes", {**queue, "AttributeNames": ["VisibilityTimeout", "QueueArn"]}),
+        (clients.sqs, "get_queue_attributes", {**queue, "AttributeNames": ["Mood"]}),
+        (clients.kms, "encrypt", {**of_key, "Plaintext": b"\x00\xff"}),
+        (clients.kms, "decrypt", {**of_key, "CiphertextBlob": sealed}),
+        (clients.kms, "decrypt", {**context, "CiphertextBlob": sealed}),
+        (clients.kms, "decrypt", {"CiphertextBlob": sealed}),
+        (clients.kms, "decrypt", {**context, "CiphertextBlob": b"no cipher"}),
+        (clients.kms, "generate_data_key", {**of_key, "KeySpec": "AES_256"}),
+        (clients.kms, "generate_data_key", {**of_key, "KeySpec": "AES_257"}),
+        (clients.secretsmanager, "get_secret_value", {"SecretId": stage.keys_secret_arn}),
+        (clients.secretsmanager, "get_secret_value", {"SecretId": "nobody's"}),
+        (clients.secretsmanager, "get_secret_value", {"SecretId": "keys", "VersionStage": "AWSPENDING"}),
+    ]
+    for made, operation, given in calls:
+        client, heard = made(), list[str]()
+        straight = _asked(client, operation, given)
+
+        def note(model: Any, heard: list[str] = heard, **_: Any) -> None:
+            heard.append(model.name)
+
+        client.meta.events.register("before-call", note)
+        assert _asked(client, operation, given) == straight, (operation, given)
+        client.meta.events.unregister("before-call", note)
+        assert len(heard) == 1
+    assert kms.decrypt(CiphertextBlob=sealed, **context)["Plaintext"] == b"\x00\xff"
 
 
 def test_a_client_that_is_told_its_answers_says_those(stage: Stage) -> None:
