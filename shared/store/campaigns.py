@@ -50,6 +50,11 @@ class CampaignStore:
         condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with("CMP#")
         return list(self._table.readable(self._table.query_all(condition, consistent=True), _current))
 
+    def ids(self, merchant_id: MerchantId) -> list[CampaignId]:
+        """The ids of all the merchant's campaigns, which are not read."""
+        found = self._table.keys_of(keys.merchant(merchant_id), prefix="CMP#")
+        return [CampaignId(sk.removeprefix("CMP#")) for _, sk in found]
+
     def create(self, campaign: Campaign) -> None:
         """Write a new campaign at its first version."""
         note = _note(campaign, 1) if _scheduled(campaign) else None

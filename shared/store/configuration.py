@@ -1,5 +1,6 @@
 """Configuration: merchants, their tokens, sources and endpoints. Every read of one merchant stays in its partition."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -175,6 +176,10 @@ class SourceStore:
         present = (rows[keys.source(own)] for own in ids if keys.source(own) in rows)
         return list(self._table.readable(present, partial(_versioned, Source)))
 
+    def ids(self, merchant_id: MerchantId) -> list[SourceId]:
+        """The ids of all the merchant's sources, which are not read."""
+        return [SourceId(own) for own in _ids(self._table, merchant_id, "SRC#")]
+
     def delete(self, source: Source) -> None:
         """Remove the source; its checkouts stay."""
         entry = keys.source_entry(source.merchant_id, source.id)
@@ -233,6 +238,16 @@ class EndpointStore:
         found = _entries(self._table, merchant_id, "EP#")
         return list(self._table.readable(found, partial(_versioned, Endpoint)))
 
+    def named(self, merchant_id: MerchantId, endpoint_ids: Iterable[EndpointId]) -> dict[EndpointId, Endpoint]:
+        """Those of the merchant's endpoints that have these ids, however many it has beside them."""
+        rows = self._table.batch_get(keys.endpoint(merchant_id, endpoint_id) for endpoint_id in endpoint_ids)
+        found = self._table.readable(rows.values(), partial(unpack, Endpoint))
+        return {endpoint.id: endpoint for endpoint in found}
+
+    def ids(self, merchant_id: MerchantId) -> list[EndpointId]:
+        """The ids of all the merchant's endpoints, which are not read."""
+        return [EndpointId(own) for own in _ids(self._table, merchant_id, "EP#")]
+
     def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
         """Remove the endpoint."""
         owner = Delete(keys.endpoint_owner(endpoint_id))
@@ -261,6 +276,10 @@ def _token_puts(token: TokenRecord) -> list[Put]:
 def _entries(table: Table, merchant_id: MerchantId, prefix: str) -> list[Item]:
     condition = Key("pk").eq(keys.merchant(merchant_id)) & Key("sk").begins_with(prefix)
     return list(table.query_all(condition, consistent=True))
+
+
+def _ids(table: Table, merchant_id: MerchantId, prefix: str) -> list[str]:
+    return [sk.removeprefix(prefix) for _, sk in table.keys_of(keys.merchant(merchant_id), prefix=prefix)]
 
 
 def _row(key: ItemKey, value: Any) -> Item:

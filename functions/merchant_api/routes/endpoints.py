@@ -76,8 +76,7 @@ def create_endpoint(body: EndpointBody) -> Json[NewEndpointJson]:
     draft = body.draft()
     check(draft, local=own.local, own=own.own_address, merchant_id=own.merchant_id)
     endpoint_id = EndpointId(f"ep_{own.new_ulid()}")
-    standing = own.services.endpoints.listed(own.merchant_id)
-    check_room((row.value.id for row in standing), endpoint_id, MOST_ENDPOINTS, "endpoints")
+    check_room(own.services.endpoints.ids(own.merchant_id), endpoint_id, MOST_ENDPOINTS, "endpoints")
     endpoint = Endpoint(
         id=endpoint_id,
         merchant_id=own.merchant_id,

@@ -66,8 +66,7 @@ def create_source(body: SourceBody) -> Json[NewSourceJson]:
     check_api_address(given, local=own.local, own=own.own_address)
     credentials = first_credentials(provider, given)
     source_id = SourceId(f"src_{own.new_ulid()}")
-    standing = own.services.sources.listed(own.merchant_id)
-    check_room((row.value.id for row in standing), source_id, MOST_SOURCES, "sources")
+    check_room(own.services.sources.ids(own.merchant_id), source_id, MOST_SOURCES, "sources")
     source = Source(
         id=source_id,
         merchant_id=own.merchant_id,

@@ -92,7 +92,7 @@ class CampaignPreview:
     def _setting(
         self, campaign: Campaign, merchant: Merchant, now: datetime, open_episode: Callable[[Checkout], Episode | None]
     ) -> Setting:
-        endpoints = {own.value.id: own.value for own in self._endpoints.listed(merchant.id)}
+        endpoints = self._endpoints.named(merchant.id, (own.endpoint_id for own in campaign.steps))
         targets = {own.endpoint_id: _target(endpoints.get(own.endpoint_id)) for own in campaign.steps}
         left = {own.id: own.left for own in self._coupons.listed(merchant.id)}
 

@@ -10,6 +10,7 @@ from shared.destinations.message import with_template
 from shared.domain.campaign import Campaign, CampaignStatus, problems_of
 from shared.domain.coupon import CouponRule
 from shared.domain.durations import duration_text
+from shared.domain.ids import EndpointId
 from shared.domain.merchant import Endpoint
 from shared.store.campaigns import CampaignStore
 from shared.store.configuration import EndpointStore, MerchantStore, Versioned
@@ -52,8 +53,7 @@ class CampaignSetup:
     def create(self, campaign: Campaign) -> Versioned[Campaign]:
         """Store a new campaign. Raises Invalid, and Conflict where there are too many."""
         self.check(campaign)
-        standing = self._campaigns.listed(campaign.merchant_id)
-        check_room((own.value.id for own in standing), campaign.id, MOST_CAMPAIGNS, "campaigns")
+        check_room(self._campaigns.ids(campaign.merchant_id), campaign.id, MOST_CAMPAIGNS, "campaigns")
         self._campaigns.create(campaign)
         created = Versioned(campaign, 1)
         try:
@@ -111,7 +111,10 @@ class CampaignSetup:
         size = len(json.dumps([campaign.criteria, [own.template for own in campaign.steps]]).encode())
         if size > LARGEST:
             problems.append(("", f"criteria and templates together are larger than {LARGEST} bytes"))
-        endpoints = {str(own.value.id): own.value for own in self._endpoints.listed(campaign.merchant_id)}
+        rules = (campaign.coupon, *(step.coupon for step in campaign.steps))
+        minting = (EndpointId(rule.endpoint_id) for rule in rules if rule is not None and rule.endpoint_id is not None)
+        named = (*(step.endpoint_id for step in campaign.steps), *minting)
+        endpoints = self._endpoints.named(campaign.merchant_id, named)
         problems += self._strangers(campaign, endpoints) or _template_problems(campaign, endpoints)
         if problems:
             raise Invalid(problems)
@@ -127,7 +130,7 @@ class CampaignSetup:
             if horizon <= step.after < campaign.do_not_send_after
         ]
 
-    def _strangers(self, campaign: Campaign, endpoints: Mapping[str, Endpoint]) -> list[tuple[str, str]]:
+    def _strangers(self, campaign: Campaign, endpoints: Mapping[EndpointId, Endpoint]) -> list[tuple[str, str]]:
         """Endpoints and pools that are not the merchant's."""
         rules = [("/coupon", campaign.coupon)]
         rules += [(f"/steps/{position}/coupon", step.coupon) for position, step in enumerate(campaign.steps)]
@@ -136,14 +139,14 @@ class CampaignSetup:
         problems = [
             (f"/steps/{position}/endpoint_id", "no such endpoint")
             for position, step in enumerate(campaign.steps)
-            if str(step.endpoint_id) not in endpoints
+            if step.endpoint_id not in endpoints
         ]
         for pointer, rule in rules:
             problems += _rule_strangers(rule, pointer, endpoints, pools)
         return problems
 
 
-def _template_problems(campaign: Campaign, endpoints: Mapping[str, Endpoint]) -> list[tuple[str, str]]:
+def _template_problems(campaign: Campaign, endpoints: Mapping[EndpointId, Endpoint]) -> list[tuple[str, str]]:
     """What the kinds of the steps' endpoints find wrong with the steps' own templates."""
     from shared.destinations import registry
     from shared.destinations.liquid import gave_up
@@ -152,7 +155,7 @@ def _template_problems(campaign: Campaign, endpoints: Mapping[str, Endpoint]) ->
     for position, step in enumerate(campaign.steps):
         if gave_up(found):
             break
-        endpoint = endpoints[str(step.endpoint_id)]
+        endpoint = endpoints[step.endpoint_id]
         if step.template:
             target = Target(endpoint.id, endpoint.kind, endpoint.url or "", settings=endpoint.settings)
             # Its credentials are sealed, and what is wrong beside the template is told where the endpoint is set up.
@@ -165,13 +168,13 @@ def _template_problems(campaign: Campaign, endpoints: Mapping[str, Endpoint]) ->
 
 
 def _rule_strangers(
-    rule: CouponRule | None, pointer: str, endpoints: Mapping[str, Endpoint], pools: Container[str]
+    rule: CouponRule | None, pointer: str, endpoints: Mapping[EndpointId, Endpoint], pools: Container[str]
 ) -> list[tuple[str, str]]:
     problems = []
     if rule is not None and rule.type == "pool" and rule.pool_id is not None and rule.pool_id not in pools:
         problems.append((f"{pointer}/pool_id", "no such coupon pool"))
     if rule is not None and rule.type == "minted" and rule.endpoint_id is not None:
-        mint = endpoints.get(rule.endpoint_id)
+        mint = endpoints.get(EndpointId(rule.endpoint_id))
         if mint is None or mint.kind != "webhook":
             problems.append((f"{pointer}/endpoint_id", "no such endpoint of kind webhook"))
     return problems

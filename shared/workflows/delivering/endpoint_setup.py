@@ -179,11 +179,14 @@ def _of_schemes(signing: tuple[SigningSecret, ...], schemes: Collection[str]) ->
 
 
 def refresh_flags(merchants: MerchantStore, endpoints: EndpointStore, merchant_id: MerchantId) -> None:
-    """Tell ingest what the merchant's endpoints ask for.
+    """Tell ingest what the merchant's endpoints ask for; nothing is written where it stands so already.
 
     Read again after writing: of two changes at once, whoever writes the flags last has then seen both.
     """
     flags = _flags(endpoints, merchant_id)
+    told = merchants.standing(merchant_id)
+    if told is not None and (told.value.feed, told.value.raw) == flags:
+        return
     for _ in range(3):
         merchants.flag(merchant_id, feed=flags[0], raw=flags[1])
         seen = _flags(endpoints, merchant_id)

@@ -38,8 +38,8 @@ def served() -> Iterator[Served]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-        """Head and body are two small writes: the second would wait 40 ms for the client's acknowledgement."""
+        wbufsize = -1
+        """Head and body are one write: of two the second would wait 40 ms for the client's acknowledgement."""
 
         def _hand_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
