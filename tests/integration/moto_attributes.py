@@ -1,9 +1,10 @@
 """Moto without the detours of single attributes and items.
 
 Moto finds out what an attribute is by asking for each kind in turn, copies the parts of a map to know how long they
-are, turns a whole item into Python's values and back once for each key of an index, copies what a query found although
-its answer is a copy, and writes every stream record as JSON to know how long it is. Whatever is not plain, moto does
-itself, as it always did: ``test_account.py`` and ``test_moto_expressions.py`` hold both side by side.
+are, and to tell what they are, turns a whole item into Python's values and back once for each key of an index, copies
+what a query found although its answer is a copy, and writes every stream record as JSON to know how long it is.
+Whatever is not plain, moto does itself, as it always did: ``test_account.py`` and ``test_moto_expressions.py`` hold
+both side by side.
 """
 
 import copy
@@ -86,7 +87,20 @@ def _size(size: Callable[[Any], int]) -> Callable[[Any], int]:
 
 
 def _as_json(as_json: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    return lambda self: {self.type: self.value} if type(self.value) is str and self.type in "SN" else as_json(self)
+    """Without a copy of what is within, to make another of it."""
+
+    @wraps(as_json)
+    def told(self: Any) -> dict[str, Any]:
+        kind, value = self.type, self.value
+        if kind in _AS_IT_IS or (kind == "N" and type(value) is str):
+            return {kind: value}
+        if kind == "M" and all(type(own) is DynamoType for own in value.values()):
+            return {kind: {name: told(own) for name, own in value.items()}}
+        if kind == "L" and all(type(own) is DynamoType for own in value):
+            return {kind: [told(own) for own in value]}
+        return as_json(self)
+
+    return told
 
 
 def _bytes(value: str | bytes) -> int:

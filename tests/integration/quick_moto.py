@@ -6,7 +6,8 @@ every transaction, to be able to go back, looks for each of an attribute's ten p
 works out the spellings of each member's name at each answer, copies an update's tree node by node, measures a whole
 item at each attribute that is set, asks its copies of attributes through the copy module, spells out a queue's fifteen
 attributes whenever one is asked for, sorts all of a table to find the rows of one partition and measures each of them,
-whatever its sort key, at each request loads a service's module of addresses to write them down anew, and keeps
+whatever its sort key, lists the keys of all indexes index by index at each attribute that is written, takes a lock to
+find an account that is there, at each request loads a service's module of addresses to write them down anew, and keeps
 everything it ever made for a dashboard. What it does with the texts of expressions, ``moto_expressions.py`` does
 instead, what with single attributes, ``moto_attributes.py``.
 """
@@ -47,6 +48,7 @@ def install() -> None:
         return
     backends.get_backend = cache(backends.get_backend)
     common_models.BaseModel.__new__ = lambda cls, *_, **__: object.__new__(cls)  # without the list of all of its class
+    base_backend.BackendDict.__getitem__ = _found_again(base_backend.BackendDict.__getitem__)
     base_backend.BaseBackend.urls = property(_addresses_once(base_backend.BaseBackend.urls.fget))
     responses.method_names_from_class = cache(responses.method_names_from_class)
     queues.camelcase_to_underscores = cache(queues.camelcase_to_underscores)
@@ -63,6 +65,7 @@ def install() -> None:
         picker.get_possible_keys = _keys_once(picker.get_possible_keys)
     models.copy = SimpleNamespace(copy=copy.copy, deepcopy=_copied, quick=True)
     dynamo_type.Item.size = _once_per_query(dynamo_type.Item.size)
+    Table.attribute_keys = property(_keys_of_all_indexes)  # type: ignore[assignment,method-assign]
     Table.query = _narrowed(Table.query)  # type: ignore[method-assign]
     Table.all_items = _only_asked_for(Table.all_items)  # type: ignore[method-assign]
     DynamoDBBackend.transact_write_items = _transacted(DynamoDBBackend.transact_write_items)  # type: ignore[method-assign]
@@ -80,6 +83,23 @@ def _addresses_once(urls: Any) -> Any:
         return own
 
     return found
+
+
+def _found_again(account: Any) -> Any:
+    """A service's account, without a lock and a list of all there are to see whether it is there."""
+
+    @wraps(account)
+    def found(self: dict[str, Any], account_id: str) -> Any:
+        known = self.get(account_id)
+        return account(self, account_id) if known is None else known
+
+    return found
+
+
+def _keys_of_all_indexes(self: Table) -> list[str]:
+    """As moto's, which is asked of each attribute that is written, without a list for each index."""
+    indexes = (*self.indexes, *self.global_indexes)
+    return [*self.table_key_attrs, *(own["AttributeName"] for index in indexes for own in index.schema)]
 
 
 def _look_at_clauses_once() -> None:

@@ -175,19 +175,19 @@ class Shop:
 
     def stream(self) -> list[dict[str, Any]]:
         """What the table's stream shows since the last look, through the mapping's filter, as Lambda gets it."""
-        records = self._whole_stream()
-        fresh, self._streamed = records[self._streamed :], len(records)
+        fresh = self._stream_since(self._streamed)
+        self._streamed += len(fresh)
         return [_as_lambda_gets_it(own) for own in fresh if "tr" in own["dynamodb"].get("NewImage", {})]
 
     def written(self) -> list[dict[str, Any]]:
         """Everything that the table's stream ever showed, without what was removed, as Lambda gets it unfiltered."""
-        return [_as_lambda_gets_it(own) for own in self._whole_stream() if "NewImage" in own["dynamodb"]]
+        return [_as_lambda_gets_it(own) for own in self._stream_since(0) if "NewImage" in own["dynamodb"]]
 
-    def _whole_stream(self) -> list[dict[str, Any]]:
+    def _stream_since(self, read: int) -> list[dict[str, Any]]:
         table = dynamodb_backends[ACCOUNT_ID][REGION].get_table(self.stores.environment.table_name)
         shard = table.stream_shard
         assert shard is not None
-        return list(shard.get(shard.starting_sequence_number, 10_000))
+        return list(shard.get(shard.starting_sequence_number + read, 10_000))
 
     def dispatch(self, records: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
         """Run dispatch over these records, or over what the stream shows; the records."""

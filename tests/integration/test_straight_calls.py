@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from botocore.stub import Stubber
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import Item
+from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.utilities import dynamo_json_dump, dynamo_to_dict
 
 from shared.aws import clients
@@ -177,6 +177,28 @@ def test_what_an_index_or_a_projection_answers_is_what_moto_alone_answers(
     monkeypatch.setattr(import_module("moto.dynamodb.responses"), "dynamo_to_dict", dynamo_to_dict)
     assert quick == answers()
     assert [len(own) for own in quick] == [5, 5, 5, 5, 5, 5, 5]
+
+
+def test_an_attribute_tells_what_it_is_as_moto_alone_has_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain: list[Any] = [{"S": "\u00e9"}, {"N": "007"}, {"B": b"\xff"}, {"B": "/w=="}, {"BOOL": False}, {"NULL": True}]
+    sets: list[Any] = [{"SS": ["a", "b"]}, {"NS": ["1"]}, {"BS": [b"\xff"]}]
+    every = [*plain, *sets, {"L": []}, {"M": {}}]
+    nested = {"M": {"of all": {"L": [*every, {"M": {str(at): own for at, own in enumerate(every)}}]}}}
+    attributes = [DynamoType(own) for own in [*every, nested]]
+    quick = [own.to_regular_json() for own in attributes]
+    held = quick[-1]["M"]["of all"]["L"]
+    as_json: Any = DynamoType.to_regular_json
+    monkeypatch.setattr(DynamoType, "to_regular_json", as_json.__wrapped__)
+    assert quick == [own.to_regular_json() for own in attributes]
+    held.clear()
+    assert attributes[-1].to_regular_json()["M"]["of all"]["L"], "what was told is no copy"
+
+
+def test_the_keys_of_all_indexes_are_moto_s_own(stage: Stage) -> None:
+    table = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].get_table(stage.table_name)
+    indexes = [own["AttributeName"] for index in table.global_indexes for own in index.schema]
+    assert table.attribute_keys == ["pk", "sk", *indexes]
+    assert len(indexes) == 12
 
 
 def test_a_stream_record_says_how_long_it_is(shop: Shop) -> None:
