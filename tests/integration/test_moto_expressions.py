@@ -177,17 +177,22 @@ def test_what_is_added_is_added_as_in_moto_alone(
     assert played() == alone(played)
 
 
+CONDITIONS = _conditions()
+VALUES_GIVEN = st.lists(
+    st.fixed_dictionaries({":a": HELD, ":b": HELD}, optional={":c": HELD}) | st.none(), min_size=1, max_size=3
+)
+
+
 @ON_ONE_STAGE
 @given(data=st.data())
 def test_a_condition_holds_as_it_does_in_moto_alone(
     data: st.DataObject, alone: Callable[[Callable[[], Any]], Any]
 ) -> None:
-    text = data.draw(_conditions())
+    text = data.draw(CONDITIONS)
     attributes = data.draw(ITEMS | st.none())
     names = data.draw(st.sampled_from([NAMES, NAMES, {}, None]))
-    given_values = st.fixed_dictionaries({":a": HELD, ":b": HELD}, optional={":c": HELD})
     # Read once with one set of values, it must hold for another.
-    for values in data.draw(st.lists(given_values | st.none(), min_size=1, max_size=3)):
+    for values in data.draw(VALUES_GIVEN):
 
         def played(values: Any = values) -> Any:
             parser = create_condition_expression_parser(text, names, values)

@@ -14,8 +14,9 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """One for all: to read this machine's authorities takes longer than most of the tests."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context

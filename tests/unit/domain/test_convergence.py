@@ -39,28 +39,42 @@ def moments(checkout: Checkout) -> object:
     return (checkout.ordered_at, dict(checkout.origins), checkout.updated_at, checkout.last_body)
 
 
+MINUTE = st.integers(0, 4)
+TOLD = st.dictionaries(st.sampled_from(LEAVES), st.sampled_from("abc"))
+TOLD_LAST = st.dictionaries(st.sampled_from(LEAVES), st.sampled_from("xyz"))
+CART = st.none() | st.integers(1, 3).map(cart_of)
+CART_LAST = st.none() | st.just(cart_of(9))
+SIGNAL = st.sampled_from(SIGNALS)
+CHANCE = st.booleans()
+UNORDERED = st.sets(st.integers(0, 5), max_size=3)
+
+
 @st.composite
 def partial(draw: st.DrawFn) -> CheckoutChange:
     """An event that names some of the leaves, and perhaps a cart; several may have the same second."""
-    minute = draw(st.integers(0, 4))
-    said = draw(st.dictionaries(st.sampled_from(LEAVES), st.sampled_from("abc")))
-    cart = draw(st.none() | st.integers(1, 3).map(cart_of))
-    return told(draw(st.sampled_from(SIGNALS)), after(minutes=minute), leaves=said, cart=cart)
+    minute = draw(MINUTE)
+    said = draw(TOLD)
+    cart = draw(CART)
+    return told(draw(SIGNAL), after(minutes=minute), leaves=said, cart=cart)
+
+
+EVENTS = st.lists(partial(), min_size=2, max_size=5, unique_by=lambda own: own.body_digest)
+GAP = st.integers(1, 400_000)
 
 
 @st.composite
 def by_clock(draw: st.DrawFn) -> list[CheckoutChange]:
     """By the provider's clock, its sequence, or (orders, answers of its API) compared with nothing but each other."""
-    changes = draw(st.lists(partial(), min_size=2, max_size=5, unique_by=lambda own: own.body_digest))
-    if draw(st.booleans()):
-        said = draw(st.dictionaries(st.sampled_from(LEAVES), st.sampled_from("xyz")))
-        cart = draw(st.none() | st.just(cart_of(9)))
+    changes = draw(EVENTS)
+    if draw(CHANCE):
+        said = draw(TOLD_LAST)
+        cart = draw(CART_LAST)
         changes.append(told(Signal.PURCHASED, after(minutes=5), leaves=said, cart=cart))
-    if draw(st.booleans()):
+    if draw(CHANCE):
         changes = [replace(own, order_key=sequence_key(at // 2, own.body_digest)) for at, own in enumerate(changes)]
-    unordered = draw(st.sets(st.integers(0, 5), max_size=3))
+    unordered = draw(UNORDERED)
     changes = [replace(own, order_key=NO_ORDER) if at in unordered else own for at, own in enumerate(changes)]
-    if draw(st.booleans()):
+    if draw(CHANCE):
         changes = [replace(own, event_id=f"evt-{at}") for at, own in enumerate(changes)]
     return changes
 
@@ -83,8 +97,8 @@ def test_by_the_providers_clock_any_arrival_of_any_events_ends_in_the_same_conte
 def by_arrival(draw: st.DrawFn) -> list[Webhook]:
     """A provider without clock and sequence: its webhooks' first arrivals are the clock."""
     at, arrived = NOON, []
-    for own in draw(st.lists(partial(), min_size=2, max_size=5, unique_by=lambda own: own.body_digest)):
-        at += timedelta(milliseconds=draw(st.integers(1, 400_000)))
+    for own in draw(EVENTS):
+        at += timedelta(milliseconds=draw(GAP))
         arrived.append((replace(own, order_key=UNRANKED, occurred_at=None), at))
     return arrived
 

@@ -33,17 +33,23 @@ class Session:
         return folded((change, started + at * gap) for at, change in enumerate(self.arrived))
 
 
+TOLD = st.sets(st.sampled_from(LEAVES))
+LATER_SIGNALS = st.sampled_from(SIGNALS)
+MINUTES = st.integers(2, 5)
+PURCHASE_MINUTE = st.integers(0, 9)
+
+
 @st.composite
 def clocked(draw: st.DrawFn, *, purchased: bool = False, by_sequence: bool = False) -> Session:
     """A provider with a clock, whose payloads are snapshots: what was captured stays in them."""
     known: dict[str, LeafValue] = {}
     happened: list[CheckoutChange] = []
-    for minute in range(draw(st.integers(2, 5))):
-        known |= {leaf: f"{leaf}-{minute}" for leaf in draw(st.sets(st.sampled_from(LEAVES)))}
-        signal = Signal.ACTIVITY if minute == 0 else draw(st.sampled_from(SIGNALS))
+    for minute in range(draw(MINUTES)):
+        known |= {leaf: f"{leaf}-{minute}" for leaf in draw(TOLD)}
+        signal = Signal.ACTIVITY if minute == 0 else draw(LATER_SIGNALS)
         happened.append(told(signal, after(minutes=minute), leaves=dict(known), cart=cart_of(100 * minute + 100)))
     if purchased:
-        happened.append(told(Signal.PURCHASED, after(minutes=draw(st.integers(0, 9)), seconds=30), leaves=dict(known)))
+        happened.append(told(Signal.PURCHASED, after(minutes=draw(PURCHASE_MINUTE), seconds=30), leaves=dict(known)))
     if by_sequence:
         from dataclasses import replace
 
@@ -117,7 +123,7 @@ def staged(draw: st.DrawFn) -> Session:
     known: dict[str, LeafValue] = {}
     happened = []
     for rank in draw(STAGES):
-        known |= {leaf: f"{leaf}-{rank}" for leaf in draw(st.sets(st.sampled_from(LEAVES)))}
+        known |= {leaf: f"{leaf}-{rank}" for leaf in draw(TOLD)}
         happened.append(flat(rank, leaves=dict(known), cart=cart_of(100 * rank + 100)))
     repeats = draw(st.lists(st.sampled_from(happened), max_size=3))
     return Session(happened, draw(st.permutations([*happened, *repeats])))

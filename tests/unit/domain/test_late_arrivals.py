@@ -40,6 +40,10 @@ class Day:
         return folded(self.merged)[-1].checkout
 
 
+TOLD = st.sets(st.sampled_from(LEAVES))
+MOVE = st.sampled_from(MOVES)
+
+
 @st.composite
 def days(
     draw: st.DrawFn, *, gaps: st.SearchStrategy[int], ranked: bool = False, purchased: bool = False, most: int = 6
@@ -51,8 +55,8 @@ def days(
     ranks = draw(st.permutations(range(most)))
     bought = draw(st.integers(0, most - 1)) if purchased else None
     for number in range(draw(st.integers(2, most)) if bought is None else most):
-        known |= {leaf: f"{leaf}-{number}" for leaf in draw(st.sets(st.sampled_from(LEAVES)))}
-        signal = Signal.PURCHASED if number == bought else draw(st.sampled_from(MOVES))
+        known |= {leaf: f"{leaf}-{number}" for leaf in draw(TOLD)}
+        signal = Signal.PURCHASED if number == bought else draw(MOVE)
         said = flat(ranks[number], signal, leaves=dict(known), cart=cart_of(100 * number + 100))
         arrived.append((said if ranked else replace(said, order_key=UNRANKED), at))
         at += timedelta(seconds=draw(gaps), milliseconds=1)
