@@ -1,5 +1,6 @@
 """The resolver: routes, validation, and every error as a problem."""
 
+from functools import cached_property
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger
@@ -49,11 +50,19 @@ class Resolver(APIGatewayHttpResolver):
 
     def find(self, method: str, path: str) -> tuple[Operation | None, list[Operation]]:
         """The operation at an address, and what else there is at the address. Both are compared by the letter."""
-        routes = (*self._static_routes, *self._dynamic_routes)
+        routes = self._by_beginning.get(_beginning(path), ())
         found = [Operation(own, at.groupdict()) for own in routes if (at := own.rule.fullmatch(path)) is not None]
         named = [own for own in found if own.well_named]
         # ``/v1/campaigns/preview`` is no campaign: what it does not have is a method, not a thing of this name.
         return next((own for own in named or found if own.route.method == method), None), named
+
+    @cached_property
+    def _by_beginning(self) -> dict[str, list[Route]]:
+        """The routes that may fit a path, which is compared with a few patterns and not with a hundred."""
+        found: dict[str, list[Route]] = {}
+        for route in (*self._static_routes, *self._dynamic_routes):
+            found.setdefault(_beginning(route.openapi_path), []).append(route)
+        return found
 
     def begin(self, operation: Operation, session: Session | None) -> None:
         """Take up a request; ``session`` is None for what anyone may ask."""
@@ -86,6 +95,11 @@ def build(logger: Logger) -> Resolver:
     resolver.exception_handler(RequestValidationError)(not_valid)
     resolver.exception_handler(Exception)(refused)
     return resolver
+
+
+def _beginning(path: str) -> str:
+    """``/v1/sources`` of all that lies there: no operation has an id so early in its path."""
+    return "/".join(path.split("/", 3)[:3])
 
 
 def rendered(problem: Problem) -> Response[str]:

@@ -47,7 +47,7 @@ def served() -> Iterator[Served]:
                 given = answer(self._event(body), None)
                 found.exchanges.append(Exchange(self.command, self.path, given["statusCode"]))
             raw = given["body"].encode()
-            self.send_response(given["statusCode"])
+            self.send_response_only(given["statusCode"])
             for name, value in given["headers"].items():
                 self.send_header(name, value)
             if given["statusCode"] != 204:
