@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from inspect import get_annotations
-from types import get_original_bases
+from types import GenericAlias, get_original_bases
 from typing import Any, Final, get_args, get_origin, is_typeddict
 
 from pydantic import ConfigDict, TypeAdapter
@@ -84,13 +84,12 @@ class Bodies:
         """All types that will be asked for."""
         wanted = list(bodies)
         classes = dict.fromkeys(found for body in wanted for found in _classes_in(body, set()))
-        adapters = [(at, TypeAdapter(tuple[body], config=_AS_WRITTEN)) for at, body in enumerate([*wanted, *classes])]
-        schemas, together = TypeAdapter.json_schemas(
-            [(at, "serialization", adapter) for at, adapter in adapters], ref_template=_REFERENCE
-        )
-        definitions = together.get("$defs", {})
+        # As one type: what many of them hold is made once.
+        together: Any = GenericAlias(tuple, (*wanted, *classes))
+        schema = TypeAdapter(together, config=_AS_WRITTEN).json_schema(mode="serialization", ref_template=_REFERENCE)
+        definitions = schema.get("$defs", {})
         _inherit_descriptions(definitions, classes)
-        self._of = {repr(body): schemas[at, "serialization"]["prefixItems"][0] for at, body in enumerate(wanted)}
+        self._of = {repr(body): own for body, own in zip(wanted, schema["prefixItems"], strict=False)}
         self._definitions = definitions
 
     def schema(self, body: Any) -> Schema:
