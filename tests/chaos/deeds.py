@@ -1,6 +1,5 @@
 """What happens to hosts, clocks and events besides failing calls: done to the stage again and again in its window."""
 
-import base64
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.aws.queues import DeliveryMessage, StepMessage
 from shared.domain.ids import DeliveryId, EpisodeId, MerchantId
 from tests.chaos.ledger import Rows
+from tests.chaos.records import Records
 from tests.chaos.shoppers import Journal, Market, Shopper
 from tests.chaos.stage import Stage
 
@@ -53,6 +53,8 @@ class Deeds:
         self.done: list[Done] = []
         self._threads = ThreadPoolExecutor(8)
         self._begun: dict[str, Future[None]] = {}
+        streamed = stage.client("dynamodb").describe_table(TableName=stage.stack["table"])["Table"]["LatestStreamArn"]
+        self._records = Records(stage.client("dynamodbstreams"), streamed, self._passes, _MOST_RECORDS)
         self._by_name: dict[str, Callable[[], str | None]] = {
             "stream": self._stream_again,
             "queue": self._queue_again,
@@ -111,7 +113,7 @@ class Deeds:
 
     def _stream_again(self) -> str:
         """The newest records once more, in another order and some of them twice, as one batch."""
-        records = self._records()
+        records = self._records.newest()
         again = records + self._random.sample(records, len(records) // 3)
         self._random.shuffle(again)
         self._stage.invoke("dispatch", {"Records": again})
@@ -151,38 +153,6 @@ class Deeds:
             own.join()
         return "sweeps at once"
 
-    def _records(self) -> list[dict[str, Any]]:
-        """The stream's newest records as Lambda is given them: those that pass the mapping's filter."""
-        table = self._stage.client("dynamodb").describe_table(TableName=self._stage.stack["table"])["Table"]
-        streams, arn = self._stage.client("dynamodbstreams"), table["LatestStreamArn"]
-        found: list[dict[str, Any]] = []
-        for shard in streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]:
-            place = streams.get_shard_iterator(
-                StreamArn=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON"
-            )["ShardIterator"]
-            while place:
-                page = streams.get_records(ShardIterator=place, Limit=1000)
-                if not page["Records"]:
-                    break
-                found += page["Records"]
-                place = page.get("NextShardIterator")
-        ours = [own for own in found if self._passes(own["dynamodb"].get("NewImage", {}))]
-        return [_as_lambda_has_it(own, arn) for own in ours[-_MOST_RECORDS:]]
-
     def _passes(self, image: dict[str, Any]) -> bool:
+        """Whether the mapping's filter leaves it to dispatch, and it is ours."""
         return "tr" in image and image.get("mer", {}).get("S") in self._merchants
-
-
-def _as_lambda_has_it(record: dict[str, Any], arn: str) -> dict[str, Any]:
-    change = dict(record["dynamodb"])
-    change["ApproximateCreationDateTime"] = change["ApproximateCreationDateTime"].timestamp()
-    return {**_plain({**record, "dynamodb": change}), "eventSourceARN": arn}
-
-
-def _plain(value: Any) -> Any:
-    """Binaries as base64, as in JSON."""
-    if isinstance(value, dict):
-        return {name: _plain(own) for name, own in value.items()}
-    if isinstance(value, list | set):
-        return [_plain(own) for own in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value

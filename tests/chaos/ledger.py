@@ -25,12 +25,19 @@ class Rows:
     """The table as it is now, of some merchants."""
 
     def __init__(self, stage: Stage, merchants: Iterable[str]) -> None:
-        """Reads all of it."""
-        wanted = [{"S": own} for own in merchants]
+        """Reads all of theirs: the engine looks through the others' rows in less time than a client reads them."""
+        wanted = {f":m{number}": {"S": own} for number, own in enumerate(merchants)}
         pages = (
-            stage.client("dynamodb").get_paginator("scan").paginate(TableName=stage.stack["table"], ConsistentRead=True)
+            stage.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(
+                TableName=stage.stack["table"],
+                ConsistentRead=True,
+                FilterExpression=f"mer IN ({', '.join(wanted)})",
+                ExpressionAttributeValues=wanted,
+            )
         )
-        self.items = [from_wire(own) for page in pages for own in page["Items"] if own.get("mer") in wanted]
+        self.items = [from_wire(own) for page in pages for own in page["Items"]]
 
     def checkouts(self) -> Iterator[Checkout]:
         """Every checkout."""

@@ -66,8 +66,12 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What the functions take for AWS."""
-        return f"http://127.0.0.1:{self._port}"
+        """What the functions take for AWS.
+
+        A name without dots: in another the proxy looks for one of AWS's services, for which it reads the models of
+        them all at its first call, 2 seconds of a processor and 380 MB.
+        """
+        return f"http://localhost:{self._port}"
 
     def __enter__(self) -> Self:
         arguments = ["--upstream", self._upstream, "--host", "127.0.0.1", "--port", str(self._port)]

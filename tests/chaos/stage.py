@@ -24,7 +24,6 @@ from infra.local.engine import find
 from infra.local.shop import engine_arguments
 from shared.store import keys
 from tests.chaos.engine_log import EngineLog
-from tests.chaos.unpacked import Unpacked
 
 CLOCK = Path(__file__).parent / "clock"
 _ADDED = frozenset({"AWS_ENDPOINT_URL", "PYTHONPATH", "CHAOS_CLOCK", "CHAOS_CLOCK_OF"})
@@ -78,7 +77,6 @@ class Stage:
     @contextmanager
     def behind(self, proxy_url: str) -> Iterator[None]:
         """The functions' calls to AWS go by the proxy, their clocks by the clock file, while this is entered."""
-        self._greet(proxy_url)
         self.set_clocks({})
         self._dead_before = self._dead([])
         before = self._as_deployed()
@@ -89,13 +87,11 @@ class Stage:
         queues = {name: self._queue_settings(name) for name in self.stack["queues"] if "dead" not in name}
         lanes = self._lanes()
         self._streams = {lane: mapped for lane, mapped in lanes.items() if "BatchSize" in mapped}
-        played = {name: self.stack["functions"][name] for name in _PLAYED}
-        bundles = Unpacked(self._clients["lambda"], played, self.folder / "tmp" / "unpacked")
         changed = {
             name: before[name]
             | added
             | (_HURRIED if name != "dispatch" else {})
-            | {"CHAOS_CLOCK_OF": name, "PYTHONPATH": f"{CLOCK}:{bundles.path_of(name)}"}
+            | {"CHAOS_CLOCK_OF": name, "PYTHONPATH": str(CLOCK)}
             for name in _PLAYED
         }
         try:
@@ -104,7 +100,7 @@ class Stage:
                 self._hasten(name, settings)
             for lane, mapped in lanes.items():
                 self._set_lane(lane, _LANE if "ScalingConfig" in mapped else _SHARD)
-            with bundles, self._log:
+            with self._log:
                 yield
         finally:
             self._environments(before)
@@ -113,16 +109,6 @@ class Stage:
             for lane, mapped in lanes.items():
                 self._set_lane(lane, mapped)
             self._clock_file.unlink(missing_ok=True)
-
-    def _greet(self, proxy_url: str) -> None:
-        """One call of each kind by the proxy, which learns a service at its first call: longer than functions wait."""
-        arguments: dict[str, Any] = engine_arguments(self.stack) | {"endpoint_url": proxy_url, "config": self._config}
-        boto3.client("dynamodb", **arguments).list_tables()
-        boto3.client("sqs", **arguments).list_queues()
-        boto3.client("s3", **arguments).list_buckets()
-        boto3.client("kms", **arguments).list_keys()
-        boto3.client("secretsmanager", **arguments).list_secrets()
-        boto3.client("scheduler", **arguments).list_schedules()
 
     def warm(self) -> None:
         """Workers of the functions that nobody waits for, so that a storm does not begin with starting all of them."""
