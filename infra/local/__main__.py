@@ -17,7 +17,7 @@ from infra.local import engine as engines
 from infra.local.engine import PROJECT, EngineError
 
 _MADE_HERE = (
-    "cdk.out", "stack.json", "outputs.json", "engine.log", "cdk-bootstrap.log", "cdk-deploy.log",
+    "cdk.out", "stack.json", "outputs.json", "engine.log", "cdk-deploy.log",
 )  # fmt: skip
 
 
