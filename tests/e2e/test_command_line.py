@@ -43,6 +43,12 @@ def run(shop: Shop, tmp_path: Path) -> Run:
     return running
 
 
+@pytest.fixture
+def unhurried(shop: Shop) -> None:
+    """Nobody is abandoned while commands start, whatever sweeps meanwhile: each test's does all that is due."""
+    shop.call("PATCH", "/v1/merchant", json={"settings": {"idle_after": "PT1H"}})
+
+
 def test_a_webhook_of_every_provider_is_accepted(run: Run) -> None:
     for provider in registry.names():
         run("sources", "add", provider, "--test-keys")
@@ -64,6 +70,7 @@ def test_a_checkout_is_gone_on_with_and_bought(run: Run) -> None:
     assert "missing" in {own["state"] for own in run("doctor", code=1)}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_deliveries_are_seen_from_here(run: Run, shop: Shop, receiver: Receiver) -> None:
     [endpoint] = run("endpoints", "add", receiver.url, "--event", "checkout.completed")
     receiver.secret = run("endpoints", "secret", endpoint["id"])[0]["secret"]
@@ -107,6 +114,7 @@ def test_a_model_asks_why_a_shopper_was_not_written_to(run: Run, shop: Shop, tmp
     assert {own["state"] for own in setup.structured_content["result"]} == {"ok", "missing", "warning"}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_events_are_forwarded_with_a_signature_that_verifies(run: Run, receiver: Receiver, tmp_path: Path) -> None:
     """``GET /v1/events`` of the stack, in two sittings: none twice, none missing."""
     secret = tmp_path / "secret"

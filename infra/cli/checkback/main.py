@@ -1,7 +1,6 @@
 """The command line's entry: ``checkback``."""
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -47,6 +46,8 @@ class Commands(Told):
 
 def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value:
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             click.echo(version("checkback"))
         except PackageNotFoundError:
