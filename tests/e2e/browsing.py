@@ -17,6 +17,7 @@ from infra.local.engine import PROJECT
 from infra.one_at_a_time import one_at_a_time
 
 NPM = PROJECT / "tests" / "npm"
+AXE = NPM / "node_modules" / "axe-core" / "axe.min.js"
 UNPACKED = PROJECT / ".local-browser"
 _DONE = UNPACKED / "unpacked"
 _INSTALLED = ("chromium", "chromium-browser", "google-chrome")

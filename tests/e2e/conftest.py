@@ -6,14 +6,16 @@ due, whoever's it is.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from infra.local.receiver import Receiver
 from infra.local.shop import Shop
+from tests.e2e.browsing import Person, opened_browser
 from tests.logs.collecting import collecting
 
 HERE = Path(__file__).parent
@@ -37,6 +39,28 @@ def _collected() -> Iterator[None]:
     """What must stand in no log, for the scan behind these tests."""
     with collecting():
         yield
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One for all people of a process."""
+    with opened_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def person(browser: Browser, stack: dict[str, Any]) -> Iterator[Callable[..., Person]]:
+    """Makes people; in the end nothing went wrong before any of them."""
+    people: list[Person] = []
+
+    def made(**options: Any) -> Person:
+        people.append(Person(browser, stack["api_url"], **options))
+        return people[-1]
+
+    yield made
+    for own in people:
+        assert own.wrong == []
+        own.close()
 
 
 @pytest.fixture

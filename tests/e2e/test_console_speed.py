@@ -1,7 +1,6 @@
 """How soon the console's pages are there, and how light: the figures are those of 5,000 checkouts in 90 days."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import batched
@@ -17,7 +16,7 @@ from shared.domain.metrics import Fact, FactKind, cohort_of
 from shared.domain.money import Money
 from shared.store.facts import FactStore
 from shared.store.table import Table
-from tests.e2e.browsing import Person, opened_browser
+from tests.e2e.browsing import Person
 
 pytestmark = pytest.mark.e2e
 PAGES = ("", "/start", "/checkouts", "/deliveries", "/endpoints", "/campaigns", "/sources", "/health", "/settings")
@@ -63,13 +62,6 @@ def seed(shop: Shop, stack: dict[str, Any]) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(write, batched(gathering.rows, 25, strict=False)))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One browser."""
-    with opened_browser() as opened:
-        yield opened
 
 
 def loaded(page: Page, address: str) -> tuple[dict[str, int], list[str]]:
