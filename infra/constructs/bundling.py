@@ -34,8 +34,6 @@ PYTHON = (3, 13)
 _PYTHON_VERSION = ".".join(map(str, PYTHON))
 PROJECT = Path(__file__).resolve().parents[2]
 
-# Imported packages that ask for their own version at import; every other *.dist-info is dead weight.
-_READ_THEIR_METADATA = ("python_ulid",)
 _DROPPED_FOLDERS = {"tests", "test", "__pycache__"}
 _DROPPED_SUFFIXES = {".pyi", ".pyc", ".pyx", ".pxd", ".c", ".h"}
 _BOTOCORE_COMMON = {"_retry.json", "endpoints.json", "partitions.json", "sdk-default-configuration.json"}
@@ -43,9 +41,9 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 _PACKED = {"arm64": 6, "native": 1}
 """How hard a zip is pressed: what stays on this machine is unpacked at once, and pressing was a third of the work."""
 _KEPT_BUNDLES = 4
-_NEVER_RUN = ("cffi", "pycparser", "dateutil/zoneinfo")
-"""What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone. And a database of
-time zones by name: botocore asks dateutil for UTC, offsets and the machine's own."""
+_NEVER_RUN = ("cffi", "pycparser", "dateutil/zoneinfo", "botocore/docs/[!_du]*")
+"""What cryptography names to be built with; its extension needs the module ``_cffi_backend`` alone. A database of time
+zones by name: botocore asks dateutil for UTC, offsets and the machine's own. And what writes the SDK's help."""
 _OF_THE_ROUTER = (
     *("aws_lambda_powertools/__init__.*", "aws_lambda_powertools/event_handler"),
     *("aws_lambda_powertools/tracing", "aws_lambda_powertools/utilities/[!_j]*"),
@@ -54,14 +52,34 @@ _OF_THE_ROUTER = (
 of it."""
 _MAKE_SAMPLES = ("__init__.py", "unfit.py", "samples.py", "proofs.py")
 """Modules of the package ``checkback``."""
+_OTHER_EVENTS = (
+    r"(?ms)^from \.(?!alb_event|api_gateway_proxy|bedrock_agent_event|event_source|lambda_function_url|vpc_lattice)"
+    r"\w+ import (?:\([^)]*\)|[^\n]*)\n"
+)
+_OTHER_RESOLVERS = (
+    r"(?ms)^from aws_lambda_powertools\.event_handler\.(?:\w*appsync\w*|bedrock|http_resolver|lambda_func|vpc)[\w.]* "
+    r"import (?:\([^)]*\)|[^\n]*)\n"
+)
+_VERSION = r"from importlib\.metadata import version"
 _NEVER_ASKED = {
+    "aws-lambda-powertools": {
+        "aws_lambda_powertools/event_handler/__init__.py": _OTHER_RESOLVERS,
+        "aws_lambda_powertools/utilities/data_classes/__init__.py": _OTHER_EVENTS,
+    },
+    "botocore": {
+        "botocore/docs/__init__.py": r"(?m)^from botocore\.docs\.service import .*\n",
+        "botocore/docs/docstring.py": r"(?m)^from botocore\.docs\..* import .*\n",
+    },
     "phonenumberslite": {
         "phonenumbers/__init__.py": r"(?m)^from \.(?:asyou|short|phonenumberm)\w+ import (?:\([^)]*\)|.*)\n",
         "phonenumbers/data/__init__.py": r"(?m)^(?:from \.alt_format_|_ALT_NUMBER_FORMATS = ).*\n",
-    }
+    },
+    "python-ulid": {"ulid/__init__.py": rf"(?m)^(?:{_VERSION}|__version__ = ).*\n"},
+    "urllib3": {"urllib3/http2/__init__.py": rf"(?m)^{_VERSION}.*\n"},
 }
 """By package and file, the statements that load what nothing here asks: numbers as one types them, short ones, and
-those in running text are 50 modules of 59, loaded wherever one number is read."""
+those in running text are 50 modules of 59, loaded wherever one number is read; AppSync's resolver brings asyncio; the
+SDK's help is 14 modules and a parser of HTML; who asks for a package's version reads zip files and mail headers."""
 
 
 class BundlingError(RuntimeError):
@@ -271,12 +289,7 @@ def prune(root: Path) -> None:
     """Leaves in installed packages what running them needs: no tests, no tools."""
     _remove(root / "bin")
     for info in root.glob("*.dist-info"):
-        if not info.name.startswith(_READ_THEIR_METADATA):
-            _remove(info)
-            continue
-        for file in info.iterdir():
-            if file.name != "METADATA":
-                _remove(file)
+        _remove(info)
     # A thousand locales are ten megabytes; a shopper of any other reads amounts in the default one's form.
     for entry in (root / "babel" / "locale-data").glob("*.dat"):
         if entry.stem.partition("_")[0] not in _KEPT_LANGUAGES:

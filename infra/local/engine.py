@@ -17,7 +17,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parents[2]
 _BINARY = PROJECT / ".engine" / "bin" / "ministack"
 _COMMAND = (
-    *(str(PROJECT / ".engine" / "bin" / "python"), "-P", str(PROJECT / "infra" / "local" / "unpacked_once.py")),
+    *(str(PROJECT / ".engine" / "bin" / "python"), "-P", str(PROJECT / "infra" / "local" / "quick_engine.py")),
     str(_BINARY),
 )
 _READY_WITHIN = 30.0  # seconds

@@ -35,7 +35,8 @@ count("Heard", service="ingest")
 files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
 homes = (sys.argv[1], os.path.dirname(os.__file__))
 strangers = [file for file in files if file and (not file.startswith(homes) or "site-packages" in file)]
-print(strangers)
+unasked = ("botocore.docs.bcdoc", "urllib3.http2.connection", "aws_lambda_powertools.event_handler.appsync")
+print(strangers + [name for name in sys.modules if name.startswith(unasked)])
 """
 # What ingest has loaded when it has prepared itself, but for its calls to AWS.
 PREPARE = """
@@ -50,7 +51,7 @@ stores.__dict__["keys"] = StageKeys(json.dumps({"version": 1, "key": "0" * 64}))
 rehearse(stores, composition.now())
 print(len(sys.modules))
 """
-MOST_MODULES_OF_INGEST = 560
+MOST_MODULES_OF_INGEST = 540
 # Each Region's own example, as it is written there and abroad.
 KEEP_A_BODY = """
 import sys

@@ -2,14 +2,16 @@
 
 import json
 import os
+import queue
 import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from infra.local import engine
-from infra.local.unpacked_once import UnpackedOnce
+from infra.local.quick_engine import UnpackedOnce, read_once, said
 
 
 def recorded(folder: Path, pid: int) -> None:
@@ -66,8 +68,8 @@ def workers_folder(folder: Path, bundle: dict[str, str]) -> Path:
     with zipfile.ZipFile(folder / "code.zip", "w") as archive:
         for name, text in bundle.items():
             archive.writestr(name, text)
-    with UnpackedOnce(folder / "code.zip") as archive:
-        archive.extractall(code)
+    with UnpackedOnce(folder / "code.zip") as bundled:
+        bundled.extractall(code)
     return code
 
 
@@ -96,3 +98,29 @@ def test_what_cannot_be_unpacked_is_tried_again_by_the_next_worker(
     assert list((tmp_path / "bundles").iterdir()) == []
 
     assert (workers_folder(tmp_path / "second", {"six.pyc": ""}) / "six.pyc").exists()
+
+
+def test_what_a_worker_has_written_is_told_in_its_order_and_not_waited_for_longer_than_the_engine_would() -> None:
+    worker = SimpleNamespace(_stderr_queue=queue.Queue())
+    assert said(worker) == ""
+    for line in ("START", "told", "END"):
+        worker._stderr_queue.put(line)
+
+    assert said(worker, hard_cap=0) == ""
+    assert said(worker) == "START\ntold\nEND"
+    assert said(worker) == ""
+
+
+def test_an_expression_is_taken_apart_once_and_whoever_asks_may_change_what_it_gets() -> None:
+    asked: list[str] = []
+
+    def words(expression: str) -> list[str]:
+        asked.append(expression)
+        return expression.split()
+
+    kept = read_once(words)
+    kept("pk = :pk").clear()
+
+    assert kept("pk = :pk") == ["pk", "=", ":pk"]
+    assert kept("sk = :pk") == ["sk", "=", ":pk"]
+    assert asked == ["pk = :pk", "sk = :pk"]
