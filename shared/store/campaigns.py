@@ -13,7 +13,7 @@ from shared.domain.ids import MerchantId
 from shared.store import keys
 from shared.store.codec import pack, unpack
 from shared.store.conditions import Attr, Condition, Key
-from shared.store.configuration import VersionConflict, Versioned
+from shared.store.configuration import VersionConflict, Versioned, entry_ids
 from shared.store.table import ConditionFailed, Table, TransactionCancelled
 from shared.store.writes import Delete, Item, Put, Write
 
@@ -52,8 +52,7 @@ class CampaignStore:
 
     def ids(self, merchant_id: MerchantId) -> list[CampaignId]:
         """The ids of all the merchant's campaigns, which are not read."""
-        found = self._table.keys_of(keys.merchant(merchant_id), prefix="CMP#")
-        return [CampaignId(sk.removeprefix("CMP#")) for _, sk in found]
+        return [CampaignId(own) for own in entry_ids(self._table, merchant_id, "CMP#")]
 
     def create(self, campaign: Campaign) -> None:
         """Write a new campaign at its first version."""

@@ -171,14 +171,14 @@ class SourceStore:
 
     def listed(self, merchant_id: MerchantId) -> list[Versioned[Source]]:
         """The merchant's sources, oldest first."""
-        ids = [SourceId(item["sk"].removeprefix("SRC#")) for item in _entries(self._table, merchant_id, "SRC#")]
+        ids = self.ids(merchant_id)
         rows = self._table.batch_get(keys.source(source_id) for source_id in ids)
         present = (rows[keys.source(own)] for own in ids if keys.source(own) in rows)
         return list(self._table.readable(present, partial(_versioned, Source)))
 
     def ids(self, merchant_id: MerchantId) -> list[SourceId]:
         """The ids of all the merchant's sources, which are not read."""
-        return [SourceId(own) for own in _ids(self._table, merchant_id, "SRC#")]
+        return [SourceId(own) for own in entry_ids(self._table, merchant_id, "SRC#")]
 
     def delete(self, source: Source) -> None:
         """Remove the source; its checkouts stay."""
@@ -246,7 +246,7 @@ class EndpointStore:
 
     def ids(self, merchant_id: MerchantId) -> list[EndpointId]:
         """The ids of all the merchant's endpoints, which are not read."""
-        return [EndpointId(own) for own in _ids(self._table, merchant_id, "EP#")]
+        return [EndpointId(own) for own in entry_ids(self._table, merchant_id, "EP#")]
 
     def delete(self, merchant_id: MerchantId, endpoint_id: EndpointId) -> None:
         """Remove the endpoint."""
@@ -278,7 +278,8 @@ def _entries(table: Table, merchant_id: MerchantId, prefix: str) -> list[Item]:
     return list(table.query_all(condition, consistent=True))
 
 
-def _ids(table: Table, merchant_id: MerchantId, prefix: str) -> list[str]:
+def entry_ids(table: Table, merchant_id: MerchantId, prefix: str) -> list[str]:
+    """What follows the prefix in the sort keys of a merchant's rows, oldest first; the rows themselves are not read."""
     return [sk.removeprefix(prefix) for _, sk in table.keys_of(keys.merchant(merchant_id), prefix=prefix)]
 
 

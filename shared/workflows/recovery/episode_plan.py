@@ -13,7 +13,7 @@ from shared.domain.campaign_choice import left_to
 from shared.domain.checkout import Activity, Checkout
 from shared.domain.episode import Episode, EpisodeStatus
 from shared.domain.holdout import in_holdout
-from shared.domain.identity import Identity, not_named
+from shared.domain.identity import not_named
 from shared.domain.ids import EpisodeId, MerchantId
 from shared.domain.instants import to_rfc3339
 from shared.domain.settings import Settings
@@ -83,63 +83,44 @@ class EpisodePlanner:
         if not records:
             return None, []
         settings = audience.merchant.settings
-        running: list[tuple[Episode, Campaign | None]] = []
-        ends: list[tuple[Episode, EndReason]] = []
-        for own in self._alive(checkout, records, settings, now):
-            campaign = self._campaign_of(own)
-            if planning.is_finished(own, campaign, settings, checkout):
-                ends.append((own, EndReason.FOLLOWED))
-            elif running:
-                ends.append((own, EndReason.JOINED))
-            else:
-                running.append((own, campaign))
+        goes_on, ends = self._standing(checkout, records, settings, now)
         identities = {*records, *(one for own, _ in ends for one in own.identities)}
-        if running:
-            planned, write = self._joined(*running[0], checkout, identities, audience, now, cause)
+        if goes_on is None:
+            campaign = campaigns.chosen(audience.campaigns, checkout, now)
+            holdout = in_holdout(records, settings.holdout_percent)
+            planned = planning.opened(checkout, identities, now, campaign=campaign, holdout=holdout, settings=settings)
         else:
-            planned, write = self._opened(checkout, records, identities, audience, now, cause)
+            episode, campaign = goes_on
+            if episode.campaign_id is None and (campaign := campaigns.chosen(audience.campaigns, checkout, now)):
+                episode = replace(episode, campaign_id=campaign.id, campaign_version=campaign.version)
+            planned = planning.joined(episode, checkout, identities, now, campaign=campaign, settings=settings)
+        planned = replace(planned, correlation_id=cause)
         self._shoppers.find_by_themselves(not_named(planned.identities) - records.keys())
-        writes = [write]
+        due_at, kept_until = planning.due_of(planned, settings), kept_with(planned, checkout)
+        if goes_on is None:
+            writes: list[Write] = [self._episodes.created(planned, now, due_at, kept_until)]
+        else:
+            writes = [self._episodes.rewritten(planned, goes_on[0].version, now, due_at, kept_until)]
         for own, reason in ends:
             writes.append(self._episodes.ended(own.id, reason, now, own.version))
             writes += self._handed_over(own, records, planned.id)
         return planned, writes
 
-    def _opened(
-        self,
-        checkout: Checkout,
-        records: ShopperRecords,
-        identities: Iterable[Identity],
-        audience: Audience,
-        now: datetime,
-        cause: str | None,
-    ) -> tuple[Episode, Write]:
-        settings = audience.merchant.settings
-        campaign = campaigns.chosen(audience.campaigns, checkout, now)
-        holdout = in_holdout(records, settings.holdout_percent)
-        opened = planning.opened(checkout, identities, now, campaign=campaign, holdout=holdout, settings=settings)
-        opened = replace(opened, correlation_id=cause)
-        ends = kept_with(opened, checkout)
-        return opened, self._episodes.created(opened, now, planning.due_of(opened, settings), ends)
-
-    def _joined(
-        self,
-        episode: Episode,
-        campaign: Campaign | None,
-        checkout: Checkout,
-        identities: Iterable[Identity],
-        audience: Audience,
-        now: datetime,
-        cause: str | None,
-    ) -> tuple[Episode, Write]:
-        settings = audience.merchant.settings
-        before = episode.version
-        if episode.campaign_id is None and (campaign := campaigns.chosen(audience.campaigns, checkout, now)):
-            episode = replace(episode, campaign_id=campaign.id, campaign_version=campaign.version)
-        joined = planning.joined(episode, checkout, identities, now, campaign=campaign, settings=settings)
-        joined = replace(joined, correlation_id=cause)
-        due_at, ends = planning.due_of(joined, settings), kept_with(joined, checkout)
-        return joined, self._episodes.rewritten(joined, before, now, due_at, ends)
+    def _standing(
+        self, checkout: Checkout, records: ShopperRecords, settings: Settings, now: datetime
+    ) -> tuple[tuple[Episode, Campaign | None] | None, list[tuple[Episode, EndReason]]]:
+        """Of the shopper's open episodes the one that takes up the cart, with its campaign, and those that end."""
+        goes_on: tuple[Episode, Campaign | None] | None = None
+        ends: list[tuple[Episode, EndReason]] = []
+        for own in self._alive(checkout, records, settings, now):
+            campaign = self._campaign_of(own)
+            if planning.is_finished(own, campaign, settings, checkout):
+                ends.append((own, EndReason.FOLLOWED))
+            elif goes_on is None:
+                goes_on = own, campaign
+            else:
+                ends.append((own, EndReason.JOINED))
+        return goes_on, ends
 
     def note_planned(self, transition: Transition, episode: Episode, settings: Settings, *, before: bool) -> None:
         """The messages ahead, or why there is none, on the timeline: the same however often the abandonment is told.
